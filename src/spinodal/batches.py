@@ -1,0 +1,97 @@
+"""Data as weighted batches: one batch, or a re-iterable of batches of any sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from spinodal.errors import SpinodalError
+
+Batch: TypeAlias = Any  # a tensor, a tuple of tensors, a dict of tensors, or None
+
+
+class Batches:
+    """Data of a landscape, cast once, walked many times.
+
+    A tensor, tuple, dict or None is one batch. Any other iterable yields batches; it is walked
+    anew at every evaluation, so it must give the same batches each time (no shuffling).
+    Weights are sizes over the total size, a batch's size being the first axis of its first tensor.
+    """
+
+    def __init__(self, data: object, *, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
+        self._source: Iterable[Batch]
+        if data is None or isinstance(data, Tensor | tuple | dict):
+            self._source = [self._cast(data)]
+        elif not isinstance(data, Iterable) or iter(data) is data:
+            raise SpinodalError(
+                f"data is a {type(data).__name__}, which cannot be walked twice",
+                "a tensor, a tuple or dict of tensors, or a re-iterable of such batches is allowed",
+                "pass list(data), or a DataLoader with shuffle=False",
+            )
+        elif isinstance(data, Sequence):
+            self._source = [self._cast(batch) for batch in data]
+        else:
+            self._source = data
+        sizes = [size_of(batch) for batch in self]
+        self.count, self.total = len(sizes), sum(sizes)
+        if self.total == 0:
+            raise SpinodalError("data is empty", "at least one sample is needed", "check the data set's path or filter")
+        self.weights = [size / self.total for size in sizes]
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Walk the batches, cast to the landscape's dtype and device."""
+        if isinstance(self._source, list):
+            return iter(self._source)
+        return (self._cast(batch) for batch in self._source)
+
+    def weighted(self) -> Iterator[tuple[float, Batch]]:
+        """Walk `(weight, batch)`; the weights sum to one."""
+        return zip(self.weights, self, strict=True)
+
+    def check_finite(self) -> None:
+        """Refuse data with NaN or infinite entries, naming the tensor."""
+        for index, batch in enumerate(self):
+            for name, value in named_tensors(batch):
+                if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                    bad = int((~torch.isfinite(value)).sum())
+                    raise SpinodalError(
+                        f"data is not finite: {bad} of {value.numel()} entries of tensor {name} in batch {index} are NaN or infinite",
+                        "finite numbers are allowed",
+                        "clean or drop these samples",
+                    )
+
+    def _cast(self, batch: Batch) -> Batch:
+        if isinstance(batch, Tensor):
+            return batch.to(self.device, self.dtype if batch.is_floating_point() else batch.dtype)
+        if isinstance(batch, dict):
+            return {key: self._cast(value) for key, value in batch.items()}
+        if isinstance(batch, list | tuple):
+            return tuple(self._cast(value) for value in batch)
+        return batch
+
+
+def named_tensors(batch: Batch, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Walk the tensors of a batch with their place in it."""
+    if isinstance(batch, Tensor):
+        yield prefix or "0", batch
+    elif isinstance(batch, dict):
+        for key, value in batch.items():
+            yield from named_tensors(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(batch, tuple):
+        for key, value in enumerate(batch):
+            yield from named_tensors(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def size_of(batch: Batch) -> int:
+    """Return the number of samples in a batch: the first axis of its first tensor, else 1."""
+    first = next((value for _, value in named_tensors(batch)), None)
+    return 1 if first is None or first.dim() == 0 else int(first.shape[0])
+
+
+def first_tensor(batch: Batch) -> Tensor | None:
+    """Return the first tensor of a batch, by convention the inputs."""
+    return next((value for _, value in named_tensors(batch)), None)

@@ -1,0 +1,208 @@
+"""Minimisation of L at one beta: solvers, and the certificate that the end is a minimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from spinodal.counts import Counts
+from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.landscape import Landscape
+from spinodal.minimise.lbfgs import lbfgs, lbfgs_batch
+from spinodal.minimise.margin import Margin, dense_margin, lanczos_margin
+from spinodal.minimise.minimum import Minimum
+from spinodal.minimise.newton import newton
+from spinodal.minimise.newton_cg import conjugate_gradients, newton_cg
+from spinodal.minimise.solution import Solution
+from spinodal.penalty import Penalty
+from spinodal.regularised import Regularised
+from spinodal.soundness import refuse_scale_invariance
+
+__all__ = ["SOLVERS", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
+
+SOLVERS = ("newton", "newton_cg", "lbfgs")
+DENSE_LIMIT = {"factorised over samples": 2500, "vectorised products": 500}
+TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-5}
+FLOAT32_TOLERANCE = 1e-3
+ESCAPES = 20
+
+
+def solver_for(landscape: Landscape, solver: str = "auto") -> str:
+    """Return the solver's name, choosing by size where `solver` is "auto".
+
+    Dense Newton in float64 up to 2,500 parameters where the Hessian factorises over samples, 500
+    otherwise; L-BFGS beyond and in float32.
+    """
+    if solver != "auto":
+        if solver not in SOLVERS:
+            raise unknown_name("solver", solver, ("auto", *SOLVERS))
+        return solver
+    if landscape.dtype != torch.float64 or landscape.size > max(DENSE_LIMIT.values()):
+        return "lbfgs"
+    return "newton" if landscape.size <= DENSE_LIMIT[landscape.hessian_method.name] else "lbfgs"
+
+
+def minimise(
+    landscape: Landscape,
+    *,
+    beta: float,
+    start: Tensor,
+    penalty: Penalty | None = None,
+    solver: str = "auto",
+    tolerance: float | None = None,
+) -> Minimum:
+    """Minimise `L(theta) = E(theta) + beta * ||theta - centre||^2` from `start`.
+
+    Parameters
+    ----------
+    landscape : Landscape
+    beta : float
+        Strength of the penalty, > 0. PyTorch's `weight_decay` is `2 * beta`.
+    start : Tensor, shape (n,)
+    penalty : Penalty, optional
+        Centre and mask. Default: the origin, all parameters.
+    solver : {"auto", "newton", "newton_cg", "lbfgs"}
+        See `solver_for`.
+    tolerance : float, optional
+        The residual `||grad L||` relative to `2 beta max(||theta - centre||, 1e-3)`. Default 1e-9
+        (newton), 1e-7 (newton_cg), 1e-5 (lbfgs), 1e-3 in float32.
+
+    Returns
+    -------
+    Minimum
+        Failure to converge is its status, not an exception. A saddle is never returned as converged:
+        a negative margin is followed downhill.
+
+    Raises
+    ------
+    SpinodalError
+        For a beta that is not positive, a start of the wrong shape, an unknown solver, or a model
+        whose L has no minimiser (a penalised scale-invariant block).
+
+    Examples
+    --------
+    One weight, `E = (1 - w)^2`, so `w = 1 / (1 + beta)`:
+
+    >>> import torch
+    >>> class One(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.w = torch.nn.Parameter(torch.tensor(3.0))
+    >>> E = Landscape(One(), lambda model, batch: (1 - model.w) ** 2, None)
+    >>> float(minimise(E, beta=1.0, start=E.initial).theta)
+    0.5
+    """
+    loss = Regularised(landscape, positive_beta(beta), penalty or Penalty())
+    theta = landscape.vector(start)
+    refuse_scale_invariance(landscape, loss.penalty)
+    if tolerance is not None and not tolerance > 0:
+        raise SpinodalError(f"tolerance = {tolerance!r}", "a positive number is allowed", "try 1e-6")
+    minimum, _ = solve(loss, theta, solver=solver_for(landscape, solver), tolerance=tolerance)
+    return minimum
+
+
+@dataclass(frozen=True)
+class Local:
+    """Second-order knowledge at a minimum: its soft mode, and solves with Hess L."""
+
+    loss: Regularised
+    theta: Tensor
+    margin: Margin
+    hessian: Tensor | None
+
+    def solve(self, right: Tensor) -> Tensor:
+        """Return `(Hess L)^+ right`, shape (n,), for a right side without zero-mode components."""
+        if self.hessian is None:
+            return conjugate_gradients(self.loss.hessian_operator(self.theta), right, tolerance=1e-4)
+        matrix = self.loss.shifted(self.hessian)
+        matrix.diagonal().add_(1e-13 * self.margin.largest)
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+        if int(failed):
+            solution: Tensor = torch.linalg.pinv(matrix, hermitian=True, rtol=1e-9) @ right
+            return solution
+        return torch.cholesky_solve(right[:, None], factor)[:, 0]
+
+
+def solve(
+    loss: Regularised,
+    start: Tensor,
+    *,
+    solver: str,
+    tolerance: float | None = None,
+    radius: float | None = None,
+    hessian: Tensor | None = None,
+) -> tuple[Minimum, Local]:
+    """Minimise and certify; `hessian` (of E, from nearby) and `radius` serve warm starts."""
+    landscape = loss.landscape
+    before = landscape.counts.copy()
+    tolerance = tolerance or (TOLERANCE[solver] if landscape.dtype == torch.float64 else FLOAT32_TOLERANCE)
+    radius = radius or 0.3 * (1.0 + float(start.norm()))
+    theta = start
+    for _ in range(ESCAPES):
+        solution = _run(loss, theta, solver, tolerance, radius, hessian)
+        local = _certify(loss, solution, solver)
+        if not _is_saddle(local.margin):
+            break
+        escaped = _descend(loss, solution, local.margin)
+        if escaped is None:
+            solution = replace(solution, stop="saddle")
+            break
+        theta, hessian = escaped, local.hessian
+    else:
+        solution = replace(solution, stop="saddle")
+    return _minimum(loss, solution, local.margin, solver, landscape.counts - before), local
+
+
+def _run(
+    loss: Regularised, start: Tensor, solver: str, tolerance: float, radius: float, hessian: Tensor | None
+) -> Solution:
+    if solver == "newton":
+        return newton(loss, start, tolerance=tolerance, radius=radius, hessian=hessian)
+    if solver == "newton_cg":
+        return newton_cg(loss, start, tolerance=tolerance, radius=radius)
+    return lbfgs(loss, start, tolerance=tolerance)
+
+
+def _certify(loss: Regularised, solution: Solution, solver: str) -> Local:
+    """Compute the margin at the end of a run."""
+    if solver != "newton":
+        margin = lanczos_margin(loss.hessian_operator(solution.theta), solution.theta)
+        return Local(loss, solution.theta, margin, None)
+    hessian = solution.hessian if solution.hessian is not None else loss.landscape.hessian(solution.theta)
+    return Local(loss, solution.theta, dense_margin(loss.shifted(hessian)), hessian)
+
+
+def _is_saddle(margin: Margin) -> bool:
+    """Tell whether the lowest eigenvalue is negative beyond its own error."""
+    return margin.value < -max(1e-8 * margin.largest, margin.residual)
+
+
+def _descend(loss: Regularised, solution: Solution, margin: Margin) -> Tensor | None:
+    """Return the lowest point found along a saddle's mode, both ways, or None if L falls neither way."""
+    best, best_value = None, solution.value
+    for decade in range(11):
+        for sign in (1.0, -1.0):
+            length = sign * (1.0 + float(solution.theta.norm())) * 10.0 ** (-0.5 * decade)
+            trial = solution.theta + length * margin.mode
+            value = loss.value(trial)
+            if value < best_value:
+                best, best_value = trial, value
+    return best
+
+
+def _minimum(loss: Regularised, solution: Solution, margin: Margin, solver: str, spent: Counts) -> Minimum:
+    return Minimum(
+        theta=solution.theta,
+        beta=loss.beta,
+        error=solution.value - loss.beta * loss.penalty.norm_squared(solution.theta),
+        loss=solution.value,
+        residual=float(solution.gradient.norm()),
+        margin=margin.value,
+        margin_error=margin.residual,
+        zero_modes=margin.zero_modes,
+        stop=solution.stop,
+        solver=solver,
+        stats=spent,
+    )

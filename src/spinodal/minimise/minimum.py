@@ -1,0 +1,75 @@
+"""A minimum of L, with everything needed to trust it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from spinodal.counts import Counts
+from spinodal.penalty import weight_decay
+
+STATUSES = {
+    "converged": "converged: the residual is below the tolerance and the margin is not negative",
+    "rounding": "converged to rounding: no step lowers L any further at this precision",
+    "kink": "stalled at a kink: L has no second derivative here (ReLU?), so certificates are unavailable",
+    "saddle": "stalled on a saddle: the margin is negative and no descent along its mode was found",
+    "iterations": "not converged: the iteration limit was reached; raise it or start closer",
+}
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """A stationary point of `L = E + beta ||theta - centre||^2` with non-negative margin.
+
+    Attributes
+    ----------
+    theta : Tensor, shape (n,)
+    beta : float
+        PyTorch's `weight_decay` is `2 * beta`.
+    error, loss : float
+        E and L at theta.
+    residual : float
+        `||grad L||`, which would be 0 at an exact minimum.
+    margin : float
+        Smallest eigenvalue of Hess L outside the zero modes.
+    margin_error : float
+        Residual of that eigenpair; there is an eigenvalue within this distance of `margin`.
+    zero_modes : int or None
+        Number of zero modes (continuous symmetries); None where not counted (matrix-free).
+    stop : str
+        A key of `STATUSES`.
+    solver : str
+        The solver that was used.
+    stats : Counts
+        Evaluations spent.
+    """
+
+    theta: Tensor
+    beta: float
+    error: float
+    loss: float
+    residual: float
+    margin: float
+    margin_error: float
+    zero_modes: int | None
+    stop: str
+    solver: str
+    stats: Counts
+
+    @property
+    def converged(self) -> bool:
+        """Tell whether this is a minimum to the requested tolerance, or to rounding."""
+        return self.stop in ("converged", "rounding")
+
+    @property
+    def status(self) -> str:
+        """Return a sentence about how the search ended."""
+        return STATUSES[self.stop]
+
+    def __str__(self) -> str:
+        """Return the minimum in one line."""
+        return (
+            f"Minimum at beta = {self.beta:.6g} (weight_decay = {weight_decay(self.beta):.6g}): E = {self.error:.6g}, "
+            f"L = {self.loss:.6g}, residual {self.residual:.1e}, margin {self.margin:.3g}; {self.status}"
+        )

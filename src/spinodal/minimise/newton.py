@@ -1,0 +1,172 @@
+"""Trust-region Newton with a dense Hessian, polished by quasi-Newton steps from it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from spinodal.minimise.solution import Solution
+from spinodal.regularised import Regularised, symmetric_norm
+
+FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
+PATIENCE = 0.6  # a quasi-Newton step must shrink the gradient by this factor, or the Hessian is renewed
+
+
+def newton(
+    loss: Regularised,
+    start: Tensor,
+    *,
+    tolerance: float,
+    radius: float,
+    hessian: Tensor | None = None,
+    iterations: int = 500,
+) -> Solution:
+    """Minimise L from `start` (Moré & Sorensen 1983; Nocedal & Wright, algorithms 4.1 and 7.4).
+
+    Each step minimises the quadratic model inside `||step|| <= radius`, exactly, so zero, soft and
+    negative modes are all survived. Once a step stays inside, BFGS updates of that Hessian polish the
+    point at one gradient each, as long as they contract. `hessian` is a Hessian of E from nearby, to
+    begin with. Stops when `||grad L|| <= tolerance * loss.scale(theta)`.
+    """
+    search = _Search(loss, start, radius)
+    if hessian is not None:
+        search.polish(hessian, tolerance)
+    for _ in range(iterations):
+        if search.residual <= tolerance * loss.scale(search.theta):
+            return search.solution("converged", loss.landscape.hessian(search.theta))
+        hessian = loss.landscape.hessian(search.theta)
+        inside = search.newton_step(hessian)
+        if search.residual <= tolerance * loss.scale(search.theta):
+            continue
+        if inside:
+            search.polish(hessian, tolerance)
+        elif search.radius < 1e-14 * (1 + float(search.theta.norm())):
+            return search.solution(search.stall(), None)
+    return search.solution("iterations", None)
+
+
+class _Search:
+    """The current point, its value and gradient, and the trust radius."""
+
+    def __init__(self, loss: Regularised, start: Tensor, radius: float) -> None:
+        self.loss, self.theta, self.radius = loss, start.clone(), radius
+        self.value, self.gradient = loss.value_and_gradient(start)
+        self.shift = 0.0
+        self.count = 0
+
+    @property
+    def residual(self) -> float:
+        return float(self.gradient.norm())
+
+    def solution(self, stop: str, hessian: Tensor | None) -> Solution:
+        return Solution(self.theta, self.value, self.gradient, self.count, stop, hessian)
+
+    def newton_step(self, hessian: Tensor) -> bool:
+        """Shrink the region until a step with a fresh Hessian succeeds; tell whether it stayed inside."""
+        matrix = self.loss.shifted(hessian)
+        while self.radius >= 1e-14 * (1 + float(self.theta.norm())):
+            step, predicted, self.shift = trust_region_step(matrix, self.gradient, self.radius, self.shift)
+            length = float(step.norm())
+            value, gradient = self.loss.value_and_gradient(self.theta + step)
+            noise = 1e-14 * (1 + abs(self.value))
+            ratio = (self.value - value + noise) / (predicted + noise)
+            interior = length < 0.7 * self.radius
+            if ratio < 0.25 or not value < float("inf"):
+                self.radius = 0.25 * length
+            elif ratio > 0.75 and not interior:
+                self.radius *= 3.0
+            if ratio > 1e-3 and (value < self.value or float(gradient.norm()) < self.residual):
+                self._move(step, value, gradient)
+                return interior
+        return False
+
+    def polish(self, hessian: Tensor, tolerance: float) -> None:
+        """Take BFGS steps from a positive definite Hessian while they stay inside, descend and contract."""
+        bound = symmetric_norm(hessian)
+        factor = _cholesky(self.loss.shifted(hessian), FLOOR * bound)
+        if factor is None:
+            return
+        pairs: list[tuple[Tensor, Tensor, float]] = []
+        travelled = 0.0
+        while self.residual > tolerance * self.loss.scale(self.theta):
+            step = -_bfgs_product(factor, pairs, self.gradient)
+            travelled += float(step.norm())
+            if travelled > self.radius:
+                return
+            value, gradient = self.loss.value_and_gradient(self.theta + step)
+            if not value <= self.value + 1e-14 * (1 + abs(self.value)):
+                return
+            change = gradient - self.gradient
+            contraction = float(gradient.norm()) / self.residual
+            if contraction >= 1.0:
+                return
+            self._move(step, value, gradient)
+            if float(step @ change) > 0:
+                pairs.append((step, change, 1.0 / float(step @ change)))
+            if contraction > PATIENCE:
+                return
+
+    def stall(self) -> str:
+        """Tell a stop at the limit of rounding from one where the gradient does not describe L (a kink)."""
+        rounding = 1e-13 * (1 + float(self.loss.pull(self.theta).norm()))
+        return "rounding" if self.residual <= 1e3 * rounding else "kink"
+
+    def _move(self, step: Tensor, value: float, gradient: Tensor) -> None:
+        self.theta, self.value, self.gradient = self.theta + step, value, gradient
+        self.count += 1
+
+
+def _bfgs_product(factor: Tensor, pairs: list[tuple[Tensor, Tensor, float]], gradient: Tensor) -> Tensor:
+    """Return `B^-1 g` for the BFGS updates `pairs` of a factorised Hessian (two-loop recursion)."""
+    q = gradient.clone()
+    weights = []
+    for s, y, rho in reversed(pairs):
+        alpha = rho * float(s @ q)
+        q -= alpha * y
+        weights.append(alpha)
+    q = torch.cholesky_solve(q[:, None], factor)[:, 0]
+    for (s, y, rho), alpha in zip(pairs, reversed(weights), strict=True):
+        q += (alpha - rho * float(y @ q)) * s
+    return q
+
+
+def trust_region_step(
+    matrix: Tensor, gradient: Tensor, radius: float, guess: float = 0.0
+) -> tuple[Tensor, float, float]:
+    """Return the minimiser of `g.p + p.A.p / 2` over `||p|| <= radius`, the decrease it predicts, and its shift.
+
+    Finds `mu >= 0` with `(A + mu) p = -g`, `A + mu` positive definite and `||p||` within 30 % of the
+    radius (or mu = 0 inside) by safeguarded Newton steps on the secular equation; where mu = 0 fails,
+    `guess`, the shift of the last step, is tried next.
+    """
+    bound = symmetric_norm(matrix)
+    floor = FLOOR * bound
+    low, high = floor, bound + float(gradient.norm()) / radius
+    shift = floor
+    step = -gradient * (radius / float(gradient.norm()))
+    for attempt in range(40):
+        factor = _cholesky(matrix, shift)
+        proposal = 0.0
+        if factor is None:
+            low = max(low, shift)
+        else:
+            step = -torch.cholesky_solve(gradient[:, None], factor)[:, 0]
+            length = float(step.norm())
+            inside = length <= radius
+            low, high = (low, min(high, shift)) if inside else (max(low, shift), high)
+            if 0.7 * radius <= length <= 1.1 * radius or (inside and shift <= 1.5 * low):
+                break
+            half = torch.linalg.solve_triangular(factor, step[:, None], upper=False)[:, 0]
+            proposal = shift + (length / float(half.norm())) ** 2 * (length - radius) / radius
+        if attempt == 0 and guess > floor:
+            proposal = guess
+        shift = proposal if low < proposal < high else (low * high) ** 0.5
+    return step, -float(gradient @ step) - 0.5 * float(step @ (matrix @ step)), shift
+
+
+def _cholesky(matrix: Tensor, shift: float) -> Tensor | None:
+    """Return the factor of `A + shift`, or None if it is not positive definite."""
+    shifted = matrix.clone()
+    shifted.diagonal().add_(shift)
+    factor, failed = torch.linalg.cholesky_ex(shifted)
+    return None if int(failed) else factor

@@ -1,0 +1,94 @@
+"""Trust-region Newton with conjugate gradients: Hessian products only, for any number of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from spinodal.minimise.solution import Solution
+from spinodal.regularised import Regularised
+
+
+def newton_cg(
+    loss: Regularised, start: Tensor, *, tolerance: float, radius: float, iterations: int = 500
+) -> Solution:
+    """Minimise L from `start` (Steihaug 1983; Nocedal & Wright, algorithms 4.1 and 7.2).
+
+    Each step runs conjugate gradients on `Hess L p = -grad L` until the model residual is below
+    `min(1/2, sqrt(||g|| / scale)) ||g||`, the boundary of the trust region, or negative curvature,
+    which is followed to the boundary.
+    """
+    theta = start.clone()
+    value, gradient = loss.value_and_gradient(theta)
+    epsilon = torch.finfo(theta.dtype).eps
+    for count in range(iterations):
+        residual, scale = float(gradient.norm()), loss.scale(theta)
+        if residual <= tolerance * scale:
+            return Solution(theta, value, gradient, count, "converged")
+        product = loss.hessian_operator(theta)
+        step, predicted = steihaug(product, gradient, radius, min(0.1, (residual / scale) ** 0.5))
+        trial = theta + step
+        trial_value, trial_gradient = loss.value_and_gradient(trial)
+        noise = 50 * epsilon * (1 + abs(value))
+        ratio = (value - trial_value + noise) / (predicted + noise)
+        length = float(step.norm())
+        if ratio < 0.25 or not trial_value < float("inf"):
+            radius = 0.25 * length
+        elif ratio > 0.75 and length > 0.9 * radius:
+            radius = 2.0 * radius
+        if ratio > 1e-3 and (trial_value < value or float(trial_gradient.norm()) < residual):
+            theta, value, gradient = trial, trial_value, trial_gradient
+        elif radius < epsilon * (1 + float(theta.norm())):
+            stop = "rounding" if residual <= max(10 * tolerance, epsilon**0.5) * scale else "kink"
+            return Solution(theta, value, gradient, count, stop)
+    return Solution(theta, value, gradient, iterations, "iterations")
+
+
+def steihaug(
+    product: Callable[[Tensor], Tensor], gradient: Tensor, radius: float, forcing: float, most: int = 500
+) -> tuple[Tensor, float]:
+    """Return a step that lowers `g.p + p.A.p / 2` inside `||p|| <= radius`, and the predicted decrease."""
+    step, push = torch.zeros_like(gradient), torch.zeros_like(gradient)  # push = A step
+    residual = gradient.clone()
+    direction = -residual
+    square = float(residual @ residual)
+    stop = forcing**2 * square
+    for _ in range(most):
+        image = product(direction)
+        curvature = float(direction @ image)
+        if curvature <= 1e-14 * float(direction @ direction) or _beyond(step, direction, square / curvature, radius):
+            length = _to_boundary(step, direction, radius)
+            step, push = step + length * direction, push + length * image
+            break
+        length = square / curvature
+        step, push = step + length * direction, push + length * image
+        residual = residual + length * image
+        fresh = float(residual @ residual)
+        if fresh <= stop:
+            break
+        direction = -residual + (fresh / square) * direction
+        square = fresh
+    return step, -float(gradient @ step) - 0.5 * float(step @ push)
+
+
+def conjugate_gradients(
+    product: Callable[[Tensor], Tensor], right: Tensor, *, tolerance: float = 1e-6, most: int = 500
+) -> Tensor:
+    """Return x with `A x = right` to a relative residual, A positive semi-definite, right in its range."""
+    step, _ = steihaug(product, -right, float("inf"), tolerance, most)
+    return step
+
+
+def _beyond(step: Tensor, direction: Tensor, length: float, radius: float) -> bool:
+    return float((step + length * direction).norm()) >= radius
+
+
+def _to_boundary(step: Tensor, direction: Tensor, radius: float) -> float:
+    """Return the positive root of `||step + t direction|| = radius` (0 when the region is unbounded)."""
+    if radius == float("inf"):
+        return 0.0
+    a, b = float(direction @ direction), float(step @ direction)
+    c = float(step @ step) - radius**2
+    return (-b + (b * b - a * c) ** 0.5) / a

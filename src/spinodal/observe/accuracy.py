@@ -1,0 +1,34 @@
+"""Accuracy and per-class accuracy of a classifier."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def class_accuracy(outputs: Tensor, labels: Tensor, classes: int) -> tuple[float | None, ...]:
+    """Return the recall of every class: the fraction of its samples that are predicted right.
+
+    Parameters
+    ----------
+    outputs : Tensor, shape (samples, k)
+        The predicted class is the argmax.
+    labels : Tensor of int, shape (samples,)
+    classes : int
+        Number of classes; a class without samples gets None.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> class_accuracy(scores, torch.tensor([0, 1, 1]), 2)
+    (1.0, 0.5)
+    """
+    right = outputs.argmax(1) == labels
+    counts = torch.bincount(labels, minlength=classes).tolist()
+    hits = torch.bincount(labels, weights=right.double(), minlength=classes).tolist()
+    return tuple(hit / count if count else None for hit, count in zip(hits, counts, strict=True))
+
+
+def accuracy(outputs: Tensor, labels: Tensor) -> float:
+    """Return the fraction of samples whose argmax is the label."""
+    return float((outputs.argmax(1) == labels).double().mean())

@@ -1,0 +1,69 @@
+"""The flat vector theta and the named parameters of a module, one to one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from spinodal.errors import SpinodalError
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one parameter tensor lives inside theta."""
+
+    name: str
+    shape: torch.Size
+    start: int
+    stop: int
+
+
+class Parameters:
+    """The layout of theta: trainable parameters in `named_parameters` order.
+
+    Frozen parameters (`requires_grad=False`) are left out; tied parameters appear once.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.slots: tuple[Slot, ...] = tuple(_slots(model))
+        if not self.slots:
+            raise SpinodalError(
+                "the model has no trainable parameter",
+                "at least one parameter with requires_grad=True is needed",
+                "unfreeze a parameter or check that layers are registered on the module",
+            )
+        self.size: int = self.slots[-1].stop
+
+    def flatten(self, model: nn.Module) -> Tensor:
+        """Return theta, shape (n,), as a detached copy of the module's parameters."""
+        named = dict(model.named_parameters())
+        return torch.cat([named[slot.name].detach().reshape(-1) for slot in self.slots])
+
+    def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
+        """Return views of theta, shape (n,), by parameter name."""
+        return {slot.name: theta[slot.start : slot.stop].view(slot.shape) for slot in self.slots}
+
+    def matrices(self, theta: Tensor) -> dict[str, Tensor]:
+        """Return the weight matrices: tensors of two or more dimensions, flattened to (rows, rest)."""
+        named = self.unflatten(theta)
+        return {name: value.reshape(value.shape[0], -1) for name, value in named.items() if value.dim() >= 2}
+
+    def bind(self, model: nn.Module, flat: Tensor) -> list[nn.Parameter]:
+        """Make the module's parameters views into `flat`, so that writing `flat` sets theta."""
+        named = dict(model.named_parameters())
+        for slot in self.slots:
+            flat[slot.start : slot.stop].copy_(named[slot.name].detach().reshape(-1))
+            named[slot.name].data = flat[slot.start : slot.stop].view(slot.shape)
+        return [named[slot.name] for slot in self.slots]
+
+
+def _slots(model: nn.Module) -> Iterator[Slot]:
+    start = 0
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            stop = start + parameter.numel()
+            yield Slot(name, parameter.shape, start, stop)
+            start = stop

@@ -1,0 +1,283 @@
+"""A warm-started walk in beta that finds every jump and kink of the followed minimum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from spinodal.transitions import (
+    MACROSCOPIC,
+    Evidence,
+    Gap,
+    Transition,
+    distance_to_singularity,
+    gap,
+    measured_exponent,
+    order_of,
+)
+from spinodal.walk import Point, Walker
+
+NEGLIGIBLE = 1e-4  # gaps below this fraction of the ranges of E and of the squared norm are not pursued
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Step sizes of a sweep, all relative to beta.
+
+    Attributes
+    ----------
+    bracket : width to which macroscopic transitions are bracketed. Default 1e-5 dense, 1e-3 matrix-free.
+    minor : width for minor ones, and the smallest step on a smooth branch. Default 1e-2.
+    first, largest : first and largest step.
+    """
+
+    bracket: float = 1e-5
+    minor: float = 1e-2
+    first: float = 0.05
+    largest: float = 0.25
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The result of a walk.
+
+    Attributes
+    ----------
+    points : tuple of Point
+        On the followed branches, in the order walked.
+    transitions : tuple of Transition
+        In the order met.
+    status : str
+    """
+
+    points: tuple[Point, ...]
+    transitions: tuple[Transition, ...]
+    status: str
+
+
+@dataclass
+class _State:
+    """What the next step needs."""
+
+    point: Point
+    earlier: Point | None
+    step: float
+    points: list[Point] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+
+    def move(self, point: Point, *, smooth: bool) -> None:
+        """Go on from `point`; across a transition what lies behind is another branch."""
+        self.earlier = self.point if smooth else None
+        self.point = point
+        self.points.append(point)
+
+
+class Scout:
+    """Walks one way in beta, adapting its steps and bracketing what it falls through.
+
+    Parameters
+    ----------
+    walker : makes the points
+    error_range, norm_range : float
+        `E(trivial) - E(deepest)` and the same of the squared norm: what "macroscopic" refers to.
+    resolution : Resolution
+    is_end : callable Point -> bool
+        Tells the trivial phase, in which an upward walk needs no small steps.
+    on_point, on_transition : callables, optional
+        Told about progress.
+    """
+
+    def __init__(
+        self,
+        walker: Walker,
+        *,
+        error_range: float,
+        norm_range: float,
+        resolution: Resolution,
+        is_end: Callable[[Point], bool] = lambda point: False,
+        on_point: Callable[[Point], None] = lambda point: None,
+        on_transition: Callable[[Transition], None] = lambda transition: None,
+    ) -> None:
+        self.walker, self.resolution = walker, resolution
+        self.error_range, self.norm_range = max(error_range, 1e-300), max(norm_range, 1e-300)
+        self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
+
+    def walk(self, start: Point, to: float) -> Sweep:
+        """Walk from `start` to beta = `to` and return what was met."""
+        self.sign = 1.0 if to > start.beta else -1.0
+        state = _State(start, None, self.resolution.first, [start])
+        while self.sign * (to - state.point.beta) > 1e-12 * to:
+            self._advance(state, to)
+            self.on_point(state.point)
+        return Sweep(tuple(state.points), tuple(state.transitions), "complete")
+
+    # -- one step ---------------------------------------------------------------------------
+
+    def _advance(self, state: _State, to: float) -> None:
+        """Take one step: smooth, halved until it is, or through a transition."""
+        step = self._allowed_step(state)
+        while True:
+            beta = self._bounded(state.point.beta * math.exp(self.sign * step), to)
+            point = self._follow(state.point, state.earlier, beta)
+            found = gap(state.point, point)
+            kinked = self._is_kink(state.point, point, found)
+            if self._is_smooth(found) and not kinked:
+                state.move(point, smooth=True)
+                state.step = min(step * (2.0 if found.relative < 0.1 else 1.2), self.resolution.largest)
+                return
+            if step <= self.resolution.minor * 1.0001:
+                break
+            step = max(0.5 * step, self.resolution.minor)
+        state.step = 2.0 * self.resolution.minor
+        if self._deserves_bracket(state.point, point, found) or kinked:
+            self._bracket(state, point, kinked)
+        elif found.relative > 0.5:
+            self._record(state, point, halved=False, earlier=state.earlier)
+        else:  # a branch that turns quickly, as soft modes do, but continues
+            state.move(point, smooth=True)
+
+    def _allowed_step(self, state: _State) -> float:
+        """Return a log step that does not run over a singularity the margin announces."""
+        if self.is_end(state.point):
+            return math.inf
+        ahead = distance_to_singularity(state.point, state.earlier, self.sign)
+        if ahead is None:
+            return state.step
+        return min(state.step, max(0.7 * ahead[0] / state.point.beta, self.resolution.minor))
+
+    def _bounded(self, beta: float, to: float) -> float:
+        return to if self.sign * (beta - to) > -1e-3 * self.resolution.minor * to else beta
+
+    def _follow(self, point: Point, earlier: Point | None, beta: float) -> Point:
+        """Make the point at `beta`, predicted along the tangent, or along a square root near a singularity."""
+        width = abs(beta - point.beta)
+        ahead = distance_to_singularity(point, earlier, self.sign)
+        stretch = width
+        if ahead is not None:
+            distance, _ = ahead
+            left = max(distance - width, 0.0)
+            stretch = min(2.0 * distance * (1.0 - math.sqrt(left / distance)), 2.0 * width)
+        return self.walker.follow(point, beta, self.sign * stretch * point.tangent)
+
+    def _is_smooth(self, found: Gap) -> bool:
+        negligible = found.error < NEGLIGIBLE * self.error_range and found.norm_squared < NEGLIGIBLE * self.norm_range
+        return (found.relative < 0.25 or negligible) and found.error < 0.2 * MACROSCOPIC * self.error_range
+
+    def _is_kink(self, a: Point, b: Point, found: Gap) -> bool:
+        """Tell a continuous `||theta||^2` whose slope jumps, with a margin that falls before and not after."""
+        continuous = found.norm_squared <= 0.6 * abs(b.beta - a.beta) * found.kink
+        bounces = self.sign * a.margin_slope < 0 <= self.sign * b.margin_slope
+        large = found.kink > 0.02 * abs(a.norm_slope) and a.beta * found.kink >= MACROSCOPIC * self.norm_range
+        return continuous and bounces and large
+
+    def _deserves_bracket(self, a: Point, b: Point, found: Gap) -> bool:
+        """Tell a macroscopic jump or a loss of rank from a minor discontinuity."""
+        lost_rank = a.observation.ranks != b.observation.ranks and found.relative > 0.5
+        return lost_rank or found.error >= 0.8 * MACROSCOPIC * self.error_range
+
+    # -- bracketing -------------------------------------------------------------------------
+
+    def _bracket(self, state: _State, beyond: Point, kinked: bool) -> None:
+        """Close in on a transition between `state.point` and `beyond`, then step through it.
+
+        The near end always lies on the branch. The margin's zero is extrapolated and approached;
+        bisection takes over where the extrapolation does not fit. A fall counts only if it started
+        from the near end, so a coarse step that fell early is found out.
+        """
+        near, earlier, far = state.point, state.earlier, beyond
+        same_side = self._before_kink(near, far) if kinked else self._before_jump
+        tested = True  # whether `far` was reached from `near` itself
+        while abs(far.beta - near.beta) > self.resolution.bracket * near.beta or not tested:
+            point = self._follow(near, earlier, self._next_beta(near, earlier, far, tested))
+            if not same_side(near, point, far):
+                far, tested = point, True
+                continue
+            near, earlier, tested = point, near, False
+            if self.sign * (near.beta - far.beta) >= 0:  # the coarse fall was early: no transition here
+                state.earlier, state.step = earlier, self.resolution.minor
+                state.move(near, smooth=True)
+                return
+        halved, near, earlier, far = self._halve(near, earlier, far, same_side)
+        if near is not state.point:
+            state.points.append(near)
+            state.point = near
+        self._record(state, far, halved=halved, earlier=earlier)
+
+    def _next_beta(self, near: Point, earlier: Point | None, far: Point, tested: bool) -> float:
+        """Choose where to look next: short of the extrapolated singularity, just past it, or in the middle.
+
+        Where the branch does not announce an end before `far`, `far` itself is tried from the near end.
+        """
+        room, width = abs(far.beta - near.beta), self.resolution.bracket * near.beta
+        ahead = distance_to_singularity(near, earlier, self.sign)
+        step = room
+        if ahead is not None and ahead[0] < 1.5 * room:
+            step = 0.95 * width if ahead[0] < 0.6 * width else 0.84 * ahead[0]
+        if step >= 0.95 * room:
+            step = 0.5 * room if tested else room
+        return near.beta + self.sign * step
+
+    def _before_jump(self, near: Point, point: Point, far: Point) -> bool:
+        """Tell whether a point between the ends still continues the near branch."""
+        found = gap(near, point)
+        to_near = abs(point.norm_squared - near.norm_squared)
+        to_far = abs(point.norm_squared - far.norm_squared)
+        return self._is_smooth(found) or (found.relative < 0.6 and to_near < 0.3 * to_far)
+
+    def _before_kink(self, first: Point, last: Point) -> Callable[[Point, Point, Point], bool]:
+        """Return the test by the slope of `||theta||^2`, which tells the sides of a kink apart."""
+        middle = 0.5 * (first.norm_slope + last.norm_slope)
+        return lambda near, point, far: (point.norm_slope - middle) * (first.norm_slope - middle) > 0
+
+    def _halve(
+        self, near: Point, earlier: Point | None, far: Point, same_side: Callable[[Point, Point, Point], bool]
+    ) -> tuple[bool, Point, Point | None, Point]:
+        """Walk the final bracket in two half steps; tell whether the transition is met again."""
+        middle = self._follow(near, earlier, 0.5 * (near.beta + far.beta))
+        if not same_side(near, middle, far):
+            return True, near, earlier, middle
+        again = self._follow(middle, near, far.beta)
+        met = not same_side(middle, again, far)
+        return met, middle, near, again if met else far
+
+    def _record(self, state: _State, after: Point, *, halved: bool, earlier: Point | None) -> None:
+        transition = self._transition(state.point, earlier, after, halved)
+        state.transitions.append(transition)
+        state.move(after, smooth=False)
+        self.on_transition(transition)
+
+    def _transition(self, before: Point, earlier: Point | None, after: Point, halved: bool) -> Transition:
+        found = gap(before, after)
+        width = abs(after.beta - before.beta)
+        ahead = distance_to_singularity(before, earlier, self.sign)
+        evidence = Evidence(
+            exponent=measured_exponent(before, earlier, self.sign) if earlier is not None else None,
+            margin=before.minimum.margin,
+            reach=ahead[0] / width if ahead else None,
+            halved_step=halved,
+            jump_norm_squared=abs(after.norm_squared - before.norm_squared),
+            jump_curvature=found.kink,
+        )
+        order = order_of(evidence, norm_range=self.norm_range)
+        small = found.error < MACROSCOPIC * self.error_range
+        if order == "second":
+            small = before.beta * found.kink < MACROSCOPIC * self.norm_range
+        offset = min(ahead[0], width) if ahead else 0.5 * width
+        lower, upper = sorted((before.beta, after.beta))
+        resolved = width <= 1.01 * self.resolution.bracket * before.beta
+        return Transition(
+            beta=before.beta + self.sign * offset,
+            bracket=(lower, upper),
+            direction="up" if self.sign > 0 else "down",
+            order=order,
+            minor=small,
+            status="converged" if resolved else f"bracketed to {width / before.beta:.0e}",
+            before=before,
+            after=after,
+            evidence=evidence,
+        )
+
+

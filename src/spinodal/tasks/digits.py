@@ -1,0 +1,70 @@
+"""Handwritten digits: the 1,797 images of 8 x 8 pixels that scikit-learn ships."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from spinodal.errors import SpinodalError, unknown_name
+from spinodal.tasks.gaussian import ACTIVATIONS, network, squared_error
+from spinodal.tasks.task import Task
+
+
+def digits(
+    *,
+    hidden: Sequence[int] = (16, 16),
+    activation: str = "tanh",
+    bias: bool = True,
+    held_out: float = 0.0,
+    seed: int = 0,
+) -> Task:
+    """Return the classification of handwritten digits with squared error on one-hot targets.
+
+    Images are centred pixel by pixel and scaled by one standard deviation over all pixels (both of
+    the training part). E is the mean over samples of the sum over the 10 outputs.
+
+    Parameters
+    ----------
+    hidden : widths of hidden layers. Default (16, 16).
+    activation : one of the activations of `gaussian`. Default "tanh".
+    bias : whether layers have biases. Default True.
+    held_out : fraction of images kept for held-out accuracy, 0 to 0.9. Default 0: all 1,797 train.
+    seed : of the split. Default 0.
+
+    Examples
+    --------
+    >>> x, y = digits().data
+    >>> tuple(x.shape), tuple(y.shape), round(float(x.std(correction=0)), 12)
+    ((1797, 64), (1797, 10), 1.0)
+    """
+    if activation not in ACTIVATIONS:
+        raise unknown_name("activation", activation, ACTIVATIONS)
+    if not 0.0 <= held_out <= 0.9:
+        raise SpinodalError(f"held_out = {held_out}", "a fraction from 0 to 0.9 is allowed", "try 0.2")
+    train, test = _split(held_out, seed)
+    return Task(
+        network([64, *hidden, 10], ACTIVATIONS[activation], bias),
+        squared_error,
+        train,
+        held_out=test,
+        name="digits",
+        settings={"hidden": list(hidden), "activation": activation, "bias": bias, "held_out": held_out, "seed": seed},
+    )
+
+
+def _split(held_out: float, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
+    """Return the training and held-out parts as (images, one-hot targets)."""
+    from sklearn.datasets import load_digits  # slow to import, and needed by this task only
+
+    bunch = load_digits()
+    images = torch.from_numpy(bunch.data).double()
+    targets = nn.functional.one_hot(torch.from_numpy(bunch.target).long(), 10).double()
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    test = torch.zeros(len(images), dtype=torch.bool)
+    test[order[: round(held_out * len(images))]] = True
+    mean = images[~test].mean(0)
+    images = (images - mean) / (images[~test] - mean).std(correction=0)
+    split = (images[~test], targets[~test]), (images[test], targets[test])
+    return split[0], split[1] if held_out > 0 else None

@@ -1,0 +1,117 @@
+"""Exact transitions of deep linear networks on whitened inputs.
+
+`N` weight matrices, no biases, inputs with `X^T X / n = 1`, `E = mean ||f(x) - y||^2` (sum over
+outputs), `L = E + beta ||theta||^2`. Each singular value `s` of the input-output covariance is one
+mode; on the balanced branch its strength is `u = w^N` and
+
+    V(w) = (s - w^N)^2 + N beta w^2 + const,      stationary where w^(N-2) (s - w^N) = beta.
+
+N = 1 has no transition (`w = s / (1 + beta)`). N = 2 has a second-order one at `beta = s`. For
+N >= 3 the live state ends at the spinodal (`V' = V'' = 0`) and equals the dead one at coexistence
+(`V' = 0`, `V(w) = V(0)`). With centred inputs and targets biases change nothing.
+
+The setting is that of Ziyin & Ueda, arXiv 2205.10510-like analyses of the exact solution of L2
+regularised linear nets; the formulas here follow from V by elementary calculus and are checked
+numerically in the tests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spinodal.errors import SpinodalError
+
+
+@dataclass(frozen=True)
+class ExactTransition:
+    """One transition known in closed form.
+
+    Attributes
+    ----------
+    singular_value : float
+        The mode `s` that dies.
+    order : {"first", "second"}
+    beta : float
+        Where an upward walk meets it: the spinodal (first order) or the critical point (second).
+    coexistence : float or None
+        Where the live and the dead mode have equal L; None for second order.
+    """
+
+    singular_value: float
+    order: str
+    beta: float
+    coexistence: float | None
+
+
+def deep_linear(singular_values: Sequence[float], *, matrices: int) -> list[ExactTransition]:
+    """Return the transitions of a deep linear net with `matrices` weight matrices, by rising beta.
+
+    Parameters
+    ----------
+    singular_values : of the input-output covariance, at most as many as the narrowest width
+    matrices : N >= 1
+
+    Raises
+    ------
+    SpinodalError
+        For singular values that are not positive or N < 1.
+
+    Examples
+    --------
+    >>> [round(t.beta, 6) for t in deep_linear([0.9, 0.8], matrices=3)]
+    [0.350882, 0.410549]
+    >>> [round(t.coexistence, 6) for t in deep_linear([0.9, 0.8], matrices=3)]
+    [0.294723, 0.344839]
+    >>> deep_linear([0.9], matrices=2)[0].beta, deep_linear([0.9], matrices=1)
+    (0.9, [])
+    """
+    if matrices < 1:
+        raise SpinodalError(f"matrices = {matrices}", "N >= 1 weight matrices are allowed", "give the depth")
+    if not all(0 < s < math.inf for s in singular_values):
+        raise SpinodalError(
+            f"singular values {list(singular_values)}", "finite values > 0 are allowed", "remove the others"
+        )
+    if matrices == 1:
+        return []
+    return sorted((_transition(s, matrices) for s in singular_values), key=lambda found: found.beta)
+
+
+def mode_strength(beta: float, singular_value: float, *, matrices: int) -> float:
+    """Return `u = w^N` of the live branch at beta, or 0 beyond its end.
+
+    Solves `w^(N-2) (s - w^N) = beta` for the root above the fold by bisection.
+
+    Examples
+    --------
+    >>> mode_strength(0.4, 0.9, matrices=2)
+    0.5
+    >>> u = mode_strength(0.2, 0.9, matrices=3)
+    >>> abs(u ** (1 / 3) * (0.9 - u) - 0.2) < 1e-12
+    True
+    """
+    if matrices == 1:
+        return singular_value / (1.0 + beta)
+    if matrices == 2:
+        return max(singular_value - beta, 0.0)
+    fold = singular_value * (matrices - 2) / (2 * matrices - 2)
+    if beta > _transition(singular_value, matrices).beta:
+        return 0.0
+    low, high = fold, singular_value
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        if middle ** ((matrices - 2) / matrices) * (singular_value - middle) > beta:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
+
+
+def _transition(s: float, matrices: int) -> ExactTransition:
+    if matrices == 2:
+        return ExactTransition(s, "second", s, None)
+    n = matrices
+    spinodal = (s * (n - 2) / (2 * n - 2)) ** ((n - 2) / n) * s * n / (2 * n - 2)
+    coexistence = (s * (n - 2) / (n - 1)) ** ((n - 2) / n) * s / (n - 1)
+    return ExactTransition(s, "first", spinodal, coexistence)

@@ -1,0 +1,167 @@
+"""Transitions: where a followed minimum jumps or kinks, with the evidence for its order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spinodal.walk import Point
+
+MACROSCOPIC = 0.01  # of the range of E, or of the range of the squared norm for a kink
+SQUARE_ROOT = (0.42, 0.6)  # exponents of the margin accepted as a fold's 1/2
+LINEAR = (0.8, 1.25)  # exponents of the margin accepted as a branch point's 1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Why a transition has the order it has.
+
+    Attributes
+    ----------
+    exponent : float or None
+        p of `margin ~ (beta* - beta)^p` at the near end: 1/2 at a fold, 1 at a branch point. It comes
+        from two points on the branch: with `q = -margin / (d margin / d beta)`, `p = dbeta / dq`.
+    margin : float
+        Margin at the last point before.
+    reach : float or None
+        Distance in beta from that point to where its margin extrapolates to zero, over the bracket's width.
+    halved_step : bool
+        Whether walking the bracket in two half steps met the transition again.
+    jump_norm_squared, jump_curvature : float
+        Ehrenfest: jumps of `||theta||^2 = dL/dbeta` and of `d2L/dbeta2` across the bracket.
+    """
+
+    exponent: float | None
+    margin: float
+    reach: float | None
+    halved_step: bool
+    jump_norm_squared: float
+    jump_curvature: float
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A discontinuity (or kink) of the followed minimum.
+
+    Attributes
+    ----------
+    beta : float
+        Best estimate, inside the bracket.
+    bracket : (lower, upper)
+        The branch was still followed at one end and was left at the other.
+    direction : {"up", "down"}
+    order : {"first", "second", "not classified"}
+    minor : bool
+        Below 1 % of the range of E (first order) or of the squared norm (second order).
+    status : str
+    before, after : Point
+        In the direction walked.
+    evidence : Evidence
+    """
+
+    beta: float
+    bracket: tuple[float, float]
+    direction: str
+    order: str
+    minor: bool
+    status: str
+    before: Point
+    after: Point
+    evidence: Evidence
+
+    def __str__(self) -> str:
+        """Return the transition in one line."""
+        kind = "minor" if self.minor else self.order
+        return (
+            f"{kind} transition at beta = {self.beta:.6g} [{self.bracket[0]:.8g}, {self.bracket[1]:.8g}]: "
+            f"E {self.before.error:.4g} -> {self.after.error:.4g}, "
+            f"rank {self.before.observation.rank} -> {self.after.observation.rank}"
+        )
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What separates two points beyond what a smooth branch between them would do.
+
+    It is read off `E` and `rho = ||theta - centre||^2` and their exact slopes, not off theta, because
+    theta may drift along a symmetry of the network (a rotation of a linear layer) without moving.
+
+    Attributes
+    ----------
+    error, norm_squared : float
+        `|change - trapezoid of the slopes|` of E and of rho.
+    relative : float
+        The larger of the two, each over its own change: 0 on a smooth branch, near 1 across a jump.
+    kink : float
+        `|change of d rho / d beta|`.
+    """
+
+    error: float
+    norm_squared: float
+    relative: float
+    kink: float
+
+
+def gap(a: Point, b: Point) -> Gap:
+    """Measure the discontinuity between two points."""
+    width = b.beta - a.beta
+    error = abs(b.error - a.error - 0.5 * width * (a.error_slope + b.error_slope))
+    norm_squared = abs(b.norm_squared - a.norm_squared - 0.5 * width * (a.norm_slope + b.norm_slope))
+    return Gap(
+        error=error,
+        norm_squared=norm_squared,
+        relative=max(_ratio(error, b.error - a.error), _ratio(norm_squared, b.norm_squared - a.norm_squared)),
+        kink=abs(b.norm_slope - a.norm_slope),
+    )
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / abs(whole) if whole else 0.0
+
+
+def distance_to_singularity(point: Point, earlier: Point | None, sign: float) -> tuple[float, float] | None:
+    """Return `(|beta* - beta|, exponent)` of the margin's zero ahead, or None if the margin does not fall.
+
+    One point alone assumes a fold (exponent 1/2); a second one on the same branch gives the exponent.
+    """
+    ahead = _secant(point, sign)
+    if ahead is None:
+        return None
+    exponent = 0.5
+    if earlier is not None:
+        behind = _secant(earlier, sign)
+        step = sign * (point.beta - earlier.beta)
+        if behind is not None and behind > ahead:
+            exponent = min(max(step / (behind - ahead), 0.4), 1.2)
+    return exponent * ahead, exponent
+
+
+def measured_exponent(point: Point, earlier: Point, sign: float) -> float | None:
+    """Return p of `margin ~ (beta* - beta)^p` from two points, or None if the margin does not fall."""
+    ahead, behind = _secant(point, sign), _secant(earlier, sign)
+    if ahead is None or behind is None or behind <= ahead:
+        return None
+    return sign * (point.beta - earlier.beta) / (behind - ahead)
+
+
+def _secant(point: Point, sign: float) -> float | None:
+    """Return `q = -margin / (d margin / d beta)` in the direction walked, None if the margin rises."""
+    fall = -sign * point.margin_slope
+    return point.minimum.margin / fall if fall > 0 and point.minimum.margin > 0 else None
+
+
+def order_of(evidence: Evidence, *, norm_range: float) -> str:
+    """Return the order that the evidence supports: "first", "second" or "not classified".
+
+    First order: the margin vanishes like a square root where the bracket lies, `||theta||^2` jumps,
+    and halved steps fall again. Second order: the margin vanishes linearly, `||theta||^2` is
+    continuous, its slope jumps.
+    """
+    if evidence.exponent is None or evidence.reach is None or not evidence.halved_step:
+        return "not classified"
+    near = evidence.reach < 20.0
+    jumps = evidence.jump_norm_squared > 1e-3 * norm_range
+    if SQUARE_ROOT[0] <= evidence.exponent <= SQUARE_ROOT[1] and near and jumps:
+        return "first"
+    if LINEAR[0] <= evidence.exponent <= LINEAR[1] and near and not jumps and evidence.jump_curvature > 0:
+        return "second"
+    return "not classified"

@@ -1,0 +1,202 @@
+"""Points on a branch of minima, each found from an earlier one, and the geometry that leads on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from torch import Tensor
+
+from spinodal.counts import Counts
+from spinodal.landscape import Landscape
+from spinodal.minimise import Local, Minimum, solve
+from spinodal.observe import Observation
+from spinodal.penalty import Penalty
+from spinodal.regularised import Regularised
+
+KEPT_HESSIANS = 6
+
+
+@dataclass(frozen=True)
+class Point:
+    """A minimum with what is needed to step on from it and to describe it.
+
+    Attributes
+    ----------
+    index : int
+        Place in the journal; `origin` is the index of the point it was followed from (or None).
+    minimum : Minimum
+    observation : Observation
+    tangent : Tensor, shape (n,)
+        `dtheta/dbeta = -(Hess L)^+ 2 (theta - centre)` along the branch.
+    norm_slope : float
+        `d||theta - centre||^2 / dbeta = d2L/dbeta2 <= 0`.
+    margin_slope : float
+        `d margin / dbeta` along the branch.
+    """
+
+    index: int
+    origin: int | None
+    minimum: Minimum
+    observation: Observation
+    tangent: Tensor
+    norm_slope: float
+    margin_slope: float
+
+    @property
+    def beta(self) -> float:
+        """Return beta; PyTorch's `weight_decay` is twice this."""
+        return self.minimum.beta
+
+    @property
+    def error(self) -> float:
+        """Return E."""
+        return self.minimum.error
+
+    @property
+    def norm_squared(self) -> float:
+        """Return `||theta - centre||^2` over the penalised parameters."""
+        return self.observation.distance**2
+
+    @property
+    def error_slope(self) -> float:
+        """Return `dE/dbeta = -beta d||theta - centre||^2 / dbeta` (envelope theorem)."""
+        return -self.beta * self.norm_slope
+
+
+class Recorder(Protocol):
+    """Where points are kept, and recalled from when an interrupted computation is repeated."""
+
+    def recall(self, index: int, beta: float, origin: int | None) -> Point | None:
+        """Return the recorded point of this request, or None if it was not computed yet."""
+        ...
+
+    def keep(self, point: Point) -> None:
+        """Record a point before the next one is started."""
+        ...
+
+
+class Forgetful:
+    """A recorder that keeps nothing."""
+
+    def recall(self, index: int, beta: float, origin: int | None) -> Point | None:
+        """Return None: nothing was recorded."""
+        return None
+
+    def keep(self, point: Point) -> None:
+        """Do nothing."""
+
+
+class Walker:
+    """Computes points one after the other; every point it makes goes through the recorder.
+
+    The result of a request depends only on the request and on the points before it, so repeating a
+    walk with a recorder that recalls its first part gives the same points as an undisturbed walk.
+    """
+
+    def __init__(
+        self,
+        landscape: Landscape,
+        penalty: Penalty,
+        observe: Callable[[Tensor], Observation],
+        *,
+        solver: str,
+        tolerance: float | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.landscape, self.penalty, self.observe = landscape, penalty, observe
+        self.solver, self.tolerance = solver, tolerance
+        self.recorder: Recorder = recorder or Forgetful()
+        self.points: list[Point] = []
+        self.spent = Counts(parameters=landscape.size)
+        self._hessians: dict[int, Tensor] = {}
+
+    def find(self, beta: float, start: Callable[[], tuple[Tensor, Counts]]) -> Point:
+        """Minimise from a fresh start; `start` is only called when the point is not recorded."""
+
+        def make() -> tuple[Minimum, Local]:
+            theta, counts = start()
+            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance)
+            return _charge(minimum, counts), local
+
+        return self._point(beta, None, make)
+
+    def follow(self, point: Point, beta: float, displacement: Tensor) -> Point:
+        """Minimise at another beta from `point.theta + displacement`, staying near if that is possible."""
+        reach = float(displacement.norm())
+        radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
+
+        def make() -> tuple[Minimum, Local]:
+            return solve(
+                self._loss(beta),
+                point.minimum.theta + displacement,
+                solver=self.solver,
+                tolerance=self.tolerance,
+                radius=radius,
+                hessian=self._hessian(point),
+            )
+
+        return self._point(beta, point.index, make)
+
+    def _loss(self, beta: float) -> Regularised:
+        return Regularised(self.landscape, beta, self.penalty)
+
+    def _point(self, beta: float, origin: int | None, make: Callable[[], tuple[Minimum, Local]]) -> Point:
+        index = len(self.points)
+        point = self.recorder.recall(index, beta, origin)
+        if point is None:
+            minimum, local = make()
+            point = self._describe(index, origin, minimum, local)
+            if local.hessian is not None:
+                self._hessians[index] = local.hessian
+            self.recorder.keep(point)
+        self.points.append(point)
+        self.spent = self.spent + point.minimum.stats
+        return point
+
+    def _describe(self, index: int, origin: int | None, minimum: Minimum, local: Local) -> Point:
+        """Compute tangent and slopes at a minimum, and observe the model there."""
+        before = self.landscape.counts.copy()
+        offset = self.penalty.offset(minimum.theta)
+        tangent = local.solve(-2.0 * offset)
+        margin_slope = self._margin_slope(minimum.theta, tangent, local.margin.mode) if self.solver == "newton" else 0.0
+        return Point(
+            index=index,
+            origin=origin,
+            minimum=_charge(minimum, self.landscape.counts - before),
+            observation=self.observe(minimum.theta),
+            tangent=tangent,
+            norm_slope=2.0 * float(offset @ tangent),
+            margin_slope=margin_slope,
+        )
+
+    def _margin_slope(self, theta: Tensor, tangent: Tensor, mode: Tensor) -> float:
+        """Return `2 |mode|^2 + D^3 E [mode, mode, tangent]` by a central difference of Hessian products."""
+        speed = float(tangent.norm())
+        penalised = 2.0 * float(mode @ (self.penalty.diagonal(mode) * mode))
+        if speed == 0.0 or not math.isfinite(speed):
+            return penalised
+        width = 1e-4 * (1.0 + float(theta.norm()))
+        ahead = self.landscape.hessian_product(theta + (width / speed) * tangent, mode)
+        behind = self.landscape.hessian_product(theta - (width / speed) * tangent, mode)
+        return penalised + float(mode @ (ahead - behind)) * speed / (2.0 * width)
+
+    def _hessian(self, point: Point) -> Tensor | None:
+        """Return the Hessian of E at a point, computing it again (uncounted) after a resume."""
+        if self.solver != "newton":
+            return None
+        if point.index not in self._hessians:
+            counts = self.landscape.counts.copy()
+            self._hessians[point.index] = self.landscape.hessian(point.minimum.theta)
+            self.landscape.counts = counts
+        hessian = self._hessians.pop(point.index)
+        self._hessians[point.index] = hessian  # most recently used last
+        for index in list(self._hessians)[:-KEPT_HESSIANS]:
+            del self._hessians[index]
+        return hessian
+
+
+def _charge(minimum: Minimum, counts: Counts) -> Minimum:
+    return replace(minimum, stats=minimum.stats + counts)
