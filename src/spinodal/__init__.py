@@ -1,0 +1,41 @@
+"""spinodal: the phases of a neural network along the strength of its L2 penalty."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from spinodal import tasks, theory
+from spinodal.errors import SpinodalError
+from spinodal.landscape import Landscape
+from spinodal.mapping import MapOptions, map_phases
+from spinodal.minimise import Minimum, minimise
+from spinodal.penalty import Penalty, beta_of, weight_decay
+from spinodal.phases import Phase, PhaseDiagram
+from spinodal.store import load
+from spinodal.sweep import Sweep, sweep
+from spinodal.tasks import Task
+from spinodal.transitions import Transition
+
+try:
+    __version__ = version("spinodal")
+except PackageNotFoundError:  # running from a source tree that is not installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "Landscape",
+    "MapOptions",
+    "Minimum",
+    "Penalty",
+    "Phase",
+    "PhaseDiagram",
+    "SpinodalError",
+    "Sweep",
+    "Task",
+    "Transition",
+    "beta_of",
+    "load",
+    "map_phases",
+    "minimise",
+    "sweep",
+    "tasks",
+    "theory",
+    "weight_decay",
+]

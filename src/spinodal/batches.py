@@ -28,9 +28,9 @@ class Batches:
             self._source = [self._cast(data)]
         elif not isinstance(data, Iterable) or iter(data) is data:
             raise SpinodalError(
-                f"data is a {type(data).__name__}, which cannot be walked twice",
-                "a tensor, a tuple or dict of tensors, or a re-iterable of such batches is allowed",
-                "pass list(data), or a DataLoader with shuffle=False",
+                got=f"data is a {type(data).__name__}, which cannot be walked twice",
+                allowed="a tensor, a tuple or dict of tensors, or a re-iterable of such batches is allowed",
+                do="pass list(data), or a DataLoader with shuffle=False",
             )
         elif isinstance(data, Sequence):
             self._source = [self._cast(batch) for batch in data]
@@ -39,7 +39,9 @@ class Batches:
         sizes = [size_of(batch) for batch in self]
         self.count, self.total = len(sizes), sum(sizes)
         if self.total == 0:
-            raise SpinodalError("data is empty", "at least one sample is needed", "check the data set's path or filter")
+            raise SpinodalError(
+                got="data is empty", allowed="at least one sample is needed", do="check the data set's path or filter"
+            )
         self.weights = [size / self.total for size in sizes]
 
     def __iter__(self) -> Iterator[Batch]:
@@ -59,9 +61,9 @@ class Batches:
                 if value.is_floating_point() and not bool(torch.isfinite(value).all()):
                     bad = int((~torch.isfinite(value)).sum())
                     raise SpinodalError(
-                        f"data is not finite: {bad} of {value.numel()} entries of tensor {name} in batch {index} are NaN or infinite",
-                        "finite numbers are allowed",
-                        "clean or drop these samples",
+                        got=f"data is not finite: {bad} of {value.numel()} entries of tensor {name} in batch {index} are NaN or infinite",
+                        allowed="finite numbers are allowed",
+                        do="clean or drop these samples",
                     )
 
     def _cast(self, batch: Batch) -> Batch:

@@ -54,5 +54,5 @@ def positive_beta(beta: float, name: str = "beta") -> float:
     except (TypeError, ValueError):
         value = float("nan")
     if not 0.0 < value < float("inf"):
-        raise SpinodalError(f"{name} = {beta!r}", "a finite beta > 0 is allowed", "give a positive number")
+        raise SpinodalError(got=f"{name} = {beta!r}", allowed="a finite beta > 0 is allowed", do="give a positive number")
     return value

@@ -226,7 +226,7 @@ def _sample_wise(value: Tensor, shifts: list[Tensor]) -> list[Tensor]:
     units = torch.eye(width, dtype=value.dtype, device=value.device)[:, None, :].expand(-1, count, -1)
     parts = [
         torch.autograd.grad(value, shifts, chunk, retain_graph=True, is_grads_batched=True, materialize_grads=True)
-        for chunk in units.split(DIRECTIONS)
+        for chunk in torch.split(units, DIRECTIONS)
     ]
     return [torch.cat(blocks) for blocks in zip(*parts, strict=True)]
 
@@ -319,9 +319,7 @@ def _with_saved_bytes(function: Any) -> tuple[Tensor, int]:
 def _products(slope: Tensor, leaves: list[Tensor], rows: Tensor) -> Tensor:
     """Return the rows of `d slope / d leaves`, shape (k, sizes of the leaves)."""
     try:
-        parts = torch.autograd.grad(
-            slope, leaves, rows, retain_graph=True, is_grads_batched=True, materialize_grads=True
-        )
+        parts = torch.autograd.grad(slope, leaves, rows, retain_graph=True, is_grads_batched=True, materialize_grads=True)
         return torch.cat(parts, 1)
     except RuntimeError:  # an operation of the user's model that vmap cannot batch
         singles = (torch.autograd.grad(slope, leaves, row, retain_graph=True, materialize_grads=True) for row in rows)

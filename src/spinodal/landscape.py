@@ -103,11 +103,13 @@ class Landscape:
         if not isinstance(theta, Tensor) or theta.shape != (self.size,):
             shape = tuple(theta.shape) if isinstance(theta, Tensor) else type(theta).__name__
             raise SpinodalError(
-                f"theta is {shape}", f"a tensor of shape ({self.size},) is allowed", "flatten with landscape.vector(module)"
+                got=f"theta is {shape}",
+                allowed=f"a tensor of shape ({self.size},) is allowed",
+                do="flatten with landscape.vector(module)",
             )
         vector = theta.detach().to(device=self.device, dtype=self.dtype)
         if not bool(torch.isfinite(vector).all()):
-            raise SpinodalError("theta is not finite", "finite numbers are allowed", "start from another point")
+            raise SpinodalError(got="theta is not finite", allowed="finite numbers are allowed", do="start from another point")
         return vector
 
     # -- values and gradients ---------------------------------------------------------------
@@ -247,7 +249,7 @@ class _Slope:
         if len(rows) == 1:
             return self._one(rows[0])[None]
         try:
-            return torch.cat([self._several(chunk) for chunk in rows.split(self.AT_ONCE)])
+            return torch.cat([self._several(chunk) for chunk in torch.split(rows, self.AT_ONCE)])
         except RuntimeError:  # an operation of the user's model that vmap cannot batch
             return torch.stack([self._one(row) for row in rows])
 

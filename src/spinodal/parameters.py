@@ -31,9 +31,9 @@ class Parameters:
         self.slots: tuple[Slot, ...] = tuple(_slots(model))
         if not self.slots:
             raise SpinodalError(
-                "the model has no trainable parameter",
-                "at least one parameter with requires_grad=True is needed",
-                "unfreeze a parameter or check that layers are registered on the module",
+                got="the model has no trainable parameter",
+                allowed="at least one parameter with requires_grad=True is needed",
+                do="unfreeze a parameter or check that layers are registered on the module",
             )
         self.size: int = self.slots[-1].stop
 

@@ -39,6 +39,10 @@ class Regularised:
         offsets = self.penalty.offset(thetas)
         return errors + self.beta * offsets.square().sum(1), gradients + 2 * self.beta * offsets
 
+    def error(self, value: float, theta: Tensor) -> float:
+        """Return `E(theta)` from `L(theta)`."""
+        return value - self.beta * self.penalty.norm_squared(theta)
+
     def pull(self, theta: Tensor) -> Tensor:
         """Return the gradient of the penalty, `2 beta (theta - centre)`, shape (n,)."""
         return 2 * self.beta * self.penalty.offset(theta)

@@ -23,17 +23,17 @@ def refuse_randomness(model: nn.Module) -> None:
         if not module.training:
             continue
         where = f"{name or 'the model'} ({type(module).__name__})"
-        if isinstance(module, _DropoutNd) and module.p > 0 or isinstance(module, nn.RReLU):
+        if (isinstance(module, _DropoutNd) and module.p > 0) or isinstance(module, nn.RReLU):
             raise SpinodalError(
-                f"{where} draws random numbers in training mode, so E is not a function of theta",
-                "a deterministic model is allowed",
-                "call model.eval() before, or remove the layer",
+                got=f"{where} draws random numbers in training mode, so E is not a function of theta",
+                allowed="a deterministic model is allowed",
+                do="call model.eval() before, or remove the layer",
             )
         if isinstance(module, _BatchNorm):
             raise SpinodalError(
-                f"{where} uses batch statistics in training mode, so E is not a function of theta alone",
-                "BatchNorm in evaluation mode (fixed statistics) is allowed",
-                "call model.eval() before, or replace it by a layer without batch statistics",
+                got=f"{where} uses batch statistics in training mode, so E is not a function of theta alone",
+                allowed="BatchNorm in evaluation mode (fixed statistics) is allowed",
+                do="call model.eval() before, or replace it by a layer without batch statistics",
             )
 
 
@@ -44,15 +44,15 @@ def check_loss(landscape: Landscape) -> None:
     second, _ = _evaluate(landscape, theta)
     if first != second:
         raise SpinodalError(
-            f"two evaluations of the same theta gave {first!r} and {second!r}, so E is not a function of theta",
-            "a deterministic loss on the same batches is allowed",
-            "look for dropout, random augmentation or a shuffling loader",
+            got=f"two evaluations of the same theta gave {first!r} and {second!r}, so E is not a function of theta",
+            allowed="a deterministic loss on the same batches is allowed",
+            do="look for dropout, random augmentation or a shuffling loader",
         )
     if not bool(torch.isfinite(gradient).all()):
         raise SpinodalError(
-            "the gradient is not finite at the initial parameters",
-            "a finite gradient is needed",
-            "look for a square root or logarithm at zero",
+            got="the gradient is not finite at the initial parameters",
+            allowed="a finite gradient is needed",
+            do="look for a square root or logarithm at zero",
         )
 
 
@@ -74,9 +74,9 @@ def _call(landscape: Landscape, theta: Tensor, batch: object) -> object:
     except Exception as cause:
         text = str(cause).strip().split("\n")[0]
         raise SpinodalError(
-            f"loss(model, batch) raised {type(cause).__name__}: {text}",
-            "a loss that accepts this model and these batches is allowed",
-            "check that the shapes and dtypes of data and model fit",
+            got=f"loss(model, batch) raised {type(cause).__name__}: {text}",
+            allowed="a loss that accepts this model and these batches is allowed",
+            do="check that the shapes and dtypes of data and model fit",
         ) from cause
 
 
@@ -84,19 +84,21 @@ def _check_scalar(error: object) -> None:
     if not isinstance(error, Tensor) or error.dim() != 0:
         got = f"a tensor of shape {tuple(error.shape)}" if isinstance(error, Tensor) else type(error).__name__
         raise SpinodalError(
-            f"loss(model, batch) returned {got}", "a scalar tensor is allowed", "take the mean over the batch's samples"
+            got=f"loss(model, batch) returned {got}",
+            allowed="a scalar tensor is allowed",
+            do="take the mean over the batch's samples",
         )
     if not error.requires_grad:
         raise SpinodalError(
-            "loss(model, batch) has no gradient",
-            "a loss that depends on the trainable parameters through torch operations is allowed",
-            "look for .detach(), .item(), torch.no_grad() or numpy inside the loss",
+            got="loss(model, batch) has no gradient",
+            allowed="a loss that depends on the trainable parameters through torch operations is allowed",
+            do="look for .detach(), .item(), torch.no_grad() or numpy inside the loss",
         )
     if not bool(torch.isfinite(error)):
         raise SpinodalError(
-            f"loss(model, batch) returned {float(error)}",
-            "a finite number is allowed",
-            "look for a division by zero, a logarithm of zero, or exploding initial parameters",
+            got=f"loss(model, batch) returned {float(error)}",
+            allowed="a finite number is allowed",
+            do="look for a division by zero, a logarithm of zero, or exploding initial parameters",
         )
 
 
@@ -122,9 +124,9 @@ def refuse_scale_invariance(landscape: Landscape, penalty: Penalty) -> None:
     for name in sorted(candidates or ()):
         if bool((diagonal[_blocks(landscape)[name]] != 0).any()):
             raise SpinodalError(
-                f"E does not depend on the scale of {name} (a normalisation follows it), so E + beta*||theta||^2 has no minimiser",
-                "networks whose penalised blocks feel their scale are allowed",
-                f"leave {name} out of the penalty with a mask, or remove the normalisation",
+                got=f"E does not depend on the scale of {name} (a normalisation follows it), so E + beta*||theta||^2 has no minimiser",
+                allowed="networks whose penalised blocks feel their scale are allowed",
+                do=f"leave {name} out of the penalty with a mask, or remove the normalisation",
             )
 
 

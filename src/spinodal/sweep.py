@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
+from spinodal.counts import Counts
+from spinodal.errors import positive_beta
+from spinodal.landscape import Landscape
+from spinodal.minimise import Minimum, solver_for
+from spinodal.observe import Observer
+from spinodal.penalty import Penalty
+from spinodal.tasks.task import Task
 from spinodal.transitions import (
     MACROSCOPIC,
     Evidence,
@@ -21,6 +26,7 @@ from spinodal.transitions import (
 from spinodal.walk import Point, Walker
 
 NEGLIGIBLE = 1e-4  # gaps below this fraction of the ranges of E and of the squared norm are not pursued
+COARSE = 0.15  # a jump met with a log step below this is bracketed at once
 
 
 @dataclass(frozen=True)
@@ -118,35 +124,27 @@ class Scout:
 
     def _advance(self, state: _State, to: float) -> None:
         """Take one step: smooth, halved until it is, or through a transition."""
-        step = self._allowed_step(state)
+        step = math.inf if self.is_end(state.point) else state.step
         while True:
             beta = self._bounded(state.point.beta * math.exp(self.sign * step), to)
             point = self._follow(state.point, state.earlier, beta)
             found = gap(state.point, point)
             kinked = self._is_kink(state.point, point, found)
-            if self._is_smooth(found) and not kinked:
+            jumped = left_branch(point) or self._deserves_bracket(state.point, point, found)
+            if not jumped and not kinked and self._is_smooth(found):
                 state.move(point, smooth=True)
                 state.step = min(step * (2.0 if found.relative < 0.1 else 1.2), self.resolution.largest)
                 return
-            if step <= self.resolution.minor * 1.0001:
+            if step <= self.resolution.minor * 1.0001 or (jumped and step <= COARSE):
                 break
-            step = max(0.5 * step, self.resolution.minor)
-        state.step = 2.0 * self.resolution.minor
-        if self._deserves_bracket(state.point, point, found) or kinked:
-            self._bracket(state, point, kinked)
+            step = max(0.5 * min(step, 1.0), self.resolution.minor)
+        state.step = max(0.5 * state.step, 2.0 * self.resolution.minor)
+        if jumped or kinked:
+            self._bracket(state, point, kinked and not jumped)
         elif found.relative > 0.5:
             self._record(state, point, halved=False, earlier=state.earlier)
         else:  # a branch that turns quickly, as soft modes do, but continues
             state.move(point, smooth=True)
-
-    def _allowed_step(self, state: _State) -> float:
-        """Return a log step that does not run over a singularity the margin announces."""
-        if self.is_end(state.point):
-            return math.inf
-        ahead = distance_to_singularity(state.point, state.earlier, self.sign)
-        if ahead is None:
-            return state.step
-        return min(state.step, max(0.7 * ahead[0] / state.point.beta, self.resolution.minor))
 
     def _bounded(self, beta: float, to: float) -> float:
         return to if self.sign * (beta - to) > -1e-3 * self.resolution.minor * to else beta
@@ -160,18 +158,29 @@ class Scout:
             distance, _ = ahead
             left = max(distance - width, 0.0)
             stretch = min(2.0 * distance * (1.0 - math.sqrt(left / distance)), 2.0 * width)
-        return self.walker.follow(point, beta, self.sign * stretch * point.tangent)
+        smooth = abs(beta - point.beta) * abs(point.error_slope)
+        most = MACROSCOPIC * self.error_range + 1.5 * smooth
+
+        def has_left(error: float) -> bool:
+            return abs(error - point.error) > most
+
+        return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left)
 
     def _is_smooth(self, found: Gap) -> bool:
         negligible = found.error < NEGLIGIBLE * self.error_range and found.norm_squared < NEGLIGIBLE * self.norm_range
-        return (found.relative < 0.25 or negligible) and found.error < 0.2 * MACROSCOPIC * self.error_range
+        quiet = found.relative < 0.5 and found.error < 10.0 * NEGLIGIBLE * self.error_range
+        small = found.error < 0.2 * MACROSCOPIC * self.error_range
+        return negligible or quiet or (found.relative < 0.25 and small)
 
     def _is_kink(self, a: Point, b: Point, found: Gap) -> bool:
         """Tell a continuous `||theta||^2` whose slope jumps, with a margin that falls before and not after."""
-        continuous = found.norm_squared <= 0.6 * abs(b.beta - a.beta) * found.kink
-        bounces = self.sign * a.margin_slope < 0 <= self.sign * b.margin_slope
-        large = found.kink > 0.02 * abs(a.norm_slope) and a.beta * found.kink >= MACROSCOPIC * self.norm_range
-        return continuous and bounces and large
+        width = abs(b.beta - a.beta)
+        ahead = distance_to_singularity(a, None, self.sign)
+        if ahead is None or ahead[0] > width or self.sign * b.margin_slope < 0:
+            return False
+        continuous = found.norm_squared <= 0.6 * width * found.kink
+        large = found.kink > 0.04 * abs(a.norm_slope) and a.beta * found.kink >= MACROSCOPIC * self.norm_range
+        return continuous and large
 
     def _deserves_bracket(self, a: Point, b: Point, found: Gap) -> bool:
         """Tell a macroscopic jump or a loss of rank from a minor discontinuity."""
@@ -204,7 +213,7 @@ class Scout:
         if near is not state.point:
             state.points.append(near)
             state.point = near
-        self._record(state, far, halved=halved, earlier=earlier)
+        self._record(state, self.walker.finish(far), halved=halved, earlier=earlier)
 
     def _next_beta(self, near: Point, earlier: Point | None, far: Point, tested: bool) -> float:
         """Choose where to look next: short of the extrapolated singularity, just past it, or in the middle.
@@ -213,29 +222,53 @@ class Scout:
         """
         room, width = abs(far.beta - near.beta), self.resolution.bracket * near.beta
         ahead = distance_to_singularity(near, earlier, self.sign)
+        if room <= width and not tested:
+            step = room
+        elif self.walker.solver != "newton":  # the extrapolation is rough: it only tilts a bisection
+            step = min(max(0.9 * ahead[0], 0.2 * room), 0.7 * room) if ahead else 0.5 * room
+        else:
+            step = self._extrapolated_step(near, ahead, room, width, tested)
+        return near.beta + self.sign * step
+
+    def _extrapolated_step(
+        self, near: Point, ahead: tuple[float, float] | None, room: float, width: float, tested: bool
+    ) -> float:
+        """Return a step just short of the margin's zero, or just past it once that is within the bracket."""
         step = room
         if ahead is not None and ahead[0] < 1.5 * room:
-            step = 0.95 * width if ahead[0] < 0.6 * width else 0.84 * ahead[0]
+            short = min(max(0.02, 1.5 * math.sqrt(ahead[0] / near.beta)), 0.3)  # the estimate's own error
+            step = 0.95 * width if ahead[0] < 0.6 * width else (1.0 - short) * ahead[0]
         if step >= 0.95 * room:
-            step = 0.5 * room if tested else room
-        return near.beta + self.sign * step
+            return 0.5 * room if tested else room
+        return max(step, 0.2 * width)
 
     def _before_jump(self, near: Point, point: Point, far: Point) -> bool:
         """Tell whether a point between the ends still continues the near branch."""
+        if left_branch(point):
+            return False
         found = gap(near, point)
         to_near = abs(point.norm_squared - near.norm_squared)
         to_far = abs(point.norm_squared - far.norm_squared)
-        return self._is_smooth(found) or (found.relative < 0.6 and to_near < 0.3 * to_far)
+        return self._is_smooth(found) or to_near < 0.35 * to_far
 
     def _before_kink(self, first: Point, last: Point) -> Callable[[Point, Point, Point], bool]:
         """Return the test by the slope of `||theta||^2`, which tells the sides of a kink apart."""
         middle = 0.5 * (first.norm_slope + last.norm_slope)
-        return lambda near, point, far: (point.norm_slope - middle) * (first.norm_slope - middle) > 0
+
+        def same_side(near: Point, point: Point, far: Point) -> bool:
+            return not left_branch(point) and (point.norm_slope - middle) * (first.norm_slope - middle) > 0
+
+        return same_side
 
     def _halve(
         self, near: Point, earlier: Point | None, far: Point, same_side: Callable[[Point, Point, Point], bool]
     ) -> tuple[bool, Point, Point | None, Point]:
-        """Walk the final bracket in two half steps; tell whether the transition is met again."""
+        """Walk the final bracket in two half steps; tell whether the transition is met again.
+
+        Only where the margin is known well enough to use this as evidence of the order.
+        """
+        if self.walker.solver != "newton":
+            return False, near, earlier, far
         middle = self._follow(near, earlier, 0.5 * (near.beta + far.beta))
         if not same_side(near, middle, far):
             return True, near, earlier, middle
@@ -265,7 +298,7 @@ class Scout:
         small = found.error < MACROSCOPIC * self.error_range
         if order == "second":
             small = before.beta * found.kink < MACROSCOPIC * self.norm_range
-        offset = min(ahead[0], width) if ahead else 0.5 * width
+        offset = min(ahead[0], width) if ahead and self.walker.solver == "newton" else 0.5 * width
         lower, upper = sorted((before.beta, after.beta))
         resolved = width <= 1.01 * self.resolution.bracket * before.beta
         return Transition(
@@ -281,3 +314,67 @@ class Scout:
         )
 
 
+def sweep(
+    landscape: Landscape,
+    *,
+    start: Minimum,
+    to: float,
+    penalty: Penalty | None = None,
+    solver: str = "auto",
+    bracket: float | None = None,
+    task: Task | None = None,
+) -> Sweep:
+    """Walk from a minimum to another beta, warm-started, bracketing every discontinuity.
+
+    Parameters
+    ----------
+    landscape : Landscape
+    start : Minimum
+        Where to begin (see `minimise`); the direction follows from `to`.
+    to : float
+        Where to end, > 0. PyTorch's `weight_decay` is `2 * beta`.
+    penalty : Penalty, optional
+        Must be the one that `start` minimises.
+    solver : str
+        See `solver_for`.
+    bracket : float, optional
+        Relative width of macroscopic brackets. Default 1e-5 dense, 1e-3 matrix-free.
+    task : Task, optional
+        For accuracies and output variance at every point.
+
+    Returns
+    -------
+    Sweep
+        Discontinuities are called macroscopic relative to `E(centre) - E(start)`.
+
+    Examples
+    --------
+    The scalar chain of depth 3, `E = (1 - w1 w2 w3)^2 / 2`, jumps at beta = .236235:
+
+    >>> import torch
+    >>> class Chain(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.w = torch.nn.Parameter(torch.ones(3))
+    >>> E = Landscape(Chain(), lambda model, batch: (1 - model.w.prod()) ** 2 / 2, None)
+    >>> walk = sweep(E, start=minimise(E, beta=0.1, start=E.initial), to=0.4)
+    >>> [(round(t.beta, 5), t.order) for t in walk.transitions]
+    [(0.23624, 'first')]
+    """
+    penalty, to = penalty or Penalty(), positive_beta(to, "to")
+    name = solver_for(landscape, solver)
+    walker = Walker(landscape, penalty, Observer(landscape, penalty, task), solver=name)
+    first = walker.find(start.beta, lambda: (landscape.vector(start.theta), Counts(parameters=landscape.size)))
+    centre = first.minimum.theta - penalty.offset(first.minimum.theta)
+    scout = Scout(
+        walker,
+        error_range=abs(landscape.value(centre) - first.error),
+        norm_range=first.norm_squared,
+        resolution=Resolution(bracket=bracket or (1e-5 if name == "newton" else 1e-3)),
+    )
+    return scout.walk(first, to)
+
+
+def left_branch(point: Point) -> bool:
+    """Tell whether the search for this point was given up because it had left the branch."""
+    return point.minimum.stop == "left"

@@ -123,6 +123,8 @@ def distance_to_singularity(point: Point, earlier: Point | None, sign: float) ->
 
     One point alone assumes a fold (exponent 1/2); a second one on the same branch gives the exponent.
     """
+    if point.margin_slope == 0.0:
+        return _distance_by_slope(point, earlier, sign)
     ahead = _secant(point, sign)
     if ahead is None:
         return None
@@ -133,6 +135,14 @@ def distance_to_singularity(point: Point, earlier: Point | None, sign: float) ->
         if behind is not None and behind > ahead:
             exponent = min(max(step / (behind - ahead), 0.4), 1.2)
     return exponent * ahead, exponent
+
+
+def _distance_by_slope(point: Point, earlier: Point | None, sign: float) -> tuple[float, float] | None:
+    """Extrapolate a fold from `d rho / d beta ~ (beta* - beta)^(-1/2)`, where the margin is not known well."""
+    if earlier is None or point.norm_slope == 0.0 or earlier.norm_slope == 0.0:
+        return None
+    growth = (point.norm_slope / earlier.norm_slope) ** 2 - 1.0
+    return (sign * (point.beta - earlier.beta) / growth, 0.5) if growth > 0.0 else None
 
 
 def measured_exponent(point: Point, earlier: Point, sign: float) -> float | None:

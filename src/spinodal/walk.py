@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
@@ -77,6 +78,14 @@ class Recorder(Protocol):
         """Record a point before the next one is started."""
         ...
 
+    def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return a recorded fact, made and recorded if it is not there yet."""
+        ...
+
+    def seconds(self, now: float) -> float:
+        """Return the seconds spent so far, `now` of them in this process."""
+        ...
+
 
 class Forgetful:
     """A recorder that keeps nothing."""
@@ -87,6 +96,14 @@ class Forgetful:
 
     def keep(self, point: Point) -> None:
         """Do nothing."""
+
+    def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Make the fact."""
+        return make()
+
+    def seconds(self, now: float) -> float:
+        """Return the seconds of this process."""
+        return now
 
 
 class Walker:
@@ -116,19 +133,22 @@ class Walker:
     def find(self, beta: float, start: Callable[[], tuple[Tensor, Counts]]) -> Point:
         """Minimise from a fresh start; `start` is only called when the point is not recorded."""
 
-        def make() -> tuple[Minimum, Local]:
+        def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
             minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance)
             return _charge(minimum, counts), local
 
         return self._point(beta, None, make)
 
-    def follow(self, point: Point, beta: float, displacement: Tensor) -> Point:
-        """Minimise at another beta from `point.theta + displacement`, staying near if that is possible."""
+    def follow(self, point: Point, beta: float, displacement: Tensor, has_left: Callable[[float], bool] | None = None) -> Point:
+        """Minimise at another beta from `point.theta + displacement`, staying near if that is possible.
+
+        Where `has_left(E)` tells that it is not, the search may be given up; see `finish`.
+        """
         reach = float(displacement.norm())
         radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
 
-        def make() -> tuple[Minimum, Local]:
+        def make() -> tuple[Minimum, Local | None]:
             return solve(
                 self._loss(beta),
                 point.minimum.theta + displacement,
@@ -136,32 +156,46 @@ class Walker:
                 tolerance=self.tolerance,
                 radius=radius,
                 hessian=self._hessian(point),
+                has_left=has_left,
             )
 
         return self._point(beta, point.index, make)
 
+    def finish(self, point: Point) -> Point:
+        """Return the minimum that a search given up would have reached."""
+        if point.minimum.stop != "left":
+            return point
+
+        def make() -> tuple[Minimum, Local | None]:
+            return solve(self._loss(point.beta), point.minimum.theta, solver=self.solver, tolerance=self.tolerance, radius=0.1)
+
+        return self._point(point.beta, point.index, make)
+
     def _loss(self, beta: float) -> Regularised:
         return Regularised(self.landscape, beta, self.penalty)
 
-    def _point(self, beta: float, origin: int | None, make: Callable[[], tuple[Minimum, Local]]) -> Point:
+    def _point(self, beta: float, origin: int | None, make: Callable[[], tuple[Minimum, Local | None]]) -> Point:
         index = len(self.points)
         point = self.recorder.recall(index, beta, origin)
         if point is None:
             minimum, local = make()
             point = self._describe(index, origin, minimum, local)
-            if local.hessian is not None:
+            if local is not None and local.hessian is not None:
                 self._hessians[index] = local.hessian
             self.recorder.keep(point)
         self.points.append(point)
         self.spent = self.spent + point.minimum.stats
         return point
 
-    def _describe(self, index: int, origin: int | None, minimum: Minimum, local: Local) -> Point:
+    def _describe(self, index: int, origin: int | None, minimum: Minimum, local: Local | None) -> Point:
         """Compute tangent and slopes at a minimum, and observe the model there."""
         before = self.landscape.counts.copy()
         offset = self.penalty.offset(minimum.theta)
-        tangent = local.solve(-2.0 * offset)
-        margin_slope = self._margin_slope(minimum.theta, tangent, local.margin.mode) if self.solver == "newton" else 0.0
+        tangent, margin_slope = torch.zeros_like(offset), 0.0
+        if local is not None:
+            tangent = local.solve(-2.0 * offset)
+            if self.solver == "newton":
+                margin_slope = self._margin_slope(minimum.theta, tangent, local.margin.mode)
         return Point(
             index=index,
             origin=origin,

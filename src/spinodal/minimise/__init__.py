@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,7 +25,7 @@ from spinodal.soundness import refuse_scale_invariance
 __all__ = ["SOLVERS", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
-DENSE_LIMIT = {"factorised over samples": 2500, "vectorised products": 500}
+DENSE_LIMIT = {"factorised over samples": 600, "vectorised products": 500}
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-5}
 FLOAT32_TOLERANCE = 1e-3
 ESCAPES = 20
@@ -32,7 +34,7 @@ ESCAPES = 20
 def solver_for(landscape: Landscape, solver: str = "auto") -> str:
     """Return the solver's name, choosing by size where `solver` is "auto".
 
-    Dense Newton in float64 up to 2,500 parameters where the Hessian factorises over samples, 500
+    Dense Newton in float64 up to 600 parameters where the Hessian factorises over samples, 500
     otherwise; L-BFGS beyond and in float32.
     """
     if solver != "auto":
@@ -98,7 +100,7 @@ def minimise(
     theta = landscape.vector(start)
     refuse_scale_invariance(landscape, loss.penalty)
     if tolerance is not None and not tolerance > 0:
-        raise SpinodalError(f"tolerance = {tolerance!r}", "a positive number is allowed", "try 1e-6")
+        raise SpinodalError(got=f"tolerance = {tolerance!r}", allowed="a positive number is allowed", do="try 1e-6")
     minimum, _ = solve(loss, theta, solver=solver_for(landscape, solver), tolerance=tolerance)
     return minimum
 
@@ -115,7 +117,7 @@ class Local:
     def solve(self, right: Tensor) -> Tensor:
         """Return `(Hess L)^+ right`, shape (n,), for a right side without zero-mode components."""
         if self.hessian is None:
-            return conjugate_gradients(self.loss.hessian_operator(self.theta), right, tolerance=1e-4)
+            return conjugate_gradients(self.loss.hessian_operator(self.theta), right, tolerance=0.05, most=30)
         matrix = self.loss.shifted(self.hessian)
         matrix.diagonal().add_(1e-13 * self.margin.largest)
         factor, failed = torch.linalg.cholesky_ex(matrix)
@@ -133,15 +135,22 @@ def solve(
     tolerance: float | None = None,
     radius: float | None = None,
     hessian: Tensor | None = None,
-) -> tuple[Minimum, Local]:
-    """Minimise and certify; `hessian` (of E, from nearby) and `radius` serve warm starts."""
+    has_left: Callable[[float], bool] | None = None,
+) -> tuple[Minimum, Local | None]:
+    """Minimise and certify; `hessian` (of E, from nearby) and `radius` serve warm starts.
+
+    `has_left` tells from E that the search is far from where it should have stayed; it is then given
+    up, loosely minimised and without a certificate.
+    """
     landscape = loss.landscape
     before = landscape.counts.copy()
     tolerance = tolerance or (TOLERANCE[solver] if landscape.dtype == torch.float64 else FLOAT32_TOLERANCE)
     radius = radius or 0.3 * (1.0 + float(start.norm()))
     theta = start
     for _ in range(ESCAPES):
-        solution = _run(loss, theta, solver, tolerance, radius, hessian)
+        solution = _run(loss, theta, solver, tolerance, radius, hessian, has_left)
+        if solution.stop == "left":
+            return _minimum(loss, solution, None, solver, landscape.counts - before), None
         local = _certify(loss, solution, solver)
         if not _is_saddle(local.margin):
             break
@@ -156,13 +165,19 @@ def solve(
 
 
 def _run(
-    loss: Regularised, start: Tensor, solver: str, tolerance: float, radius: float, hessian: Tensor | None
+    loss: Regularised,
+    start: Tensor,
+    solver: str,
+    tolerance: float,
+    radius: float,
+    hessian: Tensor | None,
+    has_left: Callable[[float], bool] | None,
 ) -> Solution:
     if solver == "newton":
-        return newton(loss, start, tolerance=tolerance, radius=radius, hessian=hessian)
+        return newton(loss, start, tolerance=tolerance, radius=radius, hessian=hessian, has_left=has_left)
     if solver == "newton_cg":
         return newton_cg(loss, start, tolerance=tolerance, radius=radius)
-    return lbfgs(loss, start, tolerance=tolerance)
+    return lbfgs(loss, start, tolerance=tolerance, has_left=has_left)
 
 
 def _certify(loss: Regularised, solution: Solution, solver: str) -> Local:
@@ -192,16 +207,16 @@ def _descend(loss: Regularised, solution: Solution, margin: Margin) -> Tensor | 
     return best
 
 
-def _minimum(loss: Regularised, solution: Solution, margin: Margin, solver: str, spent: Counts) -> Minimum:
+def _minimum(loss: Regularised, solution: Solution, margin: Margin | None, solver: str, spent: Counts) -> Minimum:
     return Minimum(
         theta=solution.theta,
         beta=loss.beta,
-        error=solution.value - loss.beta * loss.penalty.norm_squared(solution.theta),
+        error=loss.error(solution.value, solution.theta),
         loss=solution.value,
         residual=float(solution.gradient.norm()),
-        margin=margin.value,
-        margin_error=margin.residual,
-        zero_modes=margin.zero_modes,
+        margin=margin.value if margin else math.nan,
+        margin_error=margin.residual if margin else math.nan,
+        zero_modes=margin.zero_modes if margin else None,
         stop=solution.stop,
         solver=solver,
         stats=spent,

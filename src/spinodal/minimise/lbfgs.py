@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,13 +12,24 @@ from spinodal.minimise.solution import Solution
 from spinodal.regularised import Regularised
 
 MEMORY = 20
+FAR = 0.02  # relative residual at which a search that left its branch can be recognised
 ARMIJO, CURVATURE = 1e-4, 0.9
 
 Batched = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def lbfgs(loss: Regularised, start: Tensor, *, tolerance: float, iterations: int = 20_000) -> Solution:
-    """Minimise L from `start` until `||grad L|| <= tolerance * loss.scale(theta)`."""
+def lbfgs(
+    loss: Regularised,
+    start: Tensor,
+    *,
+    tolerance: float,
+    iterations: int = 20_000,
+    has_left: Callable[[float], bool] | None = None,
+) -> Solution:
+    """Minimise L from `start` until `||grad L|| <= tolerance * loss.scale(theta)`.
+
+    Where `has_left(E)` holds at a point that is loosely minimised, the search ends there ("left").
+    """
 
     def single(thetas: Tensor) -> tuple[Tensor, Tensor]:
         value, gradient = loss.value_and_gradient(thetas[0])
@@ -27,8 +39,12 @@ def lbfgs(loss: Regularised, start: Tensor, *, tolerance: float, iterations: int
     stop = "iterations"
     count = 0
     for count in range(iterations):  # noqa: B007 - the count is reported
-        if float(state.gradient[0].norm()) <= tolerance * loss.scale(state.theta[0]):
+        residual = float(state.gradient[0].norm()) / loss.scale(state.theta[0])
+        if residual <= tolerance:
             stop = "converged"
+            break
+        if has_left and residual <= FAR and has_left(loss.error(float(state.value[0]), state.theta[0])):
+            stop = "left"
             break
         if not bool(state.step()[0]):
             stop = _stall(state, loss, tolerance)
@@ -67,8 +83,10 @@ class _State:
         self.function = function
         self.theta = starts.clone()
         self.value, self.gradient = function(self.theta)
-        self.steps: list[Tensor] = []
-        self.changes: list[Tensor] = []
+        rows, size = starts.shape
+        self.steps, self.changes = starts.new_zeros(2, rows, MEMORY, size)
+        self.products, self.squares = np.zeros((2, rows, MEMORY, MEMORY))
+        self.kept = 0
 
     def step(self) -> Tensor:
         """Move every row once; return which rows made progress, shape (k,)."""
@@ -83,27 +101,35 @@ class _State:
         return moved
 
     def _direction(self) -> Tensor:
-        """Return `-H g` by the two-loop recursion (Nocedal & Wright, algorithm 7.4), row by row."""
-        q = self.gradient.clone()
-        pairs = list(zip(self.steps, self.changes, strict=True))
-        weights = []
-        for s, y in reversed(pairs):
-            rho = _inverse((s * y).sum(1))
-            alpha = rho * (s * q).sum(1)
-            q -= alpha[:, None] * y
-            weights.append((rho, alpha))
-        q = q * self._initial_scale()[:, None]
-        for (s, y), (rho, alpha) in zip(pairs, reversed(weights), strict=True):
-            q += (alpha - rho * (y * q).sum(1))[:, None] * s
-        return -q
+        """Return `-H g` row by row: the two-loop recursion (Nocedal & Wright, algorithm 7.4) in coordinates.
+
+        The recursion only ever combines the kept steps S, changes Y and g, so it runs on their inner
+        products, which are updated when a pair is kept; the long vectors are touched four times.
+        """
+        scale = self._initial_scale()
+        if self.kept == 0:
+            return torch.neg(scale[:, None] * self.gradient)
+        steps, changes = self.steps[:, -self.kept :], self.changes[:, -self.kept :]
+        along_steps = (steps @ self.gradient[:, :, None])[..., 0].double().cpu().numpy()
+        along_changes = (changes @ self.gradient[:, :, None])[..., 0].double().cpu().numpy()
+        pairs = self.products[:, -self.kept :, -self.kept :]  # s_i . y_j
+        squares = self.squares[:, -self.kept :, -self.kept :]  # y_i . y_j
+        rows = [
+            _two_loops(pairs[k], squares[k], along_steps[k], along_changes[k], float(scale[k])) for k in range(len(self.theta))
+        ]
+        on_steps, on_changes = (torch.from_numpy(np.stack(part)).to(self.theta) for part in zip(*rows, strict=True))
+        bend = (on_steps[:, None] @ steps)[:, 0] + (on_changes[:, None] @ changes)[:, 0]
+        direction: Tensor = -(scale[:, None] * self.gradient + bend)
+        return direction
 
     def _initial_scale(self) -> Tensor:
-        fallback = 1.0 / self.gradient.norm(dim=1).clamp_min(1e-30).clamp_min(1.0)
-        if not self.steps:
+        fallback = 1.0 / self.gradient.norm(dim=1).clamp_min(1.0)
+        if self.kept == 0:
             return fallback
-        s, y = self.steps[-1], self.changes[-1]
-        scale = (s * y).sum(1) * _inverse((y * y).sum(1))
-        return torch.where(scale > 0, scale, fallback)
+        overlap, square = self.products[:, -1, -1], self.squares[:, -1, -1]
+        scale = np.divide(overlap, square, out=np.zeros_like(overlap), where=square > 0)
+        found = torch.from_numpy(scale).to(fallback)
+        return torch.where(found > 0, found, fallback)
 
     def _search(self, direction: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Find weak Wolfe steps by bracketing and bisection (Lewis & Overton 2013), safe at kinks."""
@@ -135,11 +161,39 @@ class _State:
     def _remember(self, step: Tensor, change: Tensor) -> None:
         """Keep a curvature pair; rows without positive curvature get a zero pair, which does nothing."""
         useful = (step * change).sum(1) > 1e-14 * step.norm(dim=1) * change.norm(dim=1)
-        self.steps.append(step * useful[:, None])
-        self.changes.append(change * useful[:, None])
-        del self.steps[:-MEMORY], self.changes[:-MEMORY]
+        step, change = step * useful[:, None], change * useful[:, None]
+        self.steps = torch.cat([self.steps[:, 1:], step[:, None]], 1)
+        self.changes = torch.cat([self.changes[:, 1:], change[:, None]], 1)
+        self.products[:, :-1, :-1] = self.products[:, 1:, 1:]
+        self.squares[:, :-1, :-1] = self.squares[:, 1:, 1:]
+        self.products[:, :, -1] = _inner(self.steps, change)
+        self.products[:, -1, :] = _inner(self.changes, step)
+        self.squares[:, :, -1] = self.squares[:, -1, :] = _inner(self.changes, change)
+        self.kept = min(self.kept + 1, MEMORY)
 
 
-def _inverse(value: Tensor) -> Tensor:
-    """Return 1 / value, and 0 where value is not positive."""
-    return torch.where(value > 0, 1.0 / value.clamp_min(1e-300), torch.zeros_like(value))
+def _inner(rows: Tensor, vectors: Tensor) -> np.ndarray:
+    """Return inner products (k, m) of rows (k, m, n) with vectors (k, n)."""
+    return (rows @ vectors[:, :, None])[..., 0].double().cpu().numpy()
+
+
+def _two_loops(
+    pairs: np.ndarray, squares: np.ndarray, along_steps: np.ndarray, along_changes: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coefficients of steps and changes in `H g - scale g`, from inner products only.
+
+    `pairs[i, j] = s_i . y_j`, `squares[i, j] = y_i . y_j`; zero pairs are skipped.
+    """
+    count = len(pairs)
+    curvature = np.diagonal(pairs)
+    alphas = np.zeros(count)
+    for i in range(count - 1, -1, -1):  # q = g - sum_j>i alpha_j y_j
+        if curvature[i] > 0:
+            alphas[i] = (along_steps[i] - pairs[i, i + 1 :] @ alphas[i + 1 :]) / curvature[i]
+    betas = np.zeros(count)
+    for i in range(count):  # r = scale q + sum_j<i (alpha_j - beta_j) s_j
+        if curvature[i] > 0:
+            product = scale * (along_changes[i] - squares[i] @ alphas) + pairs[:i, i] @ (alphas[:i] - betas[:i])
+            betas[i] = product / curvature[i]
+    alive = curvature > 0
+    return np.where(alive, alphas - betas, 0.0), -scale * alphas

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.linalg import eigh
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
 ZERO = 1e-8  # |eigenvalue| below this fraction of the largest is a zero mode
 WHOLE_SPECTRUM = 400  # up to this size all eigenvalues are computed; beyond, the lowest few
-LANCZOS_STEPS = 80
+LANCZOS_STEPS = 24
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ def _lowest(array: np.ndarray, wanted: int = 6) -> tuple[np.ndarray, np.ndarray,
     """Return at least one eigenpair beyond the zero modes, from below, and the largest |eigenvalue| to 1 %."""
     start = np.linspace(1.0, 2.0, len(array))
     largest = abs(float(eigsh(array, k=1, which="LM", v0=start, tol=1e-2, return_eigenvectors=False)[0]))
+    found = _by_inversion(array, largest)
+    if found is not None:
+        return *found, largest
     while wanted < len(array) // 4:
         try:
             values, vectors = eigh(array, subset_by_index=[0, wanted - 1], check_finite=False)
@@ -72,6 +75,26 @@ def _lowest(array: np.ndarray, wanted: int = 6) -> tuple[np.ndarray, np.ndarray,
             return values, vectors, largest
         wanted *= 4
     return _all(array)
+
+
+def _by_inversion(array: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the lowest eigenpair of a positive definite matrix by Lanczos on its inverse, else None."""
+    factor, failed = torch.linalg.cholesky_ex(torch.from_numpy(array))
+    if int(failed):
+        return None
+
+    def inverse(vector: np.ndarray) -> np.ndarray:
+        right = torch.from_numpy(np.ascontiguousarray(vector)).reshape(-1, 1)
+        return torch.cholesky_solve(right, factor)[:, 0].numpy()
+
+    operator = LinearOperator(array.shape, matvec=inverse, dtype=array.dtype)
+    start = np.random.default_rng(0).standard_normal(len(array))
+    try:
+        values, vectors = eigsh(operator, k=1, which="LM", v0=start, tol=1e-8, ncv=12)
+    except ArpackNoConvergence:
+        return None
+    lowest = 1.0 / values
+    return None if lowest[0] < 10 * ZERO * largest else (lowest, vectors)
 
 
 def lanczos_margin(product: Callable[[Tensor], Tensor], like: Tensor, *, steps: int = LANCZOS_STEPS) -> Margin:

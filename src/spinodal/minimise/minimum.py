@@ -14,6 +14,7 @@ STATUSES = {
     "rounding": "converged to rounding: no step lowers L any further at this precision",
     "kink": "stalled at a kink: L has no second derivative here (ReLU?), so certificates are unavailable",
     "saddle": "stalled on a saddle: the margin is negative and no descent along its mode was found",
+    "left": "left the branch: given up once that was clear, neither converged nor certified",
     "iterations": "not converged: the iteration limit was reached; raise it or start closer",
 }
 

@@ -1,15 +1,20 @@
-"""Trust-region Newton with a dense Hessian, polished by quasi-Newton steps from it."""
+"""Trust-region Newton with a dense Hessian, where first-order steps do the travelling."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from spinodal.minimise.lbfgs import lbfgs
 from spinodal.minimise.solution import Solution
 from spinodal.regularised import Regularised, symmetric_norm
 
 FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
 PATIENCE = 0.6  # a quasi-Newton step must shrink the gradient by this factor, or the Hessian is renewed
+NEAR, NEAR_LARGE = 1e-3, 1e-4  # relative residual above which gradients are better spent than Hessians
+LARGE = 600  # parameters from which a Hessian costs more than a hundred gradients
 
 
 def newton(
@@ -19,26 +24,29 @@ def newton(
     tolerance: float,
     radius: float,
     hessian: Tensor | None = None,
+    has_left: Callable[[float], bool] | None = None,
     iterations: int = 500,
 ) -> Solution:
     """Minimise L from `start` (Moré & Sorensen 1983; Nocedal & Wright, algorithms 4.1 and 7.4).
 
-    Each step minimises the quadratic model inside `||step|| <= radius`, exactly, so zero, soft and
-    negative modes are all survived. Once a step stays inside, BFGS updates of that Hessian polish the
-    point at one gradient each, as long as they contract. `hessian` is a Hessian of E from nearby, to
-    begin with. Stops when `||grad L|| <= tolerance * loss.scale(theta)`.
+    Far from a stationary point L-BFGS travels. Close to one, each step minimises the quadratic model
+    inside `||step|| <= radius`, exactly, so zero, soft and negative modes are all survived; once a
+    step stays inside, BFGS updates of that Hessian polish the point at one gradient each, as long as
+    they contract. `hessian` is a Hessian of E from nearby, to begin with. Stops when
+    `||grad L|| <= tolerance * loss.scale(theta)`, or after travelling to where `has_left(E)` holds.
     """
     search = _Search(loss, start, radius)
+    near = max(tolerance, NEAR if len(start) < LARGE else NEAR_LARGE)
     if hessian is not None:
         search.polish(hessian, tolerance)
     for _ in range(iterations):
-        if search.residual <= tolerance * loss.scale(search.theta):
+        if search.relative_residual > near:
+            if search.travel(near, has_left) == "left":
+                return search.solution("left", None)
+        if search.relative_residual <= tolerance:
             return search.solution("converged", loss.landscape.hessian(search.theta))
         hessian = loss.landscape.hessian(search.theta)
-        inside = search.newton_step(hessian)
-        if search.residual <= tolerance * loss.scale(search.theta):
-            continue
-        if inside:
+        if search.newton_step(hessian):
             search.polish(hessian, tolerance)
         elif search.radius < 1e-14 * (1 + float(search.theta.norm())):
             return search.solution(search.stall(), None)
@@ -58,6 +66,10 @@ class _Search:
     def residual(self) -> float:
         return float(self.gradient.norm())
 
+    @property
+    def relative_residual(self) -> float:
+        return self.residual / self.loss.scale(self.theta)
+
     def solution(self, stop: str, hessian: Tensor | None) -> Solution:
         return Solution(self.theta, self.value, self.gradient, self.count, stop, hessian)
 
@@ -70,7 +82,7 @@ class _Search:
             value, gradient = self.loss.value_and_gradient(self.theta + step)
             noise = 1e-14 * (1 + abs(self.value))
             ratio = (self.value - value + noise) / (predicted + noise)
-            interior = length < 0.7 * self.radius
+            interior = length < 0.5 * self.radius
             if ratio < 0.25 or not value < float("inf"):
                 self.radius = 0.25 * length
             elif ratio > 0.75 and not interior:
@@ -80,6 +92,14 @@ class _Search:
                 return interior
         return False
 
+    def travel(self, tolerance: float, has_left: Callable[[float], bool] | None) -> str:
+        """Descend by L-BFGS to a loose tolerance; return why it stopped."""
+        end = lbfgs(self.loss, self.theta, tolerance=tolerance, iterations=2000, has_left=has_left)
+        self.radius = max(self.radius, 0.1 * float((end.theta - self.theta).norm()))
+        self.theta, self.value, self.gradient = end.theta, end.value, end.gradient
+        self.count += end.iterations
+        return end.stop
+
     def polish(self, hessian: Tensor, tolerance: float) -> None:
         """Take BFGS steps from a positive definite Hessian while they stay inside, descend and contract."""
         bound = symmetric_norm(hessian)
@@ -88,7 +108,7 @@ class _Search:
             return
         pairs: list[tuple[Tensor, Tensor, float]] = []
         travelled = 0.0
-        while self.residual > tolerance * self.loss.scale(self.theta):
+        while self.relative_residual > tolerance:
             step = -_bfgs_product(factor, pairs, self.gradient)
             travelled += float(step.norm())
             if travelled > self.radius:
@@ -130,12 +150,10 @@ def _bfgs_product(factor: Tensor, pairs: list[tuple[Tensor, Tensor, float]], gra
     return q
 
 
-def trust_region_step(
-    matrix: Tensor, gradient: Tensor, radius: float, guess: float = 0.0
-) -> tuple[Tensor, float, float]:
+def trust_region_step(matrix: Tensor, gradient: Tensor, radius: float, guess: float = 0.0) -> tuple[Tensor, float, float]:
     """Return the minimiser of `g.p + p.A.p / 2` over `||p|| <= radius`, the decrease it predicts, and its shift.
 
-    Finds `mu >= 0` with `(A + mu) p = -g`, `A + mu` positive definite and `||p||` within 30 % of the
+    Finds `mu >= 0` with `(A + mu) p = -g`, `A + mu` positive definite and `||p||` within a factor two of the
     radius (or mu = 0 inside) by safeguarded Newton steps on the secular equation; where mu = 0 fails,
     `guess`, the shift of the last step, is tried next.
     """
@@ -154,7 +172,7 @@ def trust_region_step(
             length = float(step.norm())
             inside = length <= radius
             low, high = (low, min(high, shift)) if inside else (max(low, shift), high)
-            if 0.7 * radius <= length <= 1.1 * radius or (inside and shift <= 1.5 * low):
+            if 0.5 * radius <= length <= 1.2 * radius or (inside and shift <= 1.5 * low):
                 break
             half = torch.linalg.solve_triangular(factor, step[:, None], upper=False)[:, 0]
             proposal = shift + (length / float(half.norm())) ** 2 * (length - radius) / radius

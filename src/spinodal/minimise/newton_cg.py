@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -11,9 +12,7 @@ from spinodal.minimise.solution import Solution
 from spinodal.regularised import Regularised
 
 
-def newton_cg(
-    loss: Regularised, start: Tensor, *, tolerance: float, radius: float, iterations: int = 500
-) -> Solution:
+def newton_cg(loss: Regularised, start: Tensor, *, tolerance: float, radius: float, iterations: int = 500) -> Solution:
     """Minimise L from `start` (Steihaug 1983; Nocedal & Wright, algorithms 4.1 and 7.2).
 
     Each step runs conjugate gradients on `Hess L p = -grad L` until the model residual is below
@@ -91,4 +90,4 @@ def _to_boundary(step: Tensor, direction: Tensor, radius: float) -> float:
         return 0.0
     a, b = float(direction @ direction), float(step @ direction)
     c = float(step @ step) - radius**2
-    return (-b + (b * b - a * c) ** 0.5) / a
+    return (-b + math.sqrt(b * b - a * c)) / a

@@ -42,7 +42,7 @@ def digits(
     if activation not in ACTIVATIONS:
         raise unknown_name("activation", activation, ACTIVATIONS)
     if not 0.0 <= held_out <= 0.9:
-        raise SpinodalError(f"held_out = {held_out}", "a fraction from 0 to 0.9 is allowed", "try 0.2")
+        raise SpinodalError(got=f"held_out = {held_out}", allowed="a fraction from 0 to 0.9 is allowed", do="try 0.2")
     train, test = _split(held_out, seed)
     return Task(
         network([64, *hidden, 10], ACTIVATIONS[activation], bias),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -72,10 +73,12 @@ def gaussian(
         raise unknown_name("activation", activation, ACTIVATIONS)
     if samples < inputs + outputs + 2:
         raise SpinodalError(
-            f"samples = {samples}", f"at least {inputs + outputs + 2} samples are needed to centre and whiten", "raise samples"
+            got=f"samples = {samples}",
+            allowed=f"at least {inputs + outputs + 2} samples are needed to centre and whiten",
+            do="raise samples",
         )
     if not 0 <= noise < math.inf:
-        raise SpinodalError(f"noise = {noise}", "a finite number >= 0 is allowed", "try 0.1")
+        raise SpinodalError(got=f"noise = {noise}", allowed="a finite number >= 0 is allowed", do="try 0.1")
     data = _data(strengths, inputs, outputs, samples, noise, seed)
     live = sorted(strengths, reverse=True)[: min(widths)]
     return Task(
@@ -101,13 +104,14 @@ def gaussian(
 def squared_error(model: nn.Module, batch: Batch) -> Tensor:
     """Return the mean over samples of the sum over outputs of squared errors."""
     inputs, targets = batch
-    return (model(inputs) - targets).square().sum(1).mean()
+    residual: Tensor = model(inputs) - targets
+    return residual.square().sum(1).mean()
 
 
 def network(widths: Sequence[int], activation: type[nn.Module], bias: bool) -> nn.Sequential:
     """Return a fully connected network in float64, with the activation between layers only."""
     layers: list[nn.Module] = []
-    for index, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (fan_in, fan_out) in enumerate(pairwise(widths)):
         if index:
             layers.append(activation())
         layers.append(nn.Linear(fan_in, fan_out, bias=bias, dtype=torch.float64))
@@ -136,7 +140,7 @@ def _data(strengths: list[float], inputs: int, outputs: int, samples: int, noise
 
 def _width(name: str, width: int) -> int:
     if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-        raise SpinodalError(f"{name} = {width!r}", "whole numbers >= 1 are allowed", "give the number of units")
+        raise SpinodalError(got=f"{name} = {width!r}", allowed="whole numbers >= 1 are allowed", do="give the number of units")
     return width
 
 
@@ -144,10 +148,12 @@ def _strengths(singular_values: Sequence[float], inputs: int, outputs: int) -> l
     strengths = [float(value) for value in singular_values]
     if not strengths or len(strengths) > min(inputs, outputs):
         raise SpinodalError(
-            f"{len(strengths)} singular values for {inputs} inputs and {outputs} outputs",
-            f"1 to {min(inputs, outputs)} values fit",
-            "drop values or raise inputs and outputs",
+            got=f"{len(strengths)} singular values for {inputs} inputs and {outputs} outputs",
+            allowed=f"1 to {min(inputs, outputs)} values fit",
+            do="drop values or raise inputs and outputs",
         )
     if not all(0 < value < math.inf for value in strengths):
-        raise SpinodalError(f"singular_values = {strengths}", "finite values > 0 are allowed", "remove the others")
+        raise SpinodalError(
+            got=f"singular_values = {strengths}", allowed="finite values > 0 are allowed", do="remove the others"
+        )
     return strengths

@@ -76,11 +76,15 @@ class Task:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise SpinodalError(
-                f"model is a {type(model).__name__}", "an nn.Module is allowed", "pass an instance of your network"
+                got=f"model is a {type(model).__name__}",
+                allowed="an nn.Module is allowed",
+                do="pass an instance",
             )
         if not callable(loss):
             raise SpinodalError(
-                f"loss is a {type(loss).__name__}", "a function (model, batch) -> scalar is allowed", "pass a function"
+                got=f"loss is a {type(loss).__name__}",
+                allowed="a function (model, batch) -> scalar is allowed",
+                do="pass a function",
             )
         self.model, self.loss, self.data, self.held_out = model, loss, data, held_out
         self.predict = predict or _predict
@@ -111,9 +115,9 @@ class Task:
         unused = [pattern for pattern in self.exclude if not any(fnmatchcase(name, pattern) for name in names)]
         if unused:
             raise SpinodalError(
-                f"exclude pattern {unused[0]!r} matches no parameter",
-                "parameters: " + ", ".join(names),
-                "use fnmatch patterns such as '*.bias'",
+                got=f"exclude pattern {unused[0]!r} matches no parameter",
+                allowed="parameters: " + ", ".join(names),
+                do="use fnmatch patterns such as '*.bias'",
             )
         mask = torch.ones(landscape.size, dtype=torch.bool, device=landscape.device)
         for slot in landscape.parameters.slots:
@@ -153,6 +157,6 @@ def _labels(batch: Batch) -> Tensor | None:
         return None
     if last.dim() == 1 and not last.is_floating_point() and last.dtype != torch.bool:
         return last
-    if last.dim() == 2 and last.shape[1] > 1 and bool((((last == 0) | (last == 1)).all() & (last.sum(1) == 1).all())):
+    if last.dim() == 2 and last.shape[1] > 1 and bool(((last == 0) | (last == 1)).all() & (last.sum(1) == 1).all()):
         return last.argmax(1)
     return None

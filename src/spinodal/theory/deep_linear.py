@@ -68,10 +68,10 @@ def deep_linear(singular_values: Sequence[float], *, matrices: int) -> list[Exac
     (0.9, [])
     """
     if matrices < 1:
-        raise SpinodalError(f"matrices = {matrices}", "N >= 1 weight matrices are allowed", "give the depth")
+        raise SpinodalError(got=f"matrices = {matrices}", allowed="N >= 1 weight matrices are allowed", do="give the depth")
     if not all(0 < s < math.inf for s in singular_values):
         raise SpinodalError(
-            f"singular values {list(singular_values)}", "finite values > 0 are allowed", "remove the others"
+            got=f"singular values {list(singular_values)}", allowed="finite values > 0 are allowed", do="remove the others"
         )
     if matrices == 1:
         return []

@@ -1,0 +1,31 @@
+# make map    map the phases of a small network on handwritten digits into runs/digits; run again, it goes on where it stopped
+# make test   linter, formatter, type checker, tests and doctests
+#
+# The first of them makes .venv and installs the package with the tested versions of constraints.txt.
+#
+# PYTHON       the interpreter, 3.11 or newer                     make test PYTHON=python3.12
+# TORCH_INDEX  an additional package index for the install. On Linux the default PyTorch carries several GB of CUDA
+#              libraries; without a GPU, give the index that PyTorch documents for CPU wheels.   make map TORCH_INDEX=...
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: map test
+
+map: $(INSTALLED)
+	$(BIN)/spinodal map digits --out runs/digits --resume
+
+test: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+# The stamp is touched last, so an interrupted install is repeated, and a finished one only when its inputs change.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[dev]'
+	touch $@

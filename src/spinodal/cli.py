@@ -1,0 +1,295 @@
+"""The command line: `spinodal map`, `show`, `tasks`, `theory`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from spinodal import __version__
+from spinodal.errors import SpinodalError
+from spinodal.mapping import MapOptions, log_fraction, map_phases, prepare
+from spinodal.mapping import Progress as Watcher
+from spinodal.penalty import CONVENTION, weight_decay
+from spinodal.phases import PhaseDiagram
+from spinodal.store import RunFolder, load
+from spinodal.tables import phases_table, summary, transitions_table
+from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
+from spinodal.theory import deep_linear
+from spinodal.transitions import Transition
+from spinodal.walk import Point
+
+SMALL = 600  # parameters up to which one thread is the faster choice
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Map the phases of a neural network: where, as the L2 strength beta grows, the trained model jumps, "
+    f"and what is lost at each jump. Convention: {CONVENTION}.",
+)
+
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/TASK-N, the next free N.")]
+Json = Annotated[str | None, typer.Option("--json", help="Write the result as JSON to this file, or '-' for standard output.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="A task argument, key=value; lists as 10,10. Repeatable.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no tables.")]
+
+
+def main() -> None:
+    """Run the command line; errors are one line and exit code 2, Ctrl-C is exit code 130."""
+    try:
+        app()
+    except SpinodalError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Print the version if asked."""
+    if version:
+        print(f"spinodal {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.command("map")
+def map_command(
+    task: Annotated[str, typer.Argument(help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")],
+    settings: Sets = None,
+    out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out if there is one.")] = False,
+    beta: Annotated[
+        str | None, typer.Option(help="Range LOW:HIGH. Default: HIGH by doubling until the trivial phase, LOW = HIGH/300.")
+    ] = None,
+    direction: Annotated[str, typer.Option(help="up: follow the deepest phase; down: follow the trivial one.")] = "up",
+    seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
+    starts: Annotated[int, typer.Option(help="Random starts from which the deepest phase is chosen.")] = 4,
+    solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",
+    tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
+    bracket: Annotated[
+        float | None, typer.Option(help="Relative width of brackets. Default: 1e-5 dense, 1e-3 matrix-free.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="Processor threads. Default 0: 1 up to 600 parameters, else all.", min=0)] = 0,
+    json_file: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Map the phases of TASK: table of transitions and phases, figure, resumable run folder.
+
+    Examples
+    --------
+      spinodal map digits
+
+      spinodal map gaussian --set activation=linear --set hidden=10,10 --json result.json
+
+      spinodal map my_net.py:task --beta 1e-4:0.1 --out runs/mine --resume
+    """
+    options = MapOptions(
+        beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
+        tolerance=tolerance, bracket=bracket, dtype=dtype, device=device,
+    )  # fmt: skip
+    made = make_task(task, _pairs(settings or []))
+    landscape, _ = prepare(made, options)  # refuse bad input before anything is written
+    _use_threads(threads, landscape.size)
+    console = Console(stderr=json_file == "-", quiet=quiet, soft_wrap=True, highlight=False)
+    folder = RunFolder(
+        out or _next_folder(made.name), {"task": {"name": made.name, **made.settings}, "map": asdict(options)}, resume=resume
+    )
+    try:
+        with _Bar(console) as bar:
+            diagram = map_phases(made, options=options, recorder=folder.journal, progress=bar)
+    except KeyboardInterrupt:
+        console.print(f"interrupted: {folder.journal.count} points are kept in {folder.path}; continue with --resume")
+        raise typer.Exit(130) from None
+    folder.save(diagram)
+    figures = _figures(diagram, folder)
+    _show(console, diagram.to_dict(), diagram.answer())
+    console.print(f"run folder: {folder.path}  (figure: {figures})")
+    _write_json(json_file, diagram.to_dict())
+
+
+@app.command()
+def show(run: Annotated[Path, typer.Argument(help="A run folder.")], json_file: Json = None, debug: Debug = False) -> None:
+    """Print the tables of a finished run."""
+    diagram = load(run)
+    _show(Console(stderr=json_file == "-", soft_wrap=True, highlight=False), diagram.to_dict(), diagram.answer())
+    _write_json(json_file, diagram.to_dict())
+
+
+@app.command()
+def tasks(json_file: Json = None, debug: Debug = False) -> None:
+    """List the built-in tasks and their arguments."""
+    table = Table("task", "what", "arguments (--set key=value)")
+    listing = {}
+    for name, maker in BUILT_IN.items():
+        arguments = arguments_of(name)
+        first = (maker.__doc__ or "").strip().split("\n")[0]
+        table.add_row(name, first, "\n".join(f"{key} = {_text(value)}" for key, value in arguments.items()))
+        listing[name] = {"summary": first, "arguments": {key: _plain(value) for key, value in arguments.items()}}
+    console = Console(stderr=json_file == "-", highlight=False)
+    console.print(table)
+    console.print("Your own: path/to/file.py:function, a function that returns a spinodal.Task.")
+    _write_json(json_file, listing)
+
+
+@app.command()
+def theory(
+    singular_values: Annotated[str, typer.Option(help="Of the input-output covariance, comma-separated.")] = "0.9,0.5",
+    matrices: Annotated[int, typer.Option(help="Number N of weight matrices (hidden layers + 1).")] = 3,
+    json_file: Json = None,
+    debug: Debug = False,
+) -> None:
+    """Print the exact transitions of a deep linear network on whitened inputs."""
+    found = deep_linear(_numbers(singular_values), matrices=matrices)
+    table = Table("singular value", "order", "spinodal beta", "weight_decay", "coexistence beta")
+    for item in found:
+        coexistence = "-" if item.coexistence is None else f"{item.coexistence:.9g}"
+        table.add_row(f"{item.singular_value:g}", item.order, f"{item.beta:.9g}", f"{weight_decay(item.beta):.9g}", coexistence)
+    console = Console(stderr=json_file == "-", highlight=False)
+    console.print(table if found else "N = 1: no transition, w = s / (1 + beta)")
+    console.print(f"convention: {CONVENTION}; E is the mean over samples of the sum over outputs")
+    _write_json(json_file, {"matrices": matrices, "convention": CONVENTION, "transitions": [asdict(item) for item in found]})
+
+
+class _Bar(Watcher):
+    """A progress bar over log beta, and a line per transition as it is found."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
+            console=console, transient=True,
+        )  # fmt: skip
+        self.limits = (1.0, 2.0)
+
+    def __enter__(self) -> _Bar:
+        self.bar.start()
+        self.line = self.bar.add_task("finding the range of beta", total=1.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def range(self, low: float, high: float, solver: str) -> None:
+        self.limits = (low, high)
+        self.console.print(f"beta from {low:.4g} to {high:.4g} ({CONVENTION}), solver {solver}")
+        self.bar.update(self.line, description="minimising at both ends")
+
+    def point(self, point: Point) -> None:
+        low, high = self.limits
+        self.bar.update(
+            self.line,
+            completed=log_fraction(point.beta, low, high),
+            description=f"beta = {point.beta:.4g}, E = {point.error:.4g}, rank {point.observation.rank}",
+        )
+
+    def transition(self, transition: Transition) -> None:
+        if not transition.minor:
+            self.console.print(str(transition))
+
+
+def _show(console: Console, result: dict[str, Any], answer: str) -> None:
+    console.print()
+    console.print(transitions_table(result))
+    console.print(phases_table(result))
+    console.print(summary(result))
+    console.print()
+    console.print(answer)
+
+
+def _use_threads(threads: int, size: int) -> None:
+    """Fix the threads; small networks run faster, and reproducibly beside other programs, on one."""
+    chosen = threads or (1 if size <= SMALL else 0)
+    if chosen:
+        torch.set_num_threads(chosen)
+        threadpool_limits(chosen)
+
+
+def _figures(diagram: PhaseDiagram, folder: RunFolder) -> Path:
+    from spinodal.plots import save_phase_map  # matplotlib is slow to import, and needed at the end only
+
+    return save_phase_map(diagram, folder.path / "figures")[0]
+
+
+def _write_json(target: str | None, value: Any) -> None:
+    if target is None:
+        return
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as cause:
+        raise SpinodalError(
+            got=f"{target} cannot be written: {cause.strerror}",
+            allowed="a file in an existing, writable folder is allowed",
+            do="check --json",
+        ) from cause
+
+
+def _next_folder(name: str) -> Path:
+    """Return runs/NAME-N with the lowest N that is not taken."""
+    stem = Path(name.split(":")[0]).stem
+    number = 1
+    while (folder := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return folder
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError(text)
+        return float(low), float(high)
+    except ValueError as cause:
+        raise SpinodalError(
+            got=f"--beta {text!r}", allowed="LOW:HIGH with two numbers is allowed", do="for example --beta 1e-4:0.1"
+        ) from cause
+
+
+def _pairs(settings: list[str]) -> dict[str, str]:
+    pairs = {}
+    for item in settings:
+        key, sign, value = item.partition("=")
+        if not sign or not key:
+            raise SpinodalError(got=f"--set {item!r}", allowed="key=value is allowed", do="for example --set hidden=10,10")
+        pairs[key.strip()] = value
+    return pairs
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError as cause:
+        raise SpinodalError(
+            got=f"{text!r} is not a list of numbers", allowed="comma-separated numbers are allowed", do="try 0.9,0.5"
+        ) from cause
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,289 @@
+"""The main job: from a task to its phase diagram."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spinodal.counts import Counts
+from spinodal.deepest import RATIO, TRIVIAL_VARIANCE, Ladder, climb, deepest
+from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.landscape import Landscape
+from spinodal.minimise import solver_for
+from spinodal.observe import Observer
+from spinodal.penalty import Penalty
+from spinodal.phases import PhaseDiagram
+from spinodal.soundness import refuse_scale_invariance
+from spinodal.sweep import Resolution, Scout, Sweep
+from spinodal.tasks.task import Task
+from spinodal.transitions import Transition
+from spinodal.walk import Forgetful, Point, Recorder, Walker
+
+DIRECTIONS = ("up", "down")
+BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """How to map; every default is stated here and nowhere else.
+
+    Attributes
+    ----------
+    beta : (low, high) or None
+        Range of beta. None: HIGH by doubling until the trivial phase, LOW = HIGH / 300.
+    direction : {"up", "down"}
+    seed : int
+        Of the random starts; start k uses seed `1000 * seed + k`.
+    starts : int
+        Number of random starts from which the deepest phase is chosen.
+    solver : {"auto", "newton", "newton_cg", "lbfgs"}
+    tolerance : float or None
+        Relative residual; None: the solver's default.
+    bracket : float or None
+        Relative width of macroscopic brackets; None: 1e-5 dense, 1e-3 matrix-free.
+    dtype : {"float64", "float32"}
+    device : str
+    """
+
+    beta: tuple[float, float] | None = None
+    direction: str = "up"
+    seed: int = 0
+    starts: int = 4
+    solver: str = "auto"
+    tolerance: float | None = None
+    bracket: float | None = None
+    dtype: str = "float64"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Refuse options that mean nothing."""
+        if self.beta is not None:
+            low, high = (positive_beta(value) for value in self.beta)
+            if not low < high:
+                raise SpinodalError(
+                    got=f"beta range {low:g}:{high:g} is reversed or empty",
+                    allowed="LOW < HIGH is allowed",
+                    do=f"try {high:g}:{low:g}",
+                )
+        if self.direction not in DIRECTIONS:
+            raise unknown_name("direction", self.direction, DIRECTIONS)
+        if self.dtype not in DTYPES:
+            raise unknown_name("dtype", self.dtype, DTYPES)
+        if self.starts < 1:
+            raise SpinodalError(got=f"starts = {self.starts}", allowed="a whole number >= 1 is allowed", do="try 4")
+        if self.bracket is not None and not 1e-9 <= self.bracket <= 1e-2:
+            raise SpinodalError(
+                got=f"bracket = {self.bracket}", allowed="a relative width from 1e-9 to 1e-2 is allowed", do="try 1e-5"
+            )
+        if self.tolerance is not None and not 0 < self.tolerance < 1:
+            raise SpinodalError(
+                got=f"tolerance = {self.tolerance}", allowed="a number between 0 and 1 is allowed", do="try 1e-6"
+            )
+
+
+class Progress:
+    """What a watcher of a map may be told; the default says nothing."""
+
+    def range(self, low: float, high: float, solver: str) -> None:
+        """Hear the range of beta and the solver, once known."""
+
+    def point(self, point: Point) -> None:
+        """Hear of a point on the followed branch."""
+
+    def transition(self, transition: Transition) -> None:
+        """Hear of a transition, as it is found."""
+
+
+def map_phases(
+    task: Task,
+    *,
+    options: MapOptions | None = None,
+    recorder: Recorder | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> PhaseDiagram:
+    """Map the phases of a task along the strength beta of its L2 penalty.
+
+    The deepest phase is found from several random starts at the lowest beta, then followed upwards
+    (or the trivial one downwards), and every discontinuity on the way is bracketed.
+
+    Parameters
+    ----------
+    task : Task
+    options : MapOptions, optional
+        Or give its fields as keyword arguments: ``map_phases(task, beta=(1e-3, 1.0), seed=1)``.
+    recorder : Recorder, optional
+        Where points are journalled (see `spinodal.store`). Default: nowhere.
+    progress : Progress, optional
+
+    Returns
+    -------
+    PhaseDiagram
+
+    Raises
+    ------
+    SpinodalError
+        For bad options, or a task that has no energy or no minimiser; the cause is named.
+
+    Examples
+    --------
+    A linear net with one hidden layer loses its modes at beta = s, by second-order transitions:
+
+    >>> from spinodal.tasks import gaussian
+    >>> task = gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
+    >>> diagram = map_phases(task)
+    >>> [(round(t.beta, 4), t.order) for t in diagram.transitions]
+    [(0.4, 'second'), (0.9, 'second')]
+    """
+    chosen = options or MapOptions(**settings)
+    return _Map(task, chosen, recorder or Forgetful(), progress or Progress()).run()
+
+
+def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
+    """Return the landscape and penalty of a task, or refuse a task that cannot be mapped."""
+    landscape = task.landscape(dtype=DTYPES[options.dtype], device=usable_device(options.device))
+    penalty = task.penalty(landscape)
+    refuse_scale_invariance(landscape, penalty)
+    return landscape, penalty
+
+
+def usable_device(name: str) -> torch.device:
+    """Return the device of a name, or refuse it if it is not there."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as cause:
+        raise SpinodalError(
+            got=f"device {name!r} cannot be used ({str(cause).split(chr(10))[0]})",
+            allowed="cpu, or cuda where it is available",
+            do="try cpu",
+        ) from cause
+    return device
+
+
+class _Map:
+    """One map in the making."""
+
+    def __init__(self, task: Task, options: MapOptions, recorder: Recorder, progress: Progress) -> None:
+        self.began = time.perf_counter()
+        self.task, self.options, self.recorder, self.progress = task, options, recorder, progress
+        self.landscape, self.penalty = prepare(task, options)
+        self.solver = solver_for(self.landscape, options.solver)
+        self.landscape.counts = Counts(parameters=self.landscape.size)  # checks of the code are not costs of the map
+        self.observe = Observer(self.landscape, self.penalty, task)
+        self.walker = Walker(
+            self.landscape,
+            self.penalty,
+            self.observe,
+            solver=self.solver,
+            tolerance=options.tolerance,
+            recorder=recorder,
+        )
+        self._ladder: Ladder | None = None
+
+    def run(self) -> PhaseDiagram:
+        low, high = self._range()
+        self.progress.range(low, high, self.solver)
+        bottom = self.walker.find(low, lambda: self._counted(lambda: self._deepest(low)))
+        top = self.walker.find(high, lambda: self._counted(lambda: self._trivial(high)))
+        scout = self._scout(bottom, top)
+        start, to = (bottom, high) if self.options.direction == "up" else (top, low)
+        sweep = scout.walk(start, to)
+        while self.options.beta is None and self.options.direction == "up" and not scout.is_end(sweep.points[-1]):
+            high *= 2.0  # coarse doubling fell early: the true end lies higher
+            sweep = _joined(sweep, scout.walk(sweep.points[-1], high))
+        return self._diagram(low, high, sweep)
+
+    # -- range and starts -------------------------------------------------------------------
+
+    def _range(self) -> tuple[float, float]:
+        if self.options.beta is not None:
+            return self.options.beta
+
+        def make() -> dict[str, Any]:
+            before = self.landscape.counts.copy()
+            ladder = self._climbed()
+            return {"high": ladder.high, "counts": vars(self.landscape.counts - before)}
+
+        note = self.recorder.note("range", make)
+        self.walker.spent = self.walker.spent + Counts(**note["counts"])
+        return note["high"] / RATIO, note["high"]
+
+    def _climbed(self) -> Ladder:
+        if self._ladder is None:
+            self._ladder = climb(self.landscape, self.penalty, self._starts(), self._variance, None)
+        return self._ladder
+
+    def _variance(self, theta: Tensor) -> float | None:
+        return self.observe(theta).output_variance
+
+    def _starts(self) -> Tensor:
+        seeds = [1000 * self.options.seed + k for k in range(self.options.starts)]
+        return torch.stack([self.landscape.vector(self.task.initial(seed)) for seed in seeds])
+
+    def _deepest(self, low: float) -> Tensor:
+        starts = self._starts() if self.options.beta is not None else self._climbed().below(low)
+        return deepest(self.landscape, self.penalty, low, starts)
+
+    def _trivial(self, high: float) -> Tensor:
+        """Return a start at the upper end: the top of the ladder, or random starts in a given range."""
+        if self.options.beta is None:
+            return self._climbed().thetas[-1][0]
+        return deepest(self.landscape, self.penalty, high, self._starts())
+
+    def _counted(self, make: Callable[[], Tensor]) -> tuple[Tensor, Counts]:
+        if self.options.beta is None:
+            self._climbed()  # its cost is in the note of the range
+        before = self.landscape.counts.copy()
+        theta = make()
+        return theta, self.landscape.counts - before
+
+    # -- walking ----------------------------------------------------------------------------
+
+    def _scout(self, bottom: Point, top: Point) -> Scout:
+        variance = bottom.observation.output_variance
+        upward = self.options.direction == "up"
+
+        def is_end(point: Point) -> bool:
+            here = point.observation.output_variance
+            return upward and here is not None and variance is not None and here < TRIVIAL_VARIANCE * variance
+
+        return Scout(
+            self.walker,
+            error_range=top.error - bottom.error,
+            norm_range=bottom.norm_squared - top.norm_squared,
+            resolution=Resolution(bracket=self.options.bracket or BRACKET[self.solver]),
+            is_end=is_end,
+            on_point=self.progress.point,
+            on_transition=self.progress.transition,
+        )
+
+    def _diagram(self, low: float, high: float, sweep: Sweep) -> PhaseDiagram:
+        return PhaseDiagram(
+            task={"name": self.task.name, **self.task.settings},
+            seed=self.options.seed,
+            range=(low, high),
+            points=sweep.points,
+            transitions=sweep.transitions,
+            spent=self.walker.spent,
+            seconds=self.recorder.seconds(time.perf_counter() - self.began),
+            solver=self.solver,
+            run_status=sweep.status,
+            exact=self.task.exact,
+        )
+
+
+def _joined(first: Sweep, second: Sweep) -> Sweep:
+    return Sweep(first.points + second.points[1:], first.transitions + second.transitions, second.status)
+
+
+def log_fraction(beta: float, low: float, high: float) -> float:
+    """Return how far beta is between low and high, on a log scale, 0 to 1."""
+    return min(max(math.log(beta / low) / math.log(high / low), 0.0), 1.0)

@@ -1,0 +1,256 @@
+"""The phases of a network: the stretches of beta between macroscopic transitions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spinodal.counts import Counts
+from spinodal.penalty import CONVENTION, weight_decay
+from spinodal.theory import ExactTransition
+from spinodal.transitions import Transition
+from spinodal.walk import Point
+
+SCHEMA = 1
+ALIVE = 0.5  # recall at or above which a class is alive at a point
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of one followed branch between macroscopic transitions.
+
+    Attributes
+    ----------
+    id : int
+        Counted from the lowest beta.
+    points : tuple of Point
+        By rising beta.
+    falls_to : int or None
+        The phase that the walk entered when this one ended.
+    """
+
+    id: int
+    points: tuple[Point, ...]
+    falls_to: int | None
+
+    @property
+    def beta(self) -> tuple[float, float]:
+        """Return the range of beta that was followed."""
+        return self.points[0].beta, self.points[-1].beta
+
+    @property
+    def rank(self) -> int:
+        """Return the effective rank on most of the phase."""
+        return int(self._typical([point.observation.rank for point in self.points]))
+
+    @property
+    def error(self) -> tuple[float, float]:
+        """Return E at the lowest and at the highest beta."""
+        return self.points[0].error, self.points[-1].error
+
+    @property
+    def classes(self) -> tuple[int, ...] | None:
+        """Return the classes whose recall is at least .5 on most of the phase; None without classes.
+
+        None of them is alive where the predictor is constant.
+        """
+        recalls = [point.observation.class_accuracy["train"] for point in self.points]
+        if any(recall is None for recall in recalls):
+            return None
+        alive = []
+        for index in range(len(recalls[0] or ())):
+            votes = [bool(recall and (recall[index] or 0.0) >= ALIVE and not _is_constant(recall)) for recall in recalls]
+            if self._typical(votes):
+                alive.append(index)
+        return tuple(alive)
+
+    def accuracy(self, part: str) -> tuple[float, float] | None:
+        """Return the accuracy on "train" or "held_out" at the lowest and the highest beta."""
+        low, high = (point.observation.accuracy[part] for point in (self.points[0], self.points[-1]))
+        return None if low is None or high is None else (low, high)
+
+    def _typical(self, values: Sequence[Any]) -> Any:
+        """Return the value that holds on the largest part of the phase, measured in log beta."""
+        weights: dict[Any, float] = {}
+        logs = [math.log(point.beta) for point in self.points]
+        for index, value in enumerate(values):
+            left = logs[max(index - 1, 0)]
+            right = logs[min(index + 1, len(logs) - 1)]
+            weights[value] = weights.get(value, 0.0) + max(right - left, 1e-12)
+        return max(weights, key=lambda value: weights[value])
+
+
+def _is_constant(recall: Sequence[float | None]) -> bool:
+    """Tell a predictor that answers one class whatever it sees."""
+    known = [value for value in recall if value is not None]
+    return sorted(known)[-1:] == [1.0] and sum(known) == 1.0
+
+
+@dataclass(frozen=True)
+class PhaseDiagram:
+    """The result of a map: phases and transitions along beta.
+
+    Attributes
+    ----------
+    task : mapping
+        Name and settings of the task.
+    seed : int
+    range : (low, high) in beta
+    points : tuple of Point
+        On the followed branches, in the order walked.
+    transitions : tuple of Transition
+        In the order met, minor ones included.
+    exact : tuple of ExactTransition
+        Closed forms, where they apply.
+    spent : Counts
+    seconds : float
+    solver, run_status : str
+    """
+
+    task: Mapping[str, Any]
+    seed: int
+    range: tuple[float, float]
+    points: tuple[Point, ...]
+    transitions: tuple[Transition, ...]
+    spent: Counts
+    seconds: float
+    solver: str
+    run_status: str
+    exact: tuple[ExactTransition, ...] = ()
+
+    @property
+    def macroscopic(self) -> tuple[Transition, ...]:
+        """Return the transitions that separate phases."""
+        return tuple(transition for transition in self.transitions if not transition.minor)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases by rising beta."""
+        stretches: list[list[Point]] = [[]]
+        borders = {transition.after.index for transition in self.macroscopic}
+        for point in self.points:
+            if point.index in borders:
+                stretches.append([])
+            stretches[-1].append(point)
+        upward = self.range[0] == self.points[0].beta or self.points[0].beta <= self.points[-1].beta
+        ordered = stretches if upward else [stretch[::-1] for stretch in reversed(stretches)]
+        last = len(ordered) - 1
+        return tuple(Phase(index, tuple(stretch), _next_phase(index, last, upward)) for index, stretch in enumerate(ordered))
+
+    def lost_classes(self, transition: Transition) -> tuple[int, ...] | None:
+        """Return the classes that live before a macroscopic transition and not after; None without classes."""
+        phases = self.phases
+        before = next((phase for phase in phases if transition.before in phase.points), None)
+        after = next((phase for phase in phases if transition.after in phase.points), None)
+        if before is None or after is None or before.classes is None or after.classes is None:
+            return None
+        return tuple(sorted(set(before.classes) - set(after.classes)))
+
+    def at(self, beta: float) -> Point:
+        """Return the followed point nearest to beta, on a log scale."""
+        return min(self.points, key=lambda point: abs(math.log(point.beta / beta)))
+
+    def answer(self) -> str:
+        """Return the map in one sentence."""
+        found = self.macroscopic
+        if not found:
+            return f"No transition between beta = {self.range[0]:.4g} and {self.range[1]:.4g}: the model fades smoothly."
+        first, last = min(found, key=lambda t: t.beta), max(found, key=lambda t: t.beta)
+        lost = self.lost_classes(first)
+        classes = f", where class {', '.join(map(str, lost))} goes first" if lost else ""
+        count = f"{len(found)} transition{'s' if len(found) > 1 else ''}"
+        return (
+            f"{count}: the deepest phase (rank {first.before.observation.rank}) ends at beta = {first.beta:.5g} "
+            f"(weight_decay = {weight_decay(first.beta):.5g}){classes}; "
+            f"above beta = {last.beta:.5g} (weight_decay = {weight_decay(last.beta):.5g}) "
+            f"the model has rank {max(last.before, last.after, key=lambda p: p.beta).observation.rank}."
+        )
+
+    def __str__(self) -> str:
+        """Return the answer and the transitions, one per line."""
+        return "\n".join([self.answer(), *map(str, self.transitions)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result in JSON types; every key is always present (see the docs for the schema)."""
+        return {
+            "schema": SCHEMA,
+            "run_status": self.run_status,
+            "task": dict(self.task),
+            "seed": self.seed,
+            "range": list(self.range),
+            "convention": CONVENTION,
+            "solver": self.solver,
+            "transitions": [self._transition(transition) for transition in self.transitions],
+            "phases": [_phase(phase) for phase in self.phases],
+            "spinodals": [],
+            "coexistence": [],
+            "followed": [point.index for point in self.points],
+            "exact": [asdict(item) for item in self.exact],
+            "stats": {
+                "error_evaluations": self.spent.error_evaluations,
+                "gradient_evaluations": self.spent.gradient_evaluations,
+                "hessian_products": self.spent.hessian_products,
+                "hessians": self.spent.hessians,
+                "gradient_equivalents": self.spent.gradient_equivalents,
+                "points": len(self.points),
+                "seconds": self.seconds,
+            },
+        }
+
+    def _transition(self, transition: Transition) -> dict[str, Any]:
+        sides = (transition.before, transition.after)
+        seen = [side.observation for side in sides]
+        lost = None if transition.minor else self.lost_classes(transition)
+        return {
+            "beta": transition.beta,
+            "weight_decay": weight_decay(transition.beta),
+            "bracket": list(transition.bracket),
+            "direction": transition.direction,
+            "order": transition.order,
+            "minor": transition.minor,
+            "status": transition.status,
+            "evidence": asdict(transition.evidence),
+            "error": [side.error for side in sides],
+            "norm": [view.norm for view in seen],
+            "rank": [view.rank for view in seen],
+            "margin": [_finite(side.minimum.margin) for side in sides],
+            "accuracy": {part: _pair([view.accuracy[part] for view in seen]) for part in ("train", "held_out")},
+            "class_accuracy": {
+                part: _pair([_row(view.class_accuracy[part]) for view in seen]) for part in ("train", "held_out")
+            },
+            "lost_classes": None if lost is None else list(lost),
+            "points": [side.index for side in sides],
+        }
+
+
+def _next_phase(index: int, last: int, upward: bool) -> int | None:
+    if upward:
+        return index + 1 if index < last else None
+    return index - 1 if index > 0 else None
+
+
+def _phase(phase: Phase) -> dict[str, Any]:
+    return {
+        "id": phase.id,
+        "beta": list(phase.beta),
+        "rank": phase.rank,
+        "error": list(phase.error),
+        "accuracy": {part: _pair(phase.accuracy(part)) for part in ("train", "held_out")},
+        "classes": None if phase.classes is None else list(phase.classes),
+        "falls_to": phase.falls_to,
+    }
+
+
+def _pair(values: Sequence[Any] | None) -> list[Any] | None:
+    """Return two values as a list, or None if either is missing."""
+    return None if values is None or any(value is None for value in values) else list(values)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _row(values: Sequence[float | None] | None) -> list[float | None] | None:
+    return None if values is None else list(values)

@@ -1,0 +1,374 @@
+"""The dense Hessian: the factorised method where it applies, the vectorised one elsewhere, a looped oracle for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import Oracle
+from torch import Tensor, nn
+
+from spinodal.hessian import Vectorised
+from spinodal.landscape import Landscape
+
+FACTORISED, VECTORISED = "factorised over samples", "vectorised products"
+INPUTS, OUTPUTS = 3, 2
+
+Loss = Callable[[nn.Module, tuple[Tensor, Tensor]], Tensor]
+
+
+def squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return (model(batch[0]) - F.one_hot(batch[1], OUTPUTS)).square().sum(1).mean()
+
+
+def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return F.cross_entropy(model(batch[0]), batch[1])
+
+
+LOSSES: dict[str, Loss] = {"squared error": squared, "cross-entropy": cross_entropy}
+SIZES = {"one batch": (11,), "batches of 7, 3 and 1": (7, 3, 1)}
+
+
+def batches(*sizes: int) -> list[tuple[Tensor, Tensor]]:
+    x, labels = torch.randn(sum(sizes), INPUTS, dtype=torch.float64), torch.arange(sum(sizes)) % OUTPUTS
+    return list(zip(x.split(sizes), labels.split(sizes), strict=True))
+
+
+def layers(activation: type[nn.Module], bias: bool = True) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(INPUTS, 5, bias=bias),
+        activation(),
+        nn.Linear(5, 4, bias=bias),
+        activation(),
+        nn.Linear(4, OUTPUTS, bias=bias),
+    )
+
+
+ACTIVATIONS = {"tanh": nn.Tanh, "gelu": nn.GELU, "sigmoid": nn.Sigmoid, "linear": nn.Identity, "relu": nn.ReLU}
+
+
+def frozen(*names: str) -> nn.Module:
+    net = layers(nn.Tanh)
+    for name in names:
+        net.get_parameter(name).requires_grad_(False)
+    return net
+
+
+class Residual(nn.Module):
+    """A skip connection over one layer and one over the whole net, with a fixed normalisation row by row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(INPUTS, 4), nn.Linear(4, 4), nn.Linear(4, OUTPUTS)
+        self.norm = nn.LayerNorm(4, elementwise_affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.a(x))
+        h = self.norm(h + torch.sigmoid(self.b(h)))
+        return self.c(h) + x[:, :OUTPUTS]
+
+
+class OutOfOrder(nn.Module):
+    """Layers registered in an order that is not the order of their use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.first, self.middle = nn.Linear(4, OUTPUTS), nn.Linear(INPUTS, 5), nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.tanh(self.middle(torch.tanh(self.first(x)))))
+
+
+class Parallel(nn.Module):
+    """Two branches that multiply: neither layer feeds the other, and both feed a third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.read = nn.Linear(INPUTS, 4), nn.Linear(INPUTS, 4, bias=False), nn.Linear(4, OUTPUTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.read(torch.tanh(self.left(x)) * self.right(x))
+
+
+class Nested(nn.Module):
+    """Layers inside modules inside modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Sequential(nn.Linear(INPUTS, 4), nn.Tanh()), nn.Linear(4, OUTPUTS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+FACTORISING: dict[str, Callable[[], nn.Module]] = {
+    **{
+        f"{name}, {'with' if bias else 'without'} bias": lambda activation=activation, bias=bias: layers(activation, bias)
+        for (name, activation), bias in product(ACTIVATIONS.items(), (True, False))
+    },
+    "one linear layer": lambda: nn.Linear(INPUTS, OUTPUTS),
+    "frozen first layer": lambda: frozen("0.weight", "0.bias"),
+    "frozen middle layer": lambda: frozen("2.weight", "2.bias"),
+    "frozen last layer": lambda: frozen("4.weight", "4.bias"),
+    "frozen bias": lambda: frozen("2.bias"),
+    "frozen weight": lambda: frozen("2.weight"),
+    "residual connections": Residual,
+    "layers out of order": OutOfOrder,
+    "parallel branches": Parallel,
+    "nested modules": Nested,
+}
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("net", FACTORISING)
+def test_nets_of_linear_layers_are_factorised_and_equal_both_references(
+    net: str, loss: str, sizes: str, oracle: type[Oracle]
+) -> None:
+    model, data = FACTORISING[net]().double(), batches(*SIZES[sizes])
+    landscape, reference = Landscape(model, LOSSES[loss], data), oracle(model, LOSSES[loss], data)
+    theta = torch.randn(landscape.size, dtype=torch.float64)
+    hessian = landscape.hessian(theta)
+    assert landscape.hessian_method.name == FACTORISED
+    torch.testing.assert_close(hessian, Vectorised().dense(landscape, theta), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(hessian, reference.hessian(theta), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(landscape.gradient(theta), reference.gradient(theta), rtol=1e-12, atol=1e-12)
+
+
+# -- where the factorisation does not hold -----------------------------------------------------
+
+
+class Wrapped(nn.Module):
+    """Two linear layers with something in between that a subclass chooses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(INPUTS, 4), nn.Linear(4, OUTPUTS)
+
+    def between(self, h: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.tanh(self.between(self.a(x))))
+
+
+class MeanSubtracted(Wrapped):
+    """Samples meet in the mean that is subtracted."""
+
+    def between(self, h: Tensor) -> Tensor:
+        return h - h.mean(0)
+
+
+class AttentionAcrossRows(Wrapped):
+    """Samples attend to each other."""
+
+    def between(self, h: Tensor) -> Tensor:
+        return torch.softmax(h @ h.T, 1) @ h
+
+
+class FaintMeeting(Wrapped):
+    """Samples meet, but hardly."""
+
+    def between(self, h: Tensor) -> Tensor:
+        return h + 1e-6 * h.mean(0)
+
+
+class Gated(Wrapped):
+    """Samples meet only where a hidden mean is large, far from the initial parameters."""
+
+    def between(self, h: Tensor) -> Tensor:
+        return h + F.relu(h.mean(0) - 2.0) ** 2
+
+
+class UsedTwice(nn.Module):
+    """One layer applied twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(INPUTS, INPUTS), nn.Linear(INPUTS, OUTPUTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.tanh(self.a(torch.tanh(self.a(x)))))
+
+
+class Tied(nn.Module):
+    """Two layers that share their weight but not their bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(INPUTS, INPUTS), nn.Linear(INPUTS, INPUTS), nn.Linear(INPUTS, OUTPUTS)
+        self.b.weight = self.a.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(torch.tanh(self.b(torch.tanh(self.a(x)))))
+
+
+class RawParameter(nn.Module):
+    """A layer and a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.scale = nn.Linear(INPUTS, OUTPUTS), nn.Parameter(torch.ones(OUTPUTS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.layer(x)) * self.scale
+
+
+class WeightAlsoUsedDirectly(nn.Module):
+    """A layer's weight that enters the output a second time, without the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(INPUTS, OUTPUTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.layer(x)) * self.layer.weight.sum()
+
+
+class Convolution(nn.Module):
+    """A convolution, read by a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filters, self.read = nn.Conv1d(1, 2, 2), nn.Linear(4, OUTPUTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.read(torch.tanh(self.filters(x[:, None])).flatten(1))
+
+
+class PerToken(nn.Module):
+    """A layer applied to every entry of every sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.read = nn.Linear(1, 3), nn.Linear(3, OUTPUTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.read(torch.tanh(self.embed(x[:, :, None])).mean(1))
+
+
+class FoldedTokens(PerToken):
+    """The same with the entries folded into the rows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.embed(x.reshape(-1, 1))).view(len(x), INPUTS, 3)
+        return self.read(h.mean(1))
+
+
+class Unused(nn.Module):
+    """A layer that is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 2), nn.Linear(INPUTS, OUTPUTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.b(x))
+
+
+def penalised(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return squared(model, batch) + 0.1 * model[0].weight.pow(4).sum()
+
+
+def normalised() -> nn.Module:
+    return nn.Sequential(nn.Linear(INPUTS, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, OUTPUTS))
+
+
+class Cube(nn.Module):
+    """A parametrisation of weights by their cubic roots."""
+
+    def forward(self, root: Tensor) -> Tensor:
+        return root**3
+
+
+def parametrised() -> nn.Module:
+    net = layers(nn.Tanh)
+    nn.utils.parametrize.register_parametrization(net[0], "weight", Cube())
+    return net
+
+
+MEETING: dict[str, tuple[Callable[[], nn.Module], Loss]] = {
+    "mean over samples subtracted": (MeanSubtracted, squared),
+    "samples that hardly meet": (FaintMeeting, squared),
+    "attention across rows": (AttentionAcrossRows, cross_entropy),
+    "a layer used twice": (UsedTwice, squared),
+    "a tied weight": (Tied, squared),
+    "a raw parameter": (RawParameter, squared),
+    "a weight that is also used directly": (WeightAlsoUsedDirectly, squared),
+    "a convolution": (Convolution, cross_entropy),
+    "a layer for every token": (PerToken, squared),
+    "tokens folded into rows": (FoldedTokens, squared),
+    "a layer that is never called": (Unused, cross_entropy),
+    "a loss with its own penalty": (lambda: layers(nn.Tanh), penalised),
+    "an affine normalisation": (normalised, squared),
+    "a parametrised layer": (parametrised, squared),
+}
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("case", MEETING)
+def test_everything_else_is_vectorised_and_equals_the_looped_reference(case: str, sizes: str, oracle: type[Oracle]) -> None:
+    build, loss = MEETING[case]
+    model, data = build().double(), batches(*SIZES[sizes])
+    landscape, reference = Landscape(model, loss, data), oracle(model, loss, data)
+    theta = torch.randn(landscape.size, dtype=torch.float64)
+    hessian = landscape.hessian(theta)
+    assert landscape.hessian_method.name == VECTORISED
+    torch.testing.assert_close(hessian, reference.hessian(theta), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(landscape.gradient(theta), reference.gradient(theta), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.xfail(raises=AssertionError, reason="reported: the check of the factorisation looks near one point only")
+def test_samples_that_meet_far_from_the_start_have_the_right_hessian(oracle: type[Oracle]) -> None:
+    model, data = Gated().double(), batches(11)
+    landscape, reference = Landscape(model, squared, data), oracle(model, squared, data)
+    theta = landscape.initial
+    theta[12:16] = 3.0  # the bias that opens the gate
+    torch.testing.assert_close(landscape.hessian(theta), reference.hessian(theta), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.xfail(
+    raises=AssertionError, reason="reported: torch's second derivative of weight_norm is wrong (not symmetric), unnoticed"
+)
+def test_weight_normalisation_has_the_hessian_of_its_gradient() -> None:
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(INPUTS, 4)), nn.Tanh(), nn.Linear(4, OUTPUTS))
+    landscape = Landscape(model.double(), squared, batches(11))
+    theta, vector = torch.randn(2, landscape.size, dtype=torch.float64)
+    bend = (landscape.gradient(theta + 1e-5 * vector) - landscape.gradient(theta - 1e-5 * vector)) / 2e-5
+    torch.testing.assert_close(landscape.hessian(theta) @ vector, bend, rtol=1e-5, atol=1e-5)
+
+
+CASES = {"factorised": layers, "vectorised": lambda activation: nn.Sequential(nn.Conv1d(INPUTS, 2, 1), activation(), nn.Flatten())}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_hessian_is_symmetric_to_the_last_bit(case: str) -> None:
+    model = CASES[case](nn.Tanh).double()
+    x = torch.randn(9, INPUTS, 1, dtype=torch.float64) if case == "vectorised" else torch.randn(9, INPUTS, dtype=torch.float64)
+    landscape = Landscape(model, squared, [(x[:7], torch.arange(7) % 2), (x[7:], torch.arange(2))])
+    hessian = landscape.hessian(torch.randn(landscape.size, dtype=torch.float64))
+    assert landscape.hessian_method.name.startswith(case)
+    assert torch.equal(hessian, hessian.T)
+
+
+def test_many_samples_and_few_agree_through_the_chunks_of_the_factorisation(oracle: type[Oracle]) -> None:
+    model, data = layers(nn.Tanh).double(), batches(5)
+    thousandfold = [(x.repeat(4000, 1), labels.repeat(4000)) for x, labels in data]
+    theta = torch.randn(oracle(model, squared, data).size, dtype=torch.float64)
+    few, many = (Landscape(model, squared, batch).hessian(theta) for batch in (data, thousandfold))
+    torch.testing.assert_close(many, few, rtol=1e-11, atol=1e-11)
+
+
+def test_the_choice_of_method_leaves_no_trace() -> None:
+    landscape = Landscape(layers(nn.Tanh).double(), squared, batches(7, 4))
+    before, value = landscape.counts.copy(), landscape.value(landscape.initial)
+    before.error_evaluations += 1
+    assert landscape.hessian_method.name == FACTORISED
+    landscape.hessian(landscape.initial)
+    before.hessians += 1
+    assert landscape.counts == before
+    assert landscape.value(landscape.initial) == value
+    assert not any(module._forward_hooks for module in landscape.model.modules())
