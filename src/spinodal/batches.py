@@ -61,7 +61,7 @@ class Batches:
                 if value.is_floating_point() and not bool(torch.isfinite(value).all()):
                     bad = int((~torch.isfinite(value)).sum())
                     raise SpinodalError(
-                        got=f"data is not finite: {bad} of {value.numel()} entries of tensor {name} in batch {index} are NaN or infinite",
+                        got=f"data is not finite: {bad} of {value.numel()} entries of tensor {name}, batch {index}",
                         allowed="finite numbers are allowed",
                         do="clean or drop these samples",
                     )

@@ -17,77 +17,73 @@ from spinodal.regularised import Regularised
 RATIO = 300.0  # LOW = HIGH / RATIO
 TRIVIAL_VARIANCE = 1e-6  # of the outputs, relative to the deepest phase
 ROUGH, ROUGH_ITERATIONS = 1e-2, 100
-CLOSE_ITERATIONS = 500
+CLOSE_ITERATIONS = 150
 DOUBLINGS = 60
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """Rough minima of several starts along doubled values of beta.
+    """What a rough climb in beta found.
 
     Attributes
     ----------
-    betas : tuple of float
-        Rising; the last one is in the trivial phase for every start.
-    thetas : tuple of Tensor, each (k, n)
+    high : float
+        The first of the doubled values of beta at which the climber was trivial.
+    bottom : Tensor, shape (k, n)
+        Rough minima of all starts at a beta far below the range, where no mode has died yet.
+    top : Tensor, shape (n,)
+        The climber at `high`.
     """
 
-    betas: tuple[float, ...]
-    thetas: tuple[Tensor, ...]
-
-    @property
-    def high(self) -> float:
-        """Return the first beta of the ladder at which every start is trivial."""
-        return self.betas[-1]
-
-    def below(self, beta: float) -> Tensor:
-        """Return the starts' states at the last rung at or below beta, or at the first rung."""
-        rungs = [thetas for rung, thetas in zip(self.betas, self.thetas, strict=True) if rung <= beta]
-        return rungs[-1] if rungs else self.thetas[0]
+    high: float
+    bottom: Tensor
+    top: Tensor
 
 
-def climb(
-    landscape: Landscape, penalty: Penalty, starts: Tensor, variance: Callable[[Tensor], float | None], first: float | None
-) -> Ladder:
-    """Double beta until the outputs of every start are constant over the sample.
+def climb(landscape: Landscape, penalty: Penalty, starts: Tensor, variance: Callable[[Tensor], float | None]) -> Ladder:
+    """Let the first start climb, doubling beta until its outputs are constant over the sample.
+
+    It begins at 1e-3 of the beta at which penalty and error balance. A rough climb may fall early;
+    the sweep extends the range where it did.
 
     Parameters
     ----------
     starts : Tensor, shape (k, n)
     variance : callable theta -> variance of the outputs, None if the model cannot be asked
-    first : float or None
-        Where to begin. Default: 1e-3 of the scale at which penalty and error balance at the starts.
     """
-    beta = first or _balance(landscape, penalty, starts)
-    thetas, most = starts, 0.0
-    betas, states = [], []
+    beta = _balance(landscape, penalty, starts)
+    bottom = _rough(landscape, penalty, beta, starts)
+    climber, most = bottom[:1], 0.0
     for _ in range(DOUBLINGS):
-        thetas, _ = lbfgs_batch(Regularised(landscape, beta, penalty), thetas, tolerance=ROUGH, iterations=ROUGH_ITERATIONS)
-        betas.append(beta)
-        states.append(thetas)
-        spread = [variance(theta) for theta in thetas]
-        known = [value for value in spread if value is not None]
-        if len(known) < len(spread):
+        climber = _rough(landscape, penalty, beta, climber)
+        spread = variance(climber[0])
+        if spread is None:
             raise SpinodalError(
                 got="the range of beta cannot be found: this task has no predictions to tell the trivial phase by",
                 allowed="a range LOW:HIGH, or a task with predict(model, batch) -> outputs, is allowed",
                 do="give beta=(low, high) (--beta LOW:HIGH)",
             )
-        most = max(most, *known)
-        if max(known) < TRIVIAL_VARIANCE * most:
-            return Ladder(tuple(betas), tuple(states))
+        most = max(most, spread)
+        if spread < TRIVIAL_VARIANCE * most:
+            return Ladder(beta, bottom, climber[0])
         beta *= 2.0
     raise SpinodalError(
         got=f"no trivial phase up to beta = {beta:.3g}",
         allowed="networks that the penalty can switch off are allowed",
-        do="give beta=(low, high)",
+        do="give beta=(low, high) (--beta LOW:HIGH)",
     )
 
 
 def deepest(landscape: Landscape, penalty: Penalty, beta: float, thetas: Tensor) -> Tensor:
     """Return the end with the lowest L at beta among k starts, shape (k, n), loosely minimised."""
-    ends, values = lbfgs_batch(Regularised(landscape, beta, penalty), thetas, tolerance=ROUGH, iterations=CLOSE_ITERATIONS)
+    loss = Regularised(landscape, beta, penalty)
+    ends, values = lbfgs_batch(loss, thetas, tolerance=ROUGH, iterations=CLOSE_ITERATIONS)
     return ends[int(torch.argmin(values))]
+
+
+def _rough(landscape: Landscape, penalty: Penalty, beta: float, thetas: Tensor) -> Tensor:
+    loss = Regularised(landscape, beta, penalty)
+    return lbfgs_batch(loss, thetas, tolerance=ROUGH, iterations=ROUGH_ITERATIONS)[0]
 
 
 def _balance(landscape: Landscape, penalty: Penalty, starts: Tensor) -> float:

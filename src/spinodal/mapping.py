@@ -218,7 +218,7 @@ class _Map:
 
     def _climbed(self) -> Ladder:
         if self._ladder is None:
-            self._ladder = climb(self.landscape, self.penalty, self._starts(), self._variance, None)
+            self._ladder = climb(self.landscape, self.penalty, self._starts(), self._variance)
         return self._ladder
 
     def _variance(self, theta: Tensor) -> float | None:
@@ -229,13 +229,13 @@ class _Map:
         return torch.stack([self.landscape.vector(self.task.initial(seed)) for seed in seeds])
 
     def _deepest(self, low: float) -> Tensor:
-        starts = self._starts() if self.options.beta is not None else self._climbed().below(low)
+        starts = self._starts() if self.options.beta is not None else self._climbed().bottom
         return deepest(self.landscape, self.penalty, low, starts)
 
     def _trivial(self, high: float) -> Tensor:
         """Return a start at the upper end: the top of the ladder, or random starts in a given range."""
         if self.options.beta is None:
-            return self._climbed().thetas[-1][0]
+            return self._climbed().top
         return deepest(self.landscape, self.penalty, high, self._starts())
 
     def _counted(self, make: Callable[[], Tensor]) -> tuple[Tensor, Counts]:

@@ -124,7 +124,7 @@ def refuse_scale_invariance(landscape: Landscape, penalty: Penalty) -> None:
     for name in sorted(candidates or ()):
         if bool((diagonal[_blocks(landscape)[name]] != 0).any()):
             raise SpinodalError(
-                got=f"E does not depend on the scale of {name} (a normalisation follows it), so E + beta*||theta||^2 has no minimiser",
+                got=f"E does not depend on the scale of {name} (a normalisation follows it), so L has no minimiser",
                 allowed="networks whose penalised blocks feel their scale are allowed",
                 do=f"leave {name} out of the penalty with a mask, or remove the normalisation",
             )

@@ -108,7 +108,8 @@ class _State:
         """
         scale = self._initial_scale()
         if self.kept == 0:
-            return torch.neg(scale[:, None] * self.gradient)
+            steepest: Tensor = -scale[:, None] * self.gradient
+            return steepest
         steps, changes = self.steps[:, -self.kept :], self.changes[:, -self.kept :]
         along_steps = (steps @ self.gradient[:, :, None])[..., 0].double().cpu().numpy()
         along_changes = (changes @ self.gradient[:, :, None])[..., 0].double().cpu().numpy()

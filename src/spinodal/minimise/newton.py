@@ -40,9 +40,8 @@ def newton(
     if hessian is not None:
         search.polish(hessian, tolerance)
     for _ in range(iterations):
-        if search.relative_residual > near:
-            if search.travel(near, has_left) == "left":
-                return search.solution("left", None)
+        if search.relative_residual > near and search.travel(near, has_left) == "left":
+            return search.solution("left", None)
         if search.relative_residual <= tolerance:
             return search.solution("converged", loss.landscape.hessian(search.theta))
         hessian = loss.landscape.hessian(search.theta)

@@ -158,11 +158,19 @@ def _marks(axis: Axes, record: PhaseMapRecord) -> None:
         axis.axvline(beta, color=ORANGE, linewidth=2.5, alpha=0.35)
 
 
+def _doubled(beta: Any) -> Any:
+    return 2.0 * beta
+
+
+def _halved(decay: Any) -> Any:
+    return 0.5 * decay
+
+
 def _labels(axes: Sequence[Axes], record: PhaseMapRecord) -> None:
     axes[0].set_xscale("log")
     axes[0].set_xlim(record.beta[0], record.beta[-1])
     axes[-1].set_xlabel(rf"$\beta$   ({CONVENTION.replace('*', '·')})")
-    above = axes[0].secondary_xaxis("top", functions=(lambda beta: 2 * beta, lambda decay: decay / 2))
+    above = axes[0].secondary_xaxis("top", functions=(_doubled, _halved))
     above.set_xlabel("PyTorch weight_decay")
     legend = "solid: transitions; dotted: minor ones" + ("; orange: closed form" if record.exact else "")
     axes[0].set_title(f"{record.title}  ({legend})", fontsize=10)
