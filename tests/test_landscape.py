@@ -424,12 +424,7 @@ ROWS: dict[str, tuple[Callable[[], nn.Module], Callable[..., Tensor], Callable[[
 }
 
 
-LEGACY = pytest.mark.xfail(
-    raises=RuntimeError, reason="reported: an autograd.Function without setup_context cannot pass through torch.func"
-)
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, marks=LEGACY if "unbatchable" in case else ()) for case in ROWS])
+@pytest.mark.parametrize("case", ROWS)
 def test_values_and_gradients_of_many_points_equal_those_of_single_points(case: str) -> None:
     model, loss, data = ROWS[case]
     landscape = Landscape(model(), loss, data())

@@ -43,7 +43,7 @@ class Resolution:
     bracket: float = 1e-5
     minor: float = 1e-2
     first: float = 0.05
-    largest: float = 0.25
+    largest: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ class Scout:
             jumped = left_branch(point) or self._deserves_bracket(state.point, point, found)
             if not jumped and not kinked and self._is_smooth(found):
                 state.move(point, smooth=True)
-                state.step = min(step * (2.0 if found.relative < 0.1 else 1.2), self.resolution.largest)
+                growth = 2.0 if found.relative < 0.1 or self._is_quiet(found) else 1.2
+                state.step = min(growth * step, self.resolution.largest)
                 return
             if step <= self.resolution.minor * 1.0001 or (jumped and step <= COARSE):
                 break
@@ -168,9 +169,12 @@ class Scout:
 
     def _is_smooth(self, found: Gap) -> bool:
         negligible = found.error < NEGLIGIBLE * self.error_range and found.norm_squared < NEGLIGIBLE * self.norm_range
-        quiet = found.relative < 0.5 and found.error < 10.0 * NEGLIGIBLE * self.error_range
         small = found.error < 0.2 * MACROSCOPIC * self.error_range
-        return negligible or quiet or (found.relative < 0.25 and small)
+        return negligible or self._is_quiet(found) or (found.relative < 0.25 and small)
+
+    def _is_quiet(self, found: Gap) -> bool:
+        """Tell a change that is not a jump and too small in E to spend steps on."""
+        return found.relative < 0.8 and found.error < 5.0 * NEGLIGIBLE * self.error_range
 
     def _is_kink(self, a: Point, b: Point, found: Gap) -> bool:
         """Tell a continuous `||theta||^2` whose slope jumps, with a margin that falls before and not after."""

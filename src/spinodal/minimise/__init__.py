@@ -26,7 +26,7 @@ __all__ = ["SOLVERS", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "s
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
 DENSE_LIMIT = {"factorised over samples": 600, "vectorised products": 500}
-TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-5}
+TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
 ESCAPES = 20
 
@@ -69,7 +69,7 @@ def minimise(
         See `solver_for`.
     tolerance : float, optional
         The residual `||grad L||` relative to `2 beta max(||theta - centre||, 1e-3)`. Default 1e-9
-        (newton), 1e-7 (newton_cg), 1e-5 (lbfgs), 1e-3 in float32.
+        (newton), 1e-7 (newton_cg), 1e-4 (lbfgs), 1e-3 in float32.
 
     Returns
     -------

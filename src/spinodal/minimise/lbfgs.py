@@ -124,7 +124,7 @@ class _State:
         return direction
 
     def _initial_scale(self) -> Tensor:
-        fallback = 1.0 / self.gradient.norm(dim=1).clamp_min(1.0)
+        fallback: Tensor = 1.0 / self.gradient.norm(dim=1).clamp_min(1.0)
         if self.kept == 0:
             return fallback
         overlap, square = self.products[:, -1, -1], self.squares[:, -1, -1]

@@ -124,15 +124,20 @@ def _lines(axis: Axes, record: PhaseMapRecord, curves: Sequence[Sequence[float]]
         for piece in _pieces(record):
             axis.plot(record.beta[piece], curve[piece], color=colour, marker=".", markersize=3, linewidth=1.2)
     axis.set_ylabel(label)
-    axis.set_ylim(bottom=0)
+    highest = max((value for curve in curves for value in curve), default=1.0)
+    axis.set_ylim(-0.03 * highest, 1.06 * highest)
 
 
 def _rank(axis: Axes, record: PhaseMapRecord) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     twin = axis.twinx()
     for piece in _pieces(record):
         twin.plot(record.beta[piece], record.rank[piece], color=GREY, linewidth=1, linestyle="--")
     twin.set_ylabel("rank (dashed)", color=GREY)
-    twin.set_ylim(0, max(max(record.rank), 1) * 1.15)
+    highest = max(*record.rank, 1)
+    twin.set_ylim(-0.03 * highest, 1.06 * highest)
+    twin.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _recall(figure: Figure, axis: Axes, record: PhaseMapRecord) -> None:

@@ -1,0 +1,267 @@
+"""A run killed at any instant and resumed is the run that was never killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_cli import Command, command  # noqa: F401 - the fixture
+
+SETTINGS = ["--set", "activation=linear", "--set", "hidden=5,4", "--set", "samples=60", "--starts", "2"]
+LINE = ["map", "gaussian", *SETTINGS, "--quiet", "--out"]
+BINARY = str(Path(sys.executable).with_name("spinodal"))
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def result(run: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((run / "result.json").read_text())
+    value["stats"].pop("seconds")
+    return value
+
+
+def lines(run: Path) -> list[bytes]:
+    return (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    subprocess.run([BINARY, *LINE, str(run)], env=ENVIRONMENT, check=True, timeout=120)
+    return run
+
+
+@pytest.fixture
+def cut(undisturbed: Path, tmp_path: Path) -> Callable[[int], Path]:
+    """Return a function that makes the run as it was when its journal had so many lines."""
+
+    def make(count: int) -> Path:
+        run = tmp_path / f"cut-{count}"
+        shutil.copytree(undisturbed, run, ignore=shutil.ignore_patterns("result.json", "figures"))
+        (run / "journal.jsonl").write_bytes(b"".join(lines(run)[:count]))
+        kept = {json.loads(line)["state"] for line in lines(run) if b'"state"' in line}
+        for path in (run / "states").iterdir():
+            if f"states/{path.name}" not in kept:
+                path.unlink()
+        return run
+
+    return make
+
+
+def killed(run: Path, size: int) -> bool:
+    """Start or resume, SIGKILL once the journal has `size` bytes; tell whether it was killed before it ended."""
+    process = subprocess.Popen([BINARY, *LINE, str(run), "--resume"], env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    journal = run / "journal.jsonl"
+    while process.poll() is None:
+        if journal.exists() and journal.stat().st_size >= size:
+            process.kill()
+            process.wait()
+            return True
+        time.sleep(0.001)
+    assert process.returncode == 0
+    return False
+
+
+def test_killed_and_resumed_at_random_instants_gives_the_same_result(
+    undisturbed: Path,
+    tmp_path: Path,
+    command: Command,  # noqa: F811
+) -> None:
+    rng = random.Random(0)
+    run, whole = tmp_path / "run", (undisturbed / "journal.jsonl").stat().st_size
+    kills = sum(killed(run, size) for size in sorted(rng.randrange(1, int(0.9 * whole)) for _ in range(3)))
+    assert kills == 3
+    assert command(*LINE, str(run), "--resume").code == 0
+    assert result(run) == result(undisturbed)
+
+
+@pytest.mark.slow
+def test_killed_ten_times_gives_the_same_result(undisturbed: Path, tmp_path: Path, command: Command) -> None:  # noqa: F811
+    rng = random.Random(1)
+    run, whole = tmp_path / "run", (undisturbed / "journal.jsonl").stat().st_size
+    kills = sum(killed(run, size) for size in sorted(rng.randrange(1, int(0.95 * whole)) for _ in range(10)))
+    assert kills == 10
+    assert command(*LINE, str(run), "--resume").code == 0
+    assert result(run) == result(undisturbed)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_prefix_of_the_journal_is_continued(
+    undisturbed: Path,
+    cut: Callable[[int], Path],
+    command: Command,  # noqa: F811
+    seed: int,
+) -> None:
+    count = random.Random(seed).randrange(1, len(lines(undisturbed)))
+    run = cut(count)
+    assert command(*LINE, str(run), "--resume").code == 0
+    assert result(run) == result(undisturbed), count
+
+
+def test_without_resume_a_run_is_not_touched(cut: Callable[[int], Path], command: Command) -> None:  # noqa: F811
+    run = cut(9)
+    before = (run / "journal.jsonl").read_bytes()
+    done = command(*LINE, str(run))
+    assert done.code == 2
+    assert "already holds a run" in done.err
+    assert "--resume" in done.err
+    assert (run / "journal.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("length", [1, 40, -1])
+def test_a_torn_last_line_is_repaired(
+    undisturbed: Path,
+    cut: Callable[[int], Path],
+    command: Command,  # noqa: F811
+    length: int,
+) -> None:
+    run = cut(12)
+    with (run / "journal.jsonl").open("ab") as file:
+        file.write(lines(undisturbed)[12][:length])
+    assert command(*LINE, str(run), "--resume").code == 0
+    assert result(run) == result(undisturbed)
+
+
+def test_a_torn_header_is_repaired(undisturbed: Path, cut: Callable[[int], Path], command: Command) -> None:  # noqa: F811
+    run = cut(1)
+    (run / "journal.jsonl").write_bytes(lines(undisturbed)[0][:7])
+    assert command(*LINE, str(run), "--resume").code == 0
+    assert result(run) == result(undisturbed)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a state"], ids=["missing", "empty", "damaged"])
+def test_a_lost_state_of_the_last_point_is_repaired(
+    undisturbed: Path,
+    cut: Callable[[int], Path],
+    command: Command,  # noqa: F811
+    content: bytes | None,
+) -> None:
+    run = cut(12)
+    state = run / json.loads(lines(run)[-1])["state"]
+    state.unlink() if content is None else state.write_bytes(content)
+    assert command(*LINE, str(run), "--resume").code == 0
+    assert result(run) == result(undisturbed)
+
+
+@pytest.mark.parametrize("kept", ["provenance.json", "config.toml"])
+def test_a_run_killed_while_its_folder_was_made_is_begun_again(
+    undisturbed: Path,
+    tmp_path: Path,
+    command: Command,  # noqa: F811
+    kept: str,
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(undisturbed / kept, run)
+    done = command(*LINE, str(run), "--resume")
+    assert done.code == 0, done.err
+    assert result(run) == result(undisturbed)
+
+
+def refused(command: Command, run: Path, *more: str) -> str:  # noqa: F811
+    """Resume, expecting a refusal that changes nothing; return what it said."""
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    done = command(*LINE, str(run), "--resume", *more)
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    return done.err
+
+
+def test_a_damaged_middle_line_is_refused(cut: Callable[[int], Path], command: Command) -> None:  # noqa: F811
+    run = cut(12)
+    damaged = lines(run)
+    damaged[5] = damaged[5][:20] + b"\n"
+    (run / "journal.jsonl").write_bytes(b"".join(damaged))
+    text = refused(command, run)
+    assert "line 6 of" in text
+    assert "is damaged" in text
+
+
+def test_a_lost_state_of_a_middle_point_is_refused(cut: Callable[[int], Path], command: Command) -> None:  # noqa: F811
+    run = cut(12)
+    (run / json.loads(lines(run)[6])["state"]).unlink()
+    assert "line 7 of" in refused(command, run)
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ({"kind": "header", "schema": 2, "made_by": "spinodal"}, "has schema 2"),
+        ({"kind": "header", "schema": 1, "made_by": "another"}, "not a journal of this program"),
+        ({"hello": "world"}, "not a journal of this program"),
+    ],
+)
+def test_a_foreign_or_newer_journal_is_refused(
+    cut: Callable[[int], Path],
+    command: Command,  # noqa: F811
+    header: dict[str, Any],
+    text: str,
+) -> None:
+    run = cut(12)
+    (run / "journal.jsonl").write_bytes(json.dumps(header).encode() + b"\n" + b"".join(lines(run)[1:]))
+    assert text in refused(command, run)
+
+
+def test_a_newer_result_is_not_shown(undisturbed: Path, tmp_path: Path, command: Command) -> None:  # noqa: F811
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    newer = json.loads((run / "result.json").read_text()) | {"schema": 2}
+    (run / "result.json").write_text(json.dumps(newer))
+    done = command("show", str(run))
+    assert done.code == 2
+    assert "has schema 2" in done.err
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["--seed", "1"], ["--set", "noise=0.2"], ["--solver", "lbfgs"], ["--beta", "0.1:0.5"], ["--set", "hidden=4,5"]],
+    ids=lambda more: " ".join(more),
+)
+def test_other_settings_are_refused(cut: Callable[[int], Path], command: Command, more: list[str]) -> None:  # noqa: F811
+    text = refused(command, cut(9), *more)
+    assert "holds another run" in text
+    assert more[1].split("=")[0] in text or more[0].strip("-") in text
+
+
+def test_a_finished_run_resumes_without_computing(undisturbed: Path, tmp_path: Path, command: Command) -> None:  # noqa: F811
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    journal = (run / "journal.jsonl").read_bytes()
+    assert command(*LINE, str(run), "--resume").code == 0
+    assert (run / "journal.jsonl").read_bytes() == journal
+    assert result(run) == result(undisturbed)
+
+
+def test_resume_begins_a_run_that_is_not_there(undisturbed: Path, tmp_path: Path, command: Command) -> None:  # noqa: F811
+    run = tmp_path / "new" / "run"
+    assert command(*LINE, str(run), "--resume").code == 0
+    assert result(run) == result(undisturbed)
+
+
+def test_an_unfinished_run_is_shown_as_such_and_left_alone(cut: Callable[[int], Path], command: Command) -> None:  # noqa: F811
+    run = cut(9)
+    with (run / "journal.jsonl").open("ab") as file:
+        file.write(b'{"kind": "poi')  # another process may be writing this very line
+    before = (run / "journal.jsonl").read_bytes()
+    done = command("show", str(run))
+    assert done.code == 2
+    assert "is not finished" in done.err
+    assert "--resume" in done.err
+    assert (run / "journal.jsonl").read_bytes() == before
+
+
+def test_seconds_add_up_over_the_processes_of_a_run(cut: Callable[[int], Path], command: Command) -> None:  # noqa: F811
+    run = cut(12)
+    spent = max(json.loads(line).get("elapsed", 0.0) for line in lines(run))
+    command(*LINE, str(run), "--resume")
+    assert json.loads((run / "result.json").read_text())["stats"]["seconds"] > spent

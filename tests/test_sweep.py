@@ -1,0 +1,100 @@
+"""The walk in beta: scalar chains in closed form, and the envelope theorem along every phase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import spinodal as sp
+from spinodal.errors import SpinodalError
+from spinodal.walk import Point
+
+FIRST_ORDER_CHAINS = {3: 0.236235, 4: 0.192450}  # theory.md section 2
+
+
+class Chain(nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(depth))
+
+
+def chain(depth: int) -> sp.Landscape:
+    def energy(model: nn.Module, batch: object) -> Tensor:
+        return (1.0 - model.w.prod()) ** 2 / 2.0
+
+    return sp.Landscape(Chain(depth), energy, None)
+
+
+def walk(depth: int, low: float, high: float) -> sp.Sweep:
+    landscape = chain(depth)
+    return sp.sweep(landscape, start=sp.minimise(landscape, beta=low, start=landscape.initial), to=high)
+
+
+@pytest.mark.parametrize(("depth", "spinodal"), FIRST_ORDER_CHAINS.items())
+def test_a_chain_falls_at_its_spinodal(depth: int, spinodal: float) -> None:
+    (found,) = walk(depth, 0.02, 0.5).transitions
+    assert found.beta == pytest.approx(spinodal, rel=1e-5)
+    assert (found.order, found.minor, found.direction) == ("first", False, "up")
+    assert found.bracket[0] <= found.beta <= found.bracket[1]
+    assert found.bracket[1] - found.bracket[0] <= 1.01e-5 * spinodal
+
+
+def test_a_chain_of_two_fades_by_a_second_order_transition() -> None:
+    (found,) = walk(2, 0.05, 1.0).transitions
+    assert found.beta == pytest.approx(0.5, rel=1e-3)
+    assert found.order == "second"
+
+
+@pytest.mark.parametrize("start", [0.03, 0.11, 0.2])
+def test_where_the_walk_begins_does_not_move_the_spinodal(start: float) -> None:
+    (found,) = walk(3, start, 0.5).transitions
+    assert found.beta == pytest.approx(FIRST_ORDER_CHAINS[3], rel=1e-5)
+
+
+def test_the_dead_chain_stays_dead_on_the_way_down() -> None:
+    landscape = chain(3)
+    dead = sp.minimise(landscape, beta=0.5, start=torch.zeros(3))
+    down = sp.sweep(landscape, start=dead, to=0.01)
+    assert down.transitions == ()
+    assert all(point.error == pytest.approx(0.5) for point in down.points)
+    assert down.points[-1].beta == pytest.approx(0.01, rel=1e-12)
+
+
+def test_the_points_run_from_the_start_to_the_end_in_order() -> None:
+    betas = [point.beta for point in walk(3, 0.02, 0.5).points]
+    assert betas[0] == 0.02
+    assert betas[-1] == pytest.approx(0.5, rel=1e-12)
+    assert betas == sorted(set(betas))
+
+
+def envelope_defect(points: Sequence[Point]) -> float:
+    """Return |L(b) - L(a) - integral ||theta||^2| over the integral, by Hermite's rule (exact slopes)."""
+    integral = 0.0
+    for a, b in zip(points[:-1], points[1:], strict=True):
+        width = b.beta - a.beta
+        integral += 0.5 * width * (a.norm_squared + b.norm_squared) + width**2 / 12.0 * (a.norm_slope - b.norm_slope)
+    return abs(points[-1].minimum.loss - points[0].minimum.loss - integral) / integral
+
+
+def test_the_loss_is_the_integral_of_the_squared_norm_along_a_branch() -> None:
+    alive = [point for point in walk(3, 0.02, 0.22).points]
+    assert len(alive) > 5
+    assert envelope_defect(alive) < 1e-4
+
+
+def test_the_loss_is_continued_by_the_wrong_branch_nowhere() -> None:
+    # Across the fall the norm jumps, and the integral over both branches must *not* fit.
+    points = walk(3, 0.02, 0.5).points
+    assert abs(points[-1].minimum.loss - 0.5) < 1e-9
+    assert envelope_defect(points) > 1e-2
+
+
+@pytest.mark.parametrize("to", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_sweep_to_no_positive_beta_is_refused(to: float) -> None:
+    landscape = chain(3)
+    start = sp.minimise(landscape, beta=0.1, start=landscape.initial)
+    with pytest.raises(SpinodalError, match="a finite beta > 0 is allowed"):
+        sp.sweep(landscape, start=start, to=to)
