@@ -69,9 +69,8 @@ def random_net(matrices: int, seed: int, modes: int, samples: int) -> tuple[sp.T
     strengths = sorted(drawn.tolist(), reverse=True)
     hidden = torch.randint(max(4, modes), 11, (matrices - 1,), generator=generator).tolist()
     inputs, outputs = modes + 1, modes
-    task = sp.tasks.gaussian(
-        singular_values=strengths, inputs=inputs, outputs=outputs, hidden=hidden, activation="linear", samples=samples, seed=seed
-    )
+    data = {"singular_values": strengths, "inputs": inputs, "outputs": outputs, "samples": samples, "seed": seed}
+    task = sp.tasks.gaussian(hidden=hidden, activation="linear", **data)
     return task, [inputs, *hidden, outputs], strengths
 
 

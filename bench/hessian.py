@@ -74,7 +74,7 @@ def medians(functions: dict[str, Callable[[], object]], repeats: int) -> dict[st
 
 def products(nets: tuple[tuple[list[int], torch.dtype], ...], repeats: int) -> None:
     """Print the cost of products in gradients."""
-    header = ["net", "parameters", "gradient ms", "product ms", "product / gradient", "reused / gradient", "4 by vmap / 4 one by one"]
+    header = ["net", "parameters", "gradient ms", "product ms", "product / gradient", "reused / gradient", "vmap / one by one"]
     rows = []
     for widths, dtype in nets:
         net = landscape(widths, 1000, dtype)

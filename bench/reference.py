@@ -1,16 +1,16 @@
 """An independent, slow reference for the transitions of the default Gaussian task.
 
-    python bench/reference.py                       # tanh and gelu, data seeds 0-3: tens of minutes
+    python bench/reference.py                       # tanh and gelu, data seeds 0-3: about half an hour
     python bench/reference.py --seeds 0 --activation tanh
     python bench/reference.py --activation linear   # the reference itself, where the truth is known
     python bench/reference.py --quick               # coarser grid and brackets, starting halfway
 
 Only the task's data and model, and the state in which the map starts, are taken from spinodal.
-Minimiser: SciPy's `trust-exact` on the gradient and `torch.func.hessian` of a network written out
-here, to `||grad L|| < 1e-8`; a negative eigenvalue at the end is followed downhill. Walk: upwards on
-a geometric grid of 1 %, each value started from the one before. Every step across which E changes
-by more than 1 % of its range is bisected to 1e-4 relative, always from the lower end, and kept if
-E still changes by more than 1 % there and the lower end falls again in one step across the bracket.
+Minimiser: SciPy's `trust-exact` on the gradient and dense Hessian of a network written out here,
+to `||grad L|| < 1e-8`; a negative eigenvalue at the end is followed downhill. Walk: upwards on a
+geometric grid of 1 %, each value started from the one before. Every step across which E changes by
+more than 1 % of its range is bisected to 1e-4 relative, always from the lower end, and kept if E
+still changes by more than 1 % when the lower end is taken across the bracket in one step.
 """
 
 from __future__ import annotations
@@ -120,7 +120,6 @@ class Reference:
         self.shapes = [tuple(value.shape) for value in task.model.parameters()]
         self.activation, self.grid, self.bracket, self.hessians = activation, grid, bracket, 0
         self._gradient_and_value = torch.func.grad_and_value(self._error)
-        self._hessian = torch.func.hessian(self._error)
 
     def run(self, beta: float, theta: Vector, high: float) -> list[float]:
         """Walk from beta to `high` and return where E jumps."""
@@ -132,6 +131,7 @@ class Reference:
             if self._changes(state, beyond):
                 state, beyond, jumped = self._bisect(state, beyond)
                 if jumped:
+                    print(f"  jump between {state.beta:.6f} and {beyond.beta:.6f}", flush=True)
                     found.append(0.5 * (state.beta + beyond.beta))
             state = beyond
         return found
@@ -139,8 +139,8 @@ class Reference:
     def minimum(self, beta: float, theta: Vector) -> State:
         """Minimise L from theta; a negative eigenvalue at the end is followed downhill."""
         for _ in range(20):
-            theta = self._stationary(beta, theta)
-            values, vectors = np.linalg.eigh(self._curvature(theta, beta))
+            theta, curvature = self._stationary(beta, theta)
+            values, vectors = np.linalg.eigh(curvature)
             if values[0] > -1e-7 * values[-1]:
                 break
             kicks = [theta + sign * 1e-3 * vectors[:, 0] for sign in (1.0, -1.0)]
@@ -161,8 +161,8 @@ class Reference:
     def _changes(self, low: State, high: State) -> bool:
         return abs(high.error - low.error) > MACROSCOPIC * self.range
 
-    def _stationary(self, beta: float, theta: Vector) -> Vector:
-        """Return a stationary point of L, within two tries to `TOLERANCE`."""
+    def _stationary(self, beta: float, theta: Vector) -> tuple[Vector, Vector]:
+        """Return a stationary point of L, within two tries to `TOLERANCE`, and Hess L there."""
         for _ in range(2):
             result = minimize(
                 lambda point: self._loss(point, beta),
@@ -175,7 +175,7 @@ class Reference:
             theta = result.x
             if result.success:
                 break
-        return theta
+        return theta, result.hess
 
     def _loss(self, theta: Vector, beta: float) -> tuple[float, Vector]:
         gradient, value = self._gradient_and_value(torch.from_numpy(theta))
@@ -183,7 +183,11 @@ class Reference:
 
     def _curvature(self, theta: Vector, beta: float) -> Vector:
         self.hessians += 1
-        hessian = self._hessian(torch.from_numpy(theta)).detach().numpy()
+        leaf = torch.from_numpy(theta).clone().requires_grad_(True)
+        (slope,) = torch.autograd.grad(self._error(leaf), leaf, create_graph=True)
+        units = torch.eye(len(theta), dtype=leaf.dtype).split(16)
+        rows = [torch.autograd.grad(slope, leaf, unit, retain_graph=True, is_grads_batched=True)[0] for unit in units]
+        hessian = torch.cat(rows).numpy()
         return 0.5 * (hessian + hessian.T) + 2 * beta * np.eye(len(theta))
 
     def _error(self, theta: Tensor) -> Tensor:

@@ -36,7 +36,9 @@ class _Bound(nn.Module):
 class Oracle:
     """`E(theta) = sum_b n_b loss_b / n` written once more, with the Hessian looped row by row by autograd."""
 
-    def __init__(self, model: nn.Module, loss: Callable[[nn.Module, Any], Tensor], batches: Sequence[tuple[Tensor, ...]]) -> None:
+    def __init__(
+        self, model: nn.Module, loss: Callable[[nn.Module, Any], Tensor], batches: Sequence[tuple[Tensor, ...]]
+    ) -> None:
         self._bound = _Bound(copy.deepcopy(model).double(), loss)
         self._batches = [tuple(_double(part) for part in batch) for batch in batches]
         self._free = {name: value.shape for name, value in self._bound.named_parameters() if value.requires_grad}

@@ -7,10 +7,10 @@ from itertools import product
 
 import pytest
 import torch
-import torch.nn.functional as F
-from conftest import Oracle
 from torch import Tensor, nn
+from torch.nn import functional
 
+from conftest import Oracle
 from spinodal.hessian import Vectorised
 from spinodal.landscape import Landscape
 
@@ -21,11 +21,11 @@ Loss = Callable[[nn.Module, tuple[Tensor, Tensor]], Tensor]
 
 
 def squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return (model(batch[0]) - F.one_hot(batch[1], OUTPUTS)).square().sum(1).mean()
+    return (model(batch[0]) - functional.one_hot(batch[1], OUTPUTS)).square().sum(1).mean()
 
 
 def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return F.cross_entropy(model(batch[0]), batch[1])
+    return functional.cross_entropy(model(batch[0]), batch[1])
 
 
 LOSSES: dict[str, Loss] = {"squared error": squared, "cross-entropy": cross_entropy}
@@ -180,7 +180,7 @@ class Gated(Wrapped):
     """Samples meet only where a hidden mean is large, far from the initial parameters."""
 
     def between(self, h: Tensor) -> Tensor:
-        return h + F.relu(h.mean(0) - 2.0) ** 2
+        return h + functional.relu(h.mean(0) - 2.0) ** 2
 
 
 class UsedTwice(nn.Module):
@@ -341,7 +341,10 @@ def test_weight_normalisation_has_the_hessian_of_its_gradient() -> None:
     torch.testing.assert_close(landscape.hessian(theta) @ vector, bend, rtol=1e-5, atol=1e-5)
 
 
-CASES = {"factorised": layers, "vectorised": lambda activation: nn.Sequential(nn.Conv1d(INPUTS, 2, 1), activation(), nn.Flatten())}
+CASES = {
+    "factorised": layers,
+    "vectorised": lambda activation: nn.Sequential(nn.Conv1d(INPUTS, 2, 1), activation(), nn.Flatten()),
+}
 
 
 @pytest.mark.parametrize("case", CASES)

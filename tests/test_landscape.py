@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from spinodal.errors import SpinodalError
@@ -23,11 +23,11 @@ def squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def logistic(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return F.binary_cross_entropy_with_logits(model(batch[0]), batch[1])
+    return functional.binary_cross_entropy_with_logits(model(batch[0]), batch[1])
 
 
 def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return F.cross_entropy(model(batch[0]), batch[1])
+    return functional.cross_entropy(model(batch[0]), batch[1])
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -71,7 +73,7 @@ def test_the_loss_never_rises() -> None:
     landscape, starts = small_net()
     loss = Regularised(landscape, 0.01)
     values = [lbfgs(loss, starts[0], tolerance=1e-12, iterations=count).value for count in range(1, 25, 2)]
-    assert all(later <= earlier + 1e-14 for earlier, later in zip(values, values[1:], strict=False))
+    assert all(later <= earlier + 1e-14 for earlier, later in pairwise(values))
     assert values[-1] < values[0]
 
 

@@ -19,7 +19,9 @@ def rotated(spectrum: Tensor) -> Tensor:
 
 def spectrum(size: int, *first: float, low: float = 0.5, high: float = 5.0) -> Tensor:
     """Return these eigenvalues and then evenly spaced ones, `size` in all."""
-    return torch.cat([torch.tensor(first, dtype=torch.float64), torch.linspace(low, high, size - len(first), dtype=torch.float64)])
+    return torch.cat(
+        [torch.tensor(first, dtype=torch.float64), torch.linspace(low, high, size - len(first), dtype=torch.float64)]
+    )
 
 
 CASES: dict[str, tuple[tuple[float, ...], float, int]] = {  # first eigenvalues, margin, zero modes
@@ -87,7 +89,6 @@ def test_a_matrix_of_zeros_has_nothing_but_zero_modes(size: int) -> None:
     margin = dense_margin(torch.zeros(size, size, dtype=torch.float64))
     assert margin.value == 0.0
     assert margin.zero_modes == size
-
 
 
 LANCZOS: dict[str, Tensor] = {

@@ -45,7 +45,9 @@ def test_singular_values_are_the_prescribed_ones_in_falling_order() -> None:
         ((0.2, 2.0, 0.5), 2),  # in any order
     ],
 )
-def test_effective_rank_counts_values_above_a_tenth_of_the_largest_and_a_thousandth(values: tuple[float, ...], rank: int) -> None:
+def test_effective_rank_counts_values_above_a_tenth_of_the_largest_and_a_thousandth(
+    values: tuple[float, ...], rank: int
+) -> None:
     assert effective_rank(values) == rank
 
 

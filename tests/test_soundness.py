@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from spinodal.errors import SpinodalError
@@ -86,7 +86,7 @@ class FunctionalDropout(nn.Module):
         self.layer = nn.Linear(3, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(F.dropout(x, 0.5, training=self.training))
+        return self.layer(functional.dropout(x, 0.5, training=self.training))
 
 
 class Attention(nn.Module):
@@ -198,7 +198,7 @@ def test_an_error_raised_by_the_loss_is_kept_as_the_cause() -> None:
     assert isinstance(error.__cause__, KeyError)
 
 
-@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss])
+@pytest.mark.parametrize("loss", [functional.mse_loss, functional.l1_loss, functional.smooth_l1_loss, functional.huber_loss])
 def test_broadcasting_a_column_against_a_row_is_refused(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
     x, y = batch()
     error = refusal(net(), lambda model, b: loss(model(b[0]), b[1]), (x, y[:, 0]))
@@ -207,7 +207,7 @@ def test_broadcasting_a_column_against_a_row_is_refused(loss: Callable[[Tensor, 
 
 
 def test_equal_shapes_are_accepted_by_the_same_loss() -> None:
-    assert Landscape(net(), lambda model, b: F.mse_loss(model(b[0]), b[1]), batch()).size == 21
+    assert Landscape(net(), lambda model, b: functional.mse_loss(model(b[0]), b[1]), batch()).size == 21
 
 
 @pytest.mark.xfail(raises=pytest.fail.Exception, reason="reported: a loss that differentiates another model passes the checks")
@@ -273,7 +273,7 @@ def test_a_nan_in_a_dict_is_found_by_its_key() -> None:
 
 def test_integer_data_are_not_taken_for_infinite() -> None:
     tokens, labels = torch.randint(5, (SAMPLES,)), torch.randint(2, (SAMPLES,))
-    landscape = Landscape(nn.Embedding(5, 2), lambda model, b: F.cross_entropy(model(b[0]), b[1]), (tokens, labels))
+    landscape = Landscape(nn.Embedding(5, 2), lambda model, b: functional.cross_entropy(model(b[0]), b[1]), (tokens, labels))
     assert landscape.size == 10
 
 
@@ -315,7 +315,7 @@ class Unscaled(nn.Module):
         self.direction, self.offset = nn.Parameter(torch.randn(3)), nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x @ F.normalize(self.direction, dim=0)[:, None] + self.offset
+        return x @ functional.normalize(self.direction, dim=0)[:, None] + self.offset
 
 
 def test_a_vector_used_by_its_direction_is_refused_and_may_be_masked() -> None:

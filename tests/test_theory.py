@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -106,7 +107,7 @@ def test_without_penalty_a_mode_has_its_full_strength(matrices: int) -> None:
 def test_a_mode_weakens_as_beta_grows(s: float, matrices: int) -> None:
     end = one(s, matrices).beta if matrices > 1 else 10 * s
     found = [mode_strength(end * step / 20, s, matrices=matrices) for step in range(25)]
-    assert all(later <= earlier for earlier, later in zip(found, found[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(found))
 
 
 def test_one_matrix_has_no_transition_and_a_smooth_strength() -> None:

@@ -129,7 +129,7 @@ class Scout:
             beta = self._bounded(state.point.beta * math.exp(self.sign * step), to)
             point = self._follow(state.point, state.earlier, beta)
             found = gap(state.point, point)
-            kinked = self._is_kink(state.point, point, found)
+            kinked = not left_branch(point) and self._is_kink(state.point, point, found)
             jumped = left_branch(point) or self._deserves_bracket(state.point, point, found)
             if not jumped and not kinked and self._is_smooth(found):
                 state.move(point, smooth=True)
@@ -141,7 +141,7 @@ class Scout:
             step = max(0.5 * min(step, 1.0), self.resolution.minor)
         state.step = max(0.5 * state.step, 2.0 * self.resolution.minor)
         if jumped or kinked:
-            self._bracket(state, point, kinked and not jumped)
+            self._bracket(state, point, kinked)
         elif found.relative > 0.5:
             self._record(state, point, halved=False, earlier=state.earlier)
         else:  # a branch that turns quickly, as soft modes do, but continues
