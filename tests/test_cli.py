@@ -94,7 +94,7 @@ def test_help_lists_every_verb_and_states_the_convention(command: Command) -> No
 def test_map_prints_tables_an_answer_and_where_the_run_is(command: Command) -> None:
     done = command("map", *FAST, "--out", "run")
     assert (done.code, done.err) == (0, "")
-    for text in ("Transitions", "Phases", "0.410549", "first", "closed form", "weight_decay", "run folder: run"):
+    for text in ("Transitions", "Phases", "0.410549", "first", "exact", "weight_decay", "run folder: run"):
         assert text in done.out
     assert "1 transition: the deepest phase" in done.out
     names = {path.name for path in Path("run").iterdir()}
@@ -172,7 +172,9 @@ def test_theory_of_shallow_nets(command: Command, matrices: str, text: str) -> N
 
 def test_a_task_of_ones_own_is_mapped(command: Command) -> None:
     Path("own.py").write_text(OWN)
-    done = command("map", "own.py:task", "--set", "width=2", "--set", "kind=x", "--starts", "1", "--bracket", "1e-3", "--json", "-")
+    done = command(
+        "map", "own.py:task", "--set", "width=2", "--set", "kind=x", "--starts", "1", "--bracket", "1e-3", "--json", "-"
+    )
     assert done.code == 0
     result = json.loads(done.out)
     assert result["task"]["name"] == "own.py:task"

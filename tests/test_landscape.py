@@ -520,7 +520,6 @@ def test_a_theta_that_requires_grad_gives_plain_results() -> None:
     assert not any(result.requires_grad for result in results)
 
 
-@pytest.mark.xfail(reason="reported: at(theta) copies with gradient tracking on, so the graph grows with every evaluation")
 def test_a_theta_that_requires_grad_leaves_no_graph_behind() -> None:
     landscape = Landscape(small_net(), squared, pair())
     landscape.value(landscape.initial.requires_grad_())

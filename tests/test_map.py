@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import random
 from typing import Any
 
 import pytest
-from test_sweep import envelope_defect
 
 import spinodal as sp
 from spinodal.errors import SpinodalError
+from test_sweep import envelope_defect
 
 
 def drawn(matrices: int, seed: int) -> dict[str, Any]:
@@ -122,8 +123,8 @@ def test_the_loss_is_the_integral_of_the_squared_norm_along_every_phase(matrices
 def test_along_the_walk_error_rises_and_norm_falls(matrices: int, seed: int) -> None:
     points = mapped(matrices, seed).points
     errors, norms = [p.error for p in points], [p.norm_squared for p in points]
-    assert all(b >= a - 1e-9 for a, b in zip(errors[:-1], errors[1:], strict=True))
-    assert all(b <= a + 1e-9 for a, b in zip(norms[:-1], norms[1:], strict=True))
+    assert all(b >= a - 1e-9 for a, b in itertools.pairwise(errors))
+    assert all(b <= a + 1e-9 for a, b in itertools.pairwise(norms))
 
 
 @pytest.mark.parametrize(("matrices", "seed"), [*DEEP, (2, 0)])

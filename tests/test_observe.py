@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from spinodal.errors import SpinodalError
 from spinodal.observe import Observation, Observer, accuracy, class_accuracy, effective_rank, singular_values
 from spinodal.penalty import Penalty
 from spinodal.tasks import Task
@@ -231,3 +232,10 @@ def test_observing_costs_no_evaluation_and_leaves_theta_alone() -> None:
     Observer(landscape, Penalty(), chosen)(point)
     assert landscape.counts == before
     assert torch.equal(point, theta())
+
+
+@pytest.mark.xfail(raises=pytest.fail.Exception, reason="reported: held-out data are not checked, and NaN counts as class 0")
+def test_held_out_data_that_are_not_finite_are_refused() -> None:
+    x, labels = data()
+    with pytest.raises(SpinodalError):
+        observe(task(held_out=(math.nan * x, 0 * labels)), theta())

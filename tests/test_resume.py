@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from test_cli import Command, command  # noqa: F401 - the fixture
 
-SETTINGS = ["--set", "activation=linear", "--set", "hidden=5,4", "--set", "samples=60", "--starts", "2"]
+SETTINGS = ["--set", "activation=linear", "--set", "hidden=4,3", "--set", "samples=40", "--starts", "2", "--bracket", "1e-3"]
 LINE = ["map", "gaussian", *SETTINGS, "--quiet", "--out"]
 BINARY = str(Path(sys.executable).with_name("spinodal"))
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -224,7 +225,7 @@ def test_a_newer_result_is_not_shown(undisturbed: Path, tmp_path: Path, command:
 
 @pytest.mark.parametrize(
     "more",
-    [["--seed", "1"], ["--set", "noise=0.2"], ["--solver", "lbfgs"], ["--beta", "0.1:0.5"], ["--set", "hidden=4,5"]],
+    [["--seed", "1"], ["--set", "noise=0.2"], ["--solver", "lbfgs"], ["--beta", "0.1:0.5"], ["--set", "hidden=3,4"]],
     ids=lambda more: " ".join(more),
 )
 def test_other_settings_are_refused(cut: Callable[[int], Path], command: Command, more: list[str]) -> None:  # noqa: F811

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -73,14 +74,14 @@ def test_the_points_run_from_the_start_to_the_end_in_order() -> None:
 def envelope_defect(points: Sequence[Point]) -> float:
     """Return |L(b) - L(a) - integral ||theta||^2| over the integral, by Hermite's rule (exact slopes)."""
     integral = 0.0
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in itertools.pairwise(points):
         width = b.beta - a.beta
         integral += 0.5 * width * (a.norm_squared + b.norm_squared) + width**2 / 12.0 * (a.norm_slope - b.norm_slope)
     return abs(points[-1].minimum.loss - points[0].minimum.loss - integral) / integral
 
 
 def test_the_loss_is_the_integral_of_the_squared_norm_along_a_branch() -> None:
-    alive = [point for point in walk(3, 0.02, 0.22).points]
+    alive = list(walk(3, 0.02, 0.22).points)
     assert len(alive) > 5
     assert envelope_defect(alive) < 1e-4
 

@@ -193,7 +193,7 @@ class Landscape:
     @contextmanager
     def at(self, theta: Tensor) -> Iterator[nn.Module]:
         """Lend the landscape's own module with its parameters set to theta."""
-        self._flat.copy_(theta)
+        self._flat.copy_(theta.detach())
         yield self.model
 
     def call(self, theta: Tensor, batch: Batch) -> Tensor:

@@ -127,7 +127,7 @@ class Scout:
         step = math.inf if self.is_end(state.point) else state.step
         while True:
             beta = self._bounded(state.point.beta * math.exp(self.sign * step), to)
-            point = self._follow(state.point, state.earlier, beta)
+            point = self._follow(state.point, state.earlier, beta, travelling=True)
             found = gap(state.point, point)
             kinked = not left_branch(point) and self._is_kink(state.point, point, found)
             jumped = left_branch(point) or self._deserves_bracket(state.point, point, found)
@@ -150,7 +150,7 @@ class Scout:
     def _bounded(self, beta: float, to: float) -> float:
         return to if self.sign * (beta - to) > -1e-3 * self.resolution.minor * to else beta
 
-    def _follow(self, point: Point, earlier: Point | None, beta: float) -> Point:
+    def _follow(self, point: Point, earlier: Point | None, beta: float, *, travelling: bool = False) -> Point:
         """Make the point at `beta`, predicted along the tangent, or along a square root near a singularity."""
         width = abs(beta - point.beta)
         ahead = distance_to_singularity(point, earlier, self.sign)
@@ -165,7 +165,7 @@ class Scout:
         def has_left(error: float) -> bool:
             return abs(error - point.error) > most
 
-        return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left)
+        return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left, travelling=travelling)
 
     def _is_smooth(self, found: Gap) -> bool:
         negligible = found.error < NEGLIGIBLE * self.error_range and found.norm_squared < NEGLIGIBLE * self.norm_range

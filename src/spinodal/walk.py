@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
-from spinodal.minimise import Local, Minimum, solve
+from spinodal.minimise import TOLERANCE, Local, Minimum, solve
 from spinodal.observe import Observation
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
@@ -140,11 +140,22 @@ class Walker:
 
         return self._point(beta, None, make)
 
-    def follow(self, point: Point, beta: float, displacement: Tensor, has_left: Callable[[float], bool] | None = None) -> Point:
+    def follow(
+        self,
+        point: Point,
+        beta: float,
+        displacement: Tensor,
+        has_left: Callable[[float], bool] | None = None,
+        *,
+        travelling: bool = False,
+    ) -> Point:
         """Minimise at another beta from `point.theta + displacement`, staying near if that is possible.
 
-        Where `has_left(E)` tells that it is not, the search may be given up; see `finish`.
+        Where `has_left(E)` tells that it is not, the search may be given up; see `finish`. Matrix-free
+        solvers minimise ten times more loosely while `travelling`, between transitions.
         """
+        matrix_free = self.solver != "newton" and self.landscape.dtype == torch.float64
+        loose = 10.0 * (self.tolerance or TOLERANCE[self.solver]) if travelling and matrix_free else self.tolerance
         reach = float(displacement.norm())
         radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
 
@@ -153,7 +164,7 @@ class Walker:
                 self._loss(beta),
                 point.minimum.theta + displacement,
                 solver=self.solver,
-                tolerance=self.tolerance,
+                tolerance=loose,
                 radius=radius,
                 hessian=self._hessian(point),
                 has_left=has_left,

@@ -22,13 +22,13 @@ from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 from spinodal.soundness import refuse_scale_invariance
 
-__all__ = ["SOLVERS", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
+__all__ = ["SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
 DENSE_LIMIT = {"factorised over samples": 600, "vectorised products": 500}
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
-ESCAPES = 20
+ESCAPES = {"newton": 20, "newton_cg": 3, "lbfgs": 3}  # descents from saddles before one is reported as such
 
 
 def solver_for(landscape: Landscape, solver: str = "auto") -> str:
@@ -147,7 +147,7 @@ def solve(
     tolerance = tolerance or (TOLERANCE[solver] if landscape.dtype == torch.float64 else FLOAT32_TOLERANCE)
     radius = radius or 0.3 * (1.0 + float(start.norm()))
     theta = start
-    for _ in range(ESCAPES):
+    for _ in range(ESCAPES[solver]):
         solution = _run(loss, theta, solver, tolerance, radius, hessian, has_left)
         if solution.stop == "left":
             return _minimum(loss, solution, None, solver, landscape.counts - before), None

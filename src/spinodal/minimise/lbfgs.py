@@ -14,6 +14,7 @@ from spinodal.regularised import Regularised
 MEMORY = 20
 FAR = 0.02  # relative residual at which a search that left its branch can be recognised
 ARMIJO, CURVATURE = 1e-4, 0.9
+STILL, PATIENCE = 1e-14, 8  # a row that neither falls nor calms for so many steps has stopped
 
 Batched = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -87,6 +88,8 @@ class _State:
         self.steps, self.changes = starts.new_zeros(2, rows, MEMORY, size)
         self.products, self.squares = np.zeros((2, rows, MEMORY, MEMORY))
         self.kept = 0
+        self.calmest = self.gradient.norm(dim=1)
+        self.still = torch.zeros(rows, dtype=torch.long)
 
     def step(self) -> Tensor:
         """Move every row once; return which rows made progress, shape (k,)."""
@@ -96,9 +99,13 @@ class _State:
         direction[uphill] = -self.gradient[uphill]
         slope = (direction * self.gradient).sum(1)
         theta, value, gradient, moved = self._search(direction, slope)
+        fell = value < self.value - STILL * (1 + self.value.abs())
+        calmer = gradient.norm(dim=1) < 0.99 * self.calmest
+        self.calmest = torch.minimum(self.calmest, gradient.norm(dim=1))
+        self.still = torch.where((fell | calmer).cpu(), 0, self.still + 1)
         self._remember(theta - self.theta, gradient - self.gradient)
         self.theta, self.value, self.gradient = theta, value, gradient
-        return moved
+        return moved & (self.still < PATIENCE)
 
     def _direction(self) -> Tensor:
         """Return `-H g` row by row: the two-loop recursion (Nocedal & Wright, algorithm 7.4) in coordinates.

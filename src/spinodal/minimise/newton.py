@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from spinodal.minimise.lbfgs import lbfgs
-from spinodal.minimise.solution import Solution
+from spinodal.minimise.solution import Solution, Stillness
 from spinodal.regularised import Regularised, symmetric_norm
 
 FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
@@ -39,11 +39,14 @@ def newton(
     near = max(tolerance, NEAR if len(start) < LARGE else NEAR_LARGE)
     if hessian is not None:
         search.polish(hessian, tolerance)
+    stillness = Stillness()
     for _ in range(iterations):
         if search.relative_residual > near and search.travel(near, has_left) == "left":
             return search.solution("left", None)
         if search.relative_residual <= tolerance:
             return search.solution("converged", loss.landscape.hessian(search.theta))
+        if stillness.after(search.value, search.residual):
+            return search.solution(search.stall(), None)
         hessian = loss.landscape.hessian(search.theta)
         if search.newton_step(hessian):
             search.polish(hessian, tolerance)
@@ -127,8 +130,8 @@ class _Search:
 
     def stall(self) -> str:
         """Tell a stop at the limit of rounding from one where the gradient does not describe L (a kink)."""
-        rounding = 1e-13 * (1 + float(self.loss.pull(self.theta).norm()))
-        return "rounding" if self.residual <= 1e3 * rounding else "kink"
+        reachable = 1e-10 * (1 + abs(self.value) ** 0.5 + float(self.loss.pull(self.theta).norm()))
+        return "rounding" if self.residual <= reachable else "kink"
 
     def _move(self, step: Tensor, value: float, gradient: Tensor) -> None:
         self.theta, self.value, self.gradient = self.theta + step, value, gradient

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from spinodal.minimise.solution import Solution
+from spinodal.minimise.solution import Solution, Stillness
 from spinodal.regularised import Regularised
 
 
@@ -22,10 +22,13 @@ def newton_cg(loss: Regularised, start: Tensor, *, tolerance: float, radius: flo
     theta = start.clone()
     value, gradient = loss.value_and_gradient(theta)
     epsilon = torch.finfo(theta.dtype).eps
+    stillness = Stillness()
     for count in range(iterations):
         residual, scale = float(gradient.norm()), loss.scale(theta)
         if residual <= tolerance * scale:
             return Solution(theta, value, gradient, count, "converged")
+        if stillness.after(value, residual):
+            return Solution(theta, value, gradient, count, _stall(value, residual, max(10 * tolerance, epsilon**0.5) * scale))
         product = loss.hessian_operator(theta)
         step, predicted = steihaug(product, gradient, radius, min(0.1, (residual / scale) ** 0.5))
         trial = theta + step
@@ -40,9 +43,13 @@ def newton_cg(loss: Regularised, start: Tensor, *, tolerance: float, radius: flo
         if ratio > 1e-3 and (trial_value < value or float(trial_gradient.norm()) < residual):
             theta, value, gradient = trial, trial_value, trial_gradient
         elif radius < epsilon * (1 + float(theta.norm())):
-            stop = "rounding" if residual <= max(10 * tolerance, epsilon**0.5) * scale else "kink"
-            return Solution(theta, value, gradient, count, stop)
+            return Solution(theta, value, gradient, count, _stall(value, residual, max(10 * tolerance, epsilon**0.5) * scale))
     return Solution(theta, value, gradient, iterations, "iterations")
+
+
+def _stall(value: float, residual: float, close: float) -> str:
+    """Tell a stop at the limit of rounding from one where the gradient does not describe L (a kink)."""
+    return "rounding" if residual <= max(close, 1e-10 * (1 + abs(value) ** 0.5)) else "kink"
 
 
 def steihaug(

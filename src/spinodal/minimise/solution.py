@@ -21,3 +21,21 @@ class Solution:
     iterations: int
     stop: str
     hessian: Tensor | None = None
+
+
+class Stillness:
+    """Notices a search that neither falls nor calms any more: the limit of rounding, or a kink."""
+
+    STILL, PATIENCE = 1e-14, 8
+
+    def __init__(self) -> None:
+        self.lowest = self.calmest = float("inf")
+        self.count = 0
+
+    def after(self, value: float, residual: float) -> bool:
+        """Take a step's L and residual; tell whether nothing has moved for `PATIENCE` steps."""
+        fell = value < self.lowest - self.STILL * (1 + abs(value))
+        calmer = residual < 0.99 * self.calmest
+        self.count = 0 if fell or calmer else self.count + 1
+        self.lowest, self.calmest = min(self.lowest, value), min(self.calmest, residual)
+        return self.count >= self.PATIENCE
