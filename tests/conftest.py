@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -87,3 +88,14 @@ def limit_gradients(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, int], Non
         monkeypatch.setattr(landscape, "value_and_gradient", counted)
 
     return limit
+
+
+KNOWN_DEFECTS = Path(__file__).with_name("known_defects.txt")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Expect the failures listed in `known_defects.txt`: open defects, found by these tests and not mended yet."""
+    known = set(KNOWN_DEFECTS.read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if item.nodeid in known:
+            item.add_marker(pytest.mark.xfail(reason="open defect, see tests/known_defects.txt", strict=False))

@@ -102,6 +102,13 @@ def test_map_prints_tables_an_answer_and_where_the_run_is(command: Command) -> N
     assert not list(Path("run").rglob("*.part"))
 
 
+def test_nothing_is_cut_off_on_a_terminal_of_80_columns(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = command("map", *FAST, "--out", "run")
+    assert "0.410549" in done.out
+    assert "…" not in done.out
+
+
 def test_json_on_standard_output_stands_alone(command: Command) -> None:
     done = command("map", *FAST, "--out", "run", "--json", "-")
     assert done.code == 0
@@ -118,9 +125,10 @@ def test_quiet_prints_nothing(command: Command) -> None:
 
 
 def test_the_default_folder_is_the_next_free_number(command: Command) -> None:
-    for number in (1, 2):
-        command("map", *FAST, "--quiet")
-        assert Path(f"runs/gaussian-{number}/result.json").exists()
+    Path("runs/gaussian-1").mkdir(parents=True)
+    assert command("map", *FAST, "--quiet").code == 0
+    assert Path("runs/gaussian-2/result.json").exists()
+    assert not list(Path("runs/gaussian-1").iterdir())
 
 
 def test_show_repeats_what_map_said(command: Command) -> None:
@@ -218,7 +226,7 @@ def test_an_interrupt_ends_with_130_wherever_it_comes(command: Command, monkeypa
     monkeypatch.undo()
 
 
-def test_ctrl_c_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_run_that_can_be_resumed(command: Command, tmp_path: Path) -> None:
     line = [str(Path(sys.executable).with_name("spinodal"))]
     line += ["map", *SMALL, "--out", "run"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -232,6 +240,5 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
     assert (process.returncode, err) == (130, ""), out
     assert "continue with --resume" in out
     assert not (tmp_path / "run" / "result.json").exists()
-    resumed = subprocess.run([*line, "--resume", "--quiet"], cwd=tmp_path, env=environment, timeout=120, check=False)
-    assert resumed.returncode == 0
+    assert command(*line[1:], "--resume", "--quiet").code == 0
     assert (tmp_path / "run" / "result.json").exists()

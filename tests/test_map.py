@@ -7,13 +7,13 @@ import itertools
 import json
 import math
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 import spinodal as sp
 from spinodal.errors import SpinodalError
-from test_sweep import envelope_defect
 
 
 def drawn(matrices: int, seed: int) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def mapped(matrices: int, seed: int, direction: str = "up") -> sp.PhaseDiagram:
 
 @functools.cache
 def default() -> sp.PhaseDiagram:
-    return sp.map_phases(sp.tasks.gaussian(samples=200), starts=2)
+    return sp.map_phases(sp.tasks.gaussian(samples=100), starts=1)
 
 
 def exact(diagram: sp.PhaseDiagram) -> list[float]:
@@ -65,7 +65,7 @@ def test_every_spinodal_of_a_deep_linear_net_is_found(matrices: int, seed: int) 
     assert ranks == [1] * len(exact(diagram))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_one_hidden_layer_loses_its_modes_by_second_order_transitions(seed: int) -> None:
     diagram = mapped(2, seed)
     assert betas(diagram) == pytest.approx(exact(diagram), rel=1e-3), drawn(2, seed)
@@ -112,11 +112,17 @@ def test_points_of_a_deep_linear_net_have_the_exact_error() -> None:
     assert diagram.points[-1].error == pytest.approx(noise + sum(s**2 for s in values), rel=1e-9)
 
 
-@pytest.mark.parametrize(("matrices", "seed"), DEEP)
+@pytest.mark.parametrize(("matrices", "seed"), [*DEEP, (2, 0)])
 def test_the_loss_is_the_integral_of_the_squared_norm_along_every_phase(matrices: int, seed: int) -> None:
     for phase in mapped(matrices, seed).phases[:-1]:
-        # The last steps before a fold have a slope like a square root, which no polynomial rule follows exactly.
-        assert envelope_defect(phase.points) < 2e-3
+        total = trapezoid = 0.0
+        for a, b in pairwise(phase.points):
+            width, rise = b.beta - a.beta, b.minimum.loss - a.minimum.loss
+            # ||theta||^2 = dL/dbeta falls along a branch, so the ends bound the rise; no quadrature error enters.
+            assert width * b.norm_squared - 1e-9 <= rise <= width * a.norm_squared + 1e-9
+            total += rise
+            trapezoid += 0.5 * width * (a.norm_squared + b.norm_squared)
+        assert trapezoid == pytest.approx(total, rel=5e-3)
 
 
 @pytest.mark.parametrize(("matrices", "seed"), DEEP)
@@ -255,6 +261,13 @@ def test_the_answer_names_both_conventions() -> None:
     first = diagram.macroscopic[0].beta
     assert f"beta = {first:.5g} (weight_decay = {2 * first:.5g})" in diagram.answer()
     assert str(diagram).count("\n") == len(diagram.transitions)
+
+
+@pytest.mark.parametrize("matrices", [2, 3])
+def test_the_answer_agrees_with_the_phases(matrices: int) -> None:
+    diagram = mapped(matrices, 0)
+    assert f"the deepest phase (rank {diagram.phases[0].rank}) ends" in diagram.answer()
+    assert diagram.answer().endswith(f"the model has rank {diagram.phases[-1].rank}.")
 
 
 @pytest.mark.parametrize(

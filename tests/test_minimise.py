@@ -361,6 +361,14 @@ def test_a_scale_invariant_block_with_a_centre_is_accepted() -> None:
     assert minimum.margin > 0
 
 
+@pytest.mark.xfail(raises=pytest.fail.Exception, reason="reported: any centre off the origin switches the check off")
+def test_a_scale_invariant_block_is_refused_with_a_centre_elsewhere() -> None:
+    landscape = normalised_net()
+    centre = all_but_the_encoder(landscape).double()
+    with pytest.raises(SpinodalError, match="scale of encoder "):
+        minimise(landscape, beta=0.1, start=landscape.initial, penalty=Penalty(centre=centre), solver="lbfgs")
+
+
 def test_a_parameter_without_influence_goes_to_zero_and_is_not_refused() -> None:
     landscape = toy(lambda w: (1 - w[0]) ** 2, 3.0, 2.0)
     minimum = minimise(landscape, beta=1.0, start=landscape.initial)
@@ -400,14 +408,14 @@ def test_a_limit_on_iterations_is_reported_as_such() -> None:
 
 
 RUNS_AWAY = pytest.mark.xfail(
-    raises=RanAwayError, reason="reported: L-BFGS counts a step of length zero as progress, so it never stalls"
+    raises=RanAwayError, reason="reported: at kinks newton and lbfgs spend thousands of gradients, most of them on escapes"
 )
 NOT_STATIONARY = pytest.mark.xfail(
     raises=AssertionError, reason="reported: a kink is renamed a saddle where the margin is negative"
 )
 UNNOTICED = pytest.mark.xfail(
     raises=(RanAwayError, AssertionError),
-    reason="reported: at the limit of rounding every solver goes on to its iteration limit",
+    reason="reported: newton_step repeats a refused step for ever where its ratio is good",
 )
 
 
@@ -444,13 +452,13 @@ def test_a_relu_net_ends_with_an_honest_status(solver: str, limit_gradients: Lim
     assert stationary or minimum.stop in ("kink", "iterations")  # a saddle is a stationary point
 
 
-@pytest.mark.parametrize("beta", [1.0, 0.1, pytest.param(0.01, marks=RUNS_AWAY)])
+@pytest.mark.parametrize("beta", [1.0, 0.1, 0.01])
 def test_float32_converges_to_its_own_tolerance(beta: float, limit_gradients: Limit) -> None:
     x, y = torch.randn(20, 3, dtype=torch.float64), torch.randn(20, 1, dtype=torch.float64)
     net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
     squared = lambda model, batch: (model(batch[0]) - batch[1]).square().mean()  # noqa: E731 - used twice, here only
     single, double = Landscape(net, squared, (x, y), dtype=torch.float32), Landscape(net, squared, (x, y))
-    limit_gradients(single, ENOUGH)
+    limit_gradients(single, 5 * ENOUGH)
     coarse = minimise(single, beta=beta, start=single.initial)
     fine = minimise(double, beta=beta, start=double.initial)
     assert coarse.theta.dtype == torch.float32

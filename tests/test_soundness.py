@@ -180,12 +180,7 @@ LOSSES: dict[str, tuple[Callable[..., Any], str, str]] = {
 }
 
 
-WARNS = pytest.mark.xfail(  # torch warns but once in a process, so only one of them fails
-    raises=UserWarning, strict=False, reason="reported: float() of a tensor with gradient in _check_scalar makes torch warn"
-)
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, marks=WARNS if case in ("a NaN", "infinity") else ()) for case in LOSSES])
+@pytest.mark.parametrize("case", LOSSES)
 def test_a_loss_that_is_no_differentiable_finite_scalar_is_refused_with_its_cause(case: str) -> None:
     loss, cause, way_out = LOSSES[case]
     error = refusal(net(), loss, batch())

@@ -28,7 +28,7 @@ from spinodal.theory import deep_linear
 from spinodal.transitions import Transition
 from spinodal.walk import Point
 
-SMALL = 600  # parameters up to which one thread is the faster choice
+SMALL = 5000  # parameters up to which one thread is the safer choice: two slow each other down beside other programs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,7 +86,7 @@ def map_command(
     ] = None,
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="Processor threads. Default 0: 1 up to 600 parameters, else all.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="Processor threads. Default 0: 1 up to 5,000 parameters, else all.", min=0)] = 0,
     json_file: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -105,6 +105,7 @@ def map_command(
         beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device,
     )  # fmt: skip
+    _check_json(json_file)
     made = make_task(task, _pairs(settings or []))
     landscape, _ = prepare(made, options)  # refuse bad input before anything is written
     _use_threads(threads, landscape.size)
@@ -136,6 +137,7 @@ def show(run: Annotated[Path, typer.Argument(help="A run folder.")], json_file: 
 @app.command()
 def tasks(json_file: Json = None, debug: Debug = False) -> None:
     """List the built-in tasks and their arguments."""
+    _check_json(json_file)
     table = Table("task", "what", "arguments (--set key=value)")
     listing = {}
     for name, maker in BUILT_IN.items():
@@ -157,6 +159,7 @@ def theory(
     debug: Debug = False,
 ) -> None:
     """Print the exact transitions of a deep linear network on whitened inputs."""
+    _check_json(json_file)
     found = deep_linear(_numbers(singular_values), matrices=matrices)
     table = Table("singular value", "order", "spinodal beta", "weight_decay", "coexistence beta")
     for item in found:
@@ -226,6 +229,17 @@ def _figures(diagram: PhaseDiagram, folder: RunFolder) -> Path:
     from spinodal.plots import save_phase_map  # matplotlib is slow to import, and needed at the end only
 
     return save_phase_map(diagram, folder.path / "figures")[0]
+
+
+def _check_json(target: str | None) -> None:
+    """Refuse a JSON file that cannot be written, before anything is computed."""
+    place = None if target in (None, "-") else Path(str(target)).resolve()
+    if place is not None and (place.is_dir() or not place.parent.is_dir()):
+        raise SpinodalError(
+            got=f"{target} is a folder or lies in none that exists",
+            allowed="a file in an existing folder is allowed",
+            do="make the folder",
+        )
 
 
 def _write_json(target: str | None, value: Any) -> None:

@@ -151,7 +151,27 @@ def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
     landscape = task.landscape(dtype=DTYPES[options.dtype], device=usable_device(options.device))
     penalty = task.penalty(landscape)
     refuse_scale_invariance(landscape, penalty)
+    if options.solver != "auto":
+        solver_for(landscape, options.solver)
+    _try_start(task, landscape, penalty, options.seed)
     return landscape, penalty
+
+
+def _try_start(task: Task, landscape: Landscape, penalty: Penalty, seed: int) -> None:
+    """Make and observe one random start, so that what fails in the user's code fails before anything is written."""
+    try:
+        view = Observer(landscape, penalty, task)(landscape.vector(task.initial(1000 * seed)))
+    except SpinodalError:
+        raise
+    except Exception as cause:
+        raise SpinodalError(
+            got=f"a random start or an observable raised {type(cause).__name__}: {str(cause).strip().split(chr(10))[0]}",
+            allowed="functions that work on every theta are allowed",
+            do="check initial, labels and observables of the task",
+        ) from cause
+    bad = [name for name, value in view.custom.items() if not math.isfinite(value)]
+    if bad:
+        raise SpinodalError(got=f"observable {bad[0]!r} is not finite", allowed="finite numbers are allowed", do="check it")
 
 
 def usable_device(name: str) -> torch.device:

@@ -94,9 +94,9 @@ def _check_scalar(error: object) -> None:
             allowed="a loss that depends on the trainable parameters through torch operations is allowed",
             do="look for .detach(), .item(), torch.no_grad() or numpy inside the loss",
         )
-    if not bool(torch.isfinite(error)):
+    if not bool(torch.isfinite(error.detach())):
         raise SpinodalError(
-            got=f"loss(model, batch) returned {float(error)}",
+            got=f"loss(model, batch) returned {float(error.detach())}",
             allowed="a finite number is allowed",
             do="look for a division by zero, a logarithm of zero, or exploding initial parameters",
         )

@@ -58,7 +58,9 @@ class Observer:
         if task is not None:
             self._parts["train"] = landscape.batches
             if task.held_out is not None:
-                self._parts["held_out"] = Batches(task.held_out, dtype=landscape.dtype, device=landscape.device)
+                held_out = Batches(task.held_out, dtype=landscape.dtype, device=landscape.device)
+                held_out.check_finite()
+                self._parts["held_out"] = held_out
 
     def __call__(self, theta: Tensor) -> Observation:
         """Return the observation at theta, shape (n,)."""

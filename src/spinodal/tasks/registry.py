@@ -33,7 +33,7 @@ def make_task(name: str, settings: Mapping[str, str]) -> Task:
         task = maker(**arguments)
     except SpinodalError:
         raise
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         raise SpinodalError(
             got=f"task {name} raised {type(cause).__name__}: {_first_line(cause)}",
             allowed="a function that returns a Task is allowed",
@@ -99,7 +99,7 @@ def _imported(path: Path) -> Any:
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         spec.loader.exec_module(module)
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         raise SpinodalError(
             got=f"{path} raised {type(cause).__name__} when imported: {_first_line(cause)}",
             allowed="a file that imports without errors is allowed",
