@@ -41,7 +41,7 @@ def mapped(matrices: int, seed: int, direction: str = "up") -> sp.PhaseDiagram:
 
 @functools.cache
 def default() -> sp.PhaseDiagram:
-    return sp.map_phases(sp.tasks.gaussian(samples=100), starts=1)
+    return sp.map_phases(sp.tasks.gaussian(samples=200), starts=2)
 
 
 def exact(diagram: sp.PhaseDiagram) -> list[float]:

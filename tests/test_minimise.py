@@ -413,10 +413,6 @@ RUNS_AWAY = pytest.mark.xfail(
 NOT_STATIONARY = pytest.mark.xfail(
     raises=AssertionError, reason="reported: a kink is renamed a saddle where the margin is negative"
 )
-UNNOTICED = pytest.mark.xfail(
-    raises=(RanAwayError, AssertionError),
-    reason="reported: newton_step repeats a refused step for ever where its ratio is good",
-)
 
 
 @pytest.mark.parametrize("solver", ["newton", "newton_cg", "lbfgs"])
@@ -466,7 +462,7 @@ def test_float32_converges_to_its_own_tolerance(beta: float, limit_gradients: Li
     assert coarse.loss == pytest.approx(fine.loss, rel=1e-4)
 
 
-@pytest.mark.parametrize("solver", [pytest.param("newton", marks=UNNOTICED), "newton_cg", "lbfgs"])
+@every_solver
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 def test_a_tolerance_beyond_rounding_ends_at_rounding(solver: str, scale: float, limit_gradients: Limit) -> None:
     target = scale * torch.randn(20, 1, dtype=torch.float64)

@@ -92,6 +92,7 @@ class _Search:
             if ratio > 1e-3 and (value < self.value or float(gradient.norm()) < self.residual):
                 self._move(step, value, gradient)
                 return interior
+            self.radius = min(self.radius, 0.25 * length)  # a refused step is never tried again
         return False
 
     def travel(self, tolerance: float, has_left: Callable[[float], bool] | None) -> str:

@@ -10,7 +10,7 @@ N = 1 has no transition (`w = s / (1 + beta)`). N = 2 has a second-order one at 
 N >= 3 the live state ends at the spinodal (`V' = V'' = 0`) and equals the dead one at coexistence
 (`V' = 0`, `V(w) = V(0)`). With centred inputs and targets biases change nothing.
 
-The setting is that of Ziyin & Ueda, arXiv 2205.10510-like analyses of the exact solution of L2
+The setting is that of Ziyin & Ueda (arXiv 2205.12510), the exact solution of L2
 regularised linear nets; the formulas here follow from V by elementary calculus and are checked
 numerically in the tests.
 """
