@@ -94,8 +94,8 @@ KNOWN_DEFECTS = Path(__file__).with_name("known_defects.txt")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expect the failures listed in `known_defects.txt`: single tests, or whole files not yet sorted into good and open."""
+    """Expect the failures listed in `known_defects.txt`: one test a line."""
     known = set(KNOWN_DEFECTS.read_text(encoding="utf-8").splitlines())
     for item in items:
-        if item.nodeid in known or item.nodeid.split("::")[0] in known:
+        if item.nodeid in known:
             item.add_marker(pytest.mark.xfail(reason="open defect, see tests/known_defects.txt", strict=False))
