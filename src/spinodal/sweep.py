@@ -14,12 +14,16 @@ from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.tasks.task import Task
 from spinodal.transitions import (
+    CONTINUOUS,
     MACROSCOPIC,
     Evidence,
     Gap,
     Transition,
     distance_to_singularity,
+    expected_slope,
     gap,
+    kink_position,
+    margin_vanishes_between,
     measured_exponent,
     order_of,
 )
@@ -129,19 +133,19 @@ class Scout:
             beta = self._bounded(state.point.beta * math.exp(self.sign * step), to)
             point = self._follow(state.point, state.earlier, beta, travelling=True)
             found = gap(state.point, point)
-            kinked = not left_branch(point) and self._is_kink(state.point, point, found)
+            kinked = self._is_kink(state.point, state.earlier, point)
             jumped = left_branch(point) or self._deserves_bracket(state.point, point, found)
             if not jumped and not kinked and self._is_smooth(found):
                 state.move(point, smooth=True)
                 growth = 2.0 if found.relative < 0.1 or self._is_quiet(found) else 1.2
                 state.step = min(growth * step, self.resolution.largest)
                 return
-            if step <= self.resolution.minor * 1.0001 or (jumped and step <= COARSE):
+            if step <= self.resolution.minor * 1.0001 or ((jumped or kinked) and step <= COARSE):
                 break
             step = max(0.5 * min(step, 1.0), self.resolution.minor)
         state.step = max(0.5 * state.step, 2.0 * self.resolution.minor)
         if jumped or kinked:
-            self._bracket(state, point, kinked)
+            self._bracket(state, point)
         elif found.relative > 0.5:
             self._record(state, point, halved=False, earlier=state.earlier)
         else:  # a branch that turns quickly, as soft modes do, but continues
@@ -176,15 +180,24 @@ class Scout:
         """Tell a change that is not a jump and too small in E to spend steps on."""
         return found.relative < 0.8 and found.error < 5.0 * NEGLIGIBLE * self.error_range
 
-    def _is_kink(self, a: Point, b: Point, found: Gap) -> bool:
-        """Tell a continuous `||theta||^2` whose slope jumps, with a margin that falls before and not after."""
-        width = abs(b.beta - a.beta)
-        ahead = distance_to_singularity(a, None, self.sign)
-        if ahead is None or ahead[0] > width or self.sign * b.margin_slope < 0:
+    def _is_kink(self, a: Point, earlier: Point | None, b: Point) -> bool:
+        """Tell a continuous `||theta||^2` whose slope does not go on from `a` to `b` as it came to `a`.
+
+        A slope that grows is how a fold announces itself; it is a kink only if a margin vanishes between.
+        Matrix-free slopes are too rough for this.
+        """
+        if self.walker.solver != "newton" or left_branch(b):
             return False
-        continuous = found.norm_squared <= 0.6 * width * found.kink
-        large = found.kink > 0.04 * abs(a.norm_slope) and a.beta * found.kink >= MACROSCOPIC * self.norm_range
-        return continuous and large
+        bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta))
+        threshold = 0.04 if earlier is not None else 0.3
+        large = bend > threshold * max(abs(a.norm_slope), abs(b.norm_slope))
+        large = large and a.beta * bend >= MACROSCOPIC * self.norm_range
+        if not large or self._kink_position(a, b) is None:
+            return False
+        return abs(b.norm_slope) < abs(a.norm_slope) or margin_vanishes_between(a, b)
+
+    def _kink_position(self, a: Point, b: Point) -> float | None:
+        return kink_position(a, b, slack=0.1 * NEGLIGIBLE * self.norm_range)
 
     def _deserves_bracket(self, a: Point, b: Point, found: Gap) -> bool:
         """Tell a macroscopic jump or a loss of rank from a minor discontinuity."""
@@ -193,27 +206,27 @@ class Scout:
 
     # -- bracketing -------------------------------------------------------------------------
 
-    def _bracket(self, state: _State, beyond: Point, kinked: bool) -> None:
-        """Close in on a transition between `state.point` and `beyond`, then step through it.
+    def _bracket(self, state: _State, beyond: Point) -> None:
+        """Close in on the first transition between `state.point` and `beyond`, then step through it.
 
-        The near end always lies on the branch. The margin's zero is extrapolated and approached;
+        The near end always lies on the branch. The transition's place is extrapolated and approached;
         bisection takes over where the extrapolation does not fit. A fall counts only if it started
         from the near end, so a coarse step that fell early is found out.
         """
         near, earlier, far = state.point, state.earlier, beyond
-        same_side = self._before_kink(near, far) if kinked else self._before_jump
         tested = True  # whether `far` was reached from `near` itself
         while abs(far.beta - near.beta) > self.resolution.bracket * near.beta or not tested:
             point = self._follow(near, earlier, self._next_beta(near, earlier, far, tested))
-            if not same_side(near, point, far):
+            if not self._continues(near, earlier, point, far):
                 far, tested = point, True
                 continue
             near, earlier, tested = point, near, False
             if self.sign * (near.beta - far.beta) >= 0:  # the coarse fall was early: no transition here
-                state.earlier, state.step = earlier, self.resolution.minor
+                state.step = max(self.resolution.minor, abs(math.log(near.beta / earlier.beta)))
+                state.earlier = earlier
                 state.move(near, smooth=True)
                 return
-        halved, near, earlier, far = self._halve(near, earlier, far, same_side)
+        halved, near, earlier, far = self._halve(near, earlier, far)
         if near is not state.point:
             state.points.append(near)
             state.point = near
@@ -225,48 +238,41 @@ class Scout:
         Where the branch does not announce an end before `far`, `far` itself is tried from the near end.
         """
         room, width = abs(far.beta - near.beta), self.resolution.bracket * near.beta
-        ahead = distance_to_singularity(near, earlier, self.sign)
+        ahead = self._distance_ahead(near, earlier, far)
         if room <= width and not tested:
             step = room
         elif self.walker.solver != "newton":  # the extrapolation is rough: it only tilts a bisection
-            step = min(max(0.9 * ahead[0], 0.2 * room), 0.7 * room) if ahead else 0.5 * room
+            step = min(max(0.9 * ahead, 0.2 * room), 0.7 * room) if ahead else 0.5 * room
         else:
             step = self._extrapolated_step(near, ahead, room, width, tested)
         return near.beta + self.sign * step
 
-    def _extrapolated_step(
-        self, near: Point, ahead: tuple[float, float] | None, room: float, width: float, tested: bool
-    ) -> float:
-        """Return a step just short of the margin's zero, or just past it once that is within the bracket."""
+    def _extrapolated_step(self, near: Point, ahead: float | None, room: float, width: float, tested: bool) -> float:
+        """Return a step just short of the transition's place, or just past it once that is within the bracket."""
         step = room
-        if ahead is not None and ahead[0] < 1.5 * room:
-            short = min(max(0.02, 1.5 * math.sqrt(ahead[0] / near.beta)), 0.3)  # the estimate's own error
-            step = 0.95 * width if ahead[0] < 0.6 * width else (1.0 - short) * ahead[0]
+        if ahead is not None and ahead < 1.5 * room:
+            short = min(max(0.02, 1.5 * math.sqrt(ahead / near.beta)), 0.3)  # the estimate's own error
+            step = 0.95 * width if ahead < 0.6 * width else (1.0 - short) * ahead
         if step >= 0.95 * room:
             return 0.5 * room if tested else room
         return max(step, 0.2 * width)
 
-    def _before_jump(self, near: Point, point: Point, far: Point) -> bool:
+    def _distance_ahead(self, near: Point, earlier: Point | None, far: Point) -> float | None:
+        """Return the distance in beta at which the branch should end: where slopes meet, or the margin vanishes."""
+        if self._is_kink(near, earlier, far):
+            return self._kink_position(near, far)
+        ahead = distance_to_singularity(near, earlier, self.sign)
+        return ahead[0] if ahead else None
+
+    def _continues(self, near: Point, earlier: Point | None, point: Point, far: Point) -> bool:
         """Tell whether a point between the ends still continues the near branch."""
-        if left_branch(point):
+        if left_branch(point) or self._is_kink(near, earlier, point):
             return False
-        found = gap(near, point)
         to_near = abs(point.norm_squared - near.norm_squared)
         to_far = abs(point.norm_squared - far.norm_squared)
-        return self._is_smooth(found) or to_near < 0.35 * to_far
+        return self._is_smooth(gap(near, point)) or to_near < 0.35 * to_far
 
-    def _before_kink(self, first: Point, last: Point) -> Callable[[Point, Point, Point], bool]:
-        """Return the test by the slope of `||theta||^2`, which tells the sides of a kink apart."""
-        middle = 0.5 * (first.norm_slope + last.norm_slope)
-
-        def same_side(near: Point, point: Point, far: Point) -> bool:
-            return not left_branch(point) and (point.norm_slope - middle) * (first.norm_slope - middle) > 0
-
-        return same_side
-
-    def _halve(
-        self, near: Point, earlier: Point | None, far: Point, same_side: Callable[[Point, Point, Point], bool]
-    ) -> tuple[bool, Point, Point | None, Point]:
+    def _halve(self, near: Point, earlier: Point | None, far: Point) -> tuple[bool, Point, Point | None, Point]:
         """Walk the final bracket in two half steps; tell whether the transition is met again.
 
         Only where the margin is known well enough to use this as evidence of the order.
@@ -274,10 +280,10 @@ class Scout:
         if self.walker.solver != "newton":
             return False, near, earlier, far
         middle = self._follow(near, earlier, 0.5 * (near.beta + far.beta))
-        if not same_side(near, middle, far):
+        if not self._continues(near, earlier, middle, far):
             return True, near, earlier, middle
         again = self._follow(middle, near, far.beta)
-        met = not same_side(middle, again, far)
+        met = not self._continues(middle, near, again, far)
         return met, middle, near, again if met else far
 
     def _record(self, state: _State, after: Point, *, halved: bool, earlier: Point | None) -> None:
@@ -300,9 +306,12 @@ class Scout:
         )
         order = order_of(evidence, norm_range=self.norm_range)
         small = found.error < MACROSCOPIC * self.error_range
-        if order == "second":
+        if small and evidence.jump_norm_squared <= CONTINUOUS * self.norm_range:
             small = before.beta * found.kink < MACROSCOPIC * self.norm_range
-        offset = min(ahead[0], width) if ahead and self.walker.solver == "newton" else 0.5 * width
+        offset = 0.5 * width
+        if self.walker.solver == "newton":
+            place = self._kink_position(before, after) if order == "second" else ahead and ahead[0]
+            offset = min(place, width) if place else offset
         lower, upper = sorted((before.beta, after.beta))
         resolved = width <= 1.01 * self.resolution.bracket * before.beta
         return Transition(

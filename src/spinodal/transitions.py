@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from spinodal.walk import Point
 
 MACROSCOPIC = 0.01  # of the range of E, or of the range of the squared norm for a kink
+CONTINUOUS = 1e-3  # of the range of the squared norm: what changes by less across a bracket is continuous
 SQUARE_ROOT = (0.42, 0.6)  # exponents of the margin accepted as a fold's 1/2
 LINEAR = (0.8, 1.25)  # exponents of the margin accepted as a branch point's 1
 
@@ -159,6 +161,36 @@ def _secant(point: Point, sign: float) -> float | None:
     return point.minimum.margin / fall if fall > 0 and point.minimum.margin > 0 else None
 
 
+def expected_slope(point: Point, earlier: Point | None, beta: float) -> float:
+    """Return `d||theta||^2 / dbeta` at beta if it goes on from `point` as the power law it came with."""
+    if earlier is None or point.norm_slope == 0.0 or earlier.norm_slope / point.norm_slope <= 0.0:
+        return point.norm_slope
+    power = math.log(point.norm_slope / earlier.norm_slope) / math.log(point.beta / earlier.beta)
+    return point.norm_slope * (beta / point.beta) ** min(max(power, -4.0), 4.0)
+
+
+def kink_position(a: Point, b: Point, *, slack: float) -> float | None:
+    """Return how far from `a` the tangents of `||theta||^2` at both ends meet, None if not between them.
+
+    `slack` is the error of `||theta||^2` to be allowed for: close to a kink minima are soft.
+    """
+    bend = b.norm_slope - a.norm_slope
+    if bend == 0.0:
+        return None
+    width = b.beta - a.beta
+    fraction = (b.norm_slope - (b.norm_squared - a.norm_squared) / width) / bend
+    nearest = min(max(fraction, 0.0), 1.0)
+    beyond = abs(fraction - nearest)
+    return nearest * abs(width) if beyond <= 0.1 or beyond * abs(bend * width) <= slack else None
+
+
+def margin_vanishes_between(a: Point, b: Point) -> bool:
+    """Tell whether the margin of either end extrapolates, linearly, to zero between the two."""
+    sign, width = math.copysign(1.0, b.beta - a.beta), abs(b.beta - a.beta)
+    reaches = (_secant(a, sign), _secant(b, -sign))
+    return any(reach is not None and reach <= 1.2 * width for reach in reaches)
+
+
 def order_of(evidence: Evidence, *, norm_range: float) -> str:
     """Return the order that the evidence supports: "first", "second" or "not classified".
 
@@ -169,7 +201,7 @@ def order_of(evidence: Evidence, *, norm_range: float) -> str:
     if evidence.exponent is None or evidence.reach is None or not evidence.halved_step:
         return "not classified"
     near = evidence.reach < 20.0
-    jumps = evidence.jump_norm_squared > 1e-3 * norm_range
+    jumps = evidence.jump_norm_squared > CONTINUOUS * norm_range
     if SQUARE_ROOT[0] <= evidence.exponent <= SQUARE_ROOT[1] and near and jumps:
         return "first"
     if LINEAR[0] <= evidence.exponent <= LINEAR[1] and near and not jumps and evidence.jump_curvature > 0:
