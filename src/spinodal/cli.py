@@ -26,12 +26,14 @@ from spinodal.tables import phases_table, summary, transitions_table
 from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
 from spinodal.theory import deep_linear
 from spinodal.transitions import Transition
+from spinodal.usage import UsageError, Verbs, refusal
 from spinodal.walk import Point
 
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 SMALL = 5000  # parameters up to which one thread is the safer choice: two slow each other down beside other programs
 
 app = typer.Typer(
-    no_args_is_help=True,
+    cls=Verbs,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -49,7 +51,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no tables.")]
 def main() -> None:
     """Run the command line; errors are one line and exit code 2, Ctrl-C is exit code 130."""
     try:
-        app()
+        sys.exit(_exit_code())
     except SpinodalError as error:
         if "--debug" in sys.argv:
             raise
@@ -57,19 +59,32 @@ def main() -> None:
         sys.exit(2)
 
 
+def _exit_code() -> int | None:
+    try:
+        code: int | None = typer.main.get_command(app).main(prog_name="spinodal", standalone_mode=False)
+    except UsageError as error:
+        raise refusal(error) from error
+    except typer.Abort:  # what older versions of Typer make of Ctrl-C
+        return INTERRUPTED
+    return code
+
+
 @app.callback(invoke_without_command=True)
 def version_option(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    """Print the version if asked."""
+    """Print the version if asked, and the help if nothing was asked."""
     if version:
         print(f"spinodal {__version__}")  # noqa: T201
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())  # noqa: T201
 
 
 @app.command("map")
 def map_command(
-    task: Annotated[str, typer.Argument(help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")],
     settings: Sets = None,
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out if there is one.")] = False,
@@ -118,7 +133,7 @@ def map_command(
             diagram = map_phases(made, options=options, recorder=folder.journal, progress=bar)
     except KeyboardInterrupt:
         console.print(f"interrupted: {folder.journal.count} points are kept in {folder.path}; continue with --resume")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     folder.save(diagram)
     figures = _figures(diagram, folder)
     _show(console, diagram.to_dict(), diagram.answer())
@@ -127,7 +142,7 @@ def map_command(
 
 
 @app.command()
-def show(run: Annotated[Path, typer.Argument(help="A run folder.")], json_file: Json = None, debug: Debug = False) -> None:
+def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], json_file: Json = None, debug: Debug = False) -> None:
     """Print the tables of a finished run."""
     diagram = load(run)
     _show(Console(stderr=json_file == "-", soft_wrap=True, highlight=False), diagram.to_dict(), diagram.answer())

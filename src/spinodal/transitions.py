@@ -90,7 +90,7 @@ class Gap:
     Attributes
     ----------
     error, norm_squared : float
-        `|change - trapezoid of the slopes|` of E and of rho.
+        Part of the change of E and of rho that the slopes at both ends do not explain.
     relative : float
         The larger of the two, each over its own change: 0 on a smooth branch, near 1 across a jump.
     kink : float
@@ -106,14 +106,26 @@ class Gap:
 def gap(a: Point, b: Point) -> Gap:
     """Measure the discontinuity between two points."""
     width = b.beta - a.beta
-    error = abs(b.error - a.error - 0.5 * width * (a.error_slope + b.error_slope))
-    norm_squared = abs(b.norm_squared - a.norm_squared - 0.5 * width * (a.norm_slope + b.norm_slope))
+    error = _unexplained(b.error - a.error, width, a.error_slope, b.error_slope)
+    norm_squared = _unexplained(b.norm_squared - a.norm_squared, width, a.norm_slope, b.norm_slope)
     return Gap(
         error=error,
         norm_squared=norm_squared,
         relative=max(_ratio(error, b.error - a.error), _ratio(norm_squared, b.norm_squared - a.norm_squared)),
         kink=abs(b.norm_slope - a.norm_slope),
     )
+
+
+def _unexplained(change: float, width: float, first: float, last: float) -> float:
+    """Return by how much a change misses what the slopes at both ends explain.
+
+    The trapezoid rule takes the arithmetic mean of the slopes, a square root that ends in a fold has
+    exactly their harmonic mean; what lies between the two is smooth.
+    """
+    mean = 0.5 * (first + last)
+    harmonic = first * last / mean if first * last > 0 else mean
+    low, high = sorted((width * harmonic, width * mean))
+    return max(low - change, change - high, 0.0)
 
 
 def _ratio(part: float, whole: float) -> float:
