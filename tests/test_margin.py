@@ -170,3 +170,14 @@ def test_zero_modes_are_counted_in_single_precision_too(size: int) -> None:
     margin = dense_margin(rotated(spectrum(size, 0.0, 0.0, 0.0)).float())
     assert margin.zero_modes == 3
     assert margin.value == pytest.approx(0.5, rel=1e-4)
+
+
+def test_a_saddle_is_left_as_soon_as_it_is_proven() -> None:
+    eigenvalues, calls = spectrum(2000, -50.0), []
+
+    def product(vector: Tensor) -> Tensor:
+        calls.append(vector)
+        return eigenvalues * vector
+
+    assert lanczos_margin(product, eigenvalues).value == pytest.approx(-50.0, rel=1e-3)
+    assert len(calls) < 8

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.observe import Observer
 from spinodal.penalty import CONVENTION, Penalty, beta_of, weight_decay
 from spinodal.regularised import Regularised, symmetric_norm
 
@@ -115,3 +117,38 @@ def test_the_norm_of_a_symmetric_matrix_is_bounded_from_above() -> None:
         matrix = matrix + matrix.T
         assert symmetric_norm(matrix) >= float(torch.linalg.eigvalsh(matrix).abs().max())
     assert symmetric_norm(torch.diag(torch.tensor([1.0, -3.0]))) == 3.0
+
+
+BAD: dict[str, tuple[Penalty, str]] = {
+    "a short centre": (
+        Penalty(centre=torch.zeros(3)),
+        "centre is of shape (3,) and torch.float32 on cpu; a real tensor of shape (5,)",
+    ),
+    "a column": (Penalty(centre=torch.zeros(SIZE, 1)), "centre is of shape (5, 1)"),
+    "a centre that is a number": (Penalty(centre=1.0), "centre is a float"),
+    "a centre of truth values": (Penalty(centre=MASK), "centre is of shape (5,) and torch.bool"),
+    "a complex centre": (Penalty(centre=CENTRE + 0j), "centre is of shape (5,) and torch.complex128"),
+    "a centre elsewhere": (Penalty(centre=CENTRE.to("meta")), "on meta; a real tensor of shape (5,) on cpu is allowed"),
+    "a centre with NaN": (Penalty(centre=CENTRE / 0 * 0), "centre is not finite; finite numbers are allowed"),
+    "a short mask": (Penalty(mask=MASK[:3]), "mask is of shape (3,) and torch.bool on cpu"),
+    "a mask that is a list": (Penalty(mask=[True] * SIZE), "mask is a list"),
+    "a mask of numbers": (Penalty(mask=CENTRE), "mask holds numbers other than 0 and 1"),
+    "a mask with NaN": (Penalty(mask=CENTRE / 0 * 0), "mask holds numbers other than 0 and 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_penalty_that_does_not_fit_is_refused_with_what_does(case: str) -> None:
+    penalty, text = BAD[case]
+    with pytest.raises(SpinodalError) as refusal:
+        Regularised(landscape(), 0.3, penalty)
+    assert text in str(refusal.value)
+    with pytest.raises(SpinodalError):
+        Observer(landscape(), penalty)
+
+
+def test_a_mask_of_zeros_and_ones_is_one_of_truth_values() -> None:
+    theta = torch.randn(SIZE, dtype=torch.float64)
+    for dtype in (torch.int64, torch.float32, torch.float64):
+        numbers = Regularised(landscape(), 0.3, Penalty(mask=MASK.to(dtype)))
+        assert numbers.value(theta) == Regularised(landscape(), 0.3, PENALTIES["mask"]).value(theta)

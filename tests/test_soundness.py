@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -69,9 +70,11 @@ def test_the_same_module_in_evaluation_mode_is_accepted(case: str) -> None:
     assert landscape.value(landscape.initial) == landscape.value(landscape.initial)
 
 
-@pytest.mark.xfail(raises=pytest.fail.Exception, reason="reported: without running statistics eval() still uses the batch's")
 def test_batch_statistics_in_evaluation_mode_are_refused_too() -> None:
-    refusal(net(nn.BatchNorm1d(4, track_running_stats=False)).eval(), squared, batch())
+    error = refusal(net(nn.BatchNorm1d(4, track_running_stats=False)).eval(), squared, batch())
+    assert error.got.startswith("1 (BatchNorm1d) uses batch statistics for want of running statistics")
+    assert "E is not a function of theta" in error.got
+    assert "keep running statistics" in error.do
 
 
 def test_dropout_with_probability_zero_is_accepted() -> None:
@@ -205,12 +208,21 @@ def test_equal_shapes_are_accepted_by_the_same_loss() -> None:
     assert Landscape(net(), lambda model, b: functional.mse_loss(model(b[0]), b[1]), batch()).size == 21
 
 
-@pytest.mark.xfail(raises=pytest.fail.Exception, reason="reported: a loss that differentiates another model passes the checks")
 @pytest.mark.parametrize("case", ["the outer model", "a constant of its own"])
-def test_a_loss_that_does_not_depend_on_theta_is_refused(case: str) -> None:
+@pytest.mark.parametrize("data", [batch, lambda: [batch(), batch()]], ids=["one batch", "two batches"])
+def test_a_loss_that_does_not_depend_on_theta_is_refused(case: str, data: Callable[[], object]) -> None:
     model = net().double()
     loss = (lambda _, b: squared(model, b)) if case == "the outer model" else unused_model
-    refusal(model, loss, batch())
+    error = refusal(model, loss, data())
+    assert "none with respect to the parameters of its argument `model`" in error.got
+    assert "use `model` inside the loss" in error.do
+
+
+def test_one_batch_that_depends_on_theta_is_enough() -> None:
+    free = torch.zeros((), requires_grad=True)
+    first, second = (torch.zeros(2, 3), torch.zeros(2, 1)), (torch.ones(2, 3), torch.ones(2, 1))
+    landscape = Landscape(net(), lambda m, b: squared(m, b) if b[1].any() else free + b[1].mean(), [first, second])
+    assert landscape.gradient(landscape.initial).any()
 
 
 # -- data --------------------------------------------------------------------------------------
@@ -335,4 +347,33 @@ FELT: dict[str, Callable[[], nn.Module]] = {
 
 @pytest.mark.parametrize("case", FELT)
 def test_blocks_that_feel_their_scale_are_accepted(case: str) -> None:
-    refuse_scale_invariance(Landscape(FELT[case](), squared, batch()), Penalty())
+    landscape = Landscape(FELT[case](), squared, batch())
+    value, doubled = (landscape.value(factor * landscape.initial) for factor in (1.0, 2.0))
+    assert abs(doubled - value) > 1e-3
+    before = landscape.counts.gradient_evaluations
+    refuse_scale_invariance(landscape, Penalty())  # raises where it is wrong
+    assert landscape.counts.gradient_evaluations > before  # and has looked
+
+
+CENTRES: dict[str, tuple[Callable[[Landscape], Tensor], bool]] = {
+    "at the origin": (lambda landscape: torch.zeros(landscape.size), True),
+    "elsewhere, but not on the block": (lambda landscape: (torch.arange(landscape.size) >= 16).double(), True),
+    "on the block": (lambda landscape: (torch.arange(landscape.size) < 16).double(), False),
+    "on one entry of the block": (lambda landscape: (torch.arange(landscape.size) == 3).double(), False),
+}
+
+
+@pytest.mark.parametrize("case", CENTRES)
+def test_a_scale_invariant_block_is_refused_unless_it_is_pulled_to_a_point(case: str) -> None:
+    centre, refused = CENTRES[case]
+    landscape = Landscape(net(nn.LayerNorm(4, elementwise_affine=False)), squared, batch())
+    with pytest.raises(SpinodalError, match="scale of 0 ") if refused else nullcontext():
+        refuse_scale_invariance(landscape, Penalty(centre=centre(landscape)))
+
+
+def test_a_centre_on_masked_out_parameters_does_not_count() -> None:
+    landscape = Landscape(Unscaled(), squared, batch())
+    centre, mask = torch.tensor([1.0, 0.0, 0.0, 0.0]), torch.tensor([False, True, True, True])
+    with pytest.raises(SpinodalError, match="scale of direction "):
+        refuse_scale_invariance(landscape, Penalty(centre=centre, mask=mask))
+    refuse_scale_invariance(landscape, Penalty(centre=centre))

@@ -147,8 +147,35 @@ def test_bad_arguments_are_refused_with_what_to_do(values: list[float], matrices
     assert text in str(refusal.value)
 
 
-@pytest.mark.xfail(reason="reported: mode_strength does not check its arguments")
-@pytest.mark.parametrize(("beta", "s", "matrices"), [(-0.1, 0.9, 3), (0.1, -0.9, 3), (0.1, 0.9, 0), (math.nan, 0.9, 3)])
-def test_bad_arguments_of_a_strength_are_refused(beta: float, s: float, matrices: int) -> None:
-    with pytest.raises(SpinodalError):
+@pytest.mark.parametrize("values", [0.9, "0.9", ["0.9"], [None], [True], torch.tensor(0.9), {0.9: 1}])
+def test_singular_values_that_are_no_numbers_are_refused(values: object) -> None:
+    with pytest.raises(SpinodalError, match=r"^singular values .*finite (values|numbers) > 0"):
+        deep_linear(values, matrices=3)
+
+
+@pytest.mark.parametrize("matrices", [2.0, 2.5, "3", None, True, math.nan])
+def test_a_depth_that_is_no_whole_number_is_refused(matrices: object) -> None:
+    for call in (lambda: deep_linear([0.9], matrices=matrices), lambda: mode_strength(0.1, 0.9, matrices=matrices)):
+        with pytest.raises(SpinodalError, match=r"^matrices = .*; N >= 1 weight matrices are allowed; give the depth"):
+            call()
+
+
+BAD_STRENGTHS = {
+    "negative beta": ((-0.1, 0.9, 3), "beta = -0.1; a finite beta >= 0 is allowed"),
+    "beta is NaN": ((math.nan, 0.9, 3), "beta = nan; a finite beta >= 0 is allowed"),
+    "infinite beta": ((math.inf, 0.9, 1), "beta = inf; a finite beta >= 0 is allowed"),
+    "beta is text": (("0.1", 0.9, 2), "beta = '0.1'; a finite beta >= 0 is allowed"),
+    "negative mode": ((0.1, -0.9, 3), "singular_value = -0.9; a finite value > 0 is allowed"),
+    "no mode": ((0.1, 0.0, 2), "singular_value = 0.0; a finite value > 0 is allowed"),
+    "mode is NaN": ((0.1, math.nan, 1), "singular_value = nan; a finite value > 0 is allowed"),
+    "mode is a list": ((0.1, [0.9], 3), "singular_value = [0.9]; a finite value > 0 is allowed"),
+    "no matrices": ((0.1, 0.9, 0), "matrices = 0; N >= 1 weight matrices are allowed; give the depth"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_STRENGTHS)
+def test_bad_arguments_of_a_strength_are_refused(case: str) -> None:
+    (beta, s, matrices), text = BAD_STRENGTHS[case]
+    with pytest.raises(SpinodalError) as refusal:
         mode_strength(beta, s, matrices=matrices)
+    assert text in str(refusal.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -21,8 +22,9 @@ from spinodal.mapping import MapOptions, log_fraction, map_phases, prepare
 from spinodal.mapping import Progress as Watcher
 from spinodal.penalty import CONVENTION, weight_decay
 from spinodal.phases import PhaseDiagram
-from spinodal.store import RunFolder, load
+from spinodal.store import RunFolder, load, writing
 from spinodal.tables import phases_table, summary, transitions_table
+from spinodal.tasks import Task
 from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
 from spinodal.theory import deep_linear
 from spinodal.transitions import Transition
@@ -41,7 +43,9 @@ app = typer.Typer(
     f"and what is lost at each jump. Convention: {CONVENTION}.",
 )
 
-Out = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/TASK-N, the next free N.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Run folder. Default: runs/TASK-N, the next free N; with --resume, the last one.")
+]
 Json = Annotated[str | None, typer.Option("--json", help="Write the result as JSON to this file, or '-' for standard output.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="A task argument, key=value; lists as 10,10. Repeatable.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -84,10 +88,12 @@ def version_option(
 
 @app.command("map")
 def map_command(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
+    ],
     settings: Sets = None,
     out: Out = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out if there is one.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the run folder if there is one.")] = False,
     beta: Annotated[
         str | None, typer.Option(help="Range LOW:HIGH. Default: HIGH by doubling until the trivial phase, LOW = HIGH/300.")
     ] = None,
@@ -125,25 +131,34 @@ def map_command(
     landscape, _ = prepare(made, options)  # refuse bad input before anything is written
     _use_threads(threads, landscape.size)
     console = Console(stderr=json_file == "-", quiet=quiet, soft_wrap=True, highlight=False)
-    folder = RunFolder(
-        out or _next_folder(made.name), {"task": {"name": made.name, **made.settings}, "map": asdict(options)}, resume=resume
-    )
-    try:
-        with _Bar(console) as bar:
-            diagram = map_phases(made, options=options, recorder=folder.journal, progress=bar)
-    except KeyboardInterrupt:
-        console.print(f"interrupted: {folder.journal.count} points are kept in {folder.path}; continue with --resume")
-        raise typer.Exit(INTERRUPTED) from None
-    folder.save(diagram)
-    figures = _figures(diagram, folder)
+    config = {"task": {"name": made.name, **made.settings}, "map": asdict(options)}
+    with RunFolder(out or _default_folder(made.name, resume=resume), config, resume=resume) as folder:
+        diagram = _mapped(made, options, folder, console)
+        folder.save(diagram)
+        figures = _figures(diagram, folder)
     _show(console, diagram.to_dict(), diagram.answer())
     console.print(f"run folder: {folder.path}  (figure: {figures})")
     _write_json(json_file, diagram.to_dict())
 
 
+def _mapped(task: Task, options: MapOptions, folder: RunFolder, console: Console) -> PhaseDiagram:
+    """Map with a progress bar, and say on Ctrl-C what is kept."""
+    try:
+        with _Bar(console) as bar:
+            return map_phases(task, options=options, recorder=folder.journal, progress=bar)
+    except KeyboardInterrupt:
+        console.print(
+            f"interrupted: {folder.journal.count} points are kept in {folder.path}; continue with --resume --out {folder.path}"
+        )
+        raise typer.Exit(INTERRUPTED) from None
+
+
 @app.command()
-def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], json_file: Json = None, debug: Debug = False) -> None:
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], json_file: Json = None, debug: Debug = False
+) -> None:
     """Print the tables of a finished run."""
+    _check_json(json_file)
     diagram = load(run)
     _show(Console(stderr=json_file == "-", soft_wrap=True, highlight=False), diagram.to_dict(), diagram.answer())
     _write_json(json_file, diagram.to_dict())
@@ -225,8 +240,8 @@ class _Bar(Watcher):
 
 def _show(console: Console, result: dict[str, Any], answer: str) -> None:
     console.print()
-    console.print(transitions_table(result))
-    console.print(phases_table(result))
+    console.print(transitions_table(result, console.width), soft_wrap=False)
+    console.print(phases_table(result, console.width), soft_wrap=False)
     console.print(summary(result))
     console.print()
     console.print(answer)
@@ -243,18 +258,29 @@ def _use_threads(threads: int, size: int) -> None:
 def _figures(diagram: PhaseDiagram, folder: RunFolder) -> Path:
     from spinodal.plots import save_phase_map  # matplotlib is slow to import, and needed at the end only
 
-    return save_phase_map(diagram, folder.path / "figures")[0]
+    with writing(folder.path / "figures"):
+        return save_phase_map(diagram, folder.path / "figures")[0]
 
 
 def _check_json(target: str | None) -> None:
     """Refuse a JSON file that cannot be written, before anything is computed."""
-    place = None if target in (None, "-") else Path(str(target)).resolve()
-    if place is not None and (place.is_dir() or not place.parent.is_dir()):
-        raise SpinodalError(
-            got=f"{target} is a folder or lies in none that exists",
-            allowed="a file in an existing folder is allowed",
-            do="make the folder",
-        )
+    if target in (None, "-"):
+        return
+    place = Path(str(target)).resolve()
+    if place.is_dir():
+        raise _unwritable(target, "it is a folder")
+    if not place.parent.is_dir():
+        raise _unwritable(target, f"there is no folder {Path(str(target)).parent}")
+    if not os.access(place if place.exists() else place.parent, os.W_OK):
+        raise _unwritable(target, "permission denied")
+
+
+def _unwritable(target: str | None, why: str | None) -> SpinodalError:
+    return SpinodalError(
+        got=f"{target} cannot be written: {why}",
+        allowed="a file in an existing, writable folder is allowed",
+        do="check --json",
+    )
 
 
 def _write_json(target: str | None, value: Any) -> None:
@@ -267,20 +293,16 @@ def _write_json(target: str | None, value: Any) -> None:
     try:
         Path(target).write_text(text, encoding="utf-8")
     except OSError as cause:
-        raise SpinodalError(
-            got=f"{target} cannot be written: {cause.strerror}",
-            allowed="a file in an existing, writable folder is allowed",
-            do="check --json",
-        ) from cause
+        raise _unwritable(target, cause.strerror) from cause
 
 
-def _next_folder(name: str) -> Path:
-    """Return runs/NAME-N with the lowest N that is not taken."""
+def _default_folder(name: str, *, resume: bool) -> Path:
+    """Return runs/NAME-N with the lowest N that is not taken; to resume, with the one before it."""
     stem = Path(name.split(":")[0]).stem
     number = 1
-    while (folder := Path("runs") / f"{stem}-{number}").exists():
+    while (Path("runs") / f"{stem}-{number}").exists():
         number += 1
-    return folder
+    return Path("runs") / f"{stem}-{max(number - 1, 1) if resume else number}"
 
 
 def _range(text: str | None) -> tuple[float, float] | None:
@@ -309,7 +331,10 @@ def _pairs(settings: list[str]) -> dict[str, str]:
 
 def _numbers(text: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",") if part.strip()]
+        numbers = [float(part) for part in text.split(",") if part.strip()]
+        if not numbers:
+            raise ValueError(text)
+        return numbers
     except ValueError as cause:
         raise SpinodalError(
             got=f"{text!r} is not a list of numbers", allowed="comma-separated numbers are allowed", do="try 0.9,0.5"

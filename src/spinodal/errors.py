@@ -38,8 +38,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> SpinodalError:
     "unknown activation 'tahn'; known: gelu, tanh; did you mean 'tanh'?"
     """
     options = sorted(known)
-    close = get_close_matches(name, options, n=2, cutoff=0.5)
-    hint = " or ".join(repr(option) for option in close)
+    bare = {option.lstrip("-"): option for option in options}  # dashes are no likeness
+    close = get_close_matches(name.lstrip("-"), bare, n=2, cutoff=0.5)
+    hint = " or ".join(repr(bare[option]) for option in close)
     return SpinodalError(
         f"unknown {kind} {name!r}",
         "known: " + ", ".join(options),

@@ -15,7 +15,7 @@ from spinodal.batches import Batch, Batches
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.parameters import Parameters
-from spinodal.soundness import check_loss, refuse_randomness
+from spinodal.soundness import check_loss, check_second_derivatives, refuse_randomness
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
@@ -45,7 +45,8 @@ class Landscape:
     ------
     SpinodalError
         If the data are empty or not finite, if the loss is not a finite differentiable scalar, or
-        if E is not a function of theta; the cause is named.
+        if E is not a function of theta; the cause is named. Where second derivatives are first
+        needed: if there are none, or if they are not symmetric.
 
     Notes
     -----
@@ -84,6 +85,7 @@ class Landscape:
         self._leaves = self.parameters.bind(self.model, self._flat)
         self._given = self._flat.clone()
         self._hessian_method: dense.Method | None = None
+        self._bends = False  # whether second derivatives were checked
         check_loss(self)
 
     @property
@@ -147,8 +149,13 @@ class Landscape:
 
     def hessian_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
         """Return `H(theta) v`, for one vector (n,) or k of them (k, n), in the same shape."""
+        self._check_second_derivatives()
+        self.counts.hessian_products += vectors.numel() // self.size
+        return self.uncounted_product(theta, vectors)
+
+    def uncounted_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
+        """Return `H(theta) v` for a check of the code, which is no cost of the user's computation."""
         rows = vectors.reshape(-1, self.size)
-        self.counts.hessian_products += len(rows)
         total = torch.zeros_like(rows)
         for weight, batch in self.batches.weighted():
             total.add_(self._slope(theta, batch).products(rows), alpha=weight)
@@ -161,6 +168,7 @@ class Landscape:
         """
         if self.batches.count > 1:
             return lambda vectors: self.hessian_product(theta, vectors)
+        self._check_second_derivatives()
         slope = self._slope(theta, next(iter(self.batches)))
 
         def product(vectors: Tensor) -> Tensor:
@@ -174,9 +182,9 @@ class Landscape:
         """Return the dense Hessian of E, shape (n, n), symmetric.
 
         Networks whose trainable parameters all sit in `nn.Linear` layers applied to rows of
-        independent samples use the per-sample factorisation (see `spinodal.hessian`); it is
-        checked against a Hessian product before it is trusted. Everything else uses chunked,
-        vectorised products within `memory` bytes.
+        independent samples use the per-sample factorisation (see `spinodal.hessian`); every result
+        is compared with a Hessian product, which belongs to the cost of the Hessian. Everything else
+        uses chunked, vectorised products within `memory` bytes.
         """
         self.counts.hessians += 1
         return self.hessian_method.dense(self, theta)
@@ -185,8 +193,15 @@ class Landscape:
     def hessian_method(self) -> dense.Method:
         """Return how the dense Hessian is computed, chosen and checked at first use."""
         if self._hessian_method is None:
+            self._check_second_derivatives()
             self._hessian_method = dense.choose(self)
         return self._hessian_method
+
+    def _check_second_derivatives(self) -> None:
+        """Refuse E, at first use of its second derivatives, if it has none that can be relied on."""
+        if not self._bends:
+            check_second_derivatives(self)
+            self._bends = True
 
     # -- plumbing ---------------------------------------------------------------------------
 
@@ -201,6 +216,10 @@ class Landscape:
         named = {f"model.{name}": value for name, value in self.parameters.unflatten(theta).items()}
         error: Tensor = functional_call(self.energy, named, (batch,))
         return error
+
+    def depends_on_theta(self, error: Tensor) -> bool:
+        """Tell whether the loss of a batch, taken from the lent module, has a gradient with respect to theta."""
+        return any(part is not None for part in torch.autograd.grad(error, self._leaves, allow_unused=True))
 
     def _slope(self, theta: Tensor, batch: Batch) -> _Slope:
         leaf = theta.detach().clone().requires_grad_(True)

@@ -23,6 +23,7 @@ from spinodal.soundness import refuse_scale_invariance
 from spinodal.sweep import Resolution, Scout, Sweep
 from spinodal.tasks.task import Task
 from spinodal.transitions import Transition
+from spinodal.trial import try_start
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 
 DIRECTIONS = ("up", "down")
@@ -148,30 +149,30 @@ def map_phases(
 
 def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
     """Return the landscape and penalty of a task, or refuse a task that cannot be mapped."""
+    _check_seed(options)
     landscape = task.landscape(dtype=DTYPES[options.dtype], device=usable_device(options.device))
     penalty = task.penalty(landscape)
     refuse_scale_invariance(landscape, penalty)
     if options.solver != "auto":
         solver_for(landscape, options.solver)
-    _try_start(task, landscape, penalty, options.seed)
+    view = try_start(task, landscape, penalty, 1000 * options.seed)
+    if options.beta is None and view.output_variance is None:
+        raise SpinodalError(
+            got="the range of beta cannot be found: this task has no predictions to tell the trivial phase by",
+            allowed="a range LOW:HIGH, or a task with predict(model, batch) -> outputs, is allowed",
+            do="give beta=(low, high) (--beta LOW:HIGH)",
+        )
     return landscape, penalty
 
 
-def _try_start(task: Task, landscape: Landscape, penalty: Penalty, seed: int) -> None:
-    """Make and observe one random start, so that what fails in the user's code fails before anything is written."""
-    try:
-        view = Observer(landscape, penalty, task)(landscape.vector(task.initial(1000 * seed)))
-    except SpinodalError:
-        raise
-    except Exception as cause:
+def _check_seed(options: MapOptions) -> None:
+    """Refuse a seed whose starts have no seed of 64 bits."""
+    if 1000 * abs(options.seed) + options.starts > 2**63:
         raise SpinodalError(
-            got=f"a random start or an observable raised {type(cause).__name__}: {str(cause).strip().split(chr(10))[0]}",
-            allowed="functions that work on every theta are allowed",
-            do="check initial, labels and observables of the task",
-        ) from cause
-    bad = [name for name, value in view.custom.items() if not math.isfinite(value)]
-    if bad:
-        raise SpinodalError(got=f"observable {bad[0]!r} is not finite", allowed="finite numbers are allowed", do="check it")
+            got=f"seed = {options.seed}",
+            allowed=f"a whole number of size up to {2**63 // 1000 - options.starts:,} is allowed",
+            do="give a smaller one",
+        )
 
 
 def usable_device(name: str) -> torch.device:

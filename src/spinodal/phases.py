@@ -158,14 +158,15 @@ class PhaseDiagram:
         if not found:
             return f"No transition between beta = {self.range[0]:.4g} and {self.range[1]:.4g}: the model fades smoothly."
         first, last = min(found, key=lambda t: t.beta), max(found, key=lambda t: t.beta)
+        phases = self.phases
         lost = self.lost_classes(first)
         classes = f", where class {', '.join(map(str, lost))} goes first" if lost else ""
         count = f"{len(found)} transition{'s' if len(found) > 1 else ''}"
         return (
-            f"{count}: the deepest phase (rank {first.before.observation.rank}) ends at beta = {first.beta:.5g} "
+            f"{count}: the deepest phase (rank {phases[0].rank}) ends at beta = {first.beta:.5g} "
             f"(weight_decay = {weight_decay(first.beta):.5g}){classes}; "
             f"above beta = {last.beta:.5g} (weight_decay = {weight_decay(last.beta):.5g}) "
-            f"the model has rank {max(last.before, last.after, key=lambda p: p.beta).observation.rank}."
+            f"the model has rank {phases[-1].rank}."
         )
 
     def __str__(self) -> str:

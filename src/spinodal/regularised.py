@@ -17,12 +17,16 @@ class Regularised:
     """`L` at one beta: what a minimiser sees.
 
     `grad L = grad E + 2 beta (theta - centre)` and `Hess L = H + 2 beta`, restricted to the
-    penalised parameters where the penalty has a mask.
+    penalised parameters where the penalty has a mask. A penalty that does not fit is refused.
     """
 
     landscape: Landscape
     beta: float
     penalty: Penalty = Penalty()
+
+    def __post_init__(self) -> None:
+        """Check the penalty against the landscape."""
+        self.penalty.check(self.landscape.initial)
 
     def value(self, theta: Tensor) -> float:
         """Return `L(theta)`."""

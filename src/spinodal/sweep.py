@@ -22,6 +22,7 @@ from spinodal.transitions import (
     distance_to_singularity,
     expected_slope,
     gap,
+    has_meaning,
     kink_position,
     margin_vanishes_between,
     measured_exponent,
@@ -230,7 +231,7 @@ class Scout:
         if near is not state.point:
             state.points.append(near)
             state.point = near
-        self._record(state, self.walker.finish(far), halved=halved, earlier=earlier)
+        self._record(state, self.walker.finish(far), halved=halved, earlier=self._witness(near, earlier))
 
     def _next_beta(self, near: Point, earlier: Point | None, far: Point, tested: bool) -> float:
         """Choose where to look next: short of the extrapolated singularity, just past it, or in the middle.
@@ -285,6 +286,22 @@ class Scout:
         again = self._follow(middle, near, far.beta)
         met = not self._continues(middle, near, again, far)
         return met, middle, near, again if met else far
+
+    def _witness(self, near: Point, earlier: Point | None) -> Point | None:
+        """Return a second point from which the exponent of the margin can be read off.
+
+        Where the last point before `near` will not do, because another mode had the lowest margin
+        there, one is made closer, at five times the distance to the singularity.
+        """
+        ahead = distance_to_singularity(near, None, self.sign)
+        if self.walker.solver != "newton" or ahead is None:
+            return earlier
+        exponent = measured_exponent(near, earlier, self.sign) if earlier is not None else None
+        if exponent is not None and has_meaning(exponent):
+            return earlier
+        back = -4.0 * self.sign * ahead[0]
+        behind = self.walker.follow(near, near.beta + back, back * near.tangent)
+        return behind if self._is_smooth(gap(behind, near)) else earlier
 
     def _record(self, state: _State, after: Point, *, halved: bool, earlier: Point | None) -> None:
         transition = self._transition(state.point, earlier, after, halved)

@@ -3,75 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from spinodal.penalty import weight_decay
 
+GAP = 2  # spaces between columns
+FOLDED = 9  # characters, and no less than its longest word, that a folded column keeps
 
-def transitions_table(result: Mapping[str, Any]) -> Table:
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    heading : str
+    cells : sequence of str
+    spare : int
+        0 if it is always shown; otherwise columns with higher numbers are left out first where the terminal is narrow.
+    folds : bool
+        Whether its cells may be folded at spaces.
+    """
+
+    heading: str
+    cells: Sequence[str]
+    spare: int = 0
+    folds: bool = False
+
+    @property
+    def width(self) -> int:
+        """Return the characters that it needs."""
+        texts = [self.heading, *self.cells]
+        longest = max(map(len, texts))
+        words = max(len(word) for text in texts for word in text.split())
+        return min(longest, max(FOLDED, words)) if self.folds else longest
+
+
+def transitions_table(result: Mapping[str, Any], width: int) -> Table:
     """Return the macroscopic transitions, one per row, with closed forms beside them where they apply."""
-    exact = list(result["exact"])
-    table = Table(title="Transitions", title_justify="left")
-    for heading in ("beta", "±", "w. decay", "order", "E", "norm", "rank"):
-        table.add_column(heading, justify="right")
-    has_classes = any(item["lost_classes"] is not None for item in result["transitions"])
-    if has_classes:
-        table.add_column("accuracy", justify="right")
-        table.add_column("classes lost")
+    found = [item for item in result["transitions"] if not item["minor"]]
+    exact = [form["beta"] for form in result["exact"]]
+    columns = [
+        Column("beta", [f"{item['beta']:.6g}" for item in found]),
+        Column("+/-", [f"{(item['bracket'][1] - item['bracket'][0]) / 2:.0e}" for item in found], spare=2),
+        Column("w. decay", [f"{item['weight_decay']:.5g}" for item in found], spare=1),
+        Column("order", [item["order"] for item in found], folds=True),
+        Column("E", [arrow(item["error"], ".3g") for item in found]),
+        Column("norm", [arrow(item["norm"], ".3g") for item in found], spare=3),
+        Column("rank", [arrow(item["rank"], "d") for item in found]),
+    ]
+    if any(item["lost_classes"] is not None for item in found):
+        columns.append(Column("accuracy", [arrow(item["accuracy"]["train"], ".0%") for item in found]))
+        columns.append(Column("classes lost", [listed(item["lost_classes"]) for item in found], folds=True))
     if exact:
-        table.add_column("exact", justify="right")
-    for item in result["transitions"]:
-        if item["minor"]:
-            continue
-        low, high = item["bracket"]
-        row = [
-            f"{item['beta']:.6g}",
-            f"{(high - low) / 2:.0e}",
-            f"{item['weight_decay']:.5g}",
-            item["order"],
-            arrow(item["error"], ".3g"),
-            arrow(item["norm"], ".3g"),
-            arrow(item["rank"], "d"),
-        ]
-        if has_classes:
-            row += [arrow(item["accuracy"]["train"], ".0%"), listed(item["lost_classes"])]
-        if exact:
-            row.append(f"{min((form['beta'] for form in exact), key=lambda beta: abs(beta - item['beta'])):.6g}")
-        table.add_row(*row)
-    return table
+        nearest = [min(exact, key=lambda beta, item=item: abs(beta - item["beta"])) for item in found]  # type: ignore[misc]
+        columns.append(Column("exact", [f"{beta:.6g}" for beta in nearest]))
+    return table("Transitions", columns, width)
 
 
-def phases_table(result: Mapping[str, Any]) -> Table:
+def phases_table(result: Mapping[str, Any], width: int) -> Table:
     """Return the phases, one per row, by rising beta."""
-    table = Table(title="Phases", title_justify="left")
-    for heading in ("phase", "beta", "w. decay", "rank", "E"):
-        table.add_column(heading, justify="right")
-    has_classes = any(item["classes"] is not None for item in result["phases"])
-    held_out = any(item["accuracy"]["held_out"] for item in result["phases"])
-    if has_classes:
-        table.add_column("accuracy", justify="right")
-        if held_out:
-            table.add_column("held out", justify="right")
-        table.add_column("living classes")
-    for item in result["phases"]:
-        low, high = item["beta"]
-        row = [
-            str(item["id"]),
-            f"{low:.3g} - {high:.3g}",
-            f"{weight_decay(low):.3g} - {weight_decay(high):.3g}",
-            str(item["rank"]),
-            arrow(item["error"], ".3g"),
-        ]
-        if has_classes:
-            row.append(arrow(item["accuracy"]["train"], ".0%"))
-            if held_out:
-                row.append(arrow(item["accuracy"]["held_out"], ".0%"))
-            row.append(listed(item["classes"]))
-        table.add_row(*row)
-    return table
+    phases = result["phases"]
+    decays = [[weight_decay(beta) for beta in item["beta"]] for item in phases]
+    columns = [
+        Column("phase", [str(item["id"]) for item in phases]),
+        Column("beta", [between(item["beta"]) for item in phases]),
+        Column("w. decay", [between(decay) for decay in decays], spare=1),
+        Column("rank", [str(item["rank"]) for item in phases]),
+        Column("E", [arrow(item["error"], ".3g") for item in phases]),
+    ]
+    for part, heading in (("train", "accuracy"), ("held_out", "held out")):
+        if any(item["accuracy"][part] for item in phases):
+            columns.append(Column(heading, [arrow(item["accuracy"][part], ".0%") for item in phases]))
+    if any(item["classes"] is not None for item in phases):
+        columns.append(Column("living classes", [listed(item["classes"]) for item in phases], folds=True))
+    return table("Phases", columns, width)
+
+
+def table(title: str, columns: Sequence[Column], width: int) -> Table:
+    """Return a table of at most `width` characters, with the columns that fit and the names of those that do not."""
+    shown = fitting(columns, width)
+    left_out = [column.heading for column in columns if column not in shown]
+    made = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0),
+        caption=f"left out for lack of width: {', '.join(left_out)}" if left_out else None, caption_justify="left",
+    )  # fmt: skip
+    fits = needed(shown) <= width
+    for column in shown:
+        justify: Literal["left", "right"] = "left" if column.folds else "right"
+        made.add_column(column.heading, justify=justify, overflow="fold", no_wrap=fits and not column.folds)
+    for row in zip(*(column.cells for column in shown), strict=True):
+        made.add_row(*row)
+    return made
+
+
+def fitting(columns: Sequence[Column], width: int) -> list[Column]:
+    """Return the columns that fit into a width, in the order given."""
+    shown = list(columns)
+    for column in sorted((column for column in columns if column.spare), key=lambda column: -column.spare):
+        if needed(shown) > width:
+            shown.remove(column)
+    return shown
+
+
+def needed(columns: Sequence[Column]) -> int:
+    """Return the characters that columns need side by side (Rich counts half a gap after the last one)."""
+    return sum(column.width + GAP for column in columns) - GAP // 2
 
 
 def summary(result: Mapping[str, Any]) -> Text:
@@ -90,8 +132,25 @@ def summary(result: Mapping[str, Any]) -> Text:
 
 
 def arrow(pair: Sequence[Any] | None, form: str) -> str:
-    """Return two numbers as `a→b`, or a dash."""
-    return "-" if pair is None else f"{pair[0]:{form}}→{pair[1]:{form}}"
+    """Return two numbers as `a->b`, or a dash.
+
+    Examples
+    --------
+    >>> arrow([0.25, 1.0], ".3g"), arrow(None, ".3g")
+    ('0.25->1', '-')
+    """
+    return "-" if pair is None else f"{pair[0]:{form}}->{pair[1]:{form}}"
+
+
+def between(pair: Sequence[float]) -> str:
+    """Return a range.
+
+    Examples
+    --------
+    >>> between([0.25, 1.0])
+    '0.25 - 1'
+    """
+    return f"{pair[0]:.3g} - {pair[1]:.3g}"
 
 
 def listed(values: Sequence[int] | None) -> str:

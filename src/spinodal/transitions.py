@@ -119,11 +119,11 @@ def gap(a: Point, b: Point) -> Gap:
 def _unexplained(change: float, width: float, first: float, last: float) -> float:
     """Return by how much a change misses what the slopes at both ends explain.
 
-    The trapezoid rule takes the arithmetic mean of the slopes, a square root that ends in a fold has
-    exactly their harmonic mean; what lies between the two is smooth.
+    The trapezoid rule takes the arithmetic mean of the slopes. Slopes that grow may announce a fold: a
+    square root that ends in one has exactly their harmonic mean; what lies between the two is smooth.
     """
     mean = 0.5 * (first + last)
-    harmonic = first * last / mean if first * last > 0 else mean
+    harmonic = first * last / mean if first * last > 0 and abs(last) > abs(first) else mean
     low, high = sorted((width * harmonic, width * mean))
     return max(low - change, change - high, 0.0)
 
@@ -165,6 +165,11 @@ def measured_exponent(point: Point, earlier: Point, sign: float) -> float | None
     if ahead is None or behind is None or behind <= ahead:
         return None
     return sign * (point.beta - earlier.beta) / (behind - ahead)
+
+
+def has_meaning(exponent: float) -> bool:
+    """Tell whether an exponent of the margin is that of a fold or of a branch point."""
+    return SQUARE_ROOT[0] <= exponent <= SQUARE_ROOT[1] or LINEAR[0] <= exponent <= LINEAR[1]
 
 
 def _secant(point: Point, sign: float) -> float | None:

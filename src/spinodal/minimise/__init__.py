@@ -25,7 +25,7 @@ from spinodal.soundness import refuse_scale_invariance
 __all__ = ["SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
-DENSE_LIMIT = {"factorised over samples": 600, "vectorised products": 500}
+DENSE_LIMIT = {"factorised over samples": 800, "vectorised products": 500}
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
 ESCAPES = {"newton": 20, "newton_cg": 3, "lbfgs": 3}  # descents from saddles before one is reported as such
@@ -34,7 +34,7 @@ ESCAPES = {"newton": 20, "newton_cg": 3, "lbfgs": 3}  # descents from saddles be
 def solver_for(landscape: Landscape, solver: str = "auto") -> str:
     """Return the solver's name, choosing by size where `solver` is "auto".
 
-    Dense Newton in float64 up to 600 parameters where the Hessian factorises over samples, 500
+    Dense Newton in float64 up to 800 parameters where the Hessian factorises over samples, 500
     otherwise; L-BFGS beyond and in float32.
     """
     if solver != "auto":

@@ -119,9 +119,9 @@ def lanczos_margin(product: Callable[[Tensor], Tensor], like: Tensor, *, steps: 
     """Return the lowest Ritz value of Hess L outside the zero modes, after at most `steps` products.
 
     Lanczos with full reorthogonalisation, twice (Parlett). The start vector is random but fixed, so
-    the result is reproducible. Half of the products are always made; it then stops once the pair is
-    accurate to 1 % of its value and to 1e-4 of the width of the spectrum, or earlier where nothing is
-    left to find because the Krylov space is exhausted.
+    the result is reproducible. It stops early where nothing is left to find: once a negative value is
+    accurate to 1 %, which proves a saddle; once the Krylov space is exhausted; or, after half of the
+    products, once the pair is accurate to 1 % of its value and to 1e-4 of the spectrum's width.
 
     Parameters
     ----------
@@ -160,8 +160,9 @@ def lanczos_margin(product: Callable[[Tensor], Tensor], like: Tensor, *, steps: 
         largest = float(np.abs(values).max())
         chosen = int(np.argmax(np.abs(values) > _zero(like.dtype) * largest))  # 0 where there are only zero modes
         value, residual = float(values[chosen]), krylov.leak * abs(float(vectors[-1, chosen]))
-        close = residual <= min(1e-2 * abs(value), 1e-4 * float(values[-1] - values[0]))
-        if krylov.leak <= krylov.rounding * largest or (close and 2 * count >= steps):
+        width = float(values[-1] - values[0])
+        settled = value < 0 or (residual <= 1e-4 * width and 2 * count >= steps)
+        if krylov.leak <= krylov.rounding * largest or (settled and residual <= 1e-2 * abs(value)):
             break
     return Margin(value, krylov.vector(vectors[:, chosen]), None, residual, largest)
 

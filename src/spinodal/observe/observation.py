@@ -25,8 +25,10 @@ class Observation:
 
     Attributes
     ----------
-    norm, distance : float
-        `||theta||` and `||theta - centre||` over the penalised parameters.
+    norm : float
+        `||theta||` over all trainable parameters, penalised or not.
+    distance : float
+        `||theta - centre||` over the penalised parameters: the square root of the penalty.
     singular_values, ranks : mapping of parameter names to values
         Per weight matrix; `rank` is the smallest of the ranks (0 without matrices).
     accuracy, class_accuracy : mapping of "train" and "held_out" to values, None where they do not apply
@@ -53,6 +55,7 @@ class Observer:
     """Reads order parameters off a landscape at theta, and off a task's predictions where there is one."""
 
     def __init__(self, landscape: Landscape, penalty: Penalty, task: Task | None = None) -> None:
+        penalty.check(landscape.initial)
         self.landscape, self.penalty, self.task = landscape, penalty, task
         self._parts: dict[str, Batches | None] = {"train": None, "held_out": None}
         if task is not None:

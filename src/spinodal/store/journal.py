@@ -19,9 +19,12 @@ from spinodal.errors import SpinodalError
 from spinodal.minimise import Minimum
 from spinodal.observe import Observation
 from spinodal.phases import SCHEMA
+from spinodal.store.disk import reading, writing
 from spinodal.walk import Point
 
+NAME = "journal.jsonl"
 HEADER = {"kind": "header", "schema": SCHEMA, "made_by": "spinodal"}
+KEYS = {"point": ("index", "origin", "beta", "state", "minimum", "observation"), "note": ("name", "value")}
 
 
 class Journal:
@@ -29,11 +32,17 @@ class Journal:
 
     Every line is complete JSON; theta and the tangent of a point lie in `states/`. A torn last line
     (a killed process) is cut off; anything else that is damaged is refused.
+
+    Parameters
+    ----------
+    folder : Path
+    read_only : bool
+        Whether to write nothing at all, not even a repair: another process may be writing this journal.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "journal.jsonl"
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self.folder, self.read_only = folder, read_only
+        self.path = folder / NAME
         self.lines: list[dict[str, Any]] = []
         self._points: dict[int, dict[str, Any]] = {}
         self._notes: dict[str, dict[str, Any]] = {}
@@ -41,7 +50,7 @@ class Journal:
         self._clock: Callable[[], float] = lambda: 0.0
         if self.path.exists():
             self._read()
-        if not self.lines:
+        if not self.lines and not read_only:
             self._append(HEADER)
 
     # -- Recorder -----------------------------------------------------------------------------
@@ -63,10 +72,11 @@ class Journal:
         """Record a point: first its state, then its line."""
         name = f"states/{point.index:06d}.safetensors"
         target = self.folder / name
-        target.parent.mkdir(exist_ok=True)
         draft = target.with_suffix(".part")
-        save_file({"theta": point.minimum.theta.contiguous(), "tangent": point.tangent.contiguous()}, draft)
-        os.replace(draft, target)
+        with writing(target):
+            target.parent.mkdir(exist_ok=True)
+            save_file({"theta": point.minimum.theta.contiguous(), "tangent": point.tangent.contiguous()}, draft)
+            os.replace(draft, target)
         self._append({"kind": "point", **_to_line(point), "state": name, "elapsed": self._total()})
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -89,7 +99,14 @@ class Journal:
     def point(self, index: int) -> Point:
         """Return a recorded point."""
         line = self._points[index]
-        state = self._state(line)
+        try:
+            state = self._state(line)
+        except (ValueError, OSError, SafetensorError) as cause:
+            raise SpinodalError(
+                got=f"{self.folder / line['state']} is missing or damaged",
+                allowed="the state of every point is needed",
+                do="restore it from a copy, or start anew in another folder",
+            ) from cause
         return _from_line(line, state["theta"], state["tangent"])
 
     @property
@@ -97,12 +114,17 @@ class Journal:
         """Return the number of recorded points."""
         return len(self._points)
 
+    @property
+    def last_beta(self) -> float | None:
+        """Return beta of the point recorded last."""
+        return next((line["beta"] for line in reversed(self.lines) if line["kind"] == "point"), None)
+
     def _total(self) -> float:
         return self._elapsed + self._clock()
 
     def _append(self, line: dict[str, Any]) -> None:
         text = json.dumps(line, allow_nan=False) + "\n"
-        with self.path.open("ab") as file:
+        with writing(self.path), self.path.open("ab") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
@@ -117,7 +139,8 @@ class Journal:
 
     def _read(self) -> None:
         """Read all lines, cutting off a torn last one (and a last point whose state is not there)."""
-        whole = self.path.read_bytes()
+        with reading(self.path):
+            whole = self.path.read_bytes()
         end = 0
         pieces = whole.split(b"\n")
         for number, piece in enumerate(pieces[:-1], start=1):
@@ -126,8 +149,8 @@ class Journal:
                 break
             self._take(line)
             end += len(piece) + 1
-        if end < len(whole):
-            with self.path.open("r+b") as file:
+        if end < len(whole) and not self.read_only:
+            with writing(self.path), self.path.open("r+b") as file:
                 file.truncate(end)
         self._elapsed = max((float(line.get("elapsed", 0.0)) for line in self.lines), default=0.0)
 
@@ -137,10 +160,8 @@ class Journal:
             line = json.loads(piece)
             if number == 1:
                 self._check_header(line)
-            elif line["kind"] == "point":
-                self._state(line)
-            elif line["kind"] != "note":
-                raise KeyError(line["kind"])
+            else:
+                self._check_line(line)
         except (ValueError, KeyError, TypeError, OSError, SafetensorError) as cause:
             if isinstance(cause, SpinodalError):
                 raise
@@ -152,6 +173,13 @@ class Journal:
                 do="restore the file from a copy, or start anew in another folder",
             ) from cause
         return dict(line)
+
+    def _check_line(self, line: dict[str, Any]) -> None:
+        for key in KEYS[line["kind"]]:
+            line[key]
+        float(line.get("elapsed", 0.0))
+        if line["kind"] == "point" and not self.read_only:
+            self._state(line)
 
     def _check_header(self, line: Any) -> None:
         if not isinstance(line, dict) or line.get("made_by") != "spinodal":

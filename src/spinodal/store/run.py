@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -20,11 +21,17 @@ import torch
 
 from spinodal.errors import SpinodalError
 from spinodal.phases import SCHEMA, PhaseDiagram
-from spinodal.store.journal import Journal
+from spinodal.store.disk import reading, write_whole, writing
+from spinodal.store.journal import NAME, Journal
+from spinodal.store.lock import Lock
+
+BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
 
 
 class RunFolder:
     """One map on disk: `config.toml`, `provenance.json`, `journal.jsonl`, `states/`, `result.json`, `figures/`.
+
+    To be written, it is locked until `close` or the end of a `with` block; to be read, nothing in it is touched.
 
     Parameters
     ----------
@@ -37,34 +44,52 @@ class RunFolder:
     Raises
     ------
     SpinodalError
-        If the folder holds another run, or a run that was not to be resumed, or none to read.
+        If the folder holds another run, or a run that was not to be resumed, or none to read; if another
+        process is at work on it; if it cannot be read or written.
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any] | None = None, *, resume: bool = False) -> None:
         self.path = path
-        if config is None:
-            self._require_run()
-        elif self.is_run(path):
-            self._require_same(config, resume=resume)
-        else:
-            self._create(config)
-        self.journal = Journal(path)
+        self._lock: Lock | None = None
+        try:
+            if config is None:
+                self._require_run()
+            else:
+                self._enter(config, resume=resume)
+            self.journal = Journal(path, read_only=config is None)
+        except BaseException:
+            self.close()
+            raise
         began = time.perf_counter()
         self.journal.time_with(lambda: time.perf_counter() - began)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other processes write."""
+        if self._lock is not None:
+            self._lock.release()
 
     @staticmethod
     def is_run(path: Path) -> bool:
         """Tell whether a folder holds a run."""
-        return (path / "config.toml").exists()
+        with reading(path):
+            return (path / "config.toml").exists()
 
     @property
     def config(self) -> dict[str, Any]:
         """Return the settings that began this run."""
+        place = self.path / "config.toml"
         try:
-            return tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
+            with reading(place):
+                return tomllib.loads(place.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
             raise SpinodalError(
-                got=f"{self.path / 'config.toml'} is damaged: {cause}",
+                got=f"{place} is damaged: {cause}",
                 allowed="a TOML file is needed",
                 do="start anew in another folder",
             ) from cause
@@ -72,30 +97,52 @@ class RunFolder:
     def save(self, diagram: PhaseDiagram) -> Path:
         """Write `result.json`, replacing it in one step."""
         target = self.path / "result.json"
-        write_whole(target, json.dumps(diagram.to_dict(), indent=1, allow_nan=False) + "\n")
+        with writing(target):
+            write_whole(target, json.dumps(diagram.to_dict(), indent=1, allow_nan=False) + "\n")
         return target
 
     def result(self) -> dict[str, Any]:
         """Return the saved result."""
+        place = self.path / "result.json"
+        if not place.exists():
+            raise self._unfinished()
         try:
-            result = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
-        except FileNotFoundError as cause:
-            raise SpinodalError(
-                got=f"the run in {self.path} is not finished ({self.journal.count} points so far)",
-                allowed="a finished run can be shown",
-                do="continue it: the same `spinodal map` command with --resume",
-            ) from cause
+            with reading(place):
+                result = json.loads(place.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        except SpinodalError:
+            raise
         except ValueError as cause:
-            raise SpinodalError(
-                got=f"{self.path / 'result.json'} is damaged", allowed="JSON is needed", do="write it again with --resume"
-            ) from cause
+            raise damaged(place, cause) from cause
+        if not isinstance(result, dict):
+            raise damaged(place, "not a mapping")
         if result.get("schema") != SCHEMA:
             raise SpinodalError(
-                got=f"{self.path / 'result.json'} has schema {result.get('schema')!r}",
+                got=f"{place} has schema {result.get('schema')!r}",
                 allowed=f"schema {SCHEMA} is allowed",
                 do="use the version of spinodal that wrote it",
             )
-        return dict(result)
+        return result
+
+    def _unfinished(self) -> SpinodalError:
+        last = self.journal.last_beta
+        reached = "" if last is None else f", the last at beta = {last:.4g}"
+        return SpinodalError(
+            got=f"the run in {self.path} is not finished: {self.journal.count} points so far{reached}",
+            allowed="a finished run can be shown",
+            do=f"go on with {self._command()}",
+        )
+
+    def _command(self) -> str:
+        """Return the command that continues this run."""
+        try:
+            _, verb, *words = json.loads((self.path / "provenance.json").read_text(encoding="utf-8"))["command"]
+        except (OSError, ValueError, KeyError, TypeError):
+            verb, words = "", []
+        if verb != "map":
+            return "the command that began it and --resume"
+        if not any(word == "--out" or word.startswith("--out=") for word in words):
+            words += ["--out", str(self.path)]
+        return shlex.join(["spinodal", verb, *words, *([] if "--resume" in words else ["--resume"])])
 
     def _require_run(self) -> None:
         if not self.is_run(self.path):
@@ -122,23 +169,61 @@ class RunFolder:
                 do="repeat those settings, or give another --out",
             )
 
-    def _create(self, config: Mapping[str, Any]) -> None:
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+    def _enter(self, config: Mapping[str, Any], *, resume: bool) -> None:
+        """Begin a run or go on with one, alone."""
+        self._require_right(config, resume=resume)  # touches nothing
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.path / NAME)
+        self._require_right(config, resume=resume)  # another process may have begun a run here before this one had the lock
+        with writing(self.path):
+            self._describe(config)
+
+    def _require_right(self, config: Mapping[str, Any], *, resume: bool) -> None:
+        if self.is_run(self.path):
+            self._require_same(config, resume=resume)
+        elif self.path.exists() and not (self.path.is_dir() and self._is_empty()):
             raise SpinodalError(
                 got=f"{self.path} exists and is not a run folder",
                 allowed="a new or empty folder is allowed",
                 do="give another --out",
             )
+
+    def _is_empty(self) -> bool:
+        """Tell whether nothing is there, or only what a process killed while it made the folder leaves."""
+        with reading(self.path):
+            sizes = {place.name: place.stat().st_size for place in self.path.iterdir()}
+            return sizes.keys() <= BEGINNING and not sizes.get(NAME) and self._is_ours("provenance.json")
+
+    def _is_ours(self, name: str) -> bool:
+        """Tell whether a JSON file is not there, or was written by this program."""
+        place = self.path / name
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            return not place.exists() or "spinodal" in json.loads(place.read_text(encoding="utf-8"))
+        except (ValueError, TypeError):
+            return False
+
+    def _describe(self, config: Mapping[str, Any]) -> None:
+        """Write what identifies the run; `config.toml` comes last, since it makes the folder a run."""
+        begun = self.is_run(self.path)
+        if not begun or not (self.path / "provenance.json").exists():
             write_whole(self.path / "provenance.json", json.dumps(provenance(), indent=1) + "\n")
+        if not begun:
             write_whole(self.path / "config.toml", tomli_w.dumps(_plain(config)))
-        except OSError as cause:
-            raise SpinodalError(
-                got=f"{self.path} cannot be written: {cause.strerror}",
-                allowed="a writable place is needed",
-                do="give another --out",
-            ) from cause
+
+
+def damaged(place: Path, why: object) -> SpinodalError:
+    """Return the refusal of a result that cannot be read back."""
+    return SpinodalError(
+        got=f"{place} is damaged ({' '.join(str(why).split())})",
+        allowed="what `spinodal map` wrote is needed",
+        do="write it again: the command that began the run and --resume",
+    )
+
+
+def _no_constant(name: str) -> None:
+    """Refuse NaN and infinities, which no result holds and JSON does not know."""
+    raise ValueError(name)
 
 
 def provenance() -> dict[str, Any]:
@@ -154,13 +239,6 @@ def provenance() -> dict[str, Any]:
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
     }
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is either the old or the new one, never half of it."""
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
 
 
 def _version(package: str) -> str | None:

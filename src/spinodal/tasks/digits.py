@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spinodal.errors import SpinodalError, unknown_name
-from spinodal.tasks.gaussian import ACTIVATIONS, network, squared_error
+from spinodal.errors import SpinodalError
+from spinodal.kinds import real_number, seed_number, switch
+from spinodal.tasks.gaussian import activation_named, hidden_widths, network, squared_error
 from spinodal.tasks.task import Task
 
 
@@ -31,7 +32,12 @@ def digits(
     activation : one of the activations of `gaussian`. Default "tanh".
     bias : whether layers have biases. Default True.
     held_out : fraction of images kept for held-out accuracy, 0 to 0.9. Default 0: all 1,797 train.
-    seed : of the split. Default 0.
+    seed : of the split, >= 0. Default 0.
+
+    Raises
+    ------
+    SpinodalError
+        For arguments of another kind, widths below 1, and a fraction that is not allowed.
 
     Examples
     --------
@@ -39,18 +45,18 @@ def digits(
     >>> tuple(x.shape), tuple(y.shape), round(float(x.std(correction=0)), 12)
     ((1797, 64), (1797, 10), 1.0)
     """
-    if activation not in ACTIVATIONS:
-        raise unknown_name("activation", activation, ACTIVATIONS)
-    if not 0.0 <= held_out <= 0.9:
-        raise SpinodalError(got=f"held_out = {held_out}", allowed="a fraction from 0 to 0.9 is allowed", do="try 0.2")
-    train, test = _split(held_out, seed)
+    layers, bias, seed = hidden_widths(hidden), switch("bias", bias), seed_number(seed)
+    kind, fraction = activation_named(activation), real_number(held_out)
+    if not 0.0 <= fraction <= 0.9:
+        raise SpinodalError(got=f"held_out = {held_out!r}", allowed="a fraction from 0 to 0.9 is allowed", do="try 0.2")
+    train, test = _split(fraction, seed)
     return Task(
-        network([64, *hidden, 10], ACTIVATIONS[activation], bias),
+        network([64, *layers, 10], kind, bias),
         squared_error,
         train,
         held_out=test,
         name="digits",
-        settings={"hidden": list(hidden), "activation": activation, "bias": bias, "held_out": held_out, "seed": seed},
+        settings={"hidden": layers, "activation": activation, "bias": bias, "held_out": fraction, "seed": seed},
     )
 
 

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from spinodal.batches import Batch
 from spinodal.errors import SpinodalError, unknown_name
+from spinodal.kinds import real_number, seed_number, sequence, switch, whole_number
 from spinodal.tasks.task import Task
 from spinodal.theory import deep_linear
 
+UNITS = "give the number of units"
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "linear": nn.Identity,
     "tanh": nn.Tanh,
@@ -52,7 +54,13 @@ def gaussian(
     bias : whether layers have biases. Default True.
     samples : number of samples. Default 1000.
     noise : standard deviation per output of the noise. Default 0.1.
-    seed : of the data. Default 0.
+    seed : of the data, >= 0. Default 0.
+
+    Raises
+    ------
+    SpinodalError
+        For arguments of another kind, widths below 1, more singular values than fit, too few samples
+        to centre and whiten, and numbers that are negative or not finite.
 
     Notes
     -----
@@ -67,22 +75,18 @@ def gaussian(
     >>> [round(float(s), 12) for s in torch.linalg.svdvals(covariance)]
     [0.9, 0.5]
     """
-    widths = [_width("inputs", inputs), *(_width("hidden", width) for width in hidden), _width("outputs", outputs)]
+    layers, bias, seed = hidden_widths(hidden), switch("bias", bias), seed_number(seed)
+    inputs, outputs = (
+        whole_number(name, width, least=1, do=UNITS) for name, width in (("inputs", inputs), ("outputs", outputs))
+    )
+    widths = [inputs, *layers, outputs]
     strengths = _strengths(singular_values, inputs, outputs)
-    if activation not in ACTIVATIONS:
-        raise unknown_name("activation", activation, ACTIVATIONS)
-    if samples < inputs + outputs + 2:
-        raise SpinodalError(
-            got=f"samples = {samples}",
-            allowed=f"at least {inputs + outputs + 2} samples are needed to centre and whiten",
-            do="raise samples",
-        )
-    if not 0 <= noise < math.inf:
-        raise SpinodalError(got=f"noise = {noise}", allowed="a finite number >= 0 is allowed", do="try 0.1")
+    kind = activation_named(activation)
+    samples, noise = _samples(samples, inputs, outputs), _noise(noise)
     data = _data(strengths, inputs, outputs, samples, noise, seed)
     live = sorted(strengths, reverse=True)[: min(widths)]
     return Task(
-        network(widths, ACTIVATIONS[activation], bias),
+        network(widths, kind, bias),
         squared_error,
         data,
         name="gaussian",
@@ -90,7 +94,7 @@ def gaussian(
             "singular_values": strengths,
             "inputs": inputs,
             "outputs": outputs,
-            "hidden": list(hidden),
+            "hidden": layers,
             "activation": activation,
             "bias": bias,
             "samples": samples,
@@ -106,6 +110,19 @@ def squared_error(model: nn.Module, batch: Batch) -> Tensor:
     inputs, targets = batch
     residual: Tensor = model(inputs) - targets
     return residual.square().sum(1).mean()
+
+
+def hidden_widths(hidden: Sequence[int]) -> list[int]:
+    """Return the widths of the hidden layers, or refuse them."""
+    layers = sequence("hidden", hidden, of="whole numbers >= 1", do="for example (10, 10), or () for no hidden layer")
+    return [whole_number("hidden", width, least=1, do=UNITS) for width in layers]
+
+
+def activation_named(name: str) -> type[nn.Module]:
+    """Return the class of one of `ACTIVATIONS`, or refuse the name."""
+    if not isinstance(name, str) or name not in ACTIVATIONS:
+        raise unknown_name("activation", str(name), ACTIVATIONS)
+    return ACTIVATIONS[name]
 
 
 def network(widths: Sequence[int], activation: type[nn.Module], bias: bool) -> nn.Sequential:
@@ -138,22 +155,33 @@ def _data(strengths: list[float], inputs: int, outputs: int, samples: int, noise
     return x, signal + noise * disturbance
 
 
-def _width(name: str, width: int) -> int:
-    if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-        raise SpinodalError(got=f"{name} = {width!r}", allowed="whole numbers >= 1 are allowed", do="give the number of units")
-    return width
+def _samples(samples: int, inputs: int, outputs: int) -> int:
+    count = whole_number("samples", samples, least=1, do="give the number of samples")
+    if count < inputs + outputs + 2:
+        raise SpinodalError(
+            got=f"samples = {count}",
+            allowed=f"at least {inputs + outputs + 2} samples are needed to centre and whiten",
+            do="raise samples",
+        )
+    return count
+
+
+def _noise(noise: float) -> float:
+    deviation = real_number(noise)
+    if not 0 <= deviation < math.inf:
+        raise SpinodalError(got=f"noise = {noise!r}", allowed="a finite number >= 0 is allowed", do="try 0.1")
+    return deviation
 
 
 def _strengths(singular_values: Sequence[float], inputs: int, outputs: int) -> list[float]:
-    strengths = [float(value) for value in singular_values]
-    if not strengths or len(strengths) > min(inputs, outputs):
+    given = sequence("singular_values", singular_values, of="finite numbers > 0", do="for example (0.9, 0.5)")
+    if not given or len(given) > min(inputs, outputs):
         raise SpinodalError(
-            got=f"{len(strengths)} singular values for {inputs} inputs and {outputs} outputs",
+            got=f"{len(given)} singular values for {inputs} inputs and {outputs} outputs",
             allowed=f"1 to {min(inputs, outputs)} values fit",
             do="drop values or raise inputs and outputs",
         )
+    strengths = [real_number(value) for value in given]
     if not all(0 < value < math.inf for value in strengths):
-        raise SpinodalError(
-            got=f"singular_values = {strengths}", allowed="finite values > 0 are allowed", do="remove the others"
-        )
+        raise SpinodalError(got=f"singular_values = {given}", allowed="finite values > 0 are allowed", do="remove the others")
     return strengths

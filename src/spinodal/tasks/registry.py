@@ -6,16 +6,35 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from types import ModuleType
+from typing import Any
 
 from spinodal.errors import SpinodalError, unknown_name
+from spinodal.tasks.argument import value_of
 from spinodal.tasks.digits import digits
 from spinodal.tasks.gaussian import gaussian
+from spinodal.tasks.settings import plain
 from spinodal.tasks.task import Task
 
 BUILT_IN: dict[str, Callable[..., Task]] = {"digits": digits, "gaussian": gaussian}
+
+
+@dataclass(frozen=True)
+class Maker:
+    """The function that makes a task; `path` is the user's file it lies in, None for a built-in one."""
+
+    name: str
+    function: Callable[..., Task]
+    path: Path | None = None
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """Return the arguments it takes."""
+        return dict(inspect.signature(self.function).parameters)
 
 
 def make_task(name: str, settings: Mapping[str, str]) -> Task:
@@ -27,47 +46,68 @@ def make_task(name: str, settings: Mapping[str, str]) -> Task:
         For an unknown task or argument (the nearest names are offered), text that does not fit the
         argument's type, or a task file that cannot be used.
     """
-    maker, origin = _maker(name)
-    arguments = {key: _value(maker, name, key, text) for key, text in settings.items()}
-    try:
-        task = maker(**arguments)
-    except SpinodalError:
-        raise
-    except (Exception, SystemExit) as cause:
-        raise SpinodalError(
-            got=f"task {name} raised {type(cause).__name__}: {_first_line(cause)}",
-            allowed="a function that returns a Task is allowed",
-            do="run it alone to see why, or add --debug",
-        ) from cause
+    maker = _maker(name)
+    arguments = _arguments(maker, settings)
+    task = _made(maker, arguments)
     if not isinstance(task, Task):
         raise SpinodalError(
             got=f"{name} returned a {type(task).__name__}",
             allowed="a spinodal.Task is needed",
             do="return Task(model, loss, data)",
         )
-    if origin:
+    if maker.path is not None:
+        source = hashlib.sha256(maker.path.read_bytes()).hexdigest()[:16]
         task.name = name
-        task.settings = {**arguments, "source": origin, **task.settings}
+        task.settings = plain({**arguments, "source": source, **task.settings})
     return task
 
 
 def arguments_of(name: str) -> dict[str, Any]:
     """Return the arguments of a task with their defaults."""
-    maker, _ = _maker(name)
-    return {key: item.default for key, item in inspect.signature(maker).parameters.items()}
+    return {key: item.default for key, item in _maker(name).parameters.items()}
 
 
-def _maker(name: str) -> tuple[Callable[..., Task], str | None]:
-    """Return the function that makes a task, and a digest of its file if it is the user's."""
+def _maker(name: str) -> Maker:
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
     if name not in BUILT_IN:
         error = unknown_name("task", name, BUILT_IN)
         raise SpinodalError(got=error.got, allowed=f"{error.allowed}, or path/to/file.py:function", do=error.do)
-    return BUILT_IN[name], None
+    return Maker(name, BUILT_IN[name])
 
 
-def _from_file(name: str) -> tuple[Callable[..., Task], str]:
+def _arguments(maker: Maker, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of the arguments given as text; refuse unknown ones, and required ones that are missing."""
+    parameters = maker.parameters
+    what = f"argument of {maker.name}"
+    for key in settings:
+        if key not in parameters:
+            raise unknown_name(what, key, parameters)
+    for key, item in parameters.items():
+        if item.default is item.empty and item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD) and key not in settings:
+            raise SpinodalError(
+                got=f"no value for argument {key} of task {maker.name}",
+                allowed="a value for every argument without a default is needed",
+                do=f"add --set {key}=VALUE, or give it a default",
+            )
+    return {key: value_of(maker.function, parameters[key], maker.name, text) for key, text in settings.items()}
+
+
+def _made(maker: Maker, arguments: Mapping[str, Any]) -> object:
+    try:
+        with _neighbours(maker.path):
+            return maker.function(**arguments)
+    except SpinodalError:
+        raise
+    except (Exception, SystemExit) as cause:
+        raise SpinodalError(
+            got=f"task {maker.name} raised {type(cause).__name__}: {_first_line(cause)}",
+            allowed="a function that returns a Task is allowed",
+            do="run it alone to see why, or add --debug",
+        ) from cause
+
+
+def _from_file(name: str) -> Maker:
     path_text, _, function = name.rpartition(":")
     path = Path(path_text or name)
     if not path_text or not function:
@@ -86,75 +126,54 @@ def _from_file(name: str) -> tuple[Callable[..., Task], str]:
         raise SpinodalError(
             got=f"{name} is a {type(maker).__name__}", allowed="a function returning a Task is allowed", do="name a function"
         )
-    return maker, hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return Maker(name, maker, path)
 
 
-def _imported(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+def _imported(path: Path) -> ModuleType:
+    """Run a file as a module; its name cannot hide that of a package (a task in `random.py`)."""
+    name = f"spinodal_task_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise SpinodalError(
             got=f"{path} is not a Python file", allowed="path/to/file.py:function is allowed", do="check the path"
         )
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))
+    before = sys.modules.get(name)
+    sys.modules[name] = module  # dataclasses look their module up
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as cause:
+        with _neighbours(path):
+            spec.loader.exec_module(module)
+    except BaseException as cause:
+        _restore(name, before)
+        if not isinstance(cause, Exception | SystemExit):
+            raise
         raise SpinodalError(
             got=f"{path} raised {type(cause).__name__} when imported: {_first_line(cause)}",
             allowed="a file that imports without errors is allowed",
             do="run it with python to see why, or add --debug",
         ) from cause
-    finally:
-        sys.path.pop(0)
     return module
 
 
-def _value(maker: Callable[..., Task], task: str, key: str, text: str) -> Any:
-    """Return the argument's value from its text, by the type the function declares."""
-    parameters = inspect.signature(maker).parameters
-    if key not in parameters:
-        what = f"argument of {task}"
-        raise unknown_name(what, key, parameters)
-    kind = get_type_hints(maker).get(key, _type_of(parameters[key].default))
+def _restore(name: str, module: ModuleType | None) -> None:
+    sys.modules.pop(name, None)
+    if module is not None:
+        sys.modules[name] = module
+
+
+@contextmanager
+def _neighbours(path: Path | None) -> Iterator[None]:
+    """Let imports find the files beside the task's file, as if it were run by itself."""
+    if path is None:
+        yield
+        return
+    folder = str(path.parent.resolve())
+    sys.path.insert(0, folder)
     try:
-        return _parsed(kind, text)
-    except ValueError as cause:
-        raise SpinodalError(
-            got=f"{key}={text!r} for task {task}",
-            allowed=f"a value of type {_named(kind)} is allowed",
-            do=f"for example {_example(kind)}",
-        ) from cause
-
-
-def _parsed(kind: Any, text: str) -> Any:
-    arguments = get_args(kind)
-    if get_origin(kind) is not None and arguments:
-        return [_parsed(arguments[0], part) for part in text.split(",") if part.strip()]
-    if kind is bool:
-        if text.lower() in ("true", "yes", "1"):
-            return True
-        if text.lower() in ("false", "no", "0"):
-            return False
-        raise ValueError(text)
-    return kind(text.strip()) if kind in (int, float, str) else text
-
-
-def _type_of(default: Any) -> Any:
-    if isinstance(default, list | tuple) and default:
-        return tuple[type(default[0]), ...]  # type: ignore[misc]
-    return type(default) if isinstance(default, bool | int | float | str) else str
-
-
-def _named(kind: Any) -> str:
-    arguments = get_args(kind)
-    return f"comma-separated {arguments[0].__name__}" if arguments else getattr(kind, "__name__", str(kind))
-
-
-def _example(kind: Any) -> str:
-    arguments = get_args(kind)
-    single = {int: "10", float: "0.5", bool: "true"}.get(arguments[0] if arguments else kind, "name")
-    return f"{single},{single}" if arguments else single
+        yield
+    finally:
+        with suppress(ValueError):  # the user's file may have taken it out
+            sys.path.remove(folder)
 
 
 def _first_line(cause: BaseException) -> str:

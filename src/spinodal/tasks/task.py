@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,6 +14,7 @@ from spinodal.batches import Batch, first_tensor, named_tensors
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape, LossFunction
 from spinodal.penalty import Penalty
+from spinodal.tasks.settings import plain
 from spinodal.theory import ExactTransition
 
 
@@ -37,14 +38,15 @@ class Task:
         one-hot rows; otherwise the task has no classes and its accuracies are null.
     initial : callable ``seed -> theta (n,)``, optional
         A random start. Default: every submodule that has `reset_parameters` is reset under the seed;
-        parameters that no submodule resets are multiplied by random factors.
+        parameters that no submodule resets are multiplied by random factors, zeros among them drawn.
     observables : mapping of names to callables ``model -> float``, optional
         Your own order parameters, recorded at every point.
     exclude : sequence of str, optional
         Patterns (`fnmatch`) of parameter names left out of the penalty, for example ``["*.bias"]``.
     name : str, optional
     settings : mapping, optional
-        The arguments that made this task; they identify a run.
+        The arguments that made this task; they identify a run. Numbers, words, switches, None, and lists
+        and mappings of these.
     exact : sequence of ExactTransition, optional
         Closed-form transitions, shown beside the measured ones.
 
@@ -90,7 +92,7 @@ class Task:
         self.predict = predict or _predict
         self.labels = labels or _labels
         self.observables = dict(observables or {})
-        self.exclude, self.name, self.settings, self.exact = tuple(exclude), name, dict(settings or {}), tuple(exact)
+        self.exclude, self.name, self.settings, self.exact = tuple(exclude), name, plain(settings or {}), tuple(exact)
         self._initial = initial
 
     def landscape(self, *, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu") -> Landscape:
@@ -142,6 +144,15 @@ def _randomise(model: nn.Module) -> None:
         if id(value) not in covered:
             with torch.no_grad():
                 value.mul_(0.5 + torch.rand_like(value))
+                _fill_zeros(value)
+
+
+def _fill_zeros(value: Tensor) -> None:
+    """Draw the entries that are zero, as an `nn.Linear` of this width would draw its biases."""
+    empty = value == 0
+    if bool(empty.any()):
+        width = value.shape[-1] if value.dim() else 1
+        value[empty] = (2 * torch.rand_like(value) - 1)[empty] / width**0.5
 
 
 def _predict(model: nn.Module, batch: Batch) -> Tensor:
@@ -151,10 +162,10 @@ def _predict(model: nn.Module, batch: Batch) -> Tensor:
 
 def _labels(batch: Batch) -> Tensor | None:
     """Return integer labels if the batch's last tensor holds them, plainly or one-hot."""
-    tensors: Iterator[Tensor] = (value for _, value in named_tensors(batch))
-    *inputs, last = tensors
-    if not inputs:
+    tensors = [value for _, value in named_tensors(batch)]
+    if len(tensors) < 2:  # inputs only, or nothing
         return None
+    last = tensors[-1]
     if last.dim() == 1 and not last.is_floating_point() and last.dtype != torch.bool:
         return last
     if last.dim() == 2 and last.shape[1] > 1 and bool(((last == 0) | (last == 1)).all() & (last.sum(1) == 1).all()):

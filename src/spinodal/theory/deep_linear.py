@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spinodal.errors import SpinodalError
+from spinodal.kinds import real_number, sequence, whole_number
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def deep_linear(singular_values: Sequence[float], *, matrices: int) -> list[Exac
     Raises
     ------
     SpinodalError
-        For singular values that are not positive or N < 1.
+        For singular values that are not finite numbers > 0, or an N that is no whole number >= 1.
 
     Examples
     --------
@@ -67,21 +68,31 @@ def deep_linear(singular_values: Sequence[float], *, matrices: int) -> list[Exac
     >>> deep_linear([0.9], matrices=2)[0].beta, deep_linear([0.9], matrices=1)
     (0.9, [])
     """
-    if matrices < 1:
-        raise SpinodalError(got=f"matrices = {matrices}", allowed="N >= 1 weight matrices are allowed", do="give the depth")
-    if not all(0 < s < math.inf for s in singular_values):
-        raise SpinodalError(
-            got=f"singular values {list(singular_values)}", allowed="finite values > 0 are allowed", do="remove the others"
-        )
-    if matrices == 1:
+    depth = _depth(matrices)
+    given = sequence("singular values", singular_values, of="finite numbers > 0", do="for example [0.9, 0.5]")
+    values = [real_number(value) for value in given]
+    if not all(0 < value < math.inf for value in values):
+        raise SpinodalError(got=f"singular values {given}", allowed="finite values > 0 are allowed", do="remove the others")
+    if depth == 1:
         return []
-    return sorted((_transition(s, matrices) for s in singular_values), key=lambda found: found.beta)
+    return sorted((_transition(value, depth) for value in values), key=lambda found: found.beta)
 
 
 def mode_strength(beta: float, singular_value: float, *, matrices: int) -> float:
     """Return `u = w^N` of the live branch at beta, or 0 beyond its end.
 
     Solves `w^(N-2) (s - w^N) = beta` for the root above the fold by bisection.
+
+    Parameters
+    ----------
+    beta : >= 0
+    singular_value : `s` > 0, of the input-output covariance
+    matrices : N >= 1
+
+    Raises
+    ------
+    SpinodalError
+        For a beta or a singular value that is not finite or too small, or an N that is no whole number >= 1.
 
     Examples
     --------
@@ -91,21 +102,38 @@ def mode_strength(beta: float, singular_value: float, *, matrices: int) -> float
     >>> abs(u ** (1 / 3) * (0.9 - u) - 0.2) < 1e-12
     True
     """
-    if matrices == 1:
-        return singular_value / (1.0 + beta)
-    if matrices == 2:
-        return max(singular_value - beta, 0.0)
-    fold = singular_value * (matrices - 2) / (2 * matrices - 2)
-    if beta > _transition(singular_value, matrices).beta:
-        return 0.0
-    low, high = fold, singular_value
+    n, s, pull = _depth(matrices), real_number(singular_value), real_number(beta)
+    if not 0 < s < math.inf:
+        raise SpinodalError(
+            got=f"singular_value = {singular_value!r}", allowed="a finite value > 0 is allowed", do="give a mode that is there"
+        )
+    if not 0 <= pull < math.inf:
+        raise SpinodalError(got=f"beta = {beta!r}", allowed="a finite beta >= 0 is allowed", do="give a positive number")
+    if n == 1:
+        return s / (1.0 + pull)
+    if n == 2:
+        return max(s - pull, 0.0)
+    return 0.0 if pull > _transition(s, n).beta else _above_the_fold(pull, s, n)
+
+
+def _above_the_fold(beta: float, s: float, n: int) -> float:
+    """Return the larger root u of `u^((n-2)/n) (s - u) = beta`, by bisection between the fold and s."""
+    low, high = s * (n - 2) / (2 * n - 2), s
     for _ in range(200):
         middle = 0.5 * (low + high)
-        if middle ** ((matrices - 2) / matrices) * (singular_value - middle) > beta:
+        if middle ** ((n - 2) / n) * (s - middle) > beta:
             low = middle
         else:
             high = middle
     return 0.5 * (low + high)
+
+
+def _depth(matrices: int) -> int:
+    """Return the number of weight matrices, or refuse it."""
+    try:
+        return whole_number("matrices", matrices, least=1, do="give the depth")
+    except SpinodalError as error:
+        raise SpinodalError(got=error.got, allowed="N >= 1 weight matrices are allowed", do=error.do) from None
 
 
 def _transition(s: float, matrices: int) -> ExactTransition:
