@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import spinodal as sp
 from spinodal import cli
+from spinodal.errors import SpinodalError
 from test_cli import FAST, Command, command  # noqa: F401 - the fixture
 
 TASKS = """
@@ -51,7 +54,11 @@ def wrong_start(): return make(initial=lambda seed: torch.zeros(3, dtype=torch.f
 def failing_start(): return make(initial=lambda seed: 1 / 0)
 def nan_observable(): return make(observables={"mine": lambda model: float("nan")})
 def failing_observable(): return make(observables={"mine": lambda model: 1 / 0})
+def observable_of_words(): return make(observables={"mine": lambda model: "much"})
+def uncallable_observable(): return make(observables={"mine": 3})
+def held_out_labels(): return make(held_out=(x, y[:7].argmax(1)))
 def odd_settings(): return make(settings={"scale": torch.tensor(1.0)})
+def odd_settings_inside(): return make(settings={"layers": [{"activation": nn.Tanh}]})
 def unknown_hint(width: "Nowhere" = 3): return make()
 """
 
@@ -86,7 +93,8 @@ GAUSSIAN = {
     "unknown dtype": (["--dtype", "float46"], "did you mean 'float64'"),
     "unknown device": (["--device", "gpu"], "device 'gpu' cannot be used"),
     "no starts": (["--starts", "0"], "a whole number >= 1"),
-    "seed beyond 64 bits": (["--seed", "99999999999999999999"], "seed"),
+    "seed beyond 64 bits": (["--seed", "99999999999999999999"], "seed = 99999999999999999999"),
+    "seed whose starts are beyond 64 bits": (["--seed", "9223372036854776"], "seed = 9223372036854776"),
     "coarse bracket": (["--bracket", "0.5"], "from 1e-9 to 1e-2"),
     "bracket that is no number": (["--bracket", "nan"], "from 1e-9 to 1e-2"),
     "tolerance of zero": (["--tolerance", "0"], "between 0 and 1"),
@@ -97,7 +105,7 @@ GAUSSIAN = {
 OWN = {
     "not_a_task": "returned a NoneType",
     "raising": "raised RuntimeError: first line;",
-    "leaving": "leaving",
+    "leaving": "raised SystemExit: 7;",
     "value": "is a int",
     "nowhere": "unknown function",
     "vectr": "did you mean 'vector'?",
@@ -113,18 +121,22 @@ OWN = {
     "one_pass": "cannot be walked twice",
     "wrong_inputs": "check that the shapes and dtypes of data and model fit",
     "wrong_targets": "check that the shapes and dtypes of data and model fit",
-    "held_out_empty": "empty",
-    "held_out_not_finite": "not finite",
-    "held_out_wrong": "held",
+    "held_out_empty": "held_out: data is empty",
+    "held_out_not_finite": "held_out: data is not finite",
+    "held_out_wrong": "predict on held_out raised RuntimeError",
     "no_parameters": "no trainable parameter",
     "dropout": "so E is not a function of theta",
     "not_a_module": "an nn.Module is allowed",
     "no_such_pattern": "matches no parameter",
     "wrong_start": "a tensor of shape (20,) is allowed",
-    "failing_start": "ZeroDivisionError",
-    "nan_observable": "mine",
-    "failing_observable": "mine",
-    "odd_settings": "scale",
+    "failing_start": "initial(seed) raised ZeroDivisionError",
+    "nan_observable": "observable 'mine' is nan",
+    "failing_observable": "observable 'mine' raised ZeroDivisionError",
+    "observable_of_words": "observable 'mine' raised ValueError",
+    "uncallable_observable": "observable 'mine' raised TypeError",
+    "held_out_labels": "predict or labels raised RuntimeError",
+    "odd_settings": "setting scale is a Tensor",
+    "odd_settings_inside": "setting layers[0].activation is a type",
 }
 
 
@@ -176,7 +188,7 @@ def test_a_bad_task_of_ones_own_is_refused_before_anything_is_computed(command: 
 @pytest.mark.usefixtures("uncomputed")
 def test_an_annotation_that_cannot_be_resolved_is_refused_or_ignored(command: Command) -> None:  # noqa: F811
     Path("own.py").write_text(TASKS)
-    refusal(command, "map", "own.py:unknown_hint", "--set", "width=many")
+    assert "a value of type int is allowed" in refusal(command, "map", "own.py:unknown_hint", "--set", "width=many")
 
 
 @pytest.mark.parametrize(
@@ -214,9 +226,17 @@ def test_an_argument_that_ones_own_task_does_not_have_is_refused(command: Comman
 
 
 @pytest.mark.usefixtures("uncomputed")
-@pytest.mark.parametrize("option", [["--set", "hidden=0"], ["--set", "held_out=2"], ["--set", "activation=sigmod"]])
-def test_bad_arguments_of_digits_are_refused(command: Command, option: list[str]) -> None:  # noqa: F811
-    refusal(command, "map", "digits", *option)
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("hidden=0", "whole numbers >= 1"),
+        ("held_out=2", "a fraction from 0 to"),
+        ("activation=sigmod", "did you mean 'sigmoid'?"),
+        ("outputs=3", "unknown argument of digits 'outputs'"),
+    ],
+)
+def test_bad_arguments_of_digits_are_refused(command: Command, setting: str, text: str) -> None:  # noqa: F811
+    assert text in refusal(command, "map", "digits", "--set", setting)
 
 
 @pytest.mark.usefixtures("uncomputed")
@@ -251,33 +271,83 @@ def test_showing_no_run_is_refused(command: Command, verb: list[str]) -> None:  
     assert "no run in" in refusal(command, *verb)
 
 
+DAMAGED = ["", "{", "[]", '"words"', "null", "{}", "\xff", '{"schema": NaN}']
+WRONG = {
+    "task": ["x", {}, None],
+    "range": ["x", [1], ["low", "high"]],
+    "seed": ["x", None],
+    "transitions": [3, [3], [{}]],
+    "followed": [[], [99], "x"],
+    "stats": [3, {}, {"seconds": "x"}],
+    "exact": [3, [{}], [{"singular_value": "x"}]],
+}
+
+
 def test_a_damaged_result_is_refused(command: Command) -> None:  # noqa: F811
     command("map", *FAST, "--out", "out", "--quiet")
-    for text in ("{", "[]", '"words"'):
-        Path("out/result.json").write_text(text)
-        assert "result.json" in refusal(command, "show", "out")
+    good = json.loads(Path("out/result.json").read_text())
+    wrong = [json.dumps(good | {key: value}) for key, values in WRONG.items() for value in values]
+    missing = [json.dumps({name: value for name, value in good.items() if name != key}) for key in WRONG]
+    for text in [*DAMAGED, *wrong, *missing]:
+        Path("out/result.json").write_text(text, encoding="latin-1")
+        assert "result.json" in refusal(command, "show", "out"), text
+        with pytest.raises(SpinodalError, match=r"result\.json"):
+            sp.load("out")
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"not a state"], ids=["missing", "empty", "damaged"])
+def test_a_finished_run_that_lost_a_state_is_refused(command: Command, damage: bytes | None) -> None:  # noqa: F811
+    command("map", *FAST, "--out", "out", "--quiet")
+    state = Path("out/states/000000.safetensors")
+    state.unlink() if damage is None else state.write_bytes(damage)
+    assert "000000.safetensors is missing or damaged" in refusal(command, "show", "out")
+
+
+@pytest.mark.parametrize("name", ["result.json", "journal.jsonl", "config.toml"])
+def test_a_folder_in_place_of_a_file_of_a_run_is_refused(command: Command, name: str) -> None:  # noqa: F811
+    command("map", *FAST, "--out", "out", "--quiet")
+    Path("out", name).unlink()
+    Path("out", name).mkdir()
+    verb = ["map", *FAST, "--resume", "--out"] if name == "config.toml" else ["show"]
+    assert f"{name} cannot be read" in refusal(command, *verb, "out")
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "text"),
     [
-        ["theory", "--singular-values", "one"],
-        ["theory", "--singular-values", "1,-1"],
-        ["theory", "--singular-values", ""],
-        ["theory", "--matrices", "0"],
-        ["theory", "--json", "no/where.json"],
-        ["tasks", "--json", "no/where.json"],
+        (["theory", "--singular-values", "one"], "'one' is not a list of numbers"),
+        (["theory", "--singular-values", "1,-1"], "finite values > 0 are allowed"),
+        (["theory", "--singular-values", ""], "comma-separated numbers are allowed"),
+        (["theory", "--singular-values", ","], "comma-separated numbers are allowed"),
+        (["theory", "--matrices", "0"], "matrices = 0"),
+        (["theory", "--json", "no/where.json"], "no/where.json cannot be written"),
+        (["tasks", "--json", "no/where.json"], "no/where.json cannot be written"),
+        (["show", "nowhere", "--json", "no/where.json"], "no/where.json cannot be written"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_arguments_of_the_other_verbs_are_refused(command: Command, arguments: list[str]) -> None:  # noqa: F811
-    refusal(command, *arguments)
+def test_bad_arguments_of_the_other_verbs_are_refused(command: Command, arguments: list[str], text: str) -> None:  # noqa: F811
+    assert text in refusal(command, *arguments)
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["mpa", "gaussian"], ["map"], ["map", "gaussian", "--bogus"], ["map", "gaussian", "--seed", "x"], ["show"]],
-    ids=" ".join,
+    ("arguments", "text"),
+    [
+        (["mpa", "gaussian"], "unknown command 'mpa'; known: map, show, tasks, theory; did you mean 'map'?"),
+        (["--verison"], "unknown option '--verison'; known: --help, --version; did you mean '--version'?"),
+        (["map"], "missing argument 'TASK'; TASK: a built-in task"),
+        (["map", "gaussian", "--bogus"], "unknown option '--bogus'; known: --beta, "),
+        (["map", "gaussian", "--sed", "3"], "did you mean '--seed'"),
+        (["map", "gaussian", "--seed", "x"], "'--seed': "),
+        (["map", "gaussian", "--seed"], "option '--seed' requires an argument"),
+        (["map", "gaussian", "--quiet=yes"], "option '--quiet' does not take a value"),
+        (["map", "gaussian", "--threads", "-1"], "'--threads': "),
+        (["map", "gaussian", "digits"], "unexpected extra argument"),
+        (["show"], "missing argument 'RUN'; RUN: a run folder; see `spinodal show --help`"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_usage_is_refused_in_one_line(command: Command, arguments: list[str]) -> None:  # noqa: F811
-    refusal(command, *arguments)
+def test_bad_usage_is_refused_in_one_line(command: Command, arguments: list[str], text: str) -> None:  # noqa: F811
+    line = refusal(command, *arguments)
+    assert text in line
+    assert line.count("; ") >= 2

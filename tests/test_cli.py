@@ -83,6 +83,10 @@ def test_every_verb_has_help(command: Command, verb: str) -> None:
     assert done.err == ""
 
 
+def test_without_arguments_the_help_is_printed(command: Command) -> None:
+    assert command() == command("--help")
+
+
 def test_help_lists_every_verb_and_states_the_convention(command: Command) -> None:
     done = command("--help")
     assert done.code == 0
@@ -107,6 +111,10 @@ def test_nothing_is_cut_off_on_a_terminal_of_80_columns(command: Command, monkey
     done = command("map", *FAST, "--out", "run")
     assert "0.410549" in done.out
     assert "…" not in done.out
+    for row in [line for line in done.out.splitlines() if "0.410549" in line and "transition" not in line]:
+        assert len(row) <= 80
+    for verb in (["theory"], ["tasks"], ["show", "run"]):
+        assert "…" not in command(*verb).out
 
 
 def test_json_on_standard_output_stands_alone(command: Command) -> None:
@@ -129,6 +137,17 @@ def test_the_default_folder_is_the_next_free_number(command: Command) -> None:
     assert command("map", *FAST, "--quiet").code == 0
     assert Path("runs/gaussian-2/result.json").exists()
     assert not list(Path("runs/gaussian-1").iterdir())
+
+
+def test_resume_without_a_folder_continues_the_last_one(command: Command) -> None:
+    assert command("map", *FAST, "--resume", "--quiet").code == 0
+    Path("runs/gaussian-1").rename("runs/gaussian-0")
+    assert command("map", *FAST, "--quiet").code == 0
+    assert command("map", *FAST, "--quiet").code == 0
+    Path("runs/gaussian-2/result.json").unlink()
+    assert command("map", *FAST, "--resume", "--quiet").code == 0
+    assert Path("runs/gaussian-2/result.json").exists()
+    assert not Path("runs/gaussian-3").exists()
 
 
 def test_show_repeats_what_map_said(command: Command) -> None:
@@ -238,7 +257,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(command: Command, tmp_path: Pat
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, ""), out
-    assert "continue with --resume" in out
+    assert "continue with --resume --out run" in out
     assert not (tmp_path / "run" / "result.json").exists()
     assert command(*line[1:], "--resume", "--quiet").code == 0
     assert (tmp_path / "run" / "result.json").exists()

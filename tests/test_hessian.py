@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from conftest import Oracle
@@ -94,6 +95,19 @@ class Parallel(nn.Module):
         return self.read(torch.tanh(self.left(x)) * self.right(x))
 
 
+class Uneven(nn.Module):
+    """Two branches of which one is a layer deeper."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(INPUTS, 4), nn.Linear(INPUTS, OUTPUTS)
+        self.read = nn.Linear(4, OUTPUTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shallow = self.right(x)
+        return self.read(torch.tanh(self.left(x))) + torch.tanh(shallow)
+
+
 class Nested(nn.Module):
     """Layers inside modules inside modules."""
 
@@ -119,6 +133,7 @@ FACTORISING: dict[str, Callable[[], nn.Module]] = {
     "residual connections": Residual,
     "layers out of order": OutOfOrder,
     "parallel branches": Parallel,
+    "uneven branches": Uneven,
     "nested modules": Nested,
 }
 
@@ -379,6 +394,41 @@ def test_a_gradient_of_one_s_own_that_is_no_gradient_is_refused() -> None:
     landscape = Landscape(Clipped().double(), squared, batches(11))
     with pytest.raises(SpinodalError, match="not symmetric"):
         landscape.hessian(landscape.initial)
+
+
+class Once(torch.autograd.Function):
+    """An operation whose gradient must not be differentiated; PyTorch passes over it without an error."""
+
+    @staticmethod
+    def forward(_: object, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(_: object, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+class DifferentiableOnce(Wrapped):
+    """Two layers with such an operation between them."""
+
+    def between(self, h: Tensor) -> Tensor:
+        return Once.apply(h)
+
+
+class Distances(Wrapped):
+    """An operation whose second derivative PyTorch lacks."""
+
+    def between(self, h: Tensor) -> Tensor:
+        return torch.cdist(h, torch.ones(4, 4).to(h))
+
+
+@pytest.mark.parametrize(("net", "cause"), [(DifferentiableOnce, "once_differentiable"), (Distances, "_cdist_backward")])
+def test_a_model_without_second_derivatives_is_refused_with_the_operation(net: type[nn.Module], cause: str) -> None:
+    landscape = Landscape(net().double(), squared, batches(7, 4))
+    assert landscape.gradient(landscape.initial).any()
+    with pytest.raises(SpinodalError, match=f"E has no second derivatives: .*{cause}.*; a model whose operations"):
+        landscape.hessian_product(landscape.initial, landscape.initial)
 
 
 CASES = {

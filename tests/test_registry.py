@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
 HEAD = """
 from __future__ import annotations
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, Optional
 import torch
 from torch import nn
@@ -77,6 +80,28 @@ def test_switches_are_given_in_words(text: str, value: bool) -> None:
         ("a: int | None = None", "3", 3),
         ("a: Optional[float] = None", "3", 3.0),
         ("a: Literal['u', 'v'] = 'u'", "v", "v"),
+        ("a: int | None = 3", "none", None),
+        ("a: Optional[str] = 'x'", "None", None),
+        ("a: str = 'x'", "none", "none"),
+        ("a=None", "none", None),
+        ("a: str | int = 0", "3", 3),
+        ("a: str | int = 0", "three", "three"),
+        ("a: float | bool = 0.0", "true", True),
+        ("a: bool | int = 0", "1", 1),
+        ("a: list[int] | int = 0", "3", 3),
+        ("a: list[int] | int = 0", "3,4", [3, 4]),
+        ("a: list[int] | None = None", "3,4", [3, 4]),
+        ("a: Literal[1, 2] = 1", "2", 2),
+        ("a: Literal['u', None] = 'u'", "none", None),
+        ("a: Literal['u'] | int = 0", "u", "u"),
+        ("a: tuple[int, str] = (0, '')", "3,4", [3, "4"]),
+        ("a: Sequence[Literal['u', 'v']] = ()", "u,v", ["u", "v"]),
+        ("a: list = []", "u,v", ["u", "v"]),
+        ("a: Path = Path('.')", "data.csv", "data.csv"),
+        ("a: object = None", "x", "x"),
+        ("a: 'Nowhere' = 3", "4", 4),
+        ("b: Nowhere = 0, a: int = 0", "4", 4),
+        ("a: 1 / 0 = 3", "4", 4),
     ],
     ids=lambda v: repr(v),
 )
@@ -89,8 +114,36 @@ def test_text_becomes_the_declared_type(tmp_path: Path, signature: str, text: st
 
 def test_a_literal_that_is_not_allowed_is_refused(tmp_path: Path) -> None:
     name = write(tmp_path, "def task(a: Literal['u', 'v'] = 'u'): return made(got=a)\n")
-    with pytest.raises(SpinodalError):
+    with pytest.raises(SpinodalError, match="a value of type one of 'u', 'v' is allowed"):
         make_task(f"{name}:task", {"a": "w"})
+
+
+@pytest.mark.parametrize(
+    ("signature", "text", "allowed"),
+    [
+        ("a: int | None = None", "three", "a value of type int or none is allowed; for example 10"),
+        ("a: int = 0", "none", "a value of type int is allowed"),
+        ("a: tuple[int, str] = (0, '')", "3", "comma-separated int, str is allowed; for example 10,name"),
+        ("a: list[int] | None = None", "3,x", "comma-separated int or none is allowed; for example 10,10"),
+        ("a: None = None", "x", "a value of type none is allowed"),
+        ("a: Literal[True, 2] = 2", "3", "one of True, 2 is allowed"),
+        ("a: nn.Module = None", "tanh", "has type Module, which no text can give"),
+        ("a: dict[str, int] | nn.Module = None", "x", "which no text can give"),
+    ],
+    ids=lambda v: repr(v),
+)
+def test_text_that_does_not_fit_the_declared_type_is_refused(tmp_path: Path, signature: str, text: str, allowed: str) -> None:
+    name = write(tmp_path, f"def task({signature}): return made(got=a)\n")
+    with pytest.raises(SpinodalError) as refusal:
+        make_task(f"{name}:task", {"a": text})
+    assert allowed in str(refusal.value)
+
+
+def test_an_argument_without_a_default_is_asked_for(tmp_path: Path) -> None:
+    name = write(tmp_path, "def task(width: int, *more, **others): return made(got=width)\n")
+    assert make_task(f"{name}:task", {"width": "3"}).settings["got"] == 3
+    with pytest.raises(SpinodalError, match="add --set width=VALUE"):
+        make_task(f"{name}:task", {})
 
 
 def test_a_task_is_named_after_its_file_and_knows_its_arguments(tmp_path: Path) -> None:
@@ -127,14 +180,59 @@ def test_a_file_may_hold_dataclasses(tmp_path: Path) -> None:
     assert isinstance(make_task(f"{write(tmp_path, source)}:task", {}), sp.Task)
 
 
-def test_a_class_or_callable_that_makes_a_task_will_do(tmp_path: Path) -> None:
-    name = write(tmp_path, "import functools\ntask = functools.partial(made, kind='partial')\n")
-    assert make_task(f"{name}:task", {}).settings["kind"] == "partial"
+def test_a_file_hides_no_package_of_its_name(tmp_path: Path) -> None:
+    import random
+
+    name = write(tmp_path, "def task(): return made()\n", "random.py")
+    assert isinstance(make_task(f"{name}:task", {}), sp.Task)
+    assert sys.modules["random"] is random
+
+
+def test_a_file_that_raises_leaves_no_module_behind(tmp_path: Path) -> None:
+    before = set(sys.modules)
+    with pytest.raises(SpinodalError, match="raised ZeroDivisionError when imported"):
+        make_task(f"{write(tmp_path, '1 / 0', 'raising.py')}:task", {})
+    assert not [name for name in set(sys.modules) - before if "raising" in name]
+
+
+CALLABLES = {
+    "a partial function": (
+        "def plain(width: int | None = 0, kind=''): return made(got=width)\ntask = functools.partial(plain, kind='x')"
+    ),
+    "a wrapped function": "@functools.lru_cache\ndef task(width: int | None = 0): return made(got=width)",
+    "an instance": "class Maker:\n    def __call__(self, width: int | None = 0): return made(got=width)\ntask = Maker()",
+    "a class": (
+        "class task(Task):\n    def __init__(self, width: int | None = 0):\n        x = torch.eye(3)\n"
+        "        super().__init__(nn.Linear(3, 3), lambda m, b: m(b[0]).square().mean(), (x, x), settings={'got': width})"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CALLABLES)
+def test_whatever_can_be_called_makes_a_task(tmp_path: Path, kind: str) -> None:
+    name = write(tmp_path, f"import functools\n{CALLABLES[kind]}\n")
+    assert make_task(f"{name}:task", {"width": "4"}).settings["got"] == 4
+
+
+def test_settings_are_kept_in_types_that_a_file_can_hold(tmp_path: Path) -> None:
+    source = """
+import numpy
+def task():
+    return made(
+        count=numpy.int64(3), scale=numpy.float32(0.5), clip=float("inf"), lost=float("nan"), place=Path("a/b"),
+        widths=(3, [4, None]), deep={"x": (1,), 2: True},
+    )
+"""
+    name = write(tmp_path, source)
+    first, again = (make_task(f"{name}:task", {}).settings for _ in range(2))
+    assert first == again
+    assert first == json.loads(json.dumps(first, allow_nan=False)) == {
+        "source": first["source"], "count": 3, "scale": 0.5, "clip": "inf", "lost": "nan", "place": "a/b",
+        "widths": [3, [4, None]], "deep": {"x": [1], "2": True},
+    }  # fmt: skip
 
 
 def test_loading_a_file_leaves_the_import_path_as_it_was(tmp_path: Path) -> None:
-    import sys
-
     name, before = write(tmp_path, "def task(): return made()\n"), list(sys.path)
     make_task(f"{name}:task", {})
     assert sys.path == before

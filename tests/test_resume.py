@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spinodal.errors import SpinodalError
+from spinodal.store import RunFolder
 from test_cli import Command, command  # noqa: F401 - the fixture
 
 SETTINGS = ["--set", "activation=linear", "--set", "hidden=4,3", "--set", "samples=40", "--starts", "2", "--bracket", "1e-3"]
@@ -152,6 +156,37 @@ def test_a_lost_state_of_the_last_point_is_repaired(
     assert result(run) == result(undisturbed)
 
 
+BEGUN = {  # what a process killed while it makes the folder leaves, instant by instant
+    "nothing": [],
+    "an empty journal": ["journal.jsonl"],
+    "half a provenance": ["journal.jsonl", "provenance.json.part"],
+    "a provenance": ["journal.jsonl", "provenance.json"],
+    "half a configuration": ["journal.jsonl", "provenance.json", "config.toml.part"],
+    "a configuration": ["journal.jsonl", "provenance.json", "config.toml"],
+}
+
+
+@pytest.mark.parametrize("instant", BEGUN)
+def test_a_folder_whose_making_was_interrupted_can_be_resumed(undisturbed: Path, tmp_path: Path, instant: str) -> None:
+    run, config = tmp_path / "run", tomllib.loads((undisturbed / "config.toml").read_text())
+    run.mkdir()
+    for name in BEGUN[instant]:
+        whole = b"" if name == "journal.jsonl" else (undisturbed / name.removesuffix(".part")).read_bytes()
+        (run / name).write_bytes(whole[: len(whole) // 2] if name.endswith(".part") else whole)
+    with RunFolder(run, config, resume=True) as folder:
+        assert (folder.journal.count, folder.config) == (0, config)
+    assert {path.name for path in run.iterdir()} == {"config.toml", "provenance.json", "journal.jsonl"}
+    assert lines(run) == lines(undisturbed)[:1]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "provenance.json", "result.json"])
+def test_a_folder_with_files_of_others_is_not_taken_for_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"years of": "work"}')
+    with pytest.raises(SpinodalError, match="is not a run folder"):
+        RunFolder(tmp_path, {"task": "x"}, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.parametrize("kept", ["provenance.json", "config.toml"])
 def test_a_run_killed_while_its_folder_was_made_is_begun_again(
     undisturbed: Path,
@@ -250,9 +285,95 @@ def test_an_unfinished_run_is_shown_as_such_and_left_alone(cut: Callable[[int], 
     before = (run / "journal.jsonl").read_bytes()
     done = command("show", str(run))
     assert done.code == 2
-    assert "is not finished" in done.err
-    assert "--resume" in done.err
+    assert done.err.count("\n") == 1
+    assert "is not finished: 7 points so far, the last at beta = " in done.err
+    assert done.err.endswith(" --resume\n")
+    assert "spinodal map gaussian" in done.err
     assert (run / "journal.jsonl").read_bytes() == before
+    assert not (run / "result.json").exists()
+
+
+def test_a_run_just_begun_is_shown_as_such_and_left_alone(undisturbed: Path, tmp_path: Path, command: Command) -> None:  # noqa: F811
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(undisturbed / "config.toml", run)
+    done = command("show", str(run))
+    assert (done.code, done.out) == (2, "")
+    assert "is not finished: 0 points so far; " in done.err
+    assert "go on with the command that began it and --resume" in done.err
+    assert [path.name for path in run.iterdir()] == ["config.toml"]
+
+
+def test_two_processes_cannot_write_one_run(cut: Callable[[int], Path], command: Command) -> None:  # noqa: F811
+    run = cut(9)
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"held\n"
+        assert "another process is at work on the run in" in refused(command, run)
+        assert "is not finished" in command("show", str(run)).err  # reading needs no lock
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    with RunFolder(run, tomllib.loads((run / "config.toml").read_text()), resume=True) as folder:
+        assert folder.journal.count == 7
+    with pytest.raises(SpinodalError, match="already holds a run"):
+        RunFolder(run, folder.config)
+    RunFolder(run, folder.config, resume=True).close()  # nor does a refusal keep it locked
+
+
+HOLDER = """
+import sys, time, tomllib
+from pathlib import Path
+from spinodal.store import RunFolder
+run = Path(sys.argv[1])
+with RunFolder(run, tomllib.loads((run / "config.toml").read_text()), resume=True):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_full_disk_ends_a_run_that_can_be_resumed(undisturbed: Path, tmp_path: Path, command: Command) -> None:  # noqa: F811
+    run, most = tmp_path / "run", 3 * (undisturbed / "journal.jsonl").stat().st_size // 4
+    limited = [sys.executable, "-c", LIMITED, str(most), *LINE, str(run)]
+    done = subprocess.run(limited, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"error: .*journal\.jsonl cannot be written: .*; .*--resume.*\n", done.stderr)
+    assert not (run / "result.json").exists()
+    assert command(*LINE, str(run), "--resume").code == 0
+    assert result(run) == result(undisturbed)
+
+
+LIMITED = """
+import resource, sys
+from spinodal import cli
+most = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # no file may be longer: as on a disk that is full
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("where", ["states/000003.safetensors", "result.json", "figures"])
+def test_a_place_that_cannot_be_written_ends_a_run_that_can_be_resumed(
+    undisturbed: Path,
+    cut: Callable[[int], Path],
+    command: Command,  # noqa: F811
+    where: str,
+) -> None:
+    run = cut(-2) if where != "states/000003.safetensors" else cut(4)
+    place = run / where
+    if where == "figures":
+        place.write_text("a file in place of a folder")
+    else:
+        place.unlink(missing_ok=True)
+        place.mkdir()
+    done = command(*LINE, str(run), "--resume")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"{where} cannot be written" in done.err
+    place.unlink() if where == "figures" else place.rmdir()
+    assert command(*LINE, str(run), "--resume").code == 0
+    assert result(run) == result(undisturbed)
 
 
 def test_seconds_add_up_over_the_processes_of_a_run(cut: Callable[[int], Path], command: Command) -> None:  # noqa: F811

@@ -20,10 +20,10 @@ from spinodal import __version__
 from spinodal.errors import SpinodalError
 from spinodal.mapping import MapOptions, log_fraction, map_phases, prepare
 from spinodal.mapping import Progress as Watcher
-from spinodal.penalty import CONVENTION, weight_decay
+from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
 from spinodal.store import RunFolder, load, writing
-from spinodal.tables import phases_table, summary, transitions_table
+from spinodal.tables import phases_table, summary, theory_table, transitions_table
 from spinodal.tasks import Task
 from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
 from spinodal.theory import deep_linear
@@ -168,7 +168,9 @@ def show(
 def tasks(json_file: Json = None, debug: Debug = False) -> None:
     """List the built-in tasks and their arguments."""
     _check_json(json_file)
-    table = Table("task", "what", "arguments (--set key=value)")
+    table = Table()
+    for heading in ("task", "what", "arguments (--set key=value)"):
+        table.add_column(heading, overflow="fold")
     listing = {}
     for name, maker in BUILT_IN.items():
         arguments = arguments_of(name)
@@ -191,12 +193,8 @@ def theory(
     """Print the exact transitions of a deep linear network on whitened inputs."""
     _check_json(json_file)
     found = deep_linear(_numbers(singular_values), matrices=matrices)
-    table = Table("singular value", "order", "spinodal beta", "weight_decay", "coexistence beta")
-    for item in found:
-        coexistence = "-" if item.coexistence is None else f"{item.coexistence:.9g}"
-        table.add_row(f"{item.singular_value:g}", item.order, f"{item.beta:.9g}", f"{weight_decay(item.beta):.9g}", coexistence)
     console = Console(stderr=json_file == "-", highlight=False)
-    console.print(table if found else "N = 1: no transition, w = s / (1 + beta)")
+    console.print(theory_table(found, console.width) if found else "N = 1: no transition, w = s / (1 + beta)")
     console.print(f"convention: {CONVENTION}; E is the mean over samples of the sum over outputs")
     _write_json(json_file, {"matrices": matrices, "convention": CONVENTION, "transitions": [asdict(item) for item in found]})
 

@@ -234,10 +234,7 @@ def _sample_wise(value: Tensor, shifts: list[Tensor]) -> list[Tensor]:
     if not value.requires_grad:
         return [value.new_zeros(width, count, shift.shape[1]) for shift in shifts]
     units = torch.eye(width, dtype=value.dtype, device=value.device)[:, None, :].expand(-1, count, -1)
-    parts = [
-        torch.autograd.grad(value, shifts, chunk, retain_graph=True, is_grads_batched=True, materialize_grads=True)
-        for chunk in torch.split(units, DIRECTIONS)
-    ]
+    parts = [_batched(value, shifts, chunk) for chunk in torch.split(units, DIRECTIONS)]
     return [torch.cat(blocks) for blocks in zip(*parts, strict=True)]
 
 
@@ -329,8 +326,14 @@ def _with_saved_bytes(function: Any) -> tuple[Tensor, int]:
 def _products(slope: Tensor, leaves: list[Tensor], rows: Tensor) -> Tensor:
     """Return the rows of `d slope / d leaves`, shape (k, sizes of the leaves)."""
     try:
-        parts = torch.autograd.grad(slope, leaves, rows, retain_graph=True, is_grads_batched=True, materialize_grads=True)
-        return torch.cat(parts, 1)
+        return torch.cat(_batched(slope, leaves, rows), 1)
     except RuntimeError:  # an operation of the user's model that vmap cannot batch
         singles = (torch.autograd.grad(slope, leaves, row, retain_graph=True, materialize_grads=True) for row in rows)
         return torch.stack([torch.cat(parts) for parts in singles])
+
+
+def _batched(value: Tensor, inputs: list[Tensor], rows: Tensor) -> list[Tensor]:
+    """Return `row . d value / d input` for k rows, each of shape (k, *input); PyTorch leaves out the k where it is zero."""
+    parts = torch.autograd.grad(value, inputs, rows, retain_graph=True, is_grads_batched=True, allow_unused=True)
+    pairs = zip(parts, inputs, strict=True)
+    return [given.new_zeros(len(rows), *given.shape) if part is None else part for part, given in pairs]

@@ -161,6 +161,10 @@ class Landscape:
             total.add_(self._slope(theta, batch).products(rows), alpha=weight)
         return total.view_as(vectors)
 
+    def gradient_graph(self, theta: Tensor) -> torch.autograd.graph.Node | None:
+        """Return the graph from which second derivatives are taken, of the first batch; None if they are zero."""
+        return self._slope(theta, next(iter(self.batches))).gradient.grad_fn
+
     def hessian_operator(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
         """Return `v -> H(theta) v`; with one batch, the gradient at theta is differentiated but once.
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SYMMETRY_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative to the products compared
 
+ONCE = "an operation in it may be differentiated only once (once_differentiable)"
+
 
 def refuse_randomness(model: nn.Module) -> None:
     """Refuse modules whose output is not a function of theta and the sample, in the mode they are in."""
@@ -122,14 +124,32 @@ def check_second_derivatives(landscape: Landscape) -> None:
     """
     generator = torch.Generator().manual_seed(0)
     noise, *pair = torch.randn(3, landscape.size, generator=generator, dtype=torch.float64).to(landscape.initial)
-    first, second = images = _products(landscape, landscape.initial + 0.1 * noise, torch.stack(pair))
-    difference = float(second @ pair[0] - first @ pair[1])
-    if abs(difference) > SYMMETRY_TOLERANCE.get(landscape.dtype, 0.1) * float(images.norm()):
+    theta = landscape.initial + 0.1 * noise
+    if _is_cut(landscape.gradient_graph(theta)):
+        raise _no_second_derivatives(reason=ONCE)
+    first, second = images = _products(landscape, theta, torch.stack(pair))
+    difference = abs(float(second @ pair[0] - first @ pair[1]))
+    if difference > SYMMETRY_TOLERANCE.get(landscape.dtype, 0.1) * float(images.norm()):
         raise SpinodalError(
-            got=f"the second derivatives of E are not symmetric: u.Hv and v.Hu differ by {abs(difference):.2g}",
+            got=f"the second derivatives of E are not symmetric: u.Hv and v.Hu differ by {difference:.2g}",
             allowed="a model whose operations PyTorch differentiates twice correctly is allowed",
             do="look for weight_norm (torch.nn.utils), whose second derivative is wrong, or a gradient of your own",
         )
+
+
+def _is_cut(graph: torch.autograd.graph.Node | None) -> bool:
+    """Tell whether a graph holds an operation that PyTorch will not differentiate: it may pass over it as zero."""
+    waiting, seen = [graph], {graph}
+    while waiting:
+        node = waiting.pop()
+        if node is None:
+            continue
+        if node.name() == "torch::autograd::Error":
+            return True
+        fresh = {following for following, _ in node.next_functions} - seen
+        seen |= fresh
+        waiting.extend(fresh)
+    return False
 
 
 def _products(landscape: Landscape, theta: Tensor, vectors: Tensor) -> Tensor:
@@ -139,11 +159,15 @@ def _products(landscape: Landscape, theta: Tensor, vectors: Tensor) -> Tensor:
         text = str(cause).strip().split("\n")[0]
         if "not implemented" not in text:
             raise
-        raise SpinodalError(
-            got=f"E has no second derivatives: {text}",
-            allowed="a model whose operations can be differentiated twice is allowed",
-            do="replace this operation by one that PyTorch can differentiate twice",
-        ) from cause
+        raise _no_second_derivatives(text) from cause
+
+
+def _no_second_derivatives(reason: str) -> SpinodalError:
+    return SpinodalError(
+        got=f"E has no second derivatives: {reason}",
+        allowed="a model whose operations can be differentiated twice is allowed",
+        do="replace this operation by one that PyTorch can differentiate twice",
+    )
 
 
 def refuse_scale_invariance(landscape: Landscape, penalty: Penalty) -> None:

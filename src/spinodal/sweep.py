@@ -135,7 +135,7 @@ class Scout:
             point = self._follow(state.point, state.earlier, beta, travelling=True)
             found = gap(state.point, point)
             kinked = self._is_kink(state.point, state.earlier, point)
-            jumped = left_branch(point) or self._deserves_bracket(state.point, point, found)
+            jumped = left_branch(point) or found.error >= 0.8 * MACROSCOPIC * self.error_range
             if not jumped and not kinked and self._is_smooth(found):
                 state.move(point, smooth=True)
                 growth = 2.0 if found.relative < 0.1 or self._is_quiet(found) else 1.2
@@ -199,11 +199,6 @@ class Scout:
 
     def _kink_position(self, a: Point, b: Point) -> float | None:
         return kink_position(a, b, slack=0.1 * NEGLIGIBLE * self.norm_range)
-
-    def _deserves_bracket(self, a: Point, b: Point, found: Gap) -> bool:
-        """Tell a macroscopic jump or a loss of rank from a minor discontinuity."""
-        lost_rank = a.observation.ranks != b.observation.ranks and found.relative > 0.5
-        return lost_rank or found.error >= 0.8 * MACROSCOPIC * self.error_range
 
     # -- bracketing -------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spinodal.penalty import weight_decay
+from spinodal.theory import ExactTransition
 
 GAP = 2  # spaces between columns
 FOLDED = 9  # characters, and no less than its longest word, that a folded column keeps
@@ -83,6 +84,18 @@ def phases_table(result: Mapping[str, Any], width: int) -> Table:
     if any(item["classes"] is not None for item in phases):
         columns.append(Column("living classes", [listed(item["classes"]) for item in phases], folds=True))
     return table("Phases", columns, width)
+
+
+def theory_table(found: Sequence[ExactTransition], width: int) -> Table:
+    """Return closed-form transitions, one per row."""
+    columns = [
+        Column("singular value", [f"{item.singular_value:g}" for item in found]),
+        Column("order", [item.order for item in found]),
+        Column("spinodal beta", [f"{item.beta:.9g}" for item in found]),
+        Column("weight_decay", [f"{weight_decay(item.beta):.9g}" for item in found], spare=1),
+        Column("coexistence beta", ["-" if item.coexistence is None else f"{item.coexistence:.9g}" for item in found]),
+    ]
+    return table("Exact transitions", columns, width)
 
 
 def table(title: str, columns: Sequence[Column], width: int) -> Table:

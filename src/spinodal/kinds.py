@@ -1,0 +1,69 @@
+"""Arguments of the wrong kind or size, refused before they fail somewhere inside."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from spinodal.errors import SpinodalError
+
+SEEDS = 2**63  # seeds that every generator takes
+
+
+def whole_number(name: str, value: Any, *, least: int, do: str) -> int:
+    """Return `value` as an int, or refuse it unless it is a whole number >= `least`.
+
+    Examples
+    --------
+    >>> whole_number("inputs", 3, least=1, do="give the number of units")
+    3
+    """
+    number = _index(value)
+    if number is None or number < least:
+        raise SpinodalError(got=f"{name} = {value!r}", allowed=f"whole numbers >= {least} are allowed", do=do)
+    return number
+
+
+def seed_number(value: Any) -> int:
+    """Return a seed as an int, or refuse it."""
+    number = _index(value)
+    if number is None or not 0 <= number < SEEDS:
+        raise SpinodalError(got=f"seed = {value!r}", allowed="whole numbers from 0 to 2^63 - 1 are allowed", do="try 0")
+    return number
+
+
+def switch(name: str, value: Any) -> bool:
+    """Return `value` if it is True or False, or refuse it."""
+    if not isinstance(value, bool):
+        raise SpinodalError(got=f"{name} = {value!r}", allowed="True or False is allowed", do="give one of them")
+    return value
+
+
+def real_number(value: Any) -> float:
+    """Return `value` as a float, NaN unless it is a number, so that one comparison refuses all."""
+    if isinstance(value, str | bytes | bool):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return math.nan
+
+
+def sequence(name: str, values: Any, *, of: str, do: str) -> list[Any]:
+    """Return `values` as a list, or refuse what is no sequence, text included."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise SpinodalError(got=f"{name} = {values!r}", allowed=f"a sequence of {of} is allowed", do=do)
+    try:
+        return list(values)
+    except TypeError as cause:  # a tensor without axes
+        raise SpinodalError(got=f"{name} = {values!r}", allowed=f"a sequence of {of} is allowed", do=do) from cause
+
+
+def _index(value: Any) -> int | None:
+    """Return a whole number as an int, None for anything else (True and False are not numbers here)."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
