@@ -239,6 +239,7 @@ class _Bar(Watcher):
 def _show(console: Console, result: dict[str, Any], answer: str) -> None:
     console.print()
     console.print(transitions_table(result, console.width), soft_wrap=False)
+    console.print()
     console.print(phases_table(result, console.width), soft_wrap=False)
     console.print(summary(result))
     console.print()
