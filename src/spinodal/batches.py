@@ -23,9 +23,9 @@ class Batches:
 
     def __init__(self, data: object, *, dtype: torch.dtype, device: torch.device) -> None:
         self.dtype, self.device = dtype, device
-        self._source: Iterable[Batch]
+        self.source: Iterable[Batch]
         if data is None or isinstance(data, Tensor | tuple | dict):
-            self._source = [self._cast(data)]
+            self.source = [self._cast(data)]
         elif not isinstance(data, Iterable) or iter(data) is data:
             raise SpinodalError(
                 got=f"data is a {type(data).__name__}, which cannot be walked twice",
@@ -33,9 +33,9 @@ class Batches:
                 do="pass list(data), or a DataLoader with shuffle=False",
             )
         elif isinstance(data, Sequence):
-            self._source = [self._cast(batch) for batch in data]
+            self.source = [self._cast(batch) for batch in data]
         else:
-            self._source = data
+            self.source = data
         sizes = [size_of(batch) for batch in self]
         self.count, self.total = len(sizes), sum(sizes)
         if self.total == 0:
@@ -46,9 +46,9 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Walk the batches, cast to the landscape's dtype and device."""
-        if isinstance(self._source, list):
-            return iter(self._source)
-        return (self._cast(batch) for batch in self._source)
+        if isinstance(self.source, list):
+            return iter(self.source)
+        return (self._cast(batch) for batch in self.source)
 
     def weighted(self) -> Iterator[tuple[float, Batch]]:
         """Walk `(weight, batch)`; the weights sum to one."""

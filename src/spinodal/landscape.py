@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from spinodal.parameters import Parameters
 from spinodal.soundness import check_loss, check_second_derivatives, refuse_randomness
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
+
+PAYS = 1_000_000  # parameters times samples from which single precision is faster
 
 
 class Landscape:
@@ -97,6 +100,21 @@ class Landscape:
     def initial(self) -> Tensor:
         """Return theta of the module as it was given, shape (n,)."""
         return self._given.clone()
+
+    @cached_property
+    def single(self) -> Landscape | None:
+        """Return this landscape in float32, for searches that need no more; None where it saves or serves nothing.
+
+        Arithmetic then takes half the time. It does not pay below `PAYS` parameters times samples.
+        """
+        if self.dtype != torch.float64 or self.size * self.batches.total < PAYS:
+            return None
+        try:
+            return Landscape(
+                self.model, self.loss, self.batches.source, dtype=torch.float32, device=self.device, memory=self.memory
+            )
+        except (SpinodalError, RuntimeError):  # a loss that is bound to double precision
+            return None
 
     def vector(self, theta: object) -> Tensor:
         """Return `theta` as a vector of this landscape, or refuse it."""

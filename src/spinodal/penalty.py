@@ -76,6 +76,10 @@ class Penalty:
         """Return the diagonal of half the penalty's Hessian, `mask` as numbers, shape (n,)."""
         return torch.ones_like(theta) if self.mask is None else self.mask.to(theta)
 
+    def to(self, dtype: torch.dtype) -> Penalty:
+        """Return the same penalty at another precision."""
+        return Penalty(None if self.centre is None else self.centre.to(dtype), self.mask)
+
     def check(self, theta: Tensor) -> None:
         """Refuse a centre or a mask that does not fit theta, shape (n,)."""
         if self.centre is not None:

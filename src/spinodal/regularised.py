@@ -28,6 +28,15 @@ class Regularised:
         """Check the penalty against the landscape."""
         self.penalty.check(self.landscape.initial)
 
+    @property
+    def single(self) -> Regularised | None:
+        """Return L in single precision, where that pays (see `Landscape.single`); it spends on the same counts."""
+        landscape = self.landscape.single
+        if landscape is None:
+            return None
+        landscape.counts = self.landscape.counts
+        return Regularised(landscape, self.beta, self.penalty.to(landscape.dtype))
+
     def value(self, theta: Tensor) -> float:
         """Return `L(theta)`."""
         return self.landscape.value(theta) + self.beta * self.penalty.norm_squared(theta)

@@ -31,6 +31,8 @@ from spinodal.transitions import (
 from spinodal.walk import Point, Walker
 
 NEGLIGIBLE = 1e-4  # gaps below this fraction of the ranges of E and of the squared norm are not pursued
+FALL = 0.2  # a fall lowers L by about this fraction of the jump of E; used where slopes are rough
+JUMP = 0.8 * MACROSCOPIC  # from which a gap in E over a coarse step may turn out macroscopic
 COARSE = 0.15  # a jump met with a log step below this is bracketed at once
 
 
@@ -135,10 +137,10 @@ class Scout:
             point = self._follow(state.point, state.earlier, beta, travelling=True)
             found = gap(state.point, point)
             kinked = self._is_kink(state.point, state.earlier, point)
-            jumped = left_branch(point) or found.error >= 0.8 * MACROSCOPIC * self.error_range
+            jumped = left_branch(point) or found.error >= JUMP * self.error_range
             if not jumped and not kinked and self._is_smooth(found):
                 state.move(point, smooth=True)
-                growth = 2.0 if found.relative < 0.1 or self._is_quiet(found) else 1.2
+                growth = 2.0 if self._is_easy(found) else 1.2
                 state.step = min(growth * step, self.resolution.largest)
                 return
             if step <= self.resolution.minor * 1.0001 or ((jumped or kinked) and step <= COARSE):
@@ -173,9 +175,25 @@ class Scout:
         return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left, travelling=travelling)
 
     def _is_smooth(self, found: Gap) -> bool:
+        if self.walker.solver != "newton":
+            return self._rough_gap(found) < 1.0
         negligible = found.error < NEGLIGIBLE * self.error_range and found.norm_squared < NEGLIGIBLE * self.norm_range
         small = found.error < 0.2 * MACROSCOPIC * self.error_range
         return negligible or self._is_quiet(found) or (found.relative < 0.25 and small)
+
+    def _is_easy(self, found: Gap) -> bool:
+        """Tell a step that could have been longer."""
+        if self.walker.solver != "newton":
+            return self._rough_gap(found) < 0.3
+        return found.relative < 0.1 or self._is_quiet(found)
+
+    def _rough_gap(self, found: Gap) -> float:
+        """Return the gap over the smallest that may turn out macroscopic, where slopes are rough.
+
+        They come from conjugate gradients there, so a jump must show in L as well, unless E hardly changes.
+        """
+        most = JUMP * self.error_range
+        return min(found.change, max(found.error, found.loss / FALL)) / most
 
     def _is_quiet(self, found: Gap) -> bool:
         """Tell a change that is not a jump and too small in E to spend steps on."""
@@ -209,9 +227,9 @@ class Scout:
         bisection takes over where the extrapolation does not fit. A fall counts only if it started
         from the near end, so a coarse step that fell early is found out.
         """
-        near, earlier, far = state.point, state.earlier, beyond
+        near, earlier, far = *self._settled(state), beyond
         tested = True  # whether `far` was reached from `near` itself
-        while abs(far.beta - near.beta) > self.resolution.bracket * near.beta or not tested:
+        while not (tested and self._is_resolved(near, far)):
             point = self._follow(near, earlier, self._next_beta(near, earlier, far, tested))
             if not self._continues(near, earlier, point, far):
                 far, tested = point, True
@@ -227,6 +245,30 @@ class Scout:
             state.points.append(near)
             state.point = near
         self._record(state, self.walker.finish(far), halved=halved, earlier=self._witness(near, earlier))
+
+    def _is_resolved(self, near: Point, far: Point) -> bool:
+        """Tell a bracket that is narrow enough for what it holds."""
+        width = abs(far.beta - near.beta) / near.beta
+        small = not left_branch(far) and gap(near, far).error < MACROSCOPIC * self.error_range
+        minor = small and self.walker.solver != "newton"  # a dense kink is small in E, too
+        return width <= (self.resolution.minor if minor else self.resolution.bracket)
+
+    def _settled(self, state: _State) -> tuple[Point, Point | None]:
+        """Return the near end minimised to the full tolerance, and the point before it.
+
+        Matrix-free searches travel loosely and may stand where the branch has just ended; the near end
+        is then the point before.
+        """
+        near, earlier = state.point, state.earlier
+        if self.walker.solver == "newton":
+            return near, earlier
+        for point, before in ((near, earlier), (earlier, None)):
+            if point is None:
+                break
+            settled = self._follow(point, None, point.beta)
+            if not left_branch(settled) and self._is_smooth(gap(point, settled)):
+                return settled, before
+        return near, earlier
 
     def _next_beta(self, near: Point, earlier: Point | None, far: Point, tested: bool) -> float:
         """Choose where to look next: short of the extrapolated singularity, just past it, or in the middle.

@@ -95,12 +95,18 @@ class Gap:
         The larger of the two, each over its own change: 0 on a smooth branch, near 1 across a jump.
     kink : float
         `|change of d rho / d beta|`.
+    loss : float
+        `|change of L - integral of rho|`: the envelope theorem, which asks little of the slopes.
+    change : float
+        `|change of E|`.
     """
 
     error: float
     norm_squared: float
     relative: float
     kink: float
+    loss: float
+    change: float
 
 
 def gap(a: Point, b: Point) -> Gap:
@@ -113,6 +119,8 @@ def gap(a: Point, b: Point) -> Gap:
         norm_squared=norm_squared,
         relative=max(_ratio(error, b.error - a.error), _ratio(norm_squared, b.norm_squared - a.norm_squared)),
         kink=abs(b.norm_slope - a.norm_slope),
+        loss=_unexplained_loss(a, b),
+        change=abs(b.error - a.error),
     )
 
 
@@ -126,6 +134,13 @@ def _unexplained(change: float, width: float, first: float, last: float) -> floa
     harmonic = first * last / mean if first * last > 0 and abs(last) > abs(first) else mean
     low, high = sorted((width * harmonic, width * mean))
     return max(low - change, change - high, 0.0)
+
+
+def _unexplained_loss(a: Point, b: Point) -> float:
+    """Return `|change of L - integral of rho|`, the integral by trapezoids, with or without their end correction."""
+    width = b.beta - a.beta
+    rest = b.minimum.loss - a.minimum.loss - 0.5 * width * (a.norm_squared + b.norm_squared)
+    return min(abs(rest), abs(rest + width**2 * (b.norm_slope - a.norm_slope) / 12.0))
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -18,6 +18,7 @@ from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 
 KEPT_HESSIANS = 6
+LOOSE = 30.0  # how much more loosely matrix-free solvers minimise between transitions
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Walker:
         solvers minimise ten times more loosely while `travelling`, between transitions.
         """
         matrix_free = self.solver != "newton" and self.landscape.dtype == torch.float64
-        loose = 10.0 * (self.tolerance or TOLERANCE[self.solver]) if travelling and matrix_free else self.tolerance
+        loose = LOOSE * (self.tolerance or TOLERANCE[self.solver]) if travelling and matrix_free else self.tolerance
         reach = float(displacement.norm())
         radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
 

@@ -28,6 +28,7 @@ SOLVERS = ("newton", "newton_cg", "lbfgs")
 DENSE_LIMIT = {"factorised over samples": 800, "vectorised products": 500}
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
+SINGLE_ERROR = 1e-6  # of the largest eigenvalue: what single precision leaves open about the others
 ESCAPES = {"newton": 20, "newton_cg": 3, "lbfgs": 3}  # descents from saddles before one is reported as such
 
 
@@ -117,7 +118,7 @@ class Local:
     def solve(self, right: Tensor) -> Tensor:
         """Return `(Hess L)^+ right`, shape (n,), for a right side without zero-mode components."""
         if self.hessian is None:
-            return conjugate_gradients(self.loss.hessian_operator(self.theta), right, tolerance=0.05, most=30)
+            return conjugate_gradients(_operator(self.loss, self.theta), right, tolerance=0.05, most=30)
         matrix = self.loss.shifted(self.hessian)
         matrix.diagonal().add_(1e-13 * self.margin.largest)
         factor, failed = torch.linalg.cholesky_ex(matrix)
@@ -183,10 +184,19 @@ def _run(
 def _certify(loss: Regularised, solution: Solution, solver: str) -> Local:
     """Compute the margin at the end of a run."""
     if solver != "newton":
-        margin = lanczos_margin(loss.hessian_operator(solution.theta), solution.theta)
-        return Local(loss, solution.theta, margin, None)
+        margin = lanczos_margin(_operator(loss, solution.theta), solution.theta)
+        rounding = SINGLE_ERROR * margin.largest if loss.single else 0.0
+        return Local(loss, solution.theta, replace(margin, residual=max(margin.residual, rounding)), None)
     hessian = solution.hessian if solution.hessian is not None else loss.landscape.hessian(solution.theta)
     return Local(loss, solution.theta, dense_margin(loss.shifted(hessian)), hessian)
+
+
+def _operator(loss: Regularised, theta: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return `v -> Hess L v` for the iterative methods, in single precision where that is faster."""
+    if (single := loss.single) is None:
+        return loss.hessian_operator(theta)
+    product = single.hessian_operator(theta.to(torch.float32))
+    return lambda vectors: product(vectors.to(torch.float32)).to(vectors)
 
 
 def _is_saddle(margin: Margin) -> bool:
