@@ -81,6 +81,20 @@ def deepest(landscape: Landscape, penalty: Penalty, beta: float, thetas: Tensor)
     return ends[int(torch.argmin(values))]
 
 
+def annealed(landscape: Landscape, penalty: Penalty, low: float, high: float, starts: Tensor) -> Tensor:
+    """Return a rough minimum at `low`, reached by halving beta from the deepest start at `high / 10`, shape (n,).
+
+    A stronger penalty smooths the landscape, so this often ends deeper than a random start at `low`;
+    but modes that are dead at `high / 10` may stay so, hence it is one candidate among others.
+    """
+    beta = max(0.1 * high, low)
+    theta = deepest(landscape, penalty, beta, starts)
+    while beta > low:
+        beta = max(0.5 * beta, low)
+        theta = _rough(landscape, penalty, beta, theta[None])[0]
+    return theta
+
+
 def _rough(landscape: Landscape, penalty: Penalty, beta: float, thetas: Tensor) -> Tensor:
     loss = Regularised(landscape, beta, penalty)
     return lbfgs_batch(loss, thetas, tolerance=ROUGH, iterations=ROUGH_ITERATIONS)[0]

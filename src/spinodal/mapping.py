@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.deepest import RATIO, TRIVIAL_VARIANCE, Ladder, climb, deepest
+from spinodal.deepest import RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.minimise import solver_for
@@ -212,7 +212,7 @@ class _Map:
     def run(self) -> PhaseDiagram:
         low, high = self._range()
         self.progress.range(low, high, self.solver)
-        bottom = self.walker.find(low, lambda: self._counted(lambda: self._deepest(low)))
+        bottom = self.walker.find(low, lambda: self._counted(lambda: self._deepest(low, high)))
         top = self.walker.find(high, lambda: self._counted(lambda: self._trivial(high)))
         scout = self._scout(bottom, top)
         start, to = (bottom, high) if self.options.direction == "up" else (top, low)
@@ -249,9 +249,11 @@ class _Map:
         seeds = [1000 * self.options.seed + k for k in range(self.options.starts)]
         return torch.stack([self.landscape.vector(self.task.initial(seed)) for seed in seeds])
 
-    def _deepest(self, low: float) -> Tensor:
-        starts = self._starts() if self.options.beta is not None else self._climbed().bottom
-        return deepest(self.landscape, self.penalty, low, starts)
+    def _deepest(self, low: float, high: float) -> Tensor:
+        starts = self._starts()
+        candidates = starts if self.options.beta is not None else self._climbed().bottom
+        slow = annealed(self.landscape, self.penalty, low, high, starts)
+        return deepest(self.landscape, self.penalty, low, torch.cat([candidates, slow[None]]))
 
     def _trivial(self, high: float) -> Tensor:
         """Return a start at the upper end: the top of the ladder, or random starts in a given range."""

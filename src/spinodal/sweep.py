@@ -137,7 +137,7 @@ class Scout:
             point = self._follow(state.point, state.earlier, beta, travelling=True)
             found = gap(state.point, point)
             kinked = self._is_kink(state.point, state.earlier, point)
-            jumped = left_branch(point) or found.error >= JUMP * self.error_range
+            jumped = left_branch(point) or self._may_have_jumped(found, step)
             if not jumped and not kinked and self._is_smooth(found):
                 state.move(point, smooth=True)
                 growth = 2.0 if self._is_easy(found) else 1.2
@@ -198,6 +198,12 @@ class Scout:
     def _is_quiet(self, found: Gap) -> bool:
         """Tell a change that is not a jump and too small in E to spend steps on."""
         return found.relative < 0.8 and found.error < 5.0 * NEGLIGIBLE * self.error_range
+
+    def _may_have_jumped(self, found: Gap, step: float) -> bool:
+        """Tell a gap that may turn out macroscopic; a fall that only L shows is believed at the smallest step."""
+        smallest = step <= self.resolution.minor * 1.0001
+        fell = self.walker.solver != "newton" and smallest and self._rough_gap(found) >= 1.0
+        return fell or found.error >= JUMP * self.error_range
 
     def _is_kink(self, a: Point, earlier: Point | None, b: Point) -> bool:
         """Tell a continuous `||theta||^2` whose slope does not go on from `a` to `b` as it came to `a`.
