@@ -14,6 +14,7 @@ from spinodal.regularised import Regularised, symmetric_norm
 FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
 PATIENCE = 0.6  # a quasi-Newton step must shrink the gradient by this factor, or the Hessian is renewed
 NEAR, NEAR_LARGE = 1e-3, 1e-4  # relative residual above which gradients are better spent than Hessians
+SECANTS, AGREES = 10, 0.25  # most steps between fresh Hessians, and the agreement that earns another
 LARGE = 600  # parameters from which a Hessian costs more than a hundred gradients
 
 
@@ -48,7 +49,7 @@ def newton(
         if stillness.after(search.value, search.residual):
             return search.solution(search.stall(), None)
         hessian = loss.landscape.hessian(search.theta)
-        if search.newton_step(hessian):
+        if search.explore(hessian):
             search.polish(hessian, tolerance)
         elif search.radius < 1e-14 * (1 + float(search.theta.norm())):
             return search.solution(search.stall(), None)
@@ -62,6 +63,7 @@ class _Search:
         self.loss, self.theta, self.radius = loss, start.clone(), radius
         self.value, self.gradient = loss.value_and_gradient(start)
         self.shift = 0.0
+        self.agreement = 1.0  # of L with its model over the last step: actual over predicted decrease
         self.count = 0
 
     @property
@@ -75,15 +77,32 @@ class _Search:
     def solution(self, stop: str, hessian: Tensor | None) -> Solution:
         return Solution(self.theta, self.value, self.gradient, self.count, stop, hessian)
 
-    def newton_step(self, hessian: Tensor) -> bool:
-        """Shrink the region until a step with a fresh Hessian succeeds; tell whether it stayed inside."""
+    def explore(self, hessian: Tensor) -> bool:
+        """Take trust-region steps from a fresh Hessian until one stays inside; tell whether one did.
+
+        After the first, symmetric rank-one updates of the Hessian (of E, in place) stand in for a new
+        one at one gradient each, as long as the model predicts L well.
+        """
+        for attempt in range(SECANTS):
+            theta, gradient = self.theta, self.gradient
+            if self.newton_step(hessian, insist=attempt == 0):
+                return True
+            step = self.theta - theta
+            if self.agreement < AGREES or not bool(step.any()):
+                return False
+            change = self.gradient - gradient - self.loss.pull(self.theta) + self.loss.pull(theta)
+            rank_one_update(hessian, step, change)
+        return False
+
+    def newton_step(self, hessian: Tensor, *, insist: bool = True) -> bool:
+        """Try one step, or shrink the region until one succeeds; tell whether a step stayed inside."""
         matrix = self.loss.shifted(hessian)
         while self.radius >= 1e-14 * (1 + float(self.theta.norm())):
             step, predicted, self.shift = trust_region_step(matrix, self.gradient, self.radius, self.shift)
             length = float(step.norm())
             value, gradient = self.loss.value_and_gradient(self.theta + step)
             noise = 1e-14 * (1 + abs(self.value))
-            ratio = (self.value - value + noise) / (predicted + noise)
+            ratio = self.agreement = (self.value - value + noise) / (predicted + noise)
             interior = length < 0.5 * self.radius
             if ratio < 0.25 or not value < float("inf"):
                 self.radius = 0.25 * length
@@ -93,6 +112,8 @@ class _Search:
                 self._move(step, value, gradient)
                 return interior
             self.radius = min(self.radius, 0.25 * length)  # a refused step is never tried again
+            if not insist:
+                break
         return False
 
     def travel(self, tolerance: float, has_left: Callable[[float], bool] | None) -> str:
@@ -153,6 +174,14 @@ def _bfgs_product(factor: Tensor, pairs: list[tuple[Tensor, Tensor, float]], gra
     return q
 
 
+def rank_one_update(hessian: Tensor, step: Tensor, change: Tensor) -> None:
+    """Make `H step = change` by a symmetric rank-one update in place (Nocedal & Wright, eq. 6.24)."""
+    rest = change - hessian @ step
+    scale = float(rest @ step)
+    if abs(scale) > 1e-8 * float(rest.norm()) * float(step.norm()):
+        hessian.addr_(rest, rest, alpha=1.0 / scale)
+
+
 def trust_region_step(matrix: Tensor, gradient: Tensor, radius: float, guess: float = 0.0) -> tuple[Tensor, float, float]:
     """Return the minimiser of `g.p + p.A.p / 2` over `||p|| <= radius`, the decrease it predicts, and its shift.
 
@@ -165,6 +194,7 @@ def trust_region_step(matrix: Tensor, gradient: Tensor, radius: float, guess: fl
     low, high = floor, bound + float(gradient.norm()) / radius
     shift = floor
     step = -gradient * (radius / float(gradient.norm()))
+    kept = None
     for attempt in range(40):
         factor = _cholesky(matrix, shift)
         proposal = 0.0
@@ -172,7 +202,7 @@ def trust_region_step(matrix: Tensor, gradient: Tensor, radius: float, guess: fl
             low = max(low, shift)
         else:
             step = -torch.cholesky_solve(gradient[:, None], factor)[:, 0]
-            length = float(step.norm())
+            length, kept = float(step.norm()), factor
             inside = length <= radius
             low, high = (low, min(high, shift)) if inside else (max(low, shift), high)
             if 0.5 * radius <= length <= 1.2 * radius or (inside and shift <= 1.5 * low):
@@ -182,7 +212,24 @@ def trust_region_step(matrix: Tensor, gradient: Tensor, radius: float, guess: fl
         if attempt == 0 and guess > floor:
             proposal = guess
         shift = proposal if low < proposal < high else (low * high) ** 0.5
+    if kept is not None and low > floor and float(step.norm()) < 0.5 * radius:
+        step = _to_boundary(step, _softest(kept), gradient, radius)
     return step, -float(gradient @ step) - 0.5 * float(step @ (matrix @ step)), shift
+
+
+def _softest(factor: Tensor) -> Tensor:
+    """Return the unit vector that a nearly singular positive definite matrix shrinks most, by inverse iteration."""
+    vector = torch.linspace(1.0, 2.0, len(factor), dtype=factor.dtype, device=factor.device)
+    for _ in range(3):
+        vector = torch.cholesky_solve((vector / vector.norm())[:, None], factor)[:, 0]
+    return vector / vector.norm()
+
+
+def _to_boundary(step: Tensor, mode: Tensor, gradient: Tensor, radius: float) -> Tensor:
+    """Return `step` prolonged along a mode of negative curvature to the trust region's boundary (the hard case)."""
+    mode = -mode if float(gradient @ mode) > 0 else mode
+    along = float(step @ mode)
+    return step + (-along + (along**2 + radius**2 - float(step @ step)) ** 0.5) * mode
 
 
 def _cholesky(matrix: Tensor, shift: float) -> Tensor | None:
