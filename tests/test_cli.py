@@ -249,7 +249,10 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(command: Command, tmp_path: Pat
     line = [str(Path(sys.executable).with_name("spinodal"))]
     line += ["map", *SMALL, "--out", "run"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(line, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - a job in the background ignores it
+    process = subprocess.Popen(
+        line, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    )
     journal = tmp_path / "run" / "journal.jsonl"
     limit = time.monotonic() + 60
     while time.monotonic() < limit and not (journal.exists() and journal.read_bytes().count(b"\n") > 4):

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from spinodal import landscape as landscape_module
 from spinodal.landscape import Landscape
-from spinodal.minimise.lbfgs import _two_loops, lbfgs, lbfgs_batch
+from spinodal.minimise.lbfgs import MEMORY, Memory, lbfgs, lbfgs_batch
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 from spinodal.tasks import gaussian
@@ -106,34 +107,71 @@ def test_a_batch_minimises_with_centre_and_mask() -> None:
     torch.testing.assert_close(ends, exact.expand(3, 4), rtol=1e-7, atol=1e-7)
 
 
-def test_directions_equal_those_of_dense_bfgs_updates() -> None:
-    size, kept, scale = 6, 4, 0.7
-    rng = np.random.default_rng(0)
-    factor = rng.standard_normal((size, size))
-    matrix = factor @ factor.T + np.eye(size)
-    steps = rng.standard_normal((kept, size))
-    changes, gradient = steps @ matrix, rng.standard_normal(size)
-    inverse = scale * np.eye(size)
-    for s, y in zip(steps, changes, strict=True):  # Nocedal & Wright, equation 7.16
-        rho = 1 / (s @ y)
-        left = np.eye(size) - rho * np.outer(s, y)
-        inverse = left @ inverse @ left.T + rho * np.outer(s, s)
-    on_steps, on_changes = _two_loops(steps @ changes.T, changes @ changes.T, steps @ gradient, changes @ gradient, scale)
-    product = scale * gradient + on_steps @ steps + on_changes @ changes
-    np.testing.assert_allclose(product, inverse @ gradient, rtol=1e-10)
+def dense_direction(steps: Tensor, changes: Tensor, gradient: Tensor) -> Tensor:
+    """Return `-H g` by the textbook's updates of a dense inverse Hessian (Nocedal & Wright, equations 7.16 and 7.20)."""
+    eye = torch.eye(len(gradient), dtype=torch.float64)
+    inverse = (steps[-1] @ changes[-1]) / (changes[-1] @ changes[-1]) * eye
+    for s, y in zip(steps, changes, strict=True):
+        left = eye - torch.outer(s, y) / (s @ y)
+        inverse = left @ inverse @ left.T + torch.outer(s, s) / (s @ y)
+    return -inverse @ gradient
 
 
-def test_pairs_of_zeros_change_no_direction() -> None:
-    rng = np.random.default_rng(1)
-    steps, gradient = rng.standard_normal((3, 5)), rng.standard_normal(5)
-    changes = 2 * steps
+@pytest.mark.parametrize("kept", [1, 4, MEMORY, MEMORY + 7])
+def test_directions_equal_those_of_dense_bfgs_updates(kept: int) -> None:
+    size = 30
+    factor = torch.randn(size, size).double()
+    matrix = factor @ factor.T + torch.eye(size).double()
+    steps, gradient = torch.randn(kept, size).double(), torch.randn(size).double()
+    memory = Memory(gradient)
+    for step in steps:
+        memory.keep(step, matrix @ step)
+    last = steps[-MEMORY:]
+    torch.testing.assert_close(memory.direction(gradient), dense_direction(last, last @ matrix, gradient), rtol=1e-7, atol=1e-9)
 
-    def product(steps: np.ndarray, changes: np.ndarray) -> np.ndarray:
-        found = _two_loops(steps @ changes.T, changes @ changes.T, steps @ gradient, changes @ gradient, 0.3)
-        return found[0] @ steps + found[1] @ changes
 
-    padded = [np.insert(pairs, 1, 0.0, axis=0) for pairs in (steps, changes)]
-    np.testing.assert_allclose(product(*padded), product(steps, changes), rtol=1e-12)
+def test_pairs_without_positive_curvature_are_not_kept() -> None:
+    gradient = torch.randn(5).double()
+    memory, same = Memory(gradient), Memory(gradient)
+    for step in torch.randn(3, 5).double():
+        memory.keep(step, 2 * step)
+        memory.keep(step, -step)
+        memory.keep(step, torch.zeros(5).double())
+        same.keep(step, 2 * step)
+    torch.testing.assert_close(memory.direction(gradient), same.direction(gradient), rtol=0, atol=0)
+
+
+def test_without_pairs_the_direction_is_downhill_and_at_most_of_length_one() -> None:
+    gradient = 100 * torch.ones(4).double()
+    torch.testing.assert_close(Memory(gradient).direction(gradient), -gradient / gradient.norm())
+
+
+def test_single_precision_serves_the_way_and_double_precision_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landscape_module, "PAYS", 1)
+    landscape, starts = small_net()
+    assert landscape.single is not None
+    loss, seen, before = Regularised(landscape, 0.05), [], landscape.counts.copy()
+    evaluate = Landscape.value_and_gradient
+    monkeypatch.setattr(
+        Landscape, "value_and_gradient", lambda self, theta: (seen.append(self.dtype), evaluate(self, theta))[1]
+    )
+    solution = lbfgs(loss, starts[0], tolerance=1e-6)
+    assert solution.stop == "converged"
+    assert solution.theta.dtype == torch.float64
+    assert float(solution.gradient.norm()) <= 1e-6 * loss.scale(solution.theta)
+    turn = seen.index(torch.float64)
+    assert 0 < turn < len(seen)
+    assert set(seen[:turn]) == {torch.float32}
+    assert set(seen[turn:]) == {torch.float64}
+    assert (landscape.counts - before).gradient_evaluations == len(seen)  # both precisions are charged to one account
+
+
+def test_a_loss_bound_to_double_precision_is_minimised_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landscape_module, "PAYS", 1)
+    matrix = torch.eye(3, dtype=torch.float64)
+    landscape = Landscape(Weights(3).double(), lambda model, batch: ((matrix @ model.w) ** 2).sum(), None)
+    assert landscape.single is None
+    assert lbfgs(Regularised(landscape, 0.1), landscape.initial, tolerance=1e-9).stop == "converged"
 
 
 def test_a_kink_stops_the_search_and_is_named() -> None:

@@ -11,8 +11,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import torch
 
 import spinodal as sp
+from conftest import integral_of_norm
 from spinodal.errors import SpinodalError
 
 
@@ -78,6 +80,45 @@ def test_going_down_one_hidden_layer_finds_its_modes_where_it_lost_them() -> Non
     assert {transition.direction for transition in down.macroscopic} == {"down"}
 
 
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize("values", [(0.4607, 0.5078), (0.7, 0.69, 0.2), (0.9, 0.7, 0.3)])
+def test_modes_that_die_close_together_are_told_apart(values: tuple[float, ...], direction: str) -> None:
+    task = sp.tasks.gaussian(
+        activation="linear", hidden=(7,), singular_values=values, inputs=4, outputs=3, samples=60, bias=False, seed=3
+    )
+    diagram = sp.map_phases(task, direction=direction)
+    assert sorted(betas(diagram)) == pytest.approx(sorted(values), rel=1e-4)
+    assert {transition.order for transition in diagram.transitions} == {"second"}
+
+
+def test_folds_that_lie_close_together_are_told_apart() -> None:
+    task = sp.tasks.gaussian(
+        activation="linear", hidden=(7, 5, 4), singular_values=(0.6297, 0.6267), inputs=3, outputs=2, samples=80, seed=4
+    )
+    diagram = sp.map_phases(task)
+    assert betas(diagram) == pytest.approx(exact(diagram), rel=1e-5)
+    assert {transition.order for transition in diagram.transitions} == {"first"}
+
+
+def test_without_a_dense_hessian_the_same_folds_are_found() -> None:
+    task = sp.tasks.gaussian(activation="linear", hidden=(8, 8), singular_values=(0.9, 0.5), samples=100)
+    diagram = sp.map_phases(task, solver="lbfgs")
+    assert betas(diagram) == pytest.approx(exact(diagram), rel=1e-3)
+    assert all(t.bracket[1] / t.bracket[0] - 1 <= 1.01e-3 for t in diagram.macroscopic)
+    assert {transition.order for transition in diagram.macroscopic} == {"not classified"}  # no evidence, no claim
+
+
+def test_an_error_that_falls_without_bound_is_refused() -> None:
+    class Weight(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.ones(2))
+
+    task = sp.Task(Weight(), lambda model, batch: -(model.w**4).sum(), None)
+    with pytest.raises(SpinodalError, match="E falls without bound"):
+        sp.map_phases(task, beta=(0.1, 1.0))
+
+
 def test_the_narrowest_width_limits_the_transitions() -> None:
     task = sp.tasks.gaussian(activation="linear", singular_values=(0.9, 0.5), hidden=(4, 1), samples=60)
     diagram = sp.map_phases(task)
@@ -115,14 +156,12 @@ def test_points_of_a_deep_linear_net_have_the_exact_error() -> None:
 @pytest.mark.parametrize(("matrices", "seed"), [*DEEP, (2, 0)])
 def test_the_loss_is_the_integral_of_the_squared_norm_along_every_phase(matrices: int, seed: int) -> None:
     for phase in mapped(matrices, seed).phases[:-1]:
-        total = trapezoid = 0.0
         for a, b in pairwise(phase.points):
             width, rise = b.beta - a.beta, b.minimum.loss - a.minimum.loss
             # ||theta||^2 = dL/dbeta falls along a branch, so the ends bound the rise; no quadrature error enters.
             assert width * b.norm_squared - 1e-9 <= rise <= width * a.norm_squared + 1e-9
-            total += rise
-            trapezoid += 0.5 * width * (a.norm_squared + b.norm_squared)
-        assert trapezoid == pytest.approx(total, rel=5e-3)
+        total = phase.points[-1].minimum.loss - phase.points[0].minimum.loss
+        assert integral_of_norm(phase.points) == pytest.approx(total, rel=1e-3)
 
 
 @pytest.mark.parametrize(("matrices", "seed"), DEEP)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import spinodal as sp
+from conftest import integral_of_norm
 from spinodal.errors import SpinodalError
 from spinodal.walk import Point
 
@@ -72,11 +72,8 @@ def test_the_points_run_from_the_start_to_the_end_in_order() -> None:
 
 
 def envelope_defect(points: Sequence[Point]) -> float:
-    """Return |L(b) - L(a) - integral ||theta||^2| over the integral, by Hermite's rule (exact slopes)."""
-    integral = 0.0
-    for a, b in itertools.pairwise(points):
-        width = b.beta - a.beta
-        integral += 0.5 * width * (a.norm_squared + b.norm_squared) + width**2 / 12.0 * (a.norm_slope - b.norm_slope)
+    """Return |L(b) - L(a) - integral ||theta||^2| over the integral."""
+    integral = integral_of_norm(points)
     return abs(points[-1].minimum.loss - points[0].minimum.loss - integral) / integral
 
 

@@ -32,7 +32,7 @@ from spinodal.usage import UsageError, Verbs, refusal
 from spinodal.walk import Point
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
-SMALL = 5000  # parameters up to which one thread is the safer choice: two slow each other down beside other programs
+SMALL = 1_000_000  # parameters times samples up to which one thread is as fast, and faster beside other programs
 
 app = typer.Typer(
     cls=Verbs,
@@ -107,7 +107,7 @@ def map_command(
     ] = None,
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="Processor threads. Default 0: 1 up to 5,000 parameters, else all.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="Processor threads. Default 0: 1 for small problems, else all.", min=0)] = 0,
     json_file: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -129,7 +129,7 @@ def map_command(
     _check_json(json_file)
     made = make_task(task, _pairs(settings or []))
     landscape, _ = prepare(made, options)  # refuse bad input before anything is written
-    _use_threads(threads, landscape.size)
+    _use_threads(threads, landscape.size * landscape.batches.total)
     console = Console(stderr=json_file == "-", quiet=quiet, soft_wrap=True, highlight=False)
     config = {"task": {"name": made.name, **made.settings}, "map": asdict(options)}
     with RunFolder(out or _default_folder(made.name, resume=resume), config, resume=resume) as folder:
@@ -246,9 +246,9 @@ def _show(console: Console, result: dict[str, Any], answer: str) -> None:
     console.print(answer)
 
 
-def _use_threads(threads: int, size: int) -> None:
-    """Fix the threads; small networks run faster, and reproducibly beside other programs, on one."""
-    chosen = threads or (1 if size <= SMALL else 0)
+def _use_threads(threads: int, work: int) -> None:
+    """Fix the threads by the work of one evaluation, in parameters times samples."""
+    chosen = threads or (1 if work <= SMALL else 0)
     if chosen:
         torch.set_num_threads(chosen)
         threadpool_limits(chosen)

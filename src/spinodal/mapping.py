@@ -214,6 +214,7 @@ class _Map:
         self.progress.range(low, high, self.solver)
         bottom = self.walker.find(low, lambda: self._counted(lambda: self._deepest(low, high)))
         top = self.walker.find(high, lambda: self._counted(lambda: self._trivial(high)))
+        self._refuse_unbounded(bottom)
         scout = self._scout(bottom, top)
         start, to = (bottom, high) if self.options.direction == "up" else (top, low)
         sweep = scout.walk(start, to)
@@ -221,6 +222,14 @@ class _Map:
             high *= 2.0  # coarse doubling fell early: the true end lies higher
             sweep = _joined(sweep, scout.walk(sweep.points[-1], high))
         return self._diagram(low, high, sweep)
+
+    def _refuse_unbounded(self, point: Point) -> None:
+        if point.minimum.stop == "unbounded":
+            raise SpinodalError(
+                got=f"L has no minimum at beta = {point.beta:.4g}: E falls without bound",
+                allowed="an error that is bounded below, or falls more slowly than the penalty grows, is allowed",
+                do="check the sign of the loss, or begin at a larger beta (--beta LOW:HIGH)",
+            )
 
     # -- range and starts -------------------------------------------------------------------
 

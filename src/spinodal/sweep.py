@@ -334,7 +334,7 @@ class Scout:
         """Return a second point from which the exponent of the margin can be read off.
 
         Where the last point before `near` will not do, because another mode had the lowest margin
-        there, one is made closer, at five times the distance to the singularity.
+        there, one is made close by, at twice the distance to the singularity.
         """
         ahead = distance_to_singularity(near, None, self.sign)
         if self.walker.solver != "newton" or ahead is None:
@@ -342,7 +342,7 @@ class Scout:
         exponent = measured_exponent(near, earlier, self.sign) if earlier is not None else None
         if exponent is not None and has_meaning(exponent):
             return earlier
-        back = -4.0 * self.sign * ahead[0]
+        back = -self.sign * ahead[0]
         behind = self.walker.follow(near, near.beta + back, back * near.tangent)
         return behind if self._is_smooth(gap(behind, near)) else earlier
 
@@ -425,6 +425,7 @@ def sweep(
     The scalar chain of depth 3, `E = (1 - w1 w2 w3)^2 / 2`, jumps at beta = .236235:
 
     >>> import torch
+    >>> from spinodal import minimise
     >>> class Chain(torch.nn.Module):
     ...     def __init__(self):
     ...         super().__init__()

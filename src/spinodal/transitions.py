@@ -198,7 +198,7 @@ def expected_slope(point: Point, earlier: Point | None, beta: float) -> float:
     if earlier is None or point.norm_slope == 0.0 or earlier.norm_slope / point.norm_slope <= 0.0:
         return point.norm_slope
     power = math.log(point.norm_slope / earlier.norm_slope) / math.log(point.beta / earlier.beta)
-    return point.norm_slope * (beta / point.beta) ** min(max(power, -4.0), 4.0)
+    return point.norm_slope * math.pow(beta / point.beta, min(max(power, -4.0), 4.0))
 
 
 def kink_position(a: Point, b: Point, *, slack: float) -> float | None:

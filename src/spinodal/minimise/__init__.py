@@ -150,10 +150,10 @@ def solve(
     theta = start
     for _ in range(ESCAPES[solver]):
         solution = _run(loss, theta, solver, tolerance, radius, hessian, has_left)
-        if solution.stop == "left":
+        if solution.stop in ("left", "unbounded"):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
         local = _certify(loss, solution, solver)
-        if not _is_saddle(local.margin):
+        if solution.stop == "kink" or not _is_saddle(local.margin):
             break
         escaped = _descend(loss, solution, local.margin)
         if escaped is None:

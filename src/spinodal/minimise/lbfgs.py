@@ -10,7 +10,7 @@ import torch
 from scipy.linalg.lapack import dtrtrs
 from torch import Tensor
 
-from spinodal.minimise.solution import Solution, Stillness
+from spinodal.minimise.solution import UNBOUNDED, Solution, Stillness
 from spinodal.regularised import Regularised
 
 MEMORY = 20
@@ -69,10 +69,9 @@ def _search(
 def lbfgs_batch(loss: Regularised, starts: Tensor, *, tolerance: float, iterations: int) -> tuple[Tensor, Tensor]:
     """Minimise L from k starts, shape (k, n), at once; return their ends, shape (k, n), and L, shape (k,).
 
-    Searches are independent and run in single precision where that is faster; what they ask for is evaluated in one batch, so the result of one does
-    not depend on its companions beyond rounding.
+    Searches are independent and run in single precision where that is faster; what they ask for is
+    evaluated together, so the result of one does not depend on its companions beyond rounding.
     """
-
     precise, loss = loss, loss.single or loss
 
     def stop(theta: Tensor, value: float, gradient: Tensor) -> str | None:
@@ -103,6 +102,8 @@ def descend(start: Tensor, stop: Stop, iterations: int) -> Descent:
     for count in range(iterations):
         if reason := stop(theta, value, gradient):
             return Solution(theta, value, gradient, count, reason)
+        if not value > -UNBOUNDED:
+            return Solution(theta, value, gradient, count, "unbounded")
         direction = memory.direction(gradient)
         slope = float(direction @ gradient)
         if not slope < 0:
@@ -163,7 +164,8 @@ class Memory:
         weights = np.zeros(2 * MEMORY)
         weights[order] = _triangular(products, bent, transposed=True)
         weights[MEMORY + order] = -scale * inner
-        return -(scale * gradient + torch.from_numpy(weights).to(gradient) @ self.pairs)
+        direction: Tensor = -(scale * gradient + torch.from_numpy(weights).to(gradient) @ self.pairs)
+        return direction
 
     def keep(self, step: Tensor, change: Tensor) -> None:
         """Keep a pair of positive curvature in place of the oldest one."""

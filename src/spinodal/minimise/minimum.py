@@ -15,6 +15,7 @@ STATUSES = {
     "kink": "stalled at a kink: L has no second derivative here (ReLU?), so certificates are unavailable",
     "saddle": "stalled on a saddle: the margin is negative and no descent along its mode was found",
     "left": "left the branch: given up once that was clear, neither converged nor certified",
+    "unbounded": "no minimum: L falls without bound, so E does, faster than the penalty grows",
     "iterations": "not converged: the iteration limit was reached; raise it or start closer",
 }
 

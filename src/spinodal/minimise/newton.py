@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -40,10 +41,12 @@ def newton(
     near = max(tolerance, NEAR if len(start) < LARGE else NEAR_LARGE)
     if hessian is not None:
         search.polish(hessian, tolerance)
-    stillness = Stillness()
+    stillness, kinks = Stillness(), 0
     for _ in range(iterations):
-        if search.relative_residual > near and search.travel(near, has_left) == "left":
-            return search.solution("left", None)
+        end = search.travel(near, has_left) if search.relative_residual > near else ""
+        kinks = kinks + 1 if end == "kink" else 0
+        if end in ("left", "unbounded") or kinks == 2:  # one more try from where the gradient did not describe L
+            return search.solution(end, None)
         if search.relative_residual <= tolerance:
             return search.solution("converged", loss.landscape.hessian(search.theta))
         if stillness.after(search.value, search.residual):
@@ -222,14 +225,16 @@ def _softest(factor: Tensor) -> Tensor:
     vector = torch.linspace(1.0, 2.0, len(factor), dtype=factor.dtype, device=factor.device)
     for _ in range(3):
         vector = torch.cholesky_solve((vector / vector.norm())[:, None], factor)[:, 0]
-    return vector / vector.norm()
+    mode: Tensor = vector / vector.norm()
+    return mode
 
 
 def _to_boundary(step: Tensor, mode: Tensor, gradient: Tensor, radius: float) -> Tensor:
     """Return `step` prolonged along a mode of negative curvature to the trust region's boundary (the hard case)."""
     mode = -mode if float(gradient @ mode) > 0 else mode
     along = float(step @ mode)
-    return step + (-along + (along**2 + radius**2 - float(step @ step)) ** 0.5) * mode
+    prolonged: Tensor = step + (math.sqrt(along**2 + radius**2 - float(step @ step)) - along) * mode
+    return prolonged
 
 
 def _cholesky(matrix: Tensor, shift: float) -> Tensor | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from spinodal.minimise.solution import Solution, Stillness
+from spinodal.minimise.solution import UNBOUNDED, Solution, Stillness
 from spinodal.regularised import Regularised
 
 
@@ -27,6 +27,8 @@ def newton_cg(loss: Regularised, start: Tensor, *, tolerance: float, radius: flo
         residual, scale = float(gradient.norm()), loss.scale(theta)
         if residual <= tolerance * scale:
             return Solution(theta, value, gradient, count, "converged")
+        if not value > -UNBOUNDED:
+            return Solution(theta, value, gradient, count, "unbounded")
         if stillness.after(value, residual):
             return Solution(theta, value, gradient, count, _stall(value, residual, max(10 * tolerance, epsilon**0.5) * scale))
         product = loss.hessian_operator(theta)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+UNBOUNDED = 1e30  # L below minus this is taken to have no minimum
+
 
 @dataclass(frozen=True)
 class Solution:
     """The end of one solver's run.
 
-    `stop` is one of "converged", "rounding", "kink", "iterations"; `hessian` is the Hessian of E at
+    `stop` is a key of `STATUSES` (or "still", inside a solver); `hessian` is the Hessian of E at
     `theta` where the solver happens to have it.
     """
 
