@@ -106,6 +106,18 @@ def test_without_a_dense_hessian_the_same_folds_are_found() -> None:
     assert betas(diagram) == pytest.approx(exact(diagram), rel=1e-3)
     assert all(t.bracket[1] / t.bracket[0] - 1 <= 1.01e-3 for t in diagram.macroscopic)
     assert {transition.order for transition in diagram.macroscopic} == {"not classified"}  # no evidence, no claim
+    assert [point.beta for point in diagram.points] == sorted(point.beta for point in diagram.points)
+
+
+def test_the_last_transitions_of_the_digits_take_the_last_ranks_and_classes() -> None:
+    diagram = sp.map_phases(sp.tasks.digits(), beta=(0.14, 0.21), starts=2)
+    ranks = [(t.before.observation.rank, t.after.observation.rank) for t in diagram.macroscopic]
+    assert ranks == [(2, 1), (1, 0)]
+    assert betas(diagram) == pytest.approx([0.155, 0.185], rel=0.05)  # a feasibility study, seeds 0-2, to 3 %
+    lost = [diagram.lost_classes(transition) for transition in diagram.macroscopic]
+    assert all(lost)
+    assert diagram.phases[-1].classes == ()
+    assert diagram.answer().count("first to go: class") == 1
 
 
 def test_an_error_that_falls_without_bound_is_refused() -> None:

@@ -112,8 +112,9 @@ def map_phases(
 ) -> PhaseDiagram:
     """Map the phases of a task along the strength beta of its L2 penalty.
 
-    The deepest phase is found from several random starts at the lowest beta, then followed upwards
-    (or the trivial one downwards), and every discontinuity on the way is bracketed.
+    The deepest phase is found from several random starts, minimised at the lowest beta and lowered to
+    it slowly from a tenth of the highest; then it is followed upwards (or the trivial one downwards),
+    and every discontinuity on the way is bracketed.
 
     Parameters
     ----------

@@ -159,15 +159,21 @@ class PhaseDiagram:
             return f"No transition between beta = {self.range[0]:.4g} and {self.range[1]:.4g}: the model fades smoothly."
         first, last = min(found, key=lambda t: t.beta), max(found, key=lambda t: t.beta)
         phases = self.phases
-        lost = self.lost_classes(first)
-        classes = f", where class {', '.join(map(str, lost))} goes first" if lost else ""
         count = f"{len(found)} transition{'s' if len(found) > 1 else ''}"
         return (
             f"{count}: the deepest phase (rank {phases[0].rank}) ends at beta = {first.beta:.5g} "
-            f"(weight_decay = {weight_decay(first.beta):.5g}){classes}; "
+            f"(weight_decay = {weight_decay(first.beta):.5g}){self._first_loss()}; "
             f"above beta = {last.beta:.5g} (weight_decay = {weight_decay(last.beta):.5g}) "
             f"the model has rank {phases[-1].rank}."
         )
+
+    def _first_loss(self) -> str:
+        """Name the first classes to go as beta rises, and where."""
+        for transition in sorted(self.macroscopic, key=lambda t: t.beta):
+            if lost := self.lost_classes(transition):
+                plural = "es" if len(lost) > 1 else ""
+                return f"; first to go: class{plural} {', '.join(map(str, lost))} at beta = {transition.beta:.5g}"
+        return ""
 
     def __str__(self) -> str:
         """Return the answer and the transitions, one per line."""

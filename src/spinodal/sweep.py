@@ -265,16 +265,19 @@ class Scout:
         Matrix-free searches travel loosely and may stand where the branch has just ended; the near end
         is then the point before.
         """
-        near, earlier = state.point, state.earlier
         if self.walker.solver == "newton":
-            return near, earlier
-        for point, before in ((near, earlier), (earlier, None)):
-            if point is None:
-                break
-            settled = self._follow(point, None, point.beta)
-            if not left_branch(settled) and self._is_smooth(gap(point, settled)):
-                return settled, before
-        return near, earlier
+            return state.point, state.earlier
+        settled = self._settle(state.point)
+        if settled is None and state.earlier is not None and (before := self._settle(state.earlier)) is not None:
+            state.points.pop()  # the walk had passed the end of the branch without noticing
+            state.point, state.earlier = state.earlier, None
+            settled = before
+        return settled or state.point, state.earlier
+
+    def _settle(self, point: Point) -> Point | None:
+        """Minimise a point to the full tolerance; None if that leads away from it."""
+        settled = self._follow(point, None, point.beta)
+        return None if left_branch(settled) or not self._is_smooth(gap(point, settled)) else settled
 
     def _next_beta(self, near: Point, earlier: Point | None, far: Point, tested: bool) -> float:
         """Choose where to look next: short of the extrapolated singularity, just past it, or in the middle.

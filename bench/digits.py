@@ -1,0 +1,74 @@
+"""The nine transitions of the handwritten digits, from several seeds.
+
+    python bench/digits.py                  # seeds 0 and 1: about three minutes on two cores
+    python bench/digits.py --seeds 2 3
+    python bench/digits.py --quick          # the last transitions only: a check of the script
+
+Prints, for every macroscopic transition, beta from each seed, how far apart the seeds are, the rank before and
+after, the classes that go with it, and the relative width of the widest bracket; then the cost of each map.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from hardware import hardware_line, print_table, use_threads
+
+import spinodal as sp
+
+
+def main() -> None:
+    """Map the digits from every seed and print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="beta from .14 only")
+    options = parser.parse_args()
+    use_threads(options.threads)
+    print(hardware_line() + "\n")
+    given = (0.14, 0.21) if options.quick else None
+    maps = [sp.map_phases(sp.tasks.digits(), seed=seed, beta=given) for seed in options.seeds]
+    counts = [len(diagram.macroscopic) for diagram in maps]
+    minor = [len(diagram.transitions) - count for diagram, count in zip(maps, counts, strict=True)]
+    print(f"macroscopic transitions per seed: {counts}; below 1 %: {minor}\n")
+    if len(set(counts)) == 1:
+        header = [
+            "transition",
+            *(f"beta, seed {seed}" for seed in options.seeds),
+            "spread",
+            "rank",
+            "widest bracket",
+            "classes lost",
+        ]
+        print_table(header, [row(maps, index) for index in range(counts[0])])
+    header = ["seed", "gradients", "Hessian products", "points", "seconds"]
+    print()
+    print_table(header, [cost(seed, diagram) for seed, diagram in zip(options.seeds, maps, strict=True)])
+
+
+def row(maps: list[sp.PhaseDiagram], index: int) -> list[str]:
+    """Return one transition as the seeds see it."""
+    found = [sorted(diagram.macroscopic, key=lambda transition: transition.beta)[index] for diagram in maps]
+    betas = [transition.beta for transition in found]
+    ranks = {f"{t.before.observation.rank} to {t.after.observation.rank}" for t in found}
+    lost = [diagram.lost_classes(transition) for diagram, transition in zip(maps, found, strict=True)]
+    width = max((t.bracket[1] - t.bracket[0]) / t.beta for t in found)
+    return [
+        str(index + 1),
+        *(f"{beta:.5f}" for beta in betas),
+        f"{100 * (max(betas) / min(betas) - 1):.2f} %",
+        " or ".join(sorted(ranks)),
+        f"{width:.0e}",
+        " / ".join(" ".join(map(str, classes or ())) or "none" for classes in lost),
+    ]
+
+
+def cost(seed: int, diagram: sp.PhaseDiagram) -> list[str]:
+    """Return what one map took."""
+    spent = diagram.spent
+    figures = [spent.gradient_evaluations, spent.hessian_products, len(diagram.points)]
+    return [str(seed), *(f"{value:,}" for value in figures), f"{diagram.seconds:.0f}"]
+
+
+if __name__ == "__main__":
+    main()
