@@ -34,6 +34,15 @@ from spinodal.walk import Point
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 SMALL = 1_000_000  # parameters times samples up to which one thread is as fast, and faster beside other programs
 
+MAP_HELP = """Map the phases of TASK: table, figure, run folder.
+
+\b
+Examples:
+  spinodal map digits
+  spinodal map gaussian --set activation=linear --set hidden=10,10 --json result.json
+  spinodal map my_net.py:task --beta 1e-4:0.1 --out runs/mine --resume
+"""
+
 app = typer.Typer(
     cls=Verbs,
     add_completion=False,
@@ -86,7 +95,7 @@ def version_option(
         print(context.get_help())  # noqa: T201
 
 
-@app.command("map")
+@app.command("map", help=MAP_HELP)
 def map_command(
     task: Annotated[
         str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
@@ -112,16 +121,7 @@ def map_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Map the phases of TASK: table of transitions and phases, figure, resumable run folder.
-
-    Examples
-    --------
-      spinodal map digits
-
-      spinodal map gaussian --set activation=linear --set hidden=10,10 --json result.json
-
-      spinodal map my_net.py:task --beta 1e-4:0.1 --out runs/mine --resume
-    """
+    """Map the phases of TASK (see `MAP_HELP`)."""
     options = MapOptions(
         beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device,
@@ -190,7 +190,7 @@ def theory(
     json_file: Json = None,
     debug: Debug = False,
 ) -> None:
-    """Print the exact transitions of a deep linear network on whitened inputs."""
+    """Print the exact transitions of deep linear networks."""
     _check_json(json_file)
     found = deep_linear(_numbers(singular_values), matrices=matrices)
     console = Console(stderr=json_file == "-", highlight=False)

@@ -88,6 +88,21 @@ class _State:
         self.points.append(point)
 
 
+@dataclass
+class _Patience:
+    """Tells when extrapolations have not halved a bracket in a while, and bisection should take over."""
+
+    MOST = 6
+    goal: float = math.inf
+    tries: int = 0
+
+    def is_out(self, room: float) -> bool:
+        if room <= 0.5 * self.goal:
+            self.goal, self.tries = room, 0
+        self.tries += 1
+        return self.tries > self.MOST
+
+
 class Scout:
     """Walks one way in beta, adapting its steps and bracketing what it falls through.
 
@@ -235,8 +250,11 @@ class Scout:
         """
         near, earlier, far = *self._settled(state), beyond
         tested = True  # whether `far` was reached from `near` itself
+        patience = _Patience()
         while not (tested and self._is_resolved(near, far)):
-            point = self._follow(near, earlier, self._next_beta(near, earlier, far, tested))
+            beta = self._next_beta(near, earlier, far, tested)
+            beta = 0.5 * (near.beta + far.beta) if patience.is_out(abs(far.beta - near.beta)) else beta
+            point = self._follow(near, earlier, beta)
             if not self._continues(near, earlier, point, far):
                 far, tested = point, True
                 continue
