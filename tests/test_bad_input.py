@@ -92,7 +92,7 @@ GAUSSIAN = {
     "unknown direction": (["--direction", "dwon"], "did you mean 'down'?"),
     "unknown dtype": (["--dtype", "float46"], "did you mean 'float64'"),
     "unknown device": (["--device", "gpu"], "device 'gpu' cannot be used"),
-    "no starts": (["--starts", "0"], "a whole number >= 1"),
+    "no starts": (["--starts", "0"], "whole numbers >= 1"),
     "seed beyond 64 bits": (["--seed", "99999999999999999999"], "seed = 99999999999999999999"),
     "seed whose starts are beyond 64 bits": (["--seed", "9223372036854776"], "seed = 9223372036854776"),
     "coarse bracket": (["--bracket", "0.5"], "from 1e-9 to 1e-2"),

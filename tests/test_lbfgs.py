@@ -166,6 +166,18 @@ def test_single_precision_serves_the_way_and_double_precision_the_end(monkeypatc
     assert (landscape.counts - before).gradient_evaluations == len(seen)  # both precisions are charged to one account
 
 
+@pytest.mark.parametrize("kind", [torch.bool, torch.float64, torch.int64])
+def test_in_single_precision_any_kind_of_mask_and_centre_serves(kind: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    landscape, starts = small_net()
+    penalty = Penalty(centre=0.1 * torch.ones(17).double(), mask=(torch.arange(17) > 0).to(kind))
+    plain = lbfgs(Regularised(landscape, 0.3, penalty), starts[0], tolerance=1e-6)
+    monkeypatch.setattr(landscape_module, "PAYS", 1)
+    landscape, starts = small_net()
+    mixed = lbfgs(Regularised(landscape, 0.3, penalty), starts[0], tolerance=1e-6)
+    assert mixed.stop == plain.stop == "converged"
+    assert mixed.value == pytest.approx(plain.value, rel=1e-10)
+
+
 def test_a_loss_bound_to_double_precision_is_minimised_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(landscape_module, "PAYS", 1)
     matrix = torch.eye(3, dtype=torch.float64)

@@ -127,7 +127,7 @@ def test_an_error_that_falls_without_bound_is_refused() -> None:
             self.w = torch.nn.Parameter(torch.ones(2))
 
     task = sp.Task(Weight(), lambda model, batch: -(model.w**4).sum(), None)
-    with pytest.raises(SpinodalError, match="E falls without bound"):
+    with pytest.raises(SpinodalError, match="L falls without bound"):
         sp.map_phases(task, beta=(0.1, 1.0))
 
 

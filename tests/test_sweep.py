@@ -96,3 +96,35 @@ def test_a_sweep_to_no_positive_beta_is_refused(to: float) -> None:
     start = sp.minimise(landscape, beta=0.1, start=landscape.initial)
     with pytest.raises(SpinodalError, match="a finite beta > 0 is allowed"):
         sp.sweep(landscape, start=start, to=to)
+
+
+def test_from_a_dead_state_that_was_walked_to_the_way_down_meets_what_the_way_up_met() -> None:
+    task = sp.tasks.gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
+    landscape = task.landscape()
+    up = sp.sweep(landscape, start=sp.minimise(landscape, beta=0.1, start=task.initial(0)), to=1.5)
+    down = sp.sweep(landscape, start=up.points[-1].minimum, to=0.1)
+    assert [t.beta for t in up.transitions] == pytest.approx([0.4, 0.9], rel=1e-3)
+    assert [t.beta for t in down.transitions] == pytest.approx([0.9, 0.4], rel=1e-3)
+    assert {t.order for t in (*up.transitions, *down.transitions)} == {"second"}
+
+
+@pytest.mark.parametrize("bracket", [0.0, -1e-3, 1e-17, 0.5, float("nan")])
+def test_a_bracket_that_no_walk_could_reach_is_refused(bracket: float) -> None:
+    landscape = chain(3)
+    start = sp.minimise(landscape, beta=0.1, start=landscape.initial)
+    with pytest.raises(SpinodalError, match="from 1e-9 to 1e-2 is allowed"):
+        sp.sweep(landscape, start=start, to=0.4, bracket=bracket)
+
+
+def test_a_walk_into_a_beta_where_nothing_holds_the_error_stops_there() -> None:
+    class Weight(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.full((1,), 0.1))
+
+    # E + beta w^2 is bounded below for beta >= 1 only, where w = 0 is its minimum.
+    landscape = sp.Landscape(Weight(), lambda model, batch: -(model.w**2).sum() - 1e-3 * model.w.sum(), None)
+    walk = sp.sweep(landscape, start=sp.minimise(landscape, beta=2.0, start=landscape.initial), to=0.5)
+    assert walk.status.startswith("stopped at beta = ")
+    assert "falls without bound" in walk.status
+    assert all(point.beta > 1.0 for point in walk.points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import sys
@@ -53,7 +54,7 @@ app = typer.Typer(
 )
 
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Run folder. Default: runs/TASK-N, the next free N; with --resume, the last one.")
+    Path | None, typer.Option("--out", help="Run folder. Default: runs/TASK-N, the next N; with --resume, the last one.")
 ]
 Json = Annotated[str | None, typer.Option("--json", help="Write the result as JSON to this file, or '-' for standard output.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="A task argument, key=value; lists as 10,10. Repeatable.")]
@@ -144,7 +145,7 @@ def map_command(
 def _mapped(task: Task, options: MapOptions, folder: RunFolder, console: Console) -> PhaseDiagram:
     """Map with a progress bar, and say on Ctrl-C what is kept."""
     try:
-        with _Bar(console) as bar:
+        with _Bar(console, downward=options.direction == "down") as bar:
             return map_phases(task, options=options, recorder=folder.journal, progress=bar)
     except KeyboardInterrupt:
         console.print(
@@ -202,8 +203,8 @@ def theory(
 class _Bar(Watcher):
     """A progress bar over log beta, and a line per transition as it is found."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, *, downward: bool) -> None:
+        self.console, self.downward = console, downward
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
             console=console, transient=True,
@@ -224,10 +225,10 @@ class _Bar(Watcher):
         self.bar.update(self.line, description="minimising at both ends")
 
     def point(self, point: Point) -> None:
-        low, high = self.limits
+        walked = log_fraction(point.beta, *self.limits)
         self.bar.update(
             self.line,
-            completed=log_fraction(point.beta, low, high),
+            completed=1.0 - walked if self.downward else walked,
             description=f"beta = {point.beta:.4g}, E = {point.error:.4g}, rank {point.observation.rank}",
         )
 
@@ -296,12 +297,11 @@ def _write_json(target: str | None, value: Any) -> None:
 
 
 def _default_folder(name: str, *, resume: bool) -> Path:
-    """Return runs/NAME-N with the lowest N that is not taken; to resume, with the one before it."""
+    """Return runs/NAME-N with N after the last one taken; to resume, the last one."""
     stem = Path(name.split(":")[0]).stem
-    number = 1
-    while (Path("runs") / f"{stem}-{number}").exists():
-        number += 1
-    return Path("runs") / f"{stem}-{max(number - 1, 1) if resume else number}"
+    endings = [path.name.removeprefix(f"{stem}-") for path in Path("runs").glob(f"{glob.escape(stem)}-*")]
+    last = max((int(ending) for ending in endings if ending.isdecimal()), default=0)
+    return Path("runs") / f"{stem}-{max(last, 1) if resume else last + 1}"
 
 
 def _range(text: str | None) -> tuple[float, float] | None:

@@ -78,7 +78,7 @@ def deepest(landscape: Landscape, penalty: Penalty, beta: float, thetas: Tensor)
     """Return the end with the lowest L at beta among k starts, shape (k, n), loosely minimised."""
     loss = Regularised(landscape, beta, penalty)
     ends, values = lbfgs_batch(loss, thetas, tolerance=ROUGH, iterations=CLOSE_ITERATIONS)
-    return ends[int(torch.argmin(values))]
+    return ends[int(torch.argmin(values.nan_to_num(nan=torch.inf)))]
 
 
 def annealed(landscape: Landscape, penalty: Penalty, low: float, high: float, starts: Tensor) -> Tensor:

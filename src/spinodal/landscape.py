@@ -110,11 +110,14 @@ class Landscape:
         if self.dtype != torch.float64 or self.size * self.batches.total < PAYS:
             return None
         try:
-            return Landscape(
-                self.model, self.loss, self.batches.source, dtype=torch.float32, device=self.device, memory=self.memory
-            )
+            with self.at(self._given) as model:
+                twin = Landscape(
+                    model, self.loss, self.batches.source, dtype=torch.float32, device=self.device, memory=self.memory
+                )
         except (SpinodalError, RuntimeError):  # a loss that is bound to double precision
             return None
+        twin._bends = True  # its second derivatives are checked in double precision, see `require_second_derivatives`
+        return twin
 
     def vector(self, theta: object) -> Tensor:
         """Return `theta` as a vector of this landscape, or refuse it."""
@@ -167,7 +170,7 @@ class Landscape:
 
     def hessian_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
         """Return `H(theta) v`, for one vector (n,) or k of them (k, n), in the same shape."""
-        self._check_second_derivatives()
+        self.require_second_derivatives()
         self.counts.hessian_products += vectors.numel() // self.size
         return self.uncounted_product(theta, vectors)
 
@@ -190,7 +193,7 @@ class Landscape:
         """
         if self.batches.count > 1:
             return lambda vectors: self.hessian_product(theta, vectors)
-        self._check_second_derivatives()
+        self.require_second_derivatives()
         slope = self._slope(theta, next(iter(self.batches)))
 
         def product(vectors: Tensor) -> Tensor:
@@ -215,11 +218,11 @@ class Landscape:
     def hessian_method(self) -> dense.Method:
         """Return how the dense Hessian is computed, chosen and checked at first use."""
         if self._hessian_method is None:
-            self._check_second_derivatives()
+            self.require_second_derivatives()
             self._hessian_method = dense.choose(self)
         return self._hessian_method
 
-    def _check_second_derivatives(self) -> None:
+    def require_second_derivatives(self) -> None:
         """Refuse E, at first use of its second derivatives, if it has none that can be relied on."""
         if not self._bends:
             check_second_derivatives(self)

@@ -5,29 +5,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.deepest import RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest
+from spinodal.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.kinds import real_number, whole_number
 from spinodal.landscape import Landscape
-from spinodal.minimise import solver_for
+from spinodal.minimise import LOST, solver_for
 from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.phases import PhaseDiagram
 from spinodal.soundness import refuse_scale_invariance
-from spinodal.sweep import Resolution, Scout, Sweep
+from spinodal.sweep import BRACKET, Resolution, Scout, Sweep
 from spinodal.tasks.task import Task
 from spinodal.transitions import Transition
 from spinodal.trial import try_start
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 
 DIRECTIONS = ("up", "down")
-BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -77,13 +77,10 @@ class MapOptions:
             raise unknown_name("direction", self.direction, DIRECTIONS)
         if self.dtype not in DTYPES:
             raise unknown_name("dtype", self.dtype, DTYPES)
-        if self.starts < 1:
-            raise SpinodalError(got=f"starts = {self.starts}", allowed="a whole number >= 1 is allowed", do="try 4")
-        if self.bracket is not None and not 1e-9 <= self.bracket <= 1e-2:
-            raise SpinodalError(
-                got=f"bracket = {self.bracket}", allowed="a relative width from 1e-9 to 1e-2 is allowed", do="try 1e-5"
-            )
-        if self.tolerance is not None and not 0 < self.tolerance < 1:
+        whole_number("starts", self.starts, least=1, do="try 4")
+        if self.bracket is not None:
+            Resolution(bracket=self.bracket)
+        if self.tolerance is not None and not 0 < real_number(self.tolerance) < 1:
             raise SpinodalError(
                 got=f"tolerance = {self.tolerance}", allowed="a number between 0 and 1 is allowed", do="try 1e-6"
             )
@@ -144,7 +141,7 @@ def map_phases(
     >>> [(round(t.beta, 4), t.order) for t in diagram.transitions]
     [(0.4, 'second'), (0.9, 'second')]
     """
-    chosen = options or MapOptions(**settings)
+    chosen = replace(options, **settings) if options else MapOptions(**settings)
     return _Map(task, chosen, recorder or Forgetful(), progress or Progress()).run()
 
 
@@ -215,19 +212,21 @@ class _Map:
         self.progress.range(low, high, self.solver)
         bottom = self.walker.find(low, lambda: self._counted(lambda: self._deepest(low, high)))
         top = self.walker.find(high, lambda: self._counted(lambda: self._trivial(high)))
-        self._refuse_unbounded(bottom)
+        self._refuse_lost(bottom)
         scout = self._scout(bottom, top)
         start, to = (bottom, high) if self.options.direction == "up" else (top, low)
         sweep = scout.walk(start, to)
-        while self.options.beta is None and self.options.direction == "up" and not scout.is_end(sweep.points[-1]):
+        for _ in range(DOUBLINGS if self.options.beta is None and self.options.direction == "up" else 0):
+            if sweep.status != "complete" or scout.is_end(sweep.points[-1]):
+                break
             high *= 2.0  # coarse doubling fell early: the true end lies higher
             sweep = _joined(sweep, scout.walk(sweep.points[-1], high))
         return self._diagram(low, high, sweep)
 
-    def _refuse_unbounded(self, point: Point) -> None:
-        if point.minimum.stop == "unbounded":
+    def _refuse_lost(self, point: Point) -> None:
+        if point.minimum.stop in LOST:
             raise SpinodalError(
-                got=f"L has no minimum at beta = {point.beta:.4g}: E falls without bound",
+                got=f"L has no minimum at beta = {point.beta:.4g} ({point.minimum.status})",
                 allowed="an error that is bounded below, or falls more slowly than the penalty grows, is allowed",
                 do="check the sign of the loss, or begin at a larger beta (--beta LOW:HIGH)",
             )
@@ -288,15 +287,25 @@ class _Map:
             here = point.observation.output_variance
             return upward and here is not None and variance is not None and here < TRIVIAL_VARIANCE * variance
 
+        trivial = self._trivial_error(bottom, top)
         return Scout(
             self.walker,
-            error_range=top.error - bottom.error,
-            norm_range=bottom.norm_squared - top.norm_squared,
+            error_range=max(trivial - bottom.error, 1e-9 * (1.0 + abs(trivial))),
+            norm_range=bottom.norm_squared,
             resolution=Resolution(bracket=self.options.bracket or BRACKET[self.solver]),
             is_end=is_end,
             on_point=self.progress.point,
             on_transition=self.progress.transition,
         )
+
+    def _trivial_error(self, bottom: Point, top: Point) -> float:
+        """Return E of the trivial phase: that of the upper end, or of the centre if a given range ends before it."""
+        spread, most = top.observation.output_variance, bottom.observation.output_variance
+        if spread is None or most is None or spread < TRIVIAL_VARIANCE * most:
+            return top.error
+        theta = top.minimum.theta
+        at_centre = self.landscape.value(theta - self.penalty.offset(theta))
+        return max(top.error, at_centre) if math.isfinite(at_centre) else top.error
 
     def _diagram(self, low: float, high: float, sweep: Sweep) -> PhaseDiagram:
         return PhaseDiagram(

@@ -64,8 +64,8 @@ class Penalty:
 
     def offset(self, theta: Tensor) -> Tensor:
         """Return `mask * (theta - centre)`, the shape of theta (leading axes allowed)."""
-        shifted = theta if self.centre is None else theta - self.centre
-        return shifted if self.mask is None else shifted * self.mask
+        shifted = theta if self.centre is None else theta - self.centre.to(theta)
+        return shifted if self.mask is None else shifted * self.mask.to(theta)
 
     def norm_squared(self, theta: Tensor) -> float:
         """Return `rho(theta)`."""
@@ -75,10 +75,6 @@ class Penalty:
     def diagonal(self, theta: Tensor) -> Tensor:
         """Return the diagonal of half the penalty's Hessian, `mask` as numbers, shape (n,)."""
         return torch.ones_like(theta) if self.mask is None else self.mask.to(theta)
-
-    def to(self, dtype: torch.dtype) -> Penalty:
-        """Return the same penalty at another precision."""
-        return Penalty(None if self.centre is None else self.centre.to(dtype), self.mask)
 
     def check(self, theta: Tensor) -> None:
         """Refuse a centre or a mask that does not fit theta, shape (n,)."""

@@ -156,10 +156,16 @@ class PhaseDiagram:
         """Return the map in one sentence."""
         found = self.macroscopic
         if not found:
-            return f"No transition between beta = {self.range[0]:.4g} and {self.range[1]:.4g}: the model fades smoothly."
+            return f"No transition between beta = {self.range[0]:.4g} and {self.range[1]:.4g}: the model changes smoothly."
         first, last = min(found, key=lambda t: t.beta), max(found, key=lambda t: t.beta)
         phases = self.phases
         count = f"{len(found)} transition{'s' if len(found) > 1 else ''}"
+        if self.points[0].beta > self.points[-1].beta:
+            return (
+                f"{count} on the way down: the phase of rank {phases[-1].rank} ends at beta = {last.beta:.5g} "
+                f"(weight_decay = {weight_decay(last.beta):.5g}); below beta = {first.beta:.5g} "
+                f"(weight_decay = {weight_decay(first.beta):.5g}) the model has rank {phases[0].rank}."
+            )
         return (
             f"{count}: the deepest phase (rank {phases[0].rank}) ends at beta = {first.beta:.5g} "
             f"(weight_decay = {weight_decay(first.beta):.5g}){self._first_loss()}; "
@@ -202,6 +208,7 @@ class PhaseDiagram:
                 "hessians": self.spent.hessians,
                 "gradient_equivalents": self.spent.gradient_equivalents,
                 "points": len(self.points),
+                "unconverged": sum(not point.minimum.converged for point in self.points),
                 "seconds": self.seconds,
             },
         }
@@ -218,7 +225,7 @@ class PhaseDiagram:
             "order": transition.order,
             "minor": transition.minor,
             "status": transition.status,
-            "evidence": asdict(transition.evidence),
+            "evidence": {name: _finite(value) for name, value in asdict(transition.evidence).items()},
             "error": [side.error for side in sides],
             "norm": [view.norm for view in seen],
             "rank": [view.rank for view in seen],
@@ -255,8 +262,9 @@ def _pair(values: Sequence[Any] | None) -> list[Any] | None:
     return None if values is None or any(value is None for value in values) else list(values)
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(value: Any) -> Any:
+    """Return None for a number that JSON does not have."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _row(values: Sequence[float | None] | None) -> list[float | None] | None:

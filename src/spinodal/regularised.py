@@ -35,7 +35,7 @@ class Regularised:
         if landscape is None:
             return None
         landscape.counts = self.landscape.counts
-        return Regularised(landscape, self.beta, self.penalty.to(landscape.dtype))
+        return Regularised(landscape, self.beta, self.penalty)
 
     def value(self, theta: Tensor) -> float:
         """Return `L(theta)`."""

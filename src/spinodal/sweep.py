@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from spinodal.counts import Counts
-from spinodal.errors import positive_beta
+from spinodal.errors import SpinodalError, positive_beta
+from spinodal.kinds import real_number
 from spinodal.landscape import Landscape
-from spinodal.minimise import Minimum, solver_for
+from spinodal.minimise import LOST, Minimum, solver_for
 from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.tasks.task import Task
@@ -36,6 +37,9 @@ JUMP = 0.8 * MACROSCOPIC  # from which a gap in E over a coarse step may turn ou
 COARSE = 0.15  # a jump met with a log step below this is bracketed at once
 
 
+BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
+
+
 @dataclass(frozen=True)
 class Resolution:
     """Step sizes of a sweep, all relative to beta.
@@ -51,6 +55,13 @@ class Resolution:
     minor: float = 1e-2
     first: float = 0.05
     largest: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse a bracket that rounding would not let a walk reach, or that would not be one."""
+        if not 1e-9 <= real_number(self.bracket) <= 1e-2:
+            raise SpinodalError(
+                got=f"bracket = {self.bracket!r}", allowed="a relative width from 1e-9 to 1e-2 is allowed", do="try 1e-5"
+            )
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,7 @@ class _State:
     step: float
     points: list[Point] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
+    status: str = "complete"
 
     def move(self, point: Point, *, smooth: bool) -> None:
         """Go on from `point`; across a transition what lies behind is another branch."""
@@ -137,10 +149,10 @@ class Scout:
         """Walk from `start` to beta = `to` and return what was met."""
         self.sign = 1.0 if to > start.beta else -1.0
         state = _State(start, None, self.resolution.first, [start])
-        while self.sign * (to - state.point.beta) > 1e-12 * to:
+        while state.status == "complete" and self.sign * (to - state.point.beta) > 1e-12 * to:
             self._advance(state, to)
             self.on_point(state.point)
-        return Sweep(tuple(state.points), tuple(state.transitions), "complete")
+        return Sweep(tuple(state.points), tuple(state.transitions), state.status)
 
     # -- one step ---------------------------------------------------------------------------
 
@@ -150,6 +162,9 @@ class Scout:
         while True:
             beta = self._bounded(state.point.beta * math.exp(self.sign * step), to)
             point = self._follow(state.point, state.earlier, beta, travelling=True)
+            if point.minimum.stop in LOST:
+                state.status = f"stopped at beta = {point.beta:.6g}: {point.minimum.status}"
+                return
             found = gap(state.point, point)
             kinked = self._is_kink(state.point, state.earlier, point)
             jumped = left_branch(point) or self._may_have_jumped(found, step)
@@ -236,6 +251,16 @@ class Scout:
             return False
         return abs(b.norm_slope) < abs(a.norm_slope) or margin_vanishes_between(a, b)
 
+    def _is_macroscopic_kink(self, a: Point, b: Point) -> bool:
+        """Tell a kink that matters over the whole range from a detail of a fold.
+
+        `||theta||^2` must change its slope by 1 % of its range per beta, and neither slope may be so
+        steep that it would cross that range, half as much again, within one beta.
+        """
+        steepest = max(abs(a.norm_slope), abs(b.norm_slope))
+        bend = abs(a.norm_slope - b.norm_slope)
+        return a.beta * bend >= MACROSCOPIC * self.norm_range and a.beta * steepest <= 1.5 * self.norm_range
+
     def _kink_position(self, a: Point, b: Point) -> float | None:
         return kink_position(a, b, slack=0.1 * NEGLIGIBLE * self.norm_range)
 
@@ -261,8 +286,8 @@ class Scout:
             near, earlier, tested = point, near, False
             if self.sign * (near.beta - far.beta) >= 0:  # the coarse fall was early: no transition here
                 state.step = max(self.resolution.minor, abs(math.log(near.beta / earlier.beta)))
-                state.earlier = earlier
                 state.move(near, smooth=True)
+                state.earlier = earlier
                 return
         halved, near, earlier, far = self._halve(near, earlier, far)
         if near is not state.point:
@@ -363,7 +388,7 @@ class Scout:
         exponent = measured_exponent(near, earlier, self.sign) if earlier is not None else None
         if exponent is not None and has_meaning(exponent):
             return earlier
-        back = -self.sign * ahead[0]
+        back = -self.sign * min(ahead[0], 0.5 * near.beta)
         behind = self.walker.follow(near, near.beta + back, back * near.tangent)
         return behind if self._is_smooth(gap(behind, near)) else earlier
 
@@ -372,6 +397,12 @@ class Scout:
         state.transitions.append(transition)
         state.move(after, smooth=False)
         self.on_transition(transition)
+
+    def _status(self, before: Point, after: Point) -> str:
+        width = abs(after.beta - before.beta) / before.beta
+        text = "converged" if width <= 1.01 * self.resolution.bracket else f"bracketed to {width:.0e}"
+        failed = [point for point in (before, after) if not point.minimum.converged]
+        return "; ".join([text, *(f"at beta = {point.beta:.8g}: {point.minimum.status}" for point in failed)])
 
     def _transition(self, before: Point, earlier: Point | None, after: Point, halved: bool) -> Transition:
         found = gap(before, after)
@@ -388,20 +419,19 @@ class Scout:
         order = order_of(evidence, norm_range=self.norm_range)
         small = found.error < MACROSCOPIC * self.error_range
         if small and evidence.jump_norm_squared <= CONTINUOUS * self.norm_range:
-            small = before.beta * found.kink < MACROSCOPIC * self.norm_range
+            small = not self._is_macroscopic_kink(before, after)
         offset = 0.5 * width
         if self.walker.solver == "newton":
             place = self._kink_position(before, after) if order == "second" else ahead and ahead[0]
             offset = min(place, width) if place else offset
         lower, upper = sorted((before.beta, after.beta))
-        resolved = width <= 1.01 * self.resolution.bracket * before.beta
         return Transition(
             beta=before.beta + self.sign * offset,
             bracket=(lower, upper),
             direction="up" if self.sign > 0 else "down",
             order=order,
             minor=small,
-            status="converged" if resolved else f"bracketed to {width / before.beta:.0e}",
+            status=self._status(before, after),
             before=before,
             after=after,
             evidence=evidence,
@@ -439,7 +469,8 @@ def sweep(
     Returns
     -------
     Sweep
-        Discontinuities are called macroscopic relative to `E(centre) - E(start)`.
+        Discontinuities are called macroscopic relative to `|E(centre) - E(start)|`, or to a tenth of
+        `|E(start)|` where that is larger, as in a trivial start.
 
     Examples
     --------
@@ -457,15 +488,17 @@ def sweep(
     [(0.23624, 'first')]
     """
     penalty, to = penalty or Penalty(), positive_beta(to, "to")
+    chosen = None if bracket is None else Resolution(bracket=bracket)
     name = solver_for(landscape, solver)
     walker = Walker(landscape, penalty, Observer(landscape, penalty, task), solver=name)
     first = walker.find(start.beta, lambda: (landscape.vector(start.theta), Counts(parameters=landscape.size)))
     centre = first.minimum.theta - penalty.offset(first.minimum.theta)
+    error_range = max(abs(landscape.value(centre) - first.error), 0.1 * abs(first.error))
     scout = Scout(
         walker,
-        error_range=abs(landscape.value(centre) - first.error),
-        norm_range=first.norm_squared,
-        resolution=Resolution(bracket=bracket or (1e-5 if name == "newton" else 1e-3)),
+        error_range=error_range,
+        norm_range=max(first.norm_squared, error_range / max(first.beta, to)),
+        resolution=chosen or Resolution(bracket=BRACKET[name]),
     )
     return scout.walk(first, to)
 

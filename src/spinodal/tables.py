@@ -141,6 +141,7 @@ def summary(result: Mapping[str, Any]) -> Text:
         f"{minor} minor discontinuities (below 1 % of the range of E) are in the JSON only\n"
         f"{stats['gradient_evaluations']:,} gradients, {stats['hessian_products']:,} Hessian products, "
         f"{stats['hessians']:,} Hessians, {stats['points']} points, {stats['seconds']:.1f} s"
+        + (f"\n{stats['unconverged']} points did not converge; see `status` of their minima" if stats["unconverged"] else "")
     )
 
 

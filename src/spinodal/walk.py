@@ -153,7 +153,7 @@ class Walker:
         """Minimise at another beta from `point.theta + displacement`, staying near if that is possible.
 
         Where `has_left(E)` tells that it is not, the search may be given up; see `finish`. Matrix-free
-        solvers minimise ten times more loosely while `travelling`, between transitions.
+        solvers minimise `LOOSE` times more loosely while `travelling`, between transitions.
         """
         matrix_free = self.solver != "newton" and self.landscape.dtype == torch.float64
         loose = LOOSE * (self.tolerance or TOLERANCE[self.solver]) if travelling and matrix_free else self.tolerance
@@ -195,9 +195,16 @@ class Walker:
             if local is not None and local.hessian is not None:
                 self._hessians[index] = local.hessian
             self.recorder.keep(point)
+        else:
+            point = self._moved(point)
         self.points.append(point)
         self.spent = self.spent + point.minimum.stats
         return point
+
+    def _moved(self, point: Point) -> Point:
+        """Return a recalled point with its tensors where the landscape computes."""
+        theta = point.minimum.theta.to(self.landscape.device)
+        return replace(point, minimum=replace(point.minimum, theta=theta), tangent=point.tangent.to(theta.device))
 
     def _describe(self, index: int, origin: int | None, minimum: Minimum, local: Local | None) -> Point:
         """Compute tangent and slopes at a minimum, and observe the model there."""
@@ -230,7 +237,7 @@ class Walker:
         return penalised + float(mode @ (ahead - behind)) * speed / (2.0 * width)
 
     def _hessian(self, point: Point) -> Tensor | None:
-        """Return the Hessian of E at a point, computing it again (uncounted) after a resume."""
+        """Return the Hessian of E at a point, computed again, uncounted, if it is not kept any more (or after a resume)."""
         if self.solver != "newton":
             return None
         if point.index not in self._hessians:

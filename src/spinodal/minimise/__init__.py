@@ -17,18 +17,17 @@ from spinodal.minimise.margin import Margin, dense_margin, lanczos_margin
 from spinodal.minimise.minimum import Minimum
 from spinodal.minimise.newton import newton
 from spinodal.minimise.newton_cg import conjugate_gradients, newton_cg
-from spinodal.minimise.solution import Solution
+from spinodal.minimise.solution import LOST, Solution
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 from spinodal.soundness import refuse_scale_invariance
 
-__all__ = ["SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
+__all__ = ["LOST", "SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
 DENSE_LIMIT = {"factorised over samples": 800, "vectorised products": 500}
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
-SINGLE_ERROR = 1e-6  # of the largest eigenvalue: what single precision leaves open about the others
 ESCAPES = {"newton": 20, "newton_cg": 3, "lbfgs": 3}  # descents from saddles before one is reported as such
 
 
@@ -41,6 +40,12 @@ def solver_for(landscape: Landscape, solver: str = "auto") -> str:
     if solver != "auto":
         if solver not in SOLVERS:
             raise unknown_name("solver", solver, ("auto", *SOLVERS))
+        if solver == "newton" and landscape.dtype != torch.float64:
+            raise SpinodalError(
+                got=f"solver newton in {str(landscape.dtype).removeprefix('torch.')}",
+                allowed="newton certifies, and does so in float64 only",
+                do="use float64, or another solver",
+            )
         return solver
     if landscape.dtype != torch.float64 or landscape.size > max(DENSE_LIMIT.values()):
         return "lbfgs"
@@ -150,10 +155,10 @@ def solve(
     theta = start
     for _ in range(ESCAPES[solver]):
         solution = _run(loss, theta, solver, tolerance, radius, hessian, has_left)
-        if solution.stop in ("left", "unbounded"):
+        if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
         local = _certify(loss, solution, solver)
-        if solution.stop == "kink" or not _is_saddle(local.margin):
+        if local is None or solution.stop == "kink" or not _is_saddle(local.margin):
             break
         escaped = _descend(loss, solution, local.margin)
         if escaped is None:
@@ -162,7 +167,8 @@ def solve(
         theta, hessian = escaped, local.hessian
     else:
         solution = replace(solution, stop="saddle")
-    return _minimum(loss, solution, local.margin, solver, landscape.counts - before), local
+    margin = local.margin if local else None
+    return _minimum(loss, solution, margin, solver, landscape.counts - before), local
 
 
 def _run(
@@ -181,13 +187,15 @@ def _run(
     return lbfgs(loss, start, tolerance=tolerance, has_left=has_left)
 
 
-def _certify(loss: Regularised, solution: Solution, solver: str) -> Local:
-    """Compute the margin at the end of a run."""
+def _certify(loss: Regularised, solution: Solution, solver: str) -> Local | None:
+    """Compute the margin at the end of a run; None where there is no finite Hessian (a kink)."""
     if solver != "newton":
-        margin = lanczos_margin(_operator(loss, solution.theta), solution.theta)
-        rounding = SINGLE_ERROR * margin.largest if loss.single else 0.0
-        return Local(loss, solution.theta, replace(margin, residual=max(margin.residual, rounding)), None)
+        precision = torch.float32 if loss.single else loss.landscape.dtype
+        margin = lanczos_margin(_operator(loss, solution.theta), solution.theta, precision=precision)
+        return Local(loss, solution.theta, margin, None)
     hessian = solution.hessian if solution.hessian is not None else loss.landscape.hessian(solution.theta)
+    if not bool(torch.isfinite(hessian).all()):
+        return None
     return Local(loss, solution.theta, dense_margin(loss.shifted(hessian)), hessian)
 
 
@@ -195,6 +203,7 @@ def _operator(loss: Regularised, theta: Tensor) -> Callable[[Tensor], Tensor]:
     """Return `v -> Hess L v` for the iterative methods, in single precision where that is faster."""
     if (single := loss.single) is None:
         return loss.hessian_operator(theta)
+    loss.landscape.require_second_derivatives()
     product = single.hessian_operator(theta.to(torch.float32))
     return lambda vectors: product(vectors.to(torch.float32)).to(vectors)
 

@@ -10,7 +10,7 @@ import torch
 from scipy.linalg.lapack import dtrtrs
 from torch import Tensor
 
-from spinodal.minimise.solution import UNBOUNDED, Solution, Stillness
+from spinodal.minimise.solution import Solution, Stillness, hopeless
 from spinodal.regularised import Regularised
 
 MEMORY = 20
@@ -98,12 +98,12 @@ def descend(start: Tensor, stop: Stop, iterations: int) -> Descent:
     `stop(theta, L, gradient)` names the reason to end, or None. A search that no longer moves ends as "still".
     """
     value, gradient = yield start
-    theta, memory, stillness = start.clone(), Memory(start), Stillness()
+    theta, memory, stillness = start.clone(), Memory(start), Stillness(MEMORY)  # its gradients fall, but not at every step
     for count in range(iterations):
         if reason := stop(theta, value, gradient):
             return Solution(theta, value, gradient, count, reason)
-        if not value > -UNBOUNDED:
-            return Solution(theta, value, gradient, count, "unbounded")
+        if reason := hopeless(value):
+            return Solution(theta, value, gradient, count, reason)
         direction = memory.direction(gradient)
         slope = float(direction @ gradient)
         if not slope < 0:
@@ -190,5 +190,6 @@ def _named(solution: Solution, loss: Regularised, tolerance: float) -> Solution:
     if solution.stop != "still":
         return solution
     epsilon, scale = torch.finfo(solution.theta.dtype).eps, loss.scale(solution.theta)
-    reachable = max(10 * tolerance * scale, (epsilon * (1 + abs(solution.value))) ** 0.5 * scale)
+    unseen = (epsilon * (1 + abs(solution.value))) ** 0.5  # a gradient below this changes L by less than its rounding
+    reachable = max(10 * tolerance * scale, unseen * max(scale, 1.0))
     return replace(solution, stop="rounding" if float(solution.gradient.norm()) <= reachable else "kink")

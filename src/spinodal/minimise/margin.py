@@ -115,7 +115,13 @@ def _by_inversion(array: np.ndarray, zero: float) -> tuple[np.ndarray, np.ndarra
     return None if lowest[0] < 10 * zero else (lowest, vectors)
 
 
-def lanczos_margin(product: Callable[[Tensor], Tensor], like: Tensor, *, steps: int = LANCZOS_STEPS) -> Margin:
+def lanczos_margin(
+    product: Callable[[Tensor], Tensor],
+    like: Tensor,
+    *,
+    steps: int = LANCZOS_STEPS,
+    precision: torch.dtype | None = None,
+) -> Margin:
     """Return the lowest Ritz value of Hess L outside the zero modes, after at most `steps` products.
 
     Lanczos with full reorthogonalisation, twice (Parlett). The start vector is random but fixed, so
@@ -130,6 +136,8 @@ def lanczos_margin(product: Callable[[Tensor], Tensor], like: Tensor, *, steps: 
         Gives n, the dtype and the device.
     steps : int
         Most products. Default `LANCZOS_STEPS`.
+    precision : torch.dtype, optional
+        Of the products; it sets what counts as zero. Default: that of `like`.
 
     Returns
     -------
@@ -153,31 +161,33 @@ def lanczos_margin(product: Callable[[Tensor], Tensor], like: Tensor, *, steps: 
     >>> round(margin.value, 12), margin.zero_modes
     (0.5, None)
     """
-    krylov = _Krylov(like)
+    precision = precision or like.dtype
+    krylov = _Krylov(like, precision)
     for count in range(1, min(steps, len(like)) + 1):
         krylov.grow(product)
         values, vectors = krylov.ritz()
         largest = float(np.abs(values).max())
-        chosen = int(np.argmax(np.abs(values) > _zero(like.dtype) * largest))  # 0 where there are only zero modes
+        chosen = int(np.argmax(np.abs(values) > _zero(precision) * largest))  # 0 where there are only zero modes
         value, residual = float(values[chosen]), krylov.leak * abs(float(vectors[-1, chosen]))
         width = float(values[-1] - values[0])
         settled = value < 0 or (residual <= 1e-4 * width and 2 * count >= steps)
         if krylov.leak <= krylov.rounding * largest or (settled and residual <= 1e-2 * abs(value)):
             break
+    residual = max(residual, torch.finfo(precision).eps * largest)
     return Margin(value, krylov.vector(vectors[:, chosen]), None, residual, largest)
 
 
 class _Krylov:
     """An orthonormal basis of a Krylov space, and the operator's tridiagonal matrix in it."""
 
-    def __init__(self, like: Tensor) -> None:
+    def __init__(self, like: Tensor, precision: torch.dtype) -> None:
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(len(like), generator=generator, dtype=torch.float64).to(like)
         self.next = start / start.norm()
         self.basis: list[Tensor] = []
         self.diagonal: list[float] = []
         self.beside: list[float] = []
-        self.rounding = 100 * torch.finfo(like.dtype).eps
+        self.rounding = 100 * torch.finfo(precision).eps
 
     @property
     def leak(self) -> float:

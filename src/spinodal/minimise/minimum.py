@@ -13,9 +13,10 @@ STATUSES = {
     "converged": "converged: the residual is below the tolerance and the margin is not negative",
     "rounding": "converged to rounding: no step lowers L any further at this precision",
     "kink": "stalled at a kink: L has no second derivative here (ReLU?), so certificates are unavailable",
-    "saddle": "stalled on a saddle: the margin is negative and no descent along its mode was found",
+    "saddle": "stalled on a saddle: the margin is negative, and descents along its mode led nowhere or to saddles",
     "left": "left the branch: given up once that was clear, neither converged nor certified",
     "unbounded": "no minimum: L falls without bound, so E does, faster than the penalty grows",
+    "not finite": "no minimum: E is not a finite number where the search led",
     "iterations": "not converged: the iteration limit was reached; raise it or start closer",
 }
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spinodal.minimise.lbfgs import lbfgs
-from spinodal.minimise.solution import Solution, Stillness
+from spinodal.minimise.solution import LOST, Solution, Stillness
 from spinodal.regularised import Regularised, symmetric_norm
 
 FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
@@ -45,7 +45,7 @@ def newton(
     for _ in range(iterations):
         end = search.travel(near, has_left) if search.relative_residual > near else ""
         kinks = kinks + 1 if end == "kink" else 0
-        if end in ("left", "unbounded") or kinks == 2:  # one more try from where the gradient did not describe L
+        if end in ("left", *LOST) or kinks == 2:  # one more try from where the gradient did not describe L
             return search.solution(end, None)
         if search.relative_residual <= tolerance:
             return search.solution("converged", loss.landscape.hessian(search.theta))
@@ -88,7 +88,7 @@ class _Search:
         """
         for attempt in range(SECANTS):
             theta, gradient = self.theta, self.gradient
-            if self.newton_step(hessian, insist=attempt == 0):
+            if self.newton_step(hessian, insist=attempt == 0) or self.residual == 0.0:
                 return True
             step = self.theta - theta
             if self.agreement < AGREES or not bool(step.any()):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from spinodal.minimise.solution import UNBOUNDED, Solution, Stillness
+from spinodal.minimise.solution import Solution, Stillness, hopeless
 from spinodal.regularised import Regularised
 
 
@@ -16,7 +16,7 @@ def newton_cg(loss: Regularised, start: Tensor, *, tolerance: float, radius: flo
     """Minimise L from `start` (Steihaug 1983; Nocedal & Wright, algorithms 4.1 and 7.2).
 
     Each step runs conjugate gradients on `Hess L p = -grad L` until the model residual is below
-    `min(1/2, sqrt(||g|| / scale)) ||g||`, the boundary of the trust region, or negative curvature,
+    `min(1/10, sqrt(||g|| / scale)) ||g||`, the boundary of the trust region, or negative curvature,
     which is followed to the boundary.
     """
     theta = start.clone()
@@ -27,8 +27,8 @@ def newton_cg(loss: Regularised, start: Tensor, *, tolerance: float, radius: flo
         residual, scale = float(gradient.norm()), loss.scale(theta)
         if residual <= tolerance * scale:
             return Solution(theta, value, gradient, count, "converged")
-        if not value > -UNBOUNDED:
-            return Solution(theta, value, gradient, count, "unbounded")
+        if reason := hopeless(value):
+            return Solution(theta, value, gradient, count, reason)
         if stillness.after(value, residual):
             return Solution(theta, value, gradient, count, _stall(value, residual, max(10 * tolerance, epsilon**0.5) * scale))
         product = loss.hessian_operator(theta)

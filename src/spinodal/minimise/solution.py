@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
+LOST = ("unbounded", "not finite")  # reasons to end where there is no minimum to be found
 UNBOUNDED = 1e30  # L below minus this is taken to have no minimum
 
 
@@ -25,19 +27,27 @@ class Solution:
     hessian: Tensor | None = None
 
 
+def hopeless(value: float) -> str:
+    """Return why a search that has come to `value` should end, "" if it should not."""
+    if math.isnan(value):
+        return "not finite"
+    return "" if value > -UNBOUNDED else "unbounded"
+
+
 class Stillness:
     """Notices a search that neither falls nor calms any more: the limit of rounding, or a kink."""
 
-    STILL, PATIENCE = 1e-14, 8
+    STILL = 1e-14
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int = 8) -> None:
+        self.patience = patience
         self.lowest = self.calmest = float("inf")
         self.count = 0
 
     def after(self, value: float, residual: float) -> bool:
-        """Take a step's L and residual; tell whether nothing has moved for `PATIENCE` steps."""
+        """Take a step's L and residual; tell whether nothing has moved for `patience` steps."""
         fell = value < self.lowest - self.STILL * (1 + abs(value))
         calmer = residual < 0.99 * self.calmest
         self.count = 0 if fell or calmer else self.count + 1
         self.lowest, self.calmest = min(self.lowest, value), min(self.calmest, residual)
-        return self.count >= self.PATIENCE
+        return self.count >= self.patience

@@ -209,9 +209,10 @@ def _to_line(point: Point) -> dict[str, Any]:
         "origin": point.origin,
         "beta": point.beta,
         "minimum": {name: _null(getattr(minimum, name)) for name in numbers} | {"stats": asdict(minimum.stats)},
-        "observation": asdict(point.observation),
-        "norm_slope": point.norm_slope,
-        "margin_slope": point.margin_slope,
+        "observation": asdict(point.observation)
+        | {"custom": {name: _null(value) for name, value in point.observation.custom.items()}},
+        "norm_slope": _null(point.norm_slope),
+        "margin_slope": _null(point.margin_slope),
     }
 
 
@@ -219,21 +220,27 @@ def _from_line(line: dict[str, Any], theta: torch.Tensor, tangent: torch.Tensor)
     minimum = dict(line["minimum"])
     stats = Counts(**minimum.pop("stats"))
     for name in ("error", "loss", "residual", "margin", "margin_error"):
-        minimum[name] = math.nan if minimum[name] is None else minimum[name]
+        minimum[name] = _number(minimum[name])
     view = dict(line["observation"])
     view["singular_values"] = {name: tuple(values) for name, values in view["singular_values"].items()}
     view["class_accuracy"] = {
         part: None if values is None else tuple(values) for part, values in view["class_accuracy"].items()
     }
+    view["custom"] = {name: _number(value) for name, value in view["custom"].items()}
     return Point(
         index=line["index"],
         origin=line["origin"],
         minimum=Minimum(theta=theta, beta=line["beta"], stats=stats, **minimum),
         observation=Observation(**view),
         tangent=tangent,
-        norm_slope=line["norm_slope"],
-        margin_slope=line["margin_slope"],
+        norm_slope=_number(line["norm_slope"]),
+        margin_slope=_number(line["margin_slope"]),
     )
+
+
+def _number(value: float | None) -> float:
+    """Return a number from JSON, where null stands for NaN."""
+    return math.nan if value is None else value
 
 
 def _null(value: Any) -> Any:
