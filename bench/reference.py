@@ -1,6 +1,6 @@
 """An independent, slow reference for the transitions of the default Gaussian task.
 
-    python bench/reference.py                       # tanh and gelu, data seeds 0-3: about half an hour
+    python bench/reference.py                       # tanh and gelu, data seeds 0-3: about two hours
     python bench/reference.py --seeds 0 --activation tanh
     python bench/reference.py --activation linear   # the reference itself, where the truth is known
     python bench/reference.py --quick               # coarser grid and brackets, starting halfway
@@ -67,6 +67,7 @@ def main() -> None:
             mapped, reference = compare(activation, seed, quick=options.quick)
             new = paired(reference, mapped)
             rows += [[str(seed), activation, *_cells(pair)] for pair in new]
+            print("\n".join(", ".join(row) for row in rows[len(rows) - len(new) :]), flush=True)
             agreed += sum(_agrees(pair) for pair in new)
             total += len(new)
     print()
