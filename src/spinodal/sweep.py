@@ -298,9 +298,13 @@ class Scout:
     def _is_resolved(self, near: Point, far: Point) -> bool:
         """Tell a bracket that is narrow enough for what it holds."""
         width = abs(far.beta - near.beta) / near.beta
-        small = not left_branch(far) and gap(near, far).error < MACROSCOPIC * self.error_range
+        small = not left_branch(far) and self._jump(gap(near, far)) < MACROSCOPIC * self.error_range
         minor = small and self.walker.solver != "newton"  # a dense kink is small in E, too
         return width <= (self.resolution.minor if minor else self.resolution.bracket)
+
+    def _jump(self, found: Gap) -> float:
+        """Return the jump of E across a narrow bracket: all of the change where slopes are too rough to take part of it."""
+        return found.error if self.walker.solver == "newton" else found.change
 
     def _settled(self, state: _State) -> tuple[Point, Point | None]:
         """Return the near end minimised to the full tolerance, and the point before it.
@@ -417,7 +421,7 @@ class Scout:
             jump_curvature=found.kink,
         )
         order = order_of(evidence, norm_range=self.norm_range)
-        small = found.error < MACROSCOPIC * self.error_range
+        small = self._jump(found) < MACROSCOPIC * self.error_range
         if small and evidence.jump_norm_squared <= CONTINUOUS * self.norm_range:
             small = not self._is_macroscopic_kink(before, after)
         offset = 0.5 * width
