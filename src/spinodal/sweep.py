@@ -384,17 +384,20 @@ class Scout:
         """Return a second point from which the exponent of the margin can be read off.
 
         Where the last point before `near` will not do, because another mode had the lowest margin
-        there, one is made close by, at twice the distance to the singularity.
+        there, others are made closer, at a few times the distance of `near` to the singularity.
         """
         ahead = distance_to_singularity(near, None, self.sign)
         if self.walker.solver != "newton" or ahead is None:
             return earlier
-        exponent = measured_exponent(near, earlier, self.sign) if earlier is not None else None
-        if exponent is not None and has_meaning(exponent):
-            return earlier
-        back = -self.sign * min(ahead[0], 0.5 * near.beta)
-        behind = self.walker.follow(near, near.beta + back, back * near.tangent)
-        return behind if self._is_smooth(gap(behind, near)) else earlier
+        for distance in (None, 30.0, 4.0, 1.0):  # far enough to be exact, then near enough for the mode to be the lowest
+            if distance is not None:
+                back = -self.sign * min(distance * ahead[0], 0.5 * near.beta)
+                behind = self.walker.follow(near, near.beta + back, back * near.tangent)
+                earlier = behind if self._is_smooth(gap(behind, near)) else earlier
+            exponent = measured_exponent(near, earlier, self.sign) if earlier is not None else None
+            if exponent is not None and has_meaning(exponent):
+                break
+        return earlier
 
     def _record(self, state: _State, after: Point, *, halved: bool, earlier: Point | None) -> None:
         transition = self._transition(state.point, earlier, after, halved)
