@@ -293,7 +293,7 @@ class Scout:
         if near is not state.point:
             state.points.append(near)
             state.point = near
-        self._record(state, self.walker.finish(far), halved=halved, earlier=self._witness(near, earlier))
+        self._record(state, self.walker.finish(far), halved=halved, earlier=earlier)
 
     def _is_resolved(self, near: Point, far: Point) -> bool:
         """Tell a bracket that is narrow enough for what it holds."""
@@ -380,24 +380,28 @@ class Scout:
         met = not self._continues(middle, near, again, far)
         return met, middle, near, again if met else far
 
-    def _witness(self, near: Point, earlier: Point | None) -> Point | None:
-        """Return a second point from which the exponent of the margin can be read off.
+    def _exponent(self, near: Point, earlier: Point | None, far: Point) -> float | None:
+        """Return the exponent with which the margin vanishes, from two points on the branch.
 
-        Where the last point before `near` will not do, because another mode had the lowest margin
-        there, others are made closer, at a few times the distance of `near` to the singularity.
+        Where `near` and the point before it will not do, because another mode had the lowest margin
+        there or because `near` is too soft to be exact, witnesses are made at several distances.
         """
-        ahead = distance_to_singularity(near, None, self.sign)
-        if self.walker.solver != "newton" or ahead is None:
-            return earlier
-        for distance in (None, 30.0, 4.0, 1.0):  # far enough to be exact, then near enough for the mode to be the lowest
-            if distance is not None:
-                back = -self.sign * min(distance * ahead[0], 0.5 * near.beta)
-                behind = self.walker.follow(near, near.beta + back, back * near.tangent)
-                earlier = behind if self._is_smooth(gap(behind, near)) else earlier
-            exponent = measured_exponent(near, earlier, self.sign) if earlier is not None else None
-            if exponent is not None and has_meaning(exponent):
-                break
-        return earlier
+        found = measured_exponent(near, earlier, self.sign) if earlier is not None else None
+        if self.walker.solver != "newton" or (found is not None and has_meaning(found)):
+            return found
+        singular = self._distance_ahead(near, earlier, far) or 0.0
+        for distance in (3.0 * self.resolution.bracket * near.beta, 30.0 * singular, 4.0 * singular, singular):
+            back = -self.sign * min(distance, 0.5 * near.beta)
+            if distance == 0.0 or not self._is_smooth(gap(behind := self._behind(near, back), near)):
+                continue
+            for later, before in ((near, behind), (behind, earlier)):
+                exponent = measured_exponent(later, before, self.sign) if before is not None else None
+                if exponent is not None and has_meaning(exponent):
+                    return exponent
+        return found
+
+    def _behind(self, near: Point, back: float) -> Point:
+        return self.walker.follow(near, near.beta + back, back * near.tangent)
 
     def _record(self, state: _State, after: Point, *, halved: bool, earlier: Point | None) -> None:
         transition = self._transition(state.point, earlier, after, halved)
@@ -414,11 +418,11 @@ class Scout:
     def _transition(self, before: Point, earlier: Point | None, after: Point, halved: bool) -> Transition:
         found = gap(before, after)
         width = abs(after.beta - before.beta)
-        ahead = distance_to_singularity(before, earlier, self.sign)
+        ahead = self._distance_ahead(before, earlier, after)
         evidence = Evidence(
-            exponent=measured_exponent(before, earlier, self.sign) if earlier is not None else None,
+            exponent=self._exponent(before, earlier, after) if halved else None,
             margin=before.minimum.margin,
-            reach=ahead[0] / width if ahead else None,
+            reach=None if ahead is None else ahead / width,
             halved_step=halved,
             jump_norm_squared=abs(after.norm_squared - before.norm_squared),
             jump_curvature=found.kink,
@@ -429,7 +433,7 @@ class Scout:
             small = not self._is_macroscopic_kink(before, after)
         offset = 0.5 * width
         if self.walker.solver == "newton":
-            place = self._kink_position(before, after) if order == "second" else ahead and ahead[0]
+            place = self._kink_position(before, after) if order == "second" else ahead
             offset = min(place, width) if place else offset
         lower, upper = sorted((before.beta, after.beta))
         return Transition(
