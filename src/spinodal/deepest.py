@@ -40,6 +40,15 @@ class Ladder:
     top: Tensor
 
 
+def no_predictions() -> SpinodalError:
+    """Return the refusal of a task whose range cannot be found."""
+    return SpinodalError(
+        got="the range of beta cannot be found: this task has no predictions to tell the trivial phase by",
+        allowed="a range LOW:HIGH, or a task with predict(model, batch) -> outputs, is allowed",
+        do="give beta=(low, high) (--beta LOW:HIGH)",
+    )
+
+
 def climb(landscape: Landscape, penalty: Penalty, starts: Tensor, variance: Callable[[Tensor], float | None]) -> Ladder:
     """Let the first start climb, doubling beta until its outputs are constant over the sample.
 
@@ -58,11 +67,7 @@ def climb(landscape: Landscape, penalty: Penalty, starts: Tensor, variance: Call
         climber = _rough(landscape, penalty, beta, climber)
         spread = variance(climber[0])
         if spread is None:
-            raise SpinodalError(
-                got="the range of beta cannot be found: this task has no predictions to tell the trivial phase by",
-                allowed="a range LOW:HIGH, or a task with predict(model, batch) -> outputs, is allowed",
-                do="give beta=(low, high) (--beta LOW:HIGH)",
-            )
+            raise no_predictions()
         most = max(most, spread)
         if spread < TRIVIAL_VARIANCE * most:
             return Ladder(beta, bottom, climber[0])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest
+from spinodal.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.kinds import real_number, whole_number
 from spinodal.landscape import Landscape
@@ -155,11 +155,7 @@ def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
         solver_for(landscape, options.solver)
     view = try_start(task, landscape, penalty, 1000 * options.seed)
     if options.beta is None and view.output_variance is None:
-        raise SpinodalError(
-            got="the range of beta cannot be found: this task has no predictions to tell the trivial phase by",
-            allowed="a range LOW:HIGH, or a task with predict(model, batch) -> outputs, is allowed",
-            do="give beta=(low, high) (--beta LOW:HIGH)",
-        )
+        raise no_predictions()
     return landscape, penalty
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from spinodal.counts import Counts
+from spinodal.criteria import Criteria
 from spinodal.errors import SpinodalError, positive_beta
 from spinodal.kinds import real_number
 from spinodal.landscape import Landscape
@@ -18,22 +19,15 @@ from spinodal.transitions import (
     CONTINUOUS,
     MACROSCOPIC,
     Evidence,
-    Gap,
     Transition,
     distance_to_singularity,
-    expected_slope,
     gap,
     has_meaning,
-    kink_position,
-    margin_vanishes_between,
     measured_exponent,
     order_of,
 )
 from spinodal.walk import Point, Walker
 
-NEGLIGIBLE = 1e-4  # gaps below this fraction of the ranges of E and of the squared norm are not pursued
-FALL = 0.2  # a fall lowers L by about this fraction of the jump of E; used where slopes are rough
-JUMP = 0.8 * MACROSCOPIC  # from which a gap in E over a coarse step may turn out macroscopic
 COARSE = 0.15  # a jump met with a log step below this is bracketed at once
 
 
@@ -142,7 +136,7 @@ class Scout:
         on_transition: Callable[[Transition], None] = lambda transition: None,
     ) -> None:
         self.walker, self.resolution = walker, resolution
-        self.error_range, self.norm_range = max(error_range, 1e-300), max(norm_range, 1e-300)
+        self.criteria = Criteria(max(error_range, 1e-300), max(norm_range, 1e-300), rough=walker.solver != "newton")
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
 
     def walk(self, start: Point, to: float) -> Sweep:
@@ -166,14 +160,15 @@ class Scout:
                 state.status = f"stopped at beta = {point.beta:.6g}: {point.minimum.status}"
                 return
             found = gap(state.point, point)
-            kinked = self._is_kink(state.point, state.earlier, point)
-            jumped = left_branch(point) or self._may_have_jumped(found, step)
-            if not jumped and not kinked and self._is_smooth(found):
+            kinked = self.criteria.is_kink(state.point, state.earlier, point)
+            smallest = step <= self.resolution.minor * 1.0001
+            jumped = point.left or self.criteria.may_have_jumped(found, believe_loss=smallest)
+            if not jumped and not kinked and self.criteria.is_smooth(found):
                 state.move(point, smooth=True)
-                growth = 2.0 if self._is_easy(found) else 1.2
+                growth = 2.0 if self.criteria.is_easy(found) else 1.2
                 state.step = min(growth * step, self.resolution.largest)
                 return
-            if step <= self.resolution.minor * 1.0001 or ((jumped or kinked) and step <= COARSE):
+            if smallest or ((jumped or kinked) and step <= COARSE):
                 break
             step = max(0.5 * min(step, 1.0), self.resolution.minor)
         state.step = max(0.5 * state.step, 2.0 * self.resolution.minor)
@@ -197,72 +192,12 @@ class Scout:
             left = max(distance - width, 0.0)
             stretch = min(2.0 * distance * (1.0 - math.sqrt(left / distance)), 2.0 * width)
         smooth = abs(beta - point.beta) * abs(point.error_slope)
-        most = MACROSCOPIC * self.error_range + 1.5 * smooth
+        most = MACROSCOPIC * self.criteria.error_range + 1.5 * smooth
 
         def has_left(error: float) -> bool:
             return abs(error - point.error) > most
 
         return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left, travelling=travelling)
-
-    def _is_smooth(self, found: Gap) -> bool:
-        if self.walker.solver != "newton":
-            return self._rough_gap(found) < 1.0
-        negligible = found.error < NEGLIGIBLE * self.error_range and found.norm_squared < NEGLIGIBLE * self.norm_range
-        small = found.error < 0.2 * MACROSCOPIC * self.error_range
-        return negligible or self._is_quiet(found) or (found.relative < 0.25 and small)
-
-    def _is_easy(self, found: Gap) -> bool:
-        """Tell a step that could have been longer."""
-        if self.walker.solver != "newton":
-            return self._rough_gap(found) < 0.3
-        return found.relative < 0.1 or self._is_quiet(found)
-
-    def _rough_gap(self, found: Gap) -> float:
-        """Return the gap over the smallest that may turn out macroscopic, where slopes are rough.
-
-        They come from conjugate gradients there, so a jump must show in L as well, unless E hardly changes.
-        """
-        most = JUMP * self.error_range
-        return min(found.change, max(found.error, found.loss / FALL)) / most
-
-    def _is_quiet(self, found: Gap) -> bool:
-        """Tell a change that is not a jump and too small in E to spend steps on."""
-        return found.relative < 0.8 and found.error < 5.0 * NEGLIGIBLE * self.error_range
-
-    def _may_have_jumped(self, found: Gap, step: float) -> bool:
-        """Tell a gap that may turn out macroscopic; a fall that only L shows is believed at the smallest step."""
-        smallest = step <= self.resolution.minor * 1.0001
-        fell = self.walker.solver != "newton" and smallest and self._rough_gap(found) >= 1.0
-        return fell or found.error >= JUMP * self.error_range
-
-    def _is_kink(self, a: Point, earlier: Point | None, b: Point) -> bool:
-        """Tell a continuous `||theta||^2` whose slope does not go on from `a` to `b` as it came to `a`.
-
-        A slope that grows is how a fold announces itself; it is a kink only if a margin vanishes between.
-        Matrix-free slopes are too rough for this.
-        """
-        if self.walker.solver != "newton" or left_branch(b):
-            return False
-        bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta))
-        threshold = 0.04 if earlier is not None else 0.3
-        large = bend > threshold * max(abs(a.norm_slope), abs(b.norm_slope))
-        large = large and a.beta * bend >= MACROSCOPIC * self.norm_range
-        if not large or self._kink_position(a, b) is None:
-            return False
-        return abs(b.norm_slope) < abs(a.norm_slope) or margin_vanishes_between(a, b)
-
-    def _is_macroscopic_kink(self, a: Point, b: Point) -> bool:
-        """Tell a kink that matters over the whole range from a detail of a fold.
-
-        `||theta||^2` must change its slope by 1 % of its range per beta, and neither slope may be so
-        steep that it would cross that range, half as much again, within one beta.
-        """
-        steepest = max(abs(a.norm_slope), abs(b.norm_slope))
-        bend = abs(a.norm_slope - b.norm_slope)
-        return a.beta * bend >= MACROSCOPIC * self.norm_range and a.beta * steepest <= 1.5 * self.norm_range
-
-    def _kink_position(self, a: Point, b: Point) -> float | None:
-        return kink_position(a, b, slack=0.1 * NEGLIGIBLE * self.norm_range)
 
     # -- bracketing -------------------------------------------------------------------------
 
@@ -298,13 +233,9 @@ class Scout:
     def _is_resolved(self, near: Point, far: Point) -> bool:
         """Tell a bracket that is narrow enough for what it holds."""
         width = abs(far.beta - near.beta) / near.beta
-        small = not left_branch(far) and self._jump(gap(near, far)) < MACROSCOPIC * self.error_range
+        small = not far.left and self.criteria.jump(gap(near, far)) < MACROSCOPIC * self.criteria.error_range
         minor = small and self.walker.solver != "newton"  # a dense kink is small in E, too
         return width <= (self.resolution.minor if minor else self.resolution.bracket)
-
-    def _jump(self, found: Gap) -> float:
-        """Return the jump of E across a narrow bracket: all of the change where slopes are too rough to take part of it."""
-        return found.error if self.walker.solver == "newton" else found.change
 
     def _settled(self, state: _State) -> tuple[Point, Point | None]:
         """Return the near end minimised to the full tolerance, and the point before it.
@@ -324,7 +255,7 @@ class Scout:
     def _settle(self, point: Point) -> Point | None:
         """Minimise a point to the full tolerance; None if that leads away from it."""
         settled = self._follow(point, None, point.beta)
-        return None if left_branch(settled) or not self._is_smooth(gap(point, settled)) else settled
+        return None if settled.left or not self.criteria.is_smooth(gap(point, settled)) else settled
 
     def _next_beta(self, near: Point, earlier: Point | None, far: Point, tested: bool) -> float:
         """Choose where to look next: short of the extrapolated singularity, just past it, or in the middle.
@@ -353,18 +284,18 @@ class Scout:
 
     def _distance_ahead(self, near: Point, earlier: Point | None, far: Point) -> float | None:
         """Return the distance in beta at which the branch should end: where slopes meet, or the margin vanishes."""
-        if self._is_kink(near, earlier, far):
-            return self._kink_position(near, far)
+        if self.criteria.is_kink(near, earlier, far):
+            return self.criteria.kink_position(near, far)
         ahead = distance_to_singularity(near, earlier, self.sign)
         return ahead[0] if ahead else None
 
     def _continues(self, near: Point, earlier: Point | None, point: Point, far: Point) -> bool:
         """Tell whether a point between the ends still continues the near branch."""
-        if left_branch(point) or self._is_kink(near, earlier, point):
+        if point.left or self.criteria.is_kink(near, earlier, point):
             return False
         to_near = abs(point.norm_squared - near.norm_squared)
         to_far = abs(point.norm_squared - far.norm_squared)
-        return self._is_smooth(gap(near, point)) or to_near < 0.35 * to_far
+        return self.criteria.is_smooth(gap(near, point)) or to_near < 0.35 * to_far
 
     def _halve(self, near: Point, earlier: Point | None, far: Point) -> tuple[bool, Point, Point | None, Point]:
         """Walk the final bracket in two half steps; tell whether the transition is met again.
@@ -392,7 +323,7 @@ class Scout:
         singular = self._distance_ahead(near, earlier, far) or 0.0
         for distance in (3.0 * self.resolution.bracket * near.beta, 30.0 * singular, 4.0 * singular, singular):
             back = -self.sign * min(distance, 0.5 * near.beta)
-            if distance == 0.0 or not self._is_smooth(gap(behind := self._behind(near, back), near)):
+            if distance == 0.0 or not self.criteria.is_smooth(gap(behind := self._behind(near, back), near)):
                 continue
             for later, before in ((near, behind), (behind, earlier)):
                 exponent = measured_exponent(later, before, self.sign) if before is not None else None
@@ -427,13 +358,13 @@ class Scout:
             jump_norm_squared=abs(after.norm_squared - before.norm_squared),
             jump_curvature=found.kink,
         )
-        order = order_of(evidence, norm_range=self.norm_range)
-        small = self._jump(found) < MACROSCOPIC * self.error_range
-        if small and evidence.jump_norm_squared <= CONTINUOUS * self.norm_range:
-            small = not self._is_macroscopic_kink(before, after)
+        order = order_of(evidence, norm_range=self.criteria.norm_range)
+        small = self.criteria.jump(found) < MACROSCOPIC * self.criteria.error_range
+        if small and evidence.jump_norm_squared <= CONTINUOUS * self.criteria.norm_range:
+            small = not self.criteria.is_macroscopic_kink(before, after)
         offset = 0.5 * width
         if self.walker.solver == "newton":
-            place = self._kink_position(before, after) if order == "second" else ahead
+            place = self.criteria.kink_position(before, after) if order == "second" else ahead
             offset = min(place, width) if place else offset
         lower, upper = sorted((before.beta, after.beta))
         return Transition(
@@ -512,8 +443,3 @@ def sweep(
         resolution=chosen or Resolution(bracket=BRACKET[name]),
     )
     return scout.walk(first, to)
-
-
-def left_branch(point: Point) -> bool:
-    """Tell whether the search for this point was given up because it had left the branch."""
-    return point.minimum.stop == "left"

@@ -53,6 +53,11 @@ class Point:
         return self.minimum.beta
 
     @property
+    def left(self) -> bool:
+        """Tell whether the search for this point was given up because it had left the branch."""
+        return self.minimum.stop == "left"
+
+    @property
     def error(self) -> float:
         """Return E."""
         return self.minimum.error
@@ -175,7 +180,7 @@ class Walker:
 
     def finish(self, point: Point) -> Point:
         """Return the minimum that a search given up would have reached."""
-        if point.minimum.stop != "left":
+        if not point.left:
             return point
 
         def make() -> tuple[Minimum, Local | None]:
