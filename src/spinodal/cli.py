@@ -18,7 +18,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from spinodal import __version__
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, one_line, unexpected
 from spinodal.mapping import MapOptions, log_fraction, map_phases, prepare
 from spinodal.mapping import Progress as Watcher
 from spinodal.penalty import CONVENTION
@@ -66,10 +66,11 @@ def main() -> None:
     """Run the command line; errors are one line and exit code 2, Ctrl-C is exit code 130."""
     try:
         sys.exit(_exit_code())
-    except SpinodalError as error:
+    except Exception as error:  # whatever it is, a traceback is for those who ask for it
         if "--debug" in sys.argv:
             raise
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        refused = error if isinstance(error, SpinodalError) else unexpected(error)
+        print(f"error: {one_line(refused)}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
 
 
@@ -266,6 +267,12 @@ def _check_json(target: str | None) -> None:
     """Refuse a JSON file that cannot be written, before anything is computed."""
     if target in (None, "-"):
         return
+    try:
+        os.stat(str(target))
+    except FileNotFoundError:
+        pass  # it will be made
+    except OSError as cause:  # a name too long, a loop of links, a file where a folder should be
+        raise _unwritable(target, cause.strerror) from cause
     place = Path(str(target)).resolve()
     if place.is_dir():
         raise _unwritable(target, "it is a folder")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 600  # characters of one part of a refusal that are printed
+
 
 class SpinodalError(ValueError):
     """A refusal in three parts.
@@ -27,6 +29,45 @@ class SpinodalError(ValueError):
     def __init__(self, got: str, allowed: str, do: str) -> None:
         self.got, self.allowed, self.do = got, allowed, do
         super().__init__(f"{got}; {allowed}; {do}")
+
+
+def one_line(error: SpinodalError) -> str:
+    r"""Return a refusal as one line to print: characters that steer a terminal spelled out, very long parts shortened.
+
+    Examples
+    --------
+    >>> print(one_line(SpinodalError("no file a\nb", "a file is allowed", "check the path")))
+    no file a\nb; a file is allowed; check the path
+    """
+    return "; ".join(_shortened(printable(part)) for part in (error.got, error.allowed, error.do))
+
+
+def printable(text: str) -> str:
+    """Return a text with control characters, and what no encoding can write, spelled out."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _shortened(text: str) -> str:
+    """Return a text without its middle where it is longer than anybody reads."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+
+
+def told(cause: BaseException) -> str:
+    """Return the kind of an exception and the first line of its message, also where it cannot make one."""
+    try:
+        text = str(cause).strip().split("\n")[0]
+    except Exception as another:  # noqa: BLE001 - the text is made by the code of whoever defined the exception
+        text = f"no message, because making it raised {type(another).__name__}"
+    return f"{type(cause).__name__}: {text or 'no message'}"
+
+
+def unexpected(cause: BaseException) -> SpinodalError:
+    """Return the refusal of what nobody foresaw, in place of a traceback."""
+    return SpinodalError(
+        got=f"this ended in {told(cause)}",
+        allowed="code that does not raise is needed: the task's own or, if none of it is to blame, that of spinodal",
+        do="add --debug to see where",
+    )
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> SpinodalError:

@@ -1,0 +1,64 @@
+"""The campaign: so many cases of every surface, judged and counted."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import SearchStrategy
+
+from hard_inputs import command_lines
+from hard_inputs.case import Case, WrongAnswerError, judge
+
+SURFACES: Mapping[str, SearchStrategy[Case]] = {
+    "command lines": command_lines.CASES,
+}
+
+
+@dataclass
+class Tally:
+    """What came of the cases of one surface; the same case twice counts once."""
+
+    refused: set[str] = field(default_factory=set)
+    harmless: set[str] = field(default_factory=set)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def cases(self) -> int:
+        """Return how many different cases there were."""
+        return len(self.refused) + len(self.harmless) + len(self.failures)
+
+    def put(self, case: Case) -> None:
+        """Judge a case in a folder of its own."""
+        if case.label in self.refused or case.label in self.harmless:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                answer = judge(case, Path(folder))
+            except WrongAnswerError as wrong:
+                self.failures.append(str(wrong))
+                return
+        (self.refused if answer == "refused" else self.harmless).add(case.label)
+
+
+def campaign(surface: str, cases: int, seed: int = 0) -> Tally:
+    """Return the tally of a surface; the same seed makes the same cases."""
+    tally, began = Tally(), time.perf_counter()
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=cases, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
+    @given(SURFACES[surface])
+    def put(case: Case) -> None:
+        tally.put(case)
+
+    put()
+    tally.seconds = time.perf_counter() - began
+    return tally
