@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 LONGEST = 600  # characters of one part of a refusal that are printed
@@ -59,6 +60,25 @@ def told(cause: BaseException) -> str:
     except Exception as another:  # noqa: BLE001 - the text is made by the code of whoever defined the exception
         text = f"no message, because making it raised {type(another).__name__}"
     return f"{type(cause).__name__}: {text or 'no message'}"
+
+
+@contextmanager
+def blaming(what: str, *, allowed: str, do: str) -> Iterator[None]:
+    """Refuse what the code of others raises, whatever it is; Ctrl-C passes.
+
+    Examples
+    --------
+    >>> with blaming("the loss", allowed="a loss that works is allowed", do="mend it"):
+    ...     raise SystemExit(3)
+    Traceback (most recent call last):
+    spinodal.errors.SpinodalError: the loss raised SystemExit: 3; a loss that works is allowed; mend it
+    """
+    try:
+        yield
+    except (SpinodalError, KeyboardInterrupt):
+        raise
+    except BaseException as cause:
+        raise SpinodalError(got=f"{what} raised {told(cause)}", allowed=allowed, do=do) from cause
 
 
 def unexpected(cause: BaseException) -> SpinodalError:

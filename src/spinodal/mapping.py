@@ -13,10 +13,11 @@ from torch import Tensor
 
 from spinodal.counts import Counts
 from spinodal.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
-from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
 from spinodal.kinds import real_number, whole_number
 from spinodal.landscape import Landscape
 from spinodal.minimise import LOST, solver_for
+from spinodal.models import Models
 from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.phases import PhaseDiagram
@@ -148,12 +149,15 @@ def map_phases(
 def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
     """Return the landscape and penalty of a task, or refuse a task that cannot be mapped."""
     _check_seed(options)
-    landscape = task.landscape(dtype=DTYPES[options.dtype], device=usable_device(options.device))
-    penalty = task.penalty(landscape)
-    refuse_scale_invariance(landscape, penalty)
-    if options.solver != "auto":
-        solver_for(landscape, options.solver)
-    view = try_start(task, landscape, penalty, 1000 * options.seed)
+    device = usable_device(options.device)
+    allowed, do = "a model, a loss and data that work together are allowed", "check the task, or add --debug to see where"
+    with blaming(f"task {task.name}", allowed=allowed, do=do):
+        landscape = task.landscape(dtype=DTYPES[options.dtype], device=device)
+        penalty = task.penalty(landscape)
+        refuse_scale_invariance(landscape, penalty)
+        if options.solver != "auto":
+            solver_for(landscape, options.solver)
+        view = try_start(task, landscape, penalty, 1000 * options.seed)
     if options.beta is None and view.output_variance is None:
         raise no_predictions()
     return landscape, penalty
@@ -315,6 +319,7 @@ class _Map:
             solver=self.solver,
             run_status=sweep.status,
             exact=self.task.exact,
+            models=Models.of(self.task),
         )
 
 

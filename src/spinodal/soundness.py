@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, blaming
 
 if TYPE_CHECKING:
     from spinodal.landscape import Landscape
@@ -76,20 +76,14 @@ def _check_batches(landscape: Landscape, theta: Tensor) -> None:
 
 
 def _call(landscape: Landscape, theta: Tensor, batch: object) -> object:
-    try:
-        with warnings.catch_warnings(), landscape.at(theta) as model:
-            # Broadcasting (n, 1) against (n,) is a classic silent error; torch only warns.
-            warnings.filterwarnings("error", message="Using a target size")
-            return landscape.loss(model, batch)
-    except SpinodalError:
-        raise
-    except Exception as cause:
-        text = str(cause).strip().split("\n")[0]
-        raise SpinodalError(
-            got=f"loss(model, batch) raised {type(cause).__name__}: {text}",
-            allowed="a loss that accepts this model and these batches is allowed",
-            do="check that the shapes and dtypes of data and model fit",
-        ) from cause
+    allowed, do = (
+        "a loss that accepts this model and these batches is allowed",
+        "check that the shapes and dtypes of data and model fit",
+    )
+    with blaming("loss(model, batch)", allowed=allowed, do=do), warnings.catch_warnings(), landscape.at(theta) as model:
+        # Broadcasting (n, 1) against (n,) is a classic silent error; torch only warns.
+        warnings.filterwarnings("error", message="Using a target size")
+        return landscape.loss(model, batch)
 
 
 def _scalar(error: object) -> Tensor:

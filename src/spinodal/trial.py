@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
 from spinodal.batches import Batches
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, blaming
 from spinodal.landscape import Landscape
 from spinodal.observe import Observation, Observer
 from spinodal.penalty import Penalty
@@ -68,17 +67,10 @@ def _try_predictions(task: Task, landscape: Landscape, theta: Tensor, held_out: 
                 task.predict(model, batch)
 
 
-@contextmanager
-def _named(what: str) -> Iterator[None]:
+def _named(what: str) -> AbstractContextManager[None]:
     """Say what of the task failed."""
-    try:
-        yield
-    except SpinodalError:
-        raise
-    except Exception as cause:
-        text = str(cause).strip().split("\n")[0]
-        raise SpinodalError(
-            got=f"{what} raised {type(cause).__name__}: {text}",
-            allowed="functions that work at every theta, and data that fit the model, are allowed",
-            do="check the task, or add --debug to see where",
-        ) from cause
+    return blaming(
+        what,
+        allowed="functions that work at every theta, and data that fit the model, are allowed",
+        do="check the task, or add --debug to see where",
+    )

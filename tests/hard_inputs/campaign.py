@@ -12,11 +12,13 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from hard_inputs import command_lines
+from hard_inputs import command_lines, task_files
 from hard_inputs.case import Case, WrongAnswerError, judge
 
 SURFACES: Mapping[str, SearchStrategy[Case]] = {
     "command lines": command_lines.CASES,
+    "task files": task_files.CASES,
+    "data": task_files.DATA_CASES,
 }
 
 
@@ -26,7 +28,7 @@ class Tally:
 
     refused: set[str] = field(default_factory=set)
     harmless: set[str] = field(default_factory=set)
-    failures: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -36,13 +38,13 @@ class Tally:
 
     def put(self, case: Case) -> None:
         """Judge a case in a folder of its own."""
-        if case.label in self.refused or case.label in self.harmless:
+        if any(case.label in known for known in (self.refused, self.harmless, self.failures)):
             return
         with tempfile.TemporaryDirectory() as folder:
             try:
                 answer = judge(case, Path(folder))
             except WrongAnswerError as wrong:
-                self.failures.append(str(wrong))
+                self.failures[case.label] = str(wrong)
                 return
         (self.refused if answer == "refused" else self.harmless).add(case.label)
 
