@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
@@ -357,17 +359,53 @@ def test_a_task_s_landscape_is_that_of_its_model_loss_and_data() -> None:
         (("*.bias",), {"0.bias", "1.bias", "3.bias"}),
         (("1.*",), {"1.weight", "1.bias"}),
         (("0.weight", "3.bias"), {"0.weight", "3.bias"}),
-        (("*",), {"0.weight", "0.bias", "1.weight", "1.bias", "3.weight", "3.bias"}),
         (("[01].*",), {"0.weight", "0.bias", "1.weight", "1.bias"}),
+        ("*.bias", {"0.bias", "1.bias", "3.bias"}),
     ],
 )
-def test_excluded_patterns_are_masked_out_of_the_penalty(patterns: tuple[str, ...], masked: set[str]) -> None:
-    task = Task(net(), squared, pair(), exclude=patterns)
+def test_excluded_patterns_are_masked_out_of_the_penalty(patterns: str | tuple[str, ...], masked: set[str]) -> None:
+    assert masked_by(Task(net(), squared, pair(), exclude=patterns)) == masked
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "masked"),
+    [
+        ("0.*", (), {"1.weight", "1.bias", "3.weight", "3.bias"}),
+        (["*.weight"], [], {"0.bias", "1.bias", "3.bias"}),
+        ("*.weight", "1.*", {"0.bias", "1.weight", "1.bias", "3.bias"}),
+        ("*", "3.*", {"3.weight", "3.bias"}),
+    ],
+)
+def test_what_include_matches_and_exclude_does_not_is_penalised(include: Any, exclude: Any, masked: set[str]) -> None:
+    assert masked_by(Task(net(), squared, pair(), include=include, exclude=exclude)) == masked
+
+
+def masked_by(task: Task) -> set[str]:
+    """Return the names of the parameters left out of a task's penalty; each is left out as a whole."""
     landscape = task.landscape()
     mask = task.penalty(landscape).mask
+    assert mask is not None
     assert mask.dtype == torch.bool
-    for slot in landscape.parameters.slots:
-        assert mask[slot.start : slot.stop].tolist() == [slot.name not in masked] * (slot.stop - slot.start)
+    parts = {slot.name: set(mask[slot.start : slot.stop].tolist()) for slot in landscape.parameters.slots}
+    assert all(len(values) == 1 for values in parts.values())
+    return {name for name, values in parts.items() if values == {False}}
+
+
+@pytest.mark.parametrize("patterns", [{"exclude": "*"}, {"include": "*.bias", "exclude": ["[013].*"]}, {"include": []}])
+def test_a_penalty_of_nothing_is_refused(patterns: dict[str, Any]) -> None:
+    task = Task(net(), squared, pair(), **patterns)
+    with pytest.raises(SpinodalError) as refusal:
+        task.penalty(task.landscape())
+    assert "leave no parameter in the penalty; parameters: 0.weight, 0.bias" in str(refusal.value)
+    assert "leave at least one in" in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["include", "exclude"])
+def test_patterns_that_are_no_words_are_refused(name: str) -> None:
+    with pytest.raises(SpinodalError, match=f"{name} holds a int; patterns of parameter names are allowed"):
+        Task(net(), squared, pair(), **{name: [3]})
+    with pytest.raises(SpinodalError, match=f"{name} is a int; patterns of parameter names are allowed"):
+        Task(net(), squared, pair(), **{name: 3})
 
 
 def test_without_patterns_everything_is_penalised() -> None:
@@ -391,7 +429,13 @@ LABELS: dict[str, tuple[object, list[int] | None]] = {
     "integers": ((torch.randn(3, 2), torch.tensor([2, 0, 1])), [2, 0, 1]),
     "small integers": ((torch.randn(3, 2), torch.tensor([2, 0, 1], dtype=torch.uint8)), [2, 0, 1]),
     "one-hot rows": ((torch.randn(3, 2), torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])), [1, 0, 1]),
-    "a dict": ({"x": torch.randn(3, 2), "y": torch.tensor([2, 0, 1])}, [2, 0, 1]),
+    "a dict": ({"x": torch.randn(3, 2), "classes": torch.tensor([2, 0, 1])}, [2, 0, 1]),
+    "a dict by name": ({"labels": torch.tensor([2, 0, 1]), "tokens": torch.tensor([3, 1, 1])}, [2, 0, 1]),
+    "a dict before its mask": ({"x": torch.randn(3, 2), "label": torch.tensor([2, 0, 1]), "mask": torch.ones(3)}, [2, 0, 1]),
+    "a dict with one-hot targets": ({"target": torch.eye(3)[[2, 0, 1]], "input": torch.randn(3, 2)}, [2, 0, 1]),
+    "a dict with real targets": ({"y": torch.randn(3), "tokens": torch.tensor([3, 1, 1])}, None),
+    "a dict of labels alone": ({"labels": torch.tensor([2, 0, 1])}, [2, 0, 1]),
+    "a dict with numbers for labels": ({"x": torch.randn(3, 2), "labels": [2, 0, 1]}, None),
     "real targets": ((torch.randn(3, 2), torch.randn(3, 2)), None),
     "a real column": ((torch.randn(3, 2), torch.ones(3, 1)), None),
     "reals in a row": ((torch.randn(3, 2), torch.tensor([1.0, 0.0, 1.0])), None),
@@ -408,6 +452,44 @@ def test_labels_are_read_from_the_last_tensor_where_it_holds_some(case: str) -> 
     batch, labels = LABELS[case]
     found = Task(nn.Linear(2, 2), squared, None).labels(batch)
     assert (None if found is None else found.tolist()) == labels
+
+
+class Masked(nn.Module):
+    """A model with two arguments, which answers as libraries of transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, labels: Tensor | None = None) -> Any:
+        assert labels is None
+        outputs = self.layer(tokens)
+        return SimpleNamespace(logits=outputs if mask is None else outputs * mask[:, None])
+
+
+def test_a_dict_is_passed_to_the_model_by_the_names_of_its_arguments() -> None:
+    model, x, mask = Masked(), torch.randn(3, 2), torch.tensor([1.0, 0.0, 1.0])
+    batch = {"labels": torch.tensor([0, 1, 1]), "mask": mask, "tokens": x, "index": torch.arange(3)}
+    predicted = Task(model, squared, None).predict(model, batch)
+    torch.testing.assert_close(predicted, model.layer(x) * mask[:, None])
+
+
+@pytest.mark.parametrize("batch", [{"image": 0, "label": 1}, {"label": 1, "image": 0}, {"input": 0, "weight": 0}, (0, 1), 0])
+def test_otherwise_the_model_is_called_with_the_first_tensor_that_is_no_label(batch: Any) -> None:
+    model, tensors = nn.Sequential(nn.Linear(2, 2)), (torch.randn(3, 2), torch.tensor([0, 1, 1]))
+    filled = tree_map(lambda place: tensors[place], batch)
+    torch.testing.assert_close(Task(model, squared, None).predict(model, filled), model(tensors[0]))
+
+
+def test_tied_parameters_are_penalised_once_and_frozen_ones_not() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+    model[2].weight = model[0].weight
+    model[4].requires_grad_(False)
+    task = Task(model, squared, pair(), exclude="*.bias")
+    landscape, theta = task.landscape(), task.initial(0)
+    assert [slot.name for slot in landscape.parameters.slots] == ["0.weight", "0.bias", "2.bias"]
+    assert len(theta) == landscape.size == 15
+    assert task.penalty(landscape).norm_squared(theta) == pytest.approx(float(theta[:9] @ theta[:9]))
 
 
 @pytest.mark.parametrize(

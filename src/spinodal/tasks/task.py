@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,6 +17,8 @@ from spinodal.landscape import Landscape, LossFunction
 from spinodal.penalty import Penalty
 from spinodal.tasks.settings import plain
 from spinodal.theory import ExactTransition
+
+LABELS = ("labels", "label", "targets", "target", "y")  # keys of a dict batch under which labels are looked for
 
 
 class Task:
@@ -32,17 +35,20 @@ class Task:
     held_out : like `data`, optional
         Data never trained on, for held-out accuracy. Default: none.
     predict : callable ``(model, batch) -> outputs (samples, k)``, optional
-        Default: ``model(first tensor of the batch)``.
+        Default: ``model(first tensor of the batch)``. Of a dict, the entries whose keys are arguments of
+        ``model.forward`` are passed by name; if there are none, its first tensor, labels left out.
     labels : callable ``batch -> integers (samples,)``, optional
-        The true classes. Default: the batch's last tensor, if it holds integers of shape (samples,) or
-        one-hot rows; otherwise the task has no classes and its accuracies are null.
+        The true classes. Default: of a dict, the first entry named by `LABELS`; otherwise the batch's last
+        tensor. It must hold integers of shape (samples,) or one-hot rows; if it does not, the task has no
+        classes and its accuracies are null.
     initial : callable ``seed -> theta (n,)``, optional
         A random start. Default: every submodule that has `reset_parameters` is reset under the seed;
         parameters that no submodule resets are multiplied by random factors, zeros among them drawn.
     observables : mapping of names to callables ``model -> float``, optional
         Your own order parameters, recorded at every point.
-    exclude : sequence of str, optional
-        Patterns (`fnmatch`) of parameter names left out of the penalty, for example ``["*.bias"]``.
+    include, exclude : pattern or sequence of patterns, optional
+        Patterns (`fnmatch`) of parameter names. Penalised is what `include` matches (default: everything)
+        and `exclude` does not (default: nothing), for example ``exclude="*.bias"``.
     name : str, optional
     settings : mapping, optional
         The arguments that made this task; they identify a run. Numbers, words, switches, None, and lists
@@ -71,7 +77,8 @@ class Task:
         labels: Callable[[Batch], Tensor] | None = None,
         initial: Callable[[int], Tensor] | None = None,
         observables: Mapping[str, Callable[[nn.Module], float]] | None = None,
-        exclude: Sequence[str] = (),
+        include: str | Sequence[str] = "*",
+        exclude: str | Sequence[str] = (),
         name: str = "custom",
         settings: Mapping[str, Any] | None = None,
         exact: Sequence[ExactTransition] = (),
@@ -92,7 +99,8 @@ class Task:
         self.predict = predict or _predict
         self.labels = labels or _labels
         self.observables = dict(observables or {})
-        self.exclude, self.name, self.settings, self.exact = tuple(exclude), name, plain(settings or {}), tuple(exact)
+        self.include, self.exclude = _patterns("include", include), _patterns("exclude", exclude)
+        self.name, self.settings, self.exact = name, plain(settings or {}), tuple(exact)
         self._initial = initial
 
     def landscape(self, *, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu") -> Landscape:
@@ -110,22 +118,58 @@ class Task:
         return torch.cat([value.detach().reshape(-1).double() for value in _trainable(model).values()])
 
     def penalty(self, landscape: Landscape) -> Penalty:
-        """Return the penalty with the mask that `exclude` describes."""
-        if not self.exclude:
+        """Return the penalty with the mask that `include` and `exclude` describe.
+
+        Raises
+        ------
+        SpinodalError
+            If a pattern matches no parameter, or if nothing is left to penalise.
+        """
+        if self.include == ("*",) and not self.exclude:
             return Penalty()
-        names = [slot.name for slot in landscape.parameters.slots]
-        unused = [pattern for pattern in self.exclude if not any(fnmatchcase(name, pattern) for name in names)]
-        if unused:
+        slots = landscape.parameters.slots
+        names = [slot.name for slot in slots]
+        penalised = _matching("include", self.include, names) - _matching("exclude", self.exclude, names)
+        if not penalised:
             raise SpinodalError(
-                got=f"exclude pattern {unused[0]!r} matches no parameter",
+                got=f"include {list(self.include)} and exclude {list(self.exclude)} leave no parameter in the penalty",
+                allowed="parameters: " + ", ".join(names),
+                do="leave at least one in, as without a penalty nothing depends on beta",
+            )
+        mask = torch.zeros(landscape.size, dtype=torch.bool, device=landscape.device)
+        for slot in slots:
+            mask[slot.start : slot.stop] = slot.name in penalised
+        return Penalty(mask=mask)
+
+
+def _patterns(name: str, patterns: object) -> tuple[str, ...]:
+    """Return patterns as a tuple; one alone may be given bare."""
+    if isinstance(patterns, str):
+        return (patterns,)
+    if not isinstance(patterns, Iterable):
+        raise _no_pattern(got=f"{name} is a {type(patterns).__name__}")
+    chosen = tuple(patterns)
+    for pattern in chosen:
+        if not isinstance(pattern, str):
+            raise _no_pattern(got=f"{name} holds a {type(pattern).__name__}")
+    return chosen
+
+
+def _no_pattern(got: str) -> SpinodalError:
+    return SpinodalError(got=got, allowed="patterns of parameter names are allowed", do="use fnmatch patterns such as '*.bias'")
+
+
+def _matching(name: str, patterns: Sequence[str], names: Sequence[str]) -> set[str]:
+    """Return the parameters that some pattern matches; refuse a pattern that matches none."""
+    matched = {pattern: {key for key in names if fnmatchcase(key, pattern)} for pattern in patterns}
+    for pattern, keys in matched.items():
+        if not keys:
+            raise SpinodalError(
+                got=f"{name} pattern {pattern!r} matches no parameter",
                 allowed="parameters: " + ", ".join(names),
                 do="use fnmatch patterns such as '*.bias'",
             )
-        mask = torch.ones(landscape.size, dtype=torch.bool, device=landscape.device)
-        for slot in landscape.parameters.slots:
-            if any(fnmatchcase(slot.name, pattern) for pattern in self.exclude):
-                mask[slot.start : slot.stop] = False
-        return Penalty(mask=mask)
+    return set().union(*matched.values())
 
 
 def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -156,16 +200,35 @@ def _fill_zeros(value: Tensor) -> None:
 
 
 def _predict(model: nn.Module, batch: Batch) -> Tensor:
-    outputs: Tensor = model(first_tensor(batch))
+    """Call the model as `Task` states: by name where a dict's keys are arguments, else on the first tensor."""
+    if isinstance(batch, dict):
+        inputs = {key: value for key, value in batch.items() if key not in LABELS}
+        named = {key: value for key, value in inputs.items() if key in inspect.signature(model.forward).parameters}
+        if named:
+            return _outputs(model(**named))
+        batch = inputs
+    return _outputs(model(first_tensor(batch)))
+
+
+def _outputs(answer: Any) -> Tensor:
+    """Return the tensor of a model's answer: itself, or its `logits`."""
+    outputs: Tensor = getattr(answer, "logits", answer)
     return outputs
 
 
 def _labels(batch: Batch) -> Tensor | None:
-    """Return integer labels if the batch's last tensor holds them, plainly or one-hot."""
+    """Return integer labels, plainly or one-hot, from a dict's entry of that name or from the last tensor."""
+    if isinstance(batch, dict):
+        key = next((key for key in LABELS if key in batch), None)
+        if key is not None:
+            return _classes(batch[key])
     tensors = [value for _, value in named_tensors(batch)]
-    if len(tensors) < 2:  # inputs only, or nothing
+    return _classes(tensors[-1]) if len(tensors) > 1 else None  # one tensor holds inputs
+
+
+def _classes(last: object) -> Tensor | None:
+    if not isinstance(last, Tensor):
         return None
-    last = tensors[-1]
     if last.dim() == 1 and not last.is_floating_point() and last.dtype != torch.bool:
         return last
     if last.dim() == 2 and last.shape[1] > 1 and bool(((last == 0) | (last == 1)).all() & (last.sum(1) == 1).all()):
