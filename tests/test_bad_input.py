@@ -208,8 +208,8 @@ def test_an_unknown_task_is_refused(command: Command, name: str, text: str) -> N
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("1 / 0", "raised ZeroDivisionError when imported"),
-        ("def task(:", "raised SyntaxError when imported"),
+        ("1 / 0", "importing own.py raised ZeroDivisionError"),
+        ("def task(:", "importing own.py raised SyntaxError"),
         ("import no_such_package", "No module named 'no_such_package'"),
         ("raise SystemExit(3)", "SystemExit"),
     ],
@@ -271,27 +271,30 @@ def test_showing_no_run_is_refused(command: Command, verb: list[str]) -> None:  
     assert "no run in" in refusal(command, *verb)
 
 
-DAMAGED = ["", "{", "[]", '"words"', "null", "{}", "\xff", '{"schema": NaN}']
 WRONG = {
     "task": ["x", {}, None],
-    "range": ["x", [1], ["low", "high"]],
-    "seed": ["x", None],
+    "range": ["x", [1], ["low", "high"], [None, True]],
+    "seed": ["x", None, 1.5],
     "transitions": [3, [3], [{}]],
-    "followed": [[], [99], "x"],
+    "followed": [[], [99], "x", [-1]],
     "stats": [3, {}, {"seconds": "x"}],
     "exact": [3, [{}], [{"singular_value": "x"}]],
+    "solver": [None, 3],
 }
 
 
 def test_a_damaged_result_is_refused(command: Command) -> None:  # noqa: F811
     command("map", *FAST, "--out", "out", "--quiet")
-    good = json.loads(Path("out/result.json").read_text())
-    wrong = [json.dumps(good | {key: value}) for key, values in WRONG.items() for value in values]
-    missing = [json.dumps({name: value for name, value in good.items() if name != key}) for key in WRONG]
-    for text in [*DAMAGED, *wrong, *missing]:
-        Path("out/result.json").write_text(text, encoding="latin-1")
-        assert "result.json" in refusal(command, "show", "out"), text
-        with pytest.raises(SpinodalError, match=r"result\.json"):
+    *before, last = Path("out/journal.jsonl").read_text().splitlines(keepends=True)
+    note = json.loads(last)
+    del note["crc32"]  # what is changed by hand has none
+    good = note["value"]
+    wrong = [good | {key: value} for key, values in WRONG.items() for value in values]
+    missing = [{name: value for name, value in good.items() if name != key} for key in WRONG]
+    for value in [{}, *wrong, *missing]:
+        Path("out/journal.jsonl").write_text("".join([*before, json.dumps(note | {"value": value}), "\n"]))
+        assert "the result in out/journal.jsonl is damaged" in refusal(command, "show", "out"), value
+        with pytest.raises(SpinodalError, match=r"journal\.jsonl is damaged"):
             sp.load("out")
 
 
@@ -303,7 +306,7 @@ def test_a_finished_run_that_lost_a_state_is_refused(command: Command, damage: b
     assert "000000.safetensors is missing or damaged" in refusal(command, "show", "out")
 
 
-@pytest.mark.parametrize("name", ["result.json", "journal.jsonl", "config.toml"])
+@pytest.mark.parametrize("name", ["journal.jsonl", "config.toml"])
 def test_a_folder_in_place_of_a_file_of_a_run_is_refused(command: Command, name: str) -> None:  # noqa: F811
     command("map", *FAST, "--out", "out", "--quiet")
     Path("out", name).unlink()

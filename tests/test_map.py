@@ -304,7 +304,7 @@ def test_costs_are_counted_and_weighted() -> None:
 def test_the_nearest_point_is_found_by_beta() -> None:
     diagram = mapped(3, 0)
     for point in diagram.points:
-        assert diagram.at(point.beta) is point
+        assert diagram.at(point.beta).point is point
 
 
 def test_the_answer_names_both_conventions() -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from spinodal.counts import Counts
-from spinodal.penalty import CONVENTION, weight_decay
+from spinodal.errors import SpinodalError, positive_beta
+from spinodal.models import Models
+from spinodal.penalty import CONVENTION, beta_of, weight_decay
+from spinodal.snapshot import Snapshot
 from spinodal.theory import ExactTransition
 from spinodal.transitions import Transition
 from spinodal.walk import Point
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
 
 SCHEMA = 1
 ALIVE = 0.5  # recall at or above which a class is alive at a point
@@ -107,6 +114,10 @@ class PhaseDiagram:
     spent : Counts
     seconds : float
     solver, run_status : str
+    run : mapping
+        Of a run folder: the `settings` and the `provenance` that its journal recorded. Otherwise empty.
+    models : Models or None
+        What gives the models of the points back.
     """
 
     task: Mapping[str, Any]
@@ -119,6 +130,8 @@ class PhaseDiagram:
     solver: str
     run_status: str
     exact: tuple[ExactTransition, ...] = ()
+    run: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    models: Models | None = field(default=None, compare=False, repr=False)
 
     @property
     def macroscopic(self) -> tuple[Transition, ...]:
@@ -148,9 +161,94 @@ class PhaseDiagram:
             return None
         return tuple(sorted(set(before.classes) - set(after.classes)))
 
-    def at(self, beta: float) -> Point:
-        """Return the followed point nearest to beta, on a log scale."""
-        return min(self.points, key=lambda point: abs(math.log(point.beta / beta)))
+    def at(self, beta: float | None = None, *, weight_decay: float | None = None) -> Snapshot:
+        """Return the model at the followed point nearest to beta, on a log scale.
+
+        Parameters
+        ----------
+        beta : float > 0
+        weight_decay : float > 0
+            PyTorch's, in place of beta.
+
+        Raises
+        ------
+        SpinodalError
+            Unless one of the two is given, as a finite positive number.
+        """
+        if beta is not None and weight_decay is None:
+            wanted = positive_beta(beta)
+        elif beta is None and weight_decay is not None:
+            wanted = beta_of(positive_beta(weight_decay, "weight_decay"))
+        else:
+            raise SpinodalError(
+                got="neither beta nor weight_decay" if beta is None else "both beta and weight_decay",
+                allowed="one of the two is allowed",
+                do="for example at(0.01), or at(weight_decay=0.02)",
+            )
+        return self._snapshot(min(self.points, key=lambda point: abs(math.log(point.beta / wanted))))
+
+    def at_point(self, index: int) -> Snapshot:
+        """Return the model at a point by its number in the journal: a followed one, or a side of a transition.
+
+        Raises
+        ------
+        SpinodalError
+            If this diagram has no such point.
+        """
+        known = {point.index: point for point in self._all_points()}
+        if index not in known:
+            raise SpinodalError(
+                got=f"point {index!r}",
+                allowed=f"the followed points of this map are allowed: {_stretches(known)}",
+                do="choose one by its beta with at(beta)",
+            )
+        return self._snapshot(known[index])
+
+    def _all_points(self) -> tuple[Point, ...]:
+        return self.points + tuple(side for found in self.transitions for side in (found.before, found.after))
+
+    def _snapshot(self, point: Point) -> Snapshot:
+        return Snapshot(point, self.task, self.models)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return points, transitions and phases as labelled arrays; every variable says what it is.
+
+        It is what `result.nc` holds. Without a run folder, the attributes `settings` and `provenance` are missing.
+
+        Examples
+        --------
+        >>> from spinodal import map_phases, tasks
+        >>> task = tasks.gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
+        >>> dataset = map_phases(task).to_xarray()
+        >>> dataset.transition_beta.round(4).values.tolist()
+        [0.4, 0.9]
+        >>> dataset.transition_rank.sel(side="after").values.tolist()
+        [1, 0]
+        >>> dataset.weight_decay.attrs["description"]
+        'weight_decay of torch.optim.SGD and Adam: 2 * beta'
+        """
+        from spinodal.store.collate import collate  # xarray is slow to import
+
+        return collate(self)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return one row per followed point, in the order walked.
+
+        The index is the number of the point in the journal. Columns are the variables of `to_xarray` along
+        `point`; one that also has other dimensions becomes a column per label, such as `accuracy_train` or
+        `class_accuracy_train_8`, unless nothing is known for that label. Singular values are left out.
+
+        Examples
+        --------
+        >>> from spinodal import map_phases, tasks
+        >>> task = tasks.gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
+        >>> frame = map_phases(task).to_pandas()
+        >>> frame.groupby("in_phase")["rank"].median().tolist()
+        [2.0, 1.0, 0.0]
+        """
+        from spinodal.store.frame import frame
+
+        return frame(self.to_xarray())
 
     def answer(self) -> str:
         """Return the map in one sentence."""
@@ -237,6 +335,14 @@ class PhaseDiagram:
             "lost_classes": None if lost is None else list(lost),
             "points": [side.index for side in sides],
         }
+
+
+def _stretches(numbers: Iterable[int]) -> str:
+    """Return whole numbers as words, neighbours joined: `0, 3-7, 9`."""
+    known = set(numbers)
+    first = sorted(n for n in known if n - 1 not in known)
+    last = sorted(n for n in known if n + 1 not in known)
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(first, last, strict=True))
 
 
 def _next_phase(index: int, last: int, upward: bool) -> int | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -26,7 +27,7 @@ def reading(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(place: Path) -> Iterator[None]:
+def writing(place: Path, *, do: str = "mend that and go on with --resume, or give another --out") -> Iterator[None]:
     """Refuse a place that cannot be written (a full disk, no permission)."""
     try:
         yield
@@ -34,18 +35,28 @@ def writing(place: Path) -> Iterator[None]:
         raise SpinodalError(
             got=f"{place} cannot be written: {_reason(cause)}",
             allowed="a writable place with free space is needed",
-            do="mend that and go on with --resume, or give another --out",
+            do=do,
         ) from cause
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is either the old or the new one, never half of it."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is either the old or the new one, never half of it, even after a power cut."""
     draft = path.with_name(path.name + ".part")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    try:
+        with draft.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON, whole."""
+    write_whole(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def _reason(cause: Exception) -> str:

@@ -1,50 +1,53 @@
-"""The journal of a run: one line per point, appended before the next point starts."""
+"""The journal of a run: one line per point, appended before the next point starts. It alone is the run."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
+import zlib
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
-from spinodal.minimise import Minimum
-from spinodal.observe import Observation
 from spinodal.phases import SCHEMA
-from spinodal.store.disk import reading, writing
+from spinodal.store.disk import reading, write_whole, writing
+from spinodal.store.record import from_record, number, text, to_record
 from spinodal.walk import Point
 
 NAME = "journal.jsonl"
+STATES = "states"
 HEADER = {"kind": "header", "schema": SCHEMA, "made_by": "spinodal"}
-KEYS = {"point": ("index", "origin", "beta", "state", "minimum", "observation"), "note": ("name", "value")}
+CHECK = "crc32"  # the last key of a line: checksum of the line without it
+NOTHING = torch.empty(0, device="meta")
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OSError, OverflowError, RecursionError, SafetensorError)
 
 
 class Journal:
-    """An append-only record of points; implements `spinodal.walk.Recorder`.
+    """An append-only record of points and notes; implements `spinodal.walk.Recorder`.
 
-    Every line is complete JSON; theta and the tangent of a point lie in `states/`. A torn last line
-    (a killed process) is cut off; anything else that is damaged is refused.
+    Every line is complete JSON with a checksum; theta and the tangent of a point lie in `states/`. A torn
+    last line (a killed process) is cut off; anything else that is damaged is refused.
 
     Parameters
     ----------
     folder : Path
     read_only : bool
         Whether to write nothing at all, not even a repair: another process may be writing this journal.
+        Where the folder has no `states/`, points then come without theta and tangent (on the meta device).
     """
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder, self.read_only = folder, read_only
         self.path = folder / NAME
         self.lines: list[dict[str, Any]] = []
-        self._points: dict[int, dict[str, Any]] = {}
+        self._points: list[dict[str, Any]] = []
         self._notes: dict[str, dict[str, Any]] = {}
         self._elapsed = 0.0
         self._clock: Callable[[], float] = lambda: 0.0
@@ -57,9 +60,9 @@ class Journal:
 
     def recall(self, index: int, beta: float, origin: int | None) -> Point | None:
         """Return the recorded point of this request, or None if it was not computed yet."""
-        line = self._points.get(index)
-        if line is None:
+        if index >= len(self._points):
             return None
+        line = self._points[index]
         if line["beta"] != beta or line["origin"] != origin:
             raise SpinodalError(
                 got=f"point {index} of {self.path} was computed at beta = {line['beta']!r}, but this run asks for {beta!r}",
@@ -70,14 +73,11 @@ class Journal:
 
     def keep(self, point: Point) -> None:
         """Record a point: first its state, then its line."""
-        name = f"states/{point.index:06d}.safetensors"
-        target = self.folder / name
-        draft = target.with_suffix(".part")
+        target = self.folder / _state_name(point.index)
         with writing(target):
             target.parent.mkdir(exist_ok=True)
-            save_file({"theta": point.minimum.theta.contiguous(), "tangent": point.tangent.contiguous()}, draft)
-            os.replace(draft, target)
-        self._append({"kind": "point", **_to_line(point), "state": name, "elapsed": self._total()})
+            write_whole(target, save({"theta": point.minimum.theta.contiguous(), "tangent": point.tangent.contiguous()}))
+        self._append({"kind": "point", **to_record(point), "state": _state_name(point.index), "elapsed": self._total()})
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a recorded fact, made and recorded if it is not there yet."""
@@ -87,8 +87,9 @@ class Journal:
         return value
 
     def seconds(self, now: float) -> float:
-        """Return the seconds spent so far, over all processes that worked on this run."""
-        return self._elapsed + now
+        """Return the seconds spent so far, over all processes that worked on this run; of a finished run, its own."""
+        result = self.recorded("result")
+        return self._elapsed + now if result is None else float(result["stats"]["seconds"])
 
     # -- reading and writing ------------------------------------------------------------------
 
@@ -96,18 +97,25 @@ class Journal:
         """Take the seconds of this process from `clock`."""
         self._clock = clock
 
+    def recorded(self, name: str) -> dict[str, Any] | None:
+        """Return a recorded fact, or None if it is not there."""
+        value: dict[str, Any] | None = self._notes.get(name, {}).get("value")
+        return value
+
     def point(self, index: int) -> Point:
         """Return a recorded point."""
+        if index < 0:
+            raise IndexError(index)
         line = self._points[index]
         try:
             state = self._state(line)
-        except (ValueError, OSError, SafetensorError) as cause:
+        except DAMAGE as cause:
             raise SpinodalError(
                 got=f"{self.folder / line['state']} is missing or damaged",
                 allowed="the state of every point is needed",
                 do="restore it from a copy, or start anew in another folder",
             ) from cause
-        return _from_line(line, state["theta"], state["tangent"])
+        return from_record(line, state["theta"], state["tangent"])
 
     @property
     def count(self) -> int:
@@ -117,23 +125,28 @@ class Journal:
     @property
     def last_beta(self) -> float | None:
         """Return beta of the point recorded last."""
-        return next((line["beta"] for line in reversed(self.lines) if line["kind"] == "point"), None)
+        beta: float | None = self._points[-1]["beta"] if self._points else None
+        return beta
 
     def _total(self) -> float:
         return self._elapsed + self._clock()
 
     def _append(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line, allow_nan=False) + "\n"
-        with writing(self.path), self.path.open("ab") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        self._take(line)
+        plain = json.dumps(line, allow_nan=False)
+        with writing(self.path), self.path.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                _write(file, _sealed(plain))
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(end)  # half a line is no end for the next one
+                raise
+        self._take(json.loads(plain))  # as it will be read
 
     def _take(self, line: dict[str, Any]) -> None:
         self.lines.append(line)
         if line["kind"] == "point":
-            self._points[line["index"]] = line
+            self._points.append(line)
         elif line["kind"] == "note":
             self._notes[line["name"]] = line
 
@@ -143,8 +156,8 @@ class Journal:
             whole = self.path.read_bytes()
         end = 0
         pieces = whole.split(b"\n")
-        for number, piece in enumerate(pieces[:-1], start=1):
-            line = self._parse(piece, number, last=number == len(pieces) - 1)
+        for place, piece in enumerate(pieces[:-1], start=1):
+            line = self._parse(piece, place, last=place == len(pieces) - 1)
             if line is None:
                 break
             self._take(line)
@@ -154,31 +167,38 @@ class Journal:
                 file.truncate(end)
         self._elapsed = max((float(line.get("elapsed", 0.0)) for line in self.lines), default=0.0)
 
-    def _parse(self, piece: bytes, number: int, *, last: bool) -> dict[str, Any] | None:
+    def _parse(self, piece: bytes, place: int, *, last: bool) -> dict[str, Any] | None:
         """Return a line, None if it is the last one and torn; refuse anything else."""
         try:
-            line = json.loads(piece)
-            if number == 1:
+            line = json.loads(piece, parse_constant=_no_constant)
+            if place == 1:
                 self._check_header(line)
-            else:
+            _check_seal(line)
+            if place > 1:
                 self._check_line(line)
-        except (ValueError, KeyError, TypeError, OSError, SafetensorError) as cause:
+        except DAMAGE as cause:
             if isinstance(cause, SpinodalError):
                 raise
-            if last and number > 1:
+            if last and place > 1:
                 return None
             raise SpinodalError(
-                got=f"line {number} of {self.path} is damaged ({type(cause).__name__})",
+                got=f"line {place} of {self.path} is damaged ({type(cause).__name__})",
                 allowed="only a torn last line can be repaired",
                 do="restore the file from a copy, or start anew in another folder",
             ) from cause
         return dict(line)
 
     def _check_line(self, line: dict[str, Any]) -> None:
-        for key in KEYS[line["kind"]]:
-            line[key]
-        float(line.get("elapsed", 0.0))
-        if line["kind"] == "point" and not self.read_only:
+        if not number(line.get("elapsed", 0.0)) >= 0.0:
+            raise ValueError(line["elapsed"])
+        if line["kind"] == "note":
+            if text(line["name"]) in self._notes or not isinstance(line["value"], dict):
+                raise ValueError(line["name"])
+            return
+        from_record(line, NOTHING, NOTHING)
+        if line["kind"] != "point" or line["index"] != self.count or line["state"] != _state_name(self.count):
+            raise ValueError(line["index"])
+        if not self.read_only:
             self._state(line)
 
     def _check_header(self, line: Any) -> None:
@@ -194,54 +214,41 @@ class Journal:
             )
 
     def _state(self, line: dict[str, Any]) -> dict[str, torch.Tensor]:
-        state: dict[str, torch.Tensor] = load_file(self.folder / line["state"])
-        if set(state) != {"theta", "tangent"}:
+        shape = (line["minimum"]["stats"]["parameters"],)
+        if self.read_only and not (self.folder / STATES).exists():
+            return dict.fromkeys(("theta", "tangent"), torch.empty(shape, dtype=torch.float64, device="meta"))
+        state: dict[str, torch.Tensor] = load_file(self.folder / line["state"])  # mapped: read from disk where it is used
+        if set(state) != {"theta", "tangent"} or any(value.shape != shape for value in state.values()):
             raise ValueError(line["state"])
         return state
 
 
-def _to_line(point: Point) -> dict[str, Any]:
-    """Return a point in JSON types, without theta and tangent; NaN becomes null."""
-    minimum = point.minimum
-    numbers = ("error", "loss", "residual", "margin", "margin_error", "zero_modes", "stop", "solver")
-    return {
-        "index": point.index,
-        "origin": point.origin,
-        "beta": point.beta,
-        "minimum": {name: _null(getattr(minimum, name)) for name in numbers} | {"stats": asdict(minimum.stats)},
-        "observation": asdict(point.observation)
-        | {"custom": {name: _null(value) for name, value in point.observation.custom.items()}},
-        "norm_slope": _null(point.norm_slope),
-        "margin_slope": _null(point.margin_slope),
-    }
+def _state_name(index: int) -> str:
+    return f"{STATES}/{index:06d}.safetensors"
 
 
-def _from_line(line: dict[str, Any], theta: torch.Tensor, tangent: torch.Tensor) -> Point:
-    minimum = dict(line["minimum"])
-    stats = Counts(**minimum.pop("stats"))
-    for name in ("error", "loss", "residual", "margin", "margin_error"):
-        minimum[name] = _number(minimum[name])
-    view = dict(line["observation"])
-    view["singular_values"] = {name: tuple(values) for name, values in view["singular_values"].items()}
-    view["class_accuracy"] = {
-        part: None if values is None else tuple(values) for part, values in view["class_accuracy"].items()
-    }
-    view["custom"] = {name: _number(value) for name, value in view["custom"].items()}
-    return Point(
-        index=line["index"],
-        origin=line["origin"],
-        minimum=Minimum(theta=theta, beta=line["beta"], stats=stats, **minimum),
-        observation=Observation(**view),
-        tangent=tangent,
-        norm_slope=_number(line["norm_slope"]),
-        margin_slope=_number(line["margin_slope"]),
-    )
+def _sealed(plain: str) -> bytes:
+    """Return a line of the file from its JSON, the checksum as the last key."""
+    return f'{plain[:-1]}, "{CHECK}": {zlib.crc32(plain.encode())}}}\n'.encode()
 
 
-def _number(value: float | None) -> float:
-    """Return a number from JSON, where null stands for NaN."""
-    return math.nan if value is None else value
+def _check_seal(line: Any) -> None:
+    """Take the checksum out of a line and refuse one that does not fit it (JSON that was read is written as it was)."""
+    if not isinstance(line, dict):
+        raise TypeError(line)
+    check = line.pop(CHECK, None)
+    if check is not None and check != zlib.crc32(json.dumps(line).encode()):
+        raise ValueError(check)
 
 
-def _null(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _write(file: FileIO, content: bytes) -> None:
+    """Write all of it, through to the disk; one call may write a part only."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+    os.fsync(file.fileno())
+
+
+def _no_constant(name: str) -> None:
+    """Refuse NaN and infinities, which no journal holds and JSON does not know."""
+    raise ValueError(name)

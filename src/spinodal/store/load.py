@@ -1,79 +1,73 @@
-"""A diagram back from its run folder, without the model."""
+"""A diagram back from its run folder."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
+from spinodal.layout import Layout
 from spinodal.phases import PhaseDiagram
-from spinodal.store.journal import Journal
-from spinodal.store.run import RunFolder, damaged
-from spinodal.theory import ExactTransition
-from spinodal.transitions import Evidence, Transition
-from spinodal.walk import Point
+from spinodal.store.recorded import TaskMaker, recorded_diagram
+from spinodal.store.run import RunFolder
+from spinodal.tasks.registry import BUILT_IN
+from spinodal.tasks.task import Task
 
 
-def load(run: str | Path) -> PhaseDiagram:
+def load(run: str | Path, *, task: Task | None = None) -> PhaseDiagram:
     """Return the `PhaseDiagram` of a finished run.
+
+    The journal alone is enough for everything but the models: `to_dict`, `to_xarray` and the tables need no
+    `states/`. Parameters are read from disk where they are used, so that large networks load quickly.
 
     Parameters
     ----------
     run : path of a run folder
+    task : Task, optional
+        The task of the run, for `Snapshot.module`. Built-in tasks are made again by their name and settings;
+        your own is not: no code is run because a file of the run names it.
 
     Raises
     ------
     SpinodalError
-        If there is no run, it is not finished, or it is damaged.
+        If there is no run, it is not finished, or it is damaged (a state that is missing while others are
+        there is damage, too); if the task's model has another layout than the one that was mapped.
+
+    Examples
+    --------
+    >>> load("runs/nowhere")
+    Traceback (most recent call last):
+    spinodal.errors.SpinodalError: no run in runs/nowhere; a folder made by `spinodal map` is allowed; check the path; ...
     """
     folder = RunFolder(Path(run))
-    result = folder.result()
+    folder.require_finished()
+    diagram = recorded_diagram(folder.journal, _built_in if task is None else _given(task))
+    if task is not None and diagram.models is not None:
+        diagram.models.layout.refuse_other(task.model, task.name)
+    return diagram
+
+
+def _given(task: Task) -> TaskMaker:
+    return lambda _task, _layout: task
+
+
+def _built_in(recorded: Mapping[str, Any], layout: Layout) -> Task:
+    """Make a built-in task by its name and settings, or refuse one that is not built in."""
+    settings = {key: value for key, value in recorded.items() if key != "name"}
     try:
-        return _diagram(result, folder.journal)
-    except SpinodalError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError) as cause:
-        raise damaged(folder.path / "result.json", f"{type(cause).__name__}: {cause}") from cause
+        task = BUILT_IN[recorded["name"]](**settings)
+    except (KeyError, TypeError, SpinodalError) as cause:
+        raise _unknown(recorded["name"]) from cause
+    if task.settings != settings:
+        raise _unknown(recorded["name"])
+    layout.refuse_other(task.model, task.name)
+    return task
 
 
-def _diagram(result: dict[str, Any], journal: Journal) -> PhaseDiagram:
-    """Return the diagram; every value is taken by its type, so that a wrong one fails here."""
-    wanted = {index for item in result["transitions"] for index in item["points"]} | set(result["followed"])
-    points = {index: journal.point(index) for index in sorted(wanted)}
-    followed = tuple(points[index] for index in result["followed"])
-    low, high = map(float, result["range"])
-    stats = {key: int(value) for key, value in result["stats"].items() if key in Counts.__dataclass_fields__}
-    return PhaseDiagram(
-        task={**result["task"], "name": str(result["task"]["name"])},
-        seed=int(result["seed"]),
-        range=(low, high),
-        points=followed,
-        transitions=tuple(_transition(item, points) for item in result["transitions"]),
-        spent=Counts(**stats, parameters=len(followed[0].minimum.theta)),
-        seconds=float(result["stats"]["seconds"]),
-        solver=str(result["solver"]),
-        run_status=str(result["run_status"]),
-        exact=tuple(_exact(item) for item in result["exact"]),
+def _unknown(name: str) -> SpinodalError:
+    return SpinodalError(
+        got=f"the task {name!r} of this run is not built in, and no code is run because a file names it",
+        allowed="built-in tasks are made again; your own is used if you pass it",
+        do="load(run, task=...) with the Task that was mapped; state_dict() and save() need none",
     )
-
-
-def _transition(item: dict[str, Any], points: dict[int, Point]) -> Transition:
-    before, after = item["points"]
-    low, high = map(float, item["bracket"])
-    return Transition(
-        beta=float(item["beta"]),
-        bracket=(low, high),
-        direction=str(item["direction"]),
-        order=str(item["order"]),
-        minor=bool(item["minor"]),
-        status=str(item["status"]),
-        before=points[before],
-        after=points[after],
-        evidence=Evidence(**item["evidence"]),
-    )
-
-
-def _exact(item: dict[str, Any]) -> ExactTransition:
-    numbers = {key: item[key] if item[key] is None else float(item[key]) for key in ("singular_value", "beta", "coexistence")}
-    return ExactTransition(**{**item, **numbers})

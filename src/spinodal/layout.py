@@ -1,0 +1,166 @@
+"""How a model's state dict is made of theta and of tensors that a map leaves alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spinodal.errors import SpinodalError
+from spinodal.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a state dict.
+
+    Attributes
+    ----------
+    name, shape, dtype : as in the model's own state dict
+    start : int or None
+        Where its numbers begin in theta; equal for tied parameters; None for a tensor that is no part
+        of theta: a frozen parameter or a buffer.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    start: int | None
+
+    def fill(self, numbers: Tensor) -> Tensor:
+        """Return a copy of numbers in this entry's shape and dtype."""
+        return numbers.detach().reshape(self.shape).to("cpu", getattr(torch, self.dtype), copy=True)
+
+    def check(self, value: Tensor) -> None:
+        """Raise ValueError unless a tensor has this entry's shape and dtype."""
+        if tuple(value.shape) != self.shape or value.dtype != getattr(torch, self.dtype):
+            raise ValueError(self.name)
+
+    def piece(self, theta: Tensor) -> Tensor:
+        """Return this entry's part of theta."""
+        start = self.start or 0
+        return theta[start : start + math.prod(self.shape)]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The entries of a model's state dict, in its order.
+
+    Attributes
+    ----------
+    size : int
+        n, the length of theta.
+    entries : tuple of Entry
+    opaque : tuple of str
+        Entries of the state dict that are no plain tensors (extra state, values computed by the
+        model's own code). With any of these, theta alone does not make a state dict.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    >>> model[1].weight = model[0].weight
+    >>> [(entry.name, entry.start) for entry in Layout.of(model).entries]
+    [('0.weight', 0), ('0.bias', 4), ('1.weight', 0), ('1.bias', 6)]
+    """
+
+    size: int
+    entries: tuple[Entry, ...]
+    opaque: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Layout:
+        """Return the layout of a model."""
+        parameters = Parameters(model)
+        named = dict(model.named_parameters())
+        starts = {id(named[slot.name]): slot.start for slot in parameters.slots}
+        plain, opaque = [], []
+        for name, value in _state(model).items():
+            if _is_plain(value):
+                dtype = str(value.dtype).removeprefix("torch.")
+                plain.append(Entry(name, tuple(value.shape), dtype, starts.get(id(value))))
+            else:
+                opaque.append(name)
+        return cls(parameters.size, tuple(plain), tuple(opaque))
+
+    @property
+    def fixed(self) -> tuple[Entry, ...]:
+        """Return the entries that are no part of theta."""
+        return tuple(entry for entry in self.entries if entry.start is None)
+
+    def fixed_tensors(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return copies of the tensors of a model that are no part of theta."""
+        state = _state(model)
+        return {entry.name: entry.fill(state[entry.name]) for entry in self.fixed}
+
+    def set_fixed(self, model: nn.Module, fixed: Mapping[str, Tensor]) -> None:
+        """Set the tensors of a model that are no part of theta."""
+        state = _state(model)
+        with torch.no_grad():
+            for entry in self.fixed:
+                state[entry.name].copy_(fixed[entry.name])
+
+    def tensors(self, theta: Tensor, fixed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the state dict at theta, shape (n,), without its opaque entries; no two share memory."""
+        return {
+            entry.name: entry.fill(fixed[entry.name] if entry.start is None else entry.piece(theta)) for entry in self.entries
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the layout in JSON types."""
+        entries = [asdict(entry) | {"shape": list(entry.shape)} for entry in self.entries]
+        return {"size": self.size, "entries": entries, "opaque": list(self.opaque)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Layout:
+        """Return the layout of `to_dict`; ValueError, TypeError or KeyError if it is none."""
+        return cls(int(value["size"]), tuple(_entries(value["entries"])), tuple(map(str, value["opaque"])))
+
+    def refuse_other(self, model: nn.Module, task: str) -> None:
+        """Refuse a model that is laid out in another way."""
+        other = Layout.of(model)
+        if other != self:
+            raise SpinodalError(
+                got=f"the model of task {task} does not fit this run ({_difference(self, other)})",
+                allowed="a task whose model has the names, shapes and dtypes of the one that was mapped is allowed",
+                do="make the task with the settings of the run",
+            )
+
+
+def _state(model: nn.Module) -> dict[str, Any]:
+    """Return the state dict with the parameters themselves in it, or nothing where the model's own code fails to give one."""
+    try:
+        return dict(model.state_dict(keep_vars=True))
+    except Exception:  # noqa: BLE001 - the user's code; the map needs no state dict, and who asks for one is told
+        return {"state_dict()": None}
+
+
+def _is_plain(value: object) -> bool:
+    """Tell a tensor that files can hold, and that no code of the model computes from its parameters."""
+    return isinstance(value, Tensor) and value.is_leaf and value.layout is torch.strided and not value.is_complex()
+
+
+def _entries(values: Any) -> Iterator[Entry]:
+    for value in values:
+        entry = Entry(**value | {"shape": tuple(map(int, value["shape"]))})
+        if not isinstance(getattr(torch, entry.dtype), torch.dtype):
+            raise ValueError(entry.dtype)
+        yield entry
+
+
+def _difference(mapped: Layout, other: Layout) -> str:
+    """Name the first entry that differs."""
+    ours, theirs = ({entry.name: entry for entry in layout.entries} for layout in (mapped, other))
+    for name in [*ours, *theirs]:
+        if ours.get(name) != theirs.get(name):
+            return f"{name}: {_shown(ours.get(name))} there, {_shown(theirs.get(name))} here"
+    return f"opaque entries: {', '.join(mapped.opaque) or 'none'} there, {', '.join(other.opaque) or 'none'} here"
+
+
+def _shown(entry: Entry | None) -> str:
+    if entry is None:
+        return "nothing"
+    return f"{entry.shape} {entry.dtype} {'fixed' if entry.start is None else f'at {entry.start} in theta'}"

@@ -1,0 +1,131 @@
+"""The diagram of a finished run, from its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from spinodal.counts import Counts
+from spinodal.errors import SpinodalError
+from spinodal.layout import Layout
+from spinodal.models import Models
+from spinodal.phases import PhaseDiagram
+from spinodal.store.journal import DAMAGE, STATES, Journal
+from spinodal.store.record import number, optional, positive, text, whole
+from spinodal.tasks.task import Task
+from spinodal.theory import ExactTransition
+from spinodal.transitions import Evidence, Transition
+from spinodal.walk import Point
+
+FIXED = f"{STATES}/fixed.safetensors"  # frozen parameters and buffers, the same at every point
+
+TaskMaker = Callable[[Mapping[str, Any], Layout], Task]
+
+
+def recorded_diagram(journal: Journal, make_task: TaskMaker | None = None) -> PhaseDiagram:
+    """Return the diagram of a journal that holds a result; it gives models back where the task can be made.
+
+    Raises
+    ------
+    SpinodalError
+        If the result is damaged, or does not fit the points.
+    """
+    result = journal.recorded("result") or {}
+    try:
+        return _diagram(result, journal, make_task)
+    except SpinodalError:
+        raise
+    except DAMAGE as cause:
+        raise SpinodalError(
+            got=f"the result in {journal.path} is damaged ({type(cause).__name__}: {' '.join(str(cause).split())})",
+            allowed="what `spinodal map` wrote is needed",
+            do="restore the file from a copy, or start anew in another folder",
+        ) from cause
+
+
+def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker | None) -> PhaseDiagram:
+    """Return the diagram; every value is taken by its type, so that a wrong one fails here."""
+    wanted = {index for item in result["transitions"] for index in item["points"]} | set(result["followed"])
+    points = {index: journal.point(index) for index in sorted(map(whole, wanted))}
+    followed = tuple(points[index] for index in result["followed"])
+    low, high = map(positive, result["range"])
+    stats = {key: whole(value) for key, value in result["stats"].items() if key in Counts.__dataclass_fields__}
+    task = {**result["task"], "name": text(result["task"]["name"])}
+    return PhaseDiagram(
+        task=task,
+        seed=whole(result["seed"]),
+        range=(low, high),
+        points=followed,
+        transitions=tuple(_transition(item, points) for item in result["transitions"]),
+        spent=Counts(**stats, parameters=len(followed[0].minimum.theta)),
+        seconds=number(result["stats"]["seconds"]),
+        solver=text(result["solver"]),
+        run_status=text(result["run_status"]),
+        exact=tuple(_exact(item) for item in result["exact"]),
+        run={name: journal.recorded(name) for name in ("settings", "provenance")},
+        models=_models(journal, task, make_task),
+    )
+
+
+def _transition(item: Mapping[str, Any], points: Mapping[int, Point]) -> Transition:
+    before, after = item["points"]
+    low, high = map(positive, item["bracket"])
+    return Transition(
+        beta=positive(item["beta"]),
+        bracket=(low, high),
+        direction=text(item["direction"]),
+        order=text(item["order"]),
+        minor=bool(item["minor"]),
+        status=text(item["status"]),
+        before=points[before],
+        after=points[after],
+        evidence=_evidence(item["evidence"]),
+    )
+
+
+def _evidence(item: Mapping[str, Any]) -> Evidence:
+    return Evidence(
+        exponent=optional(number, item["exponent"]),
+        margin=number(item["margin"]),
+        reach=optional(number, item["reach"]),
+        halved_step=bool(item["halved_step"]),
+        jump_norm_squared=number(item["jump_norm_squared"]),
+        jump_curvature=number(item["jump_curvature"]),
+    )
+
+
+def _exact(item: Mapping[str, Any]) -> ExactTransition:
+    return ExactTransition(
+        singular_value=number(item["singular_value"]),
+        order=text(item["order"]),
+        beta=positive(item["beta"]),
+        coexistence=optional(number, item["coexistence"]),
+    )
+
+
+def _models(journal: Journal, task: Mapping[str, Any], make_task: TaskMaker | None) -> Models | None:
+    recorded = journal.recorded("layout")
+    if recorded is None or make_task is None:
+        return None
+    layout = Layout.from_dict(recorded)
+    return Models(layout, lambda: _fixed(journal.folder / FIXED, layout), lambda: make_task(task, layout))
+
+
+def _fixed(place: Path, layout: Layout) -> dict[str, Tensor]:
+    if not layout.fixed:
+        return {}
+    try:
+        tensors: dict[str, Tensor] = load_file(place)
+        for entry in layout.fixed:
+            entry.check(tensors[entry.name])
+    except DAMAGE as cause:
+        raise SpinodalError(
+            got=f"{place} is missing or damaged",
+            allowed="models need the frozen parameters and buffers of the run",
+            do="restore it from a copy, or resume the run to write it again",
+        ) from cause
+    return tensors
