@@ -17,6 +17,7 @@ from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.penalty import Penalty
 from spinodal.soundness import refuse_scale_invariance
+from spinodal.tasks import Task
 
 SAMPLES = 12
 
@@ -312,6 +313,16 @@ def test_a_scale_invariant_block_is_refused_by_name(case: str) -> None:
         refuse_scale_invariance(landscape, Penalty())
     assert caught.value.got.startswith(tuple(f"E does not depend on the scale of {name} " for name in names))
     assert "mask" in caught.value.do
+
+
+def test_all_scale_invariant_blocks_are_named_at_once_with_the_patterns_that_mask_them() -> None:
+    model = nn.Sequential(Unscaled(), nn.Linear(1, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, 1))
+    landscape = Landscape(model, squared, batch())
+    with pytest.raises(SpinodalError) as caught:
+        refuse_scale_invariance(landscape, Penalty())
+    assert caught.value.got.startswith("E does not depend on the scale of 0.direction and of 1 ")
+    assert "exclude=['0.direction', '1.*'] of Task" in caught.value.do
+    refuse_scale_invariance(landscape, Task(model, squared, batch(), exclude=["0.direction", "1.*"]).penalty(landscape))
 
 
 class Unscaled(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import torch
@@ -182,12 +183,23 @@ def refuse_scale_invariance(landscape: Landscape, penalty: Penalty) -> None:
         theta = scale * (start + (0.1 + start.abs()) * noise)
         gradient = landscape.gradient(theta)
         blocks = {name: index for name, index in blocks.items() if _is_radial_flat(theta[index], gradient[index])}
-    for name in sorted(blocks):
-        raise SpinodalError(
-            got=f"E does not depend on the scale of {name} (a normalisation follows it), so L has no minimiser",
-            allowed="networks whose penalised blocks feel their scale are allowed",
-            do=f"leave {name} out of the penalty with a mask, or remove the normalisation",
-        )
+    if blocks:
+        raise _scale_invariant(_outermost(blocks), tensors={slot.name for slot in landscape.parameters.slots})
+
+
+def _outermost(blocks: Collection[str]) -> list[str]:
+    """Return the names without those inside another of them."""
+    return sorted(name for name in blocks if not any(name.startswith(f"{other}.") for other in blocks))
+
+
+def _scale_invariant(names: list[str], tensors: Collection[str]) -> SpinodalError:
+    which, patterns = " and of ".join(names), [name if name in tensors else f"{name}.*" for name in names]
+    return SpinodalError(
+        got=f"E does not depend on the scale of {which} (a normalisation follows it), so L has no minimiser",
+        allowed="networks whose penalised blocks feel their scale are allowed",
+        do=f"leave {' and '.join(names)} out of the penalty with a mask (exclude={patterns} of Task), "
+        "or remove the normalisation",
+    )
 
 
 def _shrinking_blocks(landscape: Landscape, penalty: Penalty) -> dict[str, Tensor]:
