@@ -1,15 +1,33 @@
-"""The figure: its record holds what is shown, and it is drawn with and without classes."""
+"""The figures: their record holds what the diagram found, and they are drawn with and without everything optional."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import spinodal as sp
-from spinodal.plots import draw_phase_map, phase_map_record, save_phase_map
+from diagrams import diagram, point
+from spinodal.plots import (
+    diagram_record,
+    draw_accuracy,
+    draw_error,
+    draw_margin,
+    draw_phase_map,
+    draw_rank,
+    draw_recall,
+    draw_singular_values,
+    save_figures,
+    save_phase_map,
+)
+from spinodal.plots.panel import MOST_SINGULAR_VALUES
+from spinodal.plots.save import FIGURES
+from spinodal.plots.style import paper
 
 
 def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -48,63 +66,222 @@ def chain() -> sp.PhaseDiagram:
 
 
 def test_the_record_holds_what_the_diagram_found(linear: sp.PhaseDiagram) -> None:
-    record = phase_map_record(linear)
-    assert list(record.beta) == [point.beta for point in linear.points]
-    assert list(record.error) == [point.error for point in linear.points]
-    assert list(record.norm) == [point.observation.norm for point in linear.points]
-    assert list(record.rank) == [point.observation.rank for point in linear.points]
-    assert list(record.breaks) == [transition.beta for transition in linear.macroscopic]
-    assert list(record.exact) == [item.beta for item in sp.theory.deep_linear((0.9, 0.5), matrices=3)]
-    assert record.recall is None
+    record = diagram_record(linear)
+    views = [point.observation for point in linear.points]
+    assert list(record.axis.beta) == [point.beta for point in linear.points]
+    assert list(record.error.curves[0].values) == [point.error for point in linear.points]
+    assert list(record.norm.curves[0].values) == [view.norm for view in views]
+    assert list(record.margin.curves[0].values) == [point.minimum.margin for point in linear.points]
+    assert list(record.rank.curves[0].values) == [view.rank for view in views]
+    assert list(record.axis.transitions) == [transition.beta for transition in linear.macroscopic]
+    assert list(record.axis.exact) == [item.beta for item in sp.theory.deep_linear((0.9, 0.5), matrices=3)]
+    assert record.accuracy is None
+    assert record.recall == ()
     assert "gaussian" in record.title
-    for point, row in zip(linear.points, record.singular_values, strict=True):
-        assert tuple(row) == point.observation.singular_values[record.matrix]
 
 
-def test_the_record_of_a_classifier_holds_the_recalls(triangle: sp.PhaseDiagram) -> None:
-    record = phase_map_record(triangle)
-    assert record.recall is not None
-    assert [len(row) for row in record.recall] == [3] * len(record.beta)
-    assert all(0.0 <= value <= 1.0 for row in record.recall for value in row)
-    assert list(record.recall[0]) == [1.0, 1.0, 1.0]
+def test_every_weight_matrix_has_its_singular_values_and_its_rank(linear: sp.PhaseDiagram) -> None:
+    record = diagram_record(linear)
+    views = [point.observation for point in linear.points]
+    names = [panel.label.rpartition("of ")[2] for panel in record.singular_values]
+    assert sorted(names) == sorted(views[0].singular_values)
+    for name, panel in zip(names, record.singular_values, strict=True):
+        drawn = list(zip(*(curve.values for curve in panel.curves), strict=True))
+        assert drawn == [view.singular_values[name] for view in views]
+    for curve in record.rank.curves[1:]:
+        assert list(curve.values) == [view.ranks[curve.name] for view in views]
 
 
-def test_a_map_that_went_down_is_recorded_by_rising_beta() -> None:
-    task = sp.tasks.gaussian(activation="linear", hidden=(3, 3), samples=40)
-    record = phase_map_record(sp.map_phases(task, beta=(0.1, 0.6), starts=1, direction="down"))
-    assert list(record.beta) == sorted(record.beta)
+def test_the_matrix_of_the_smallest_rank_comes_first(triangle: sp.PhaseDiagram) -> None:
+    ranks = triangle.points[0].observation.ranks
+    first = diagram_record(triangle).singular_values[0].label.rpartition("of ")[2]
+    assert ranks[first] == min(ranks.values())
+
+
+def test_the_record_of_a_classifier_holds_recalls_and_accuracy(triangle: sp.PhaseDiagram) -> None:
+    record = diagram_record(triangle)
+    assert record.accuracy is not None
+    assert list(record.accuracy.curves[0].values) == [p.observation.accuracy["train"] for p in triangle.points]
+    (recall,) = record.recall
+    columns = list(zip(*recall.rows, strict=True))
+    assert columns == [p.observation.class_accuracy["train"] for p in triangle.points]
+    assert recall.classes == ("0", "1", "2")
+
+
+def test_pieces_are_the_phases(linear: sp.PhaseDiagram) -> None:
+    axis = diagram_record(linear).axis
+    assert [axis.beta[start] for start, _ in axis.pieces] == [phase.beta[0] for phase in linear.phases]
+    assert [axis.beta[stop - 1] for _, stop in axis.pieces] == [phase.beta[1] for phase in linear.phases]
+
+
+def test_a_downward_walk_gives_the_record_of_the_same_points_walked_up() -> None:
+    up, down = diagram_record(diagram(classes=3)), diagram_record(diagram(classes=3, downward=True))
+    assert down.axis == up.axis
+    assert (down.error, down.rank, down.recall) == (up.error, up.rank, up.recall)
+
+
+def test_held_out_data_get_curves_of_their_own() -> None:
+    made = diagram(classes=3)
+    points = []
+    for item in made.points:
+        seen = item.observation
+        both = {"train": seen.accuracy["train"], "held_out": 0.25}
+        rows = {"train": seen.class_accuracy["train"], "held_out": (0.25, None, 0.5)}
+        points.append(replace(item, observation=replace(seen, accuracy=both, class_accuracy=rows)))
+    record = diagram_record(replace(made, points=tuple(points), transitions=()))
+    assert record.accuracy is not None
+    assert [curve.name for curve in record.accuracy.curves] == ["train", "held out"]
+    assert [recall.key for recall in record.recall] == ["recall", "recall_held_out"]
+    assert math.isnan(record.recall[1].rows[1][0])  # no sample of this class: missing, not zero
+    assert record.recall[1].rows[2][0] == 0.5
+
+
+def test_margins_that_a_logarithm_does_not_show_are_counted_in_the_note() -> None:
+    made = diagram(10, phases=1)
+    wrong = {2: -0.1, 5: math.nan, 6: math.inf}
+    points = [
+        replace(item, minimum=replace(item.minimum, margin=wrong.get(item.index, item.minimum.margin))) for item in made.points
+    ]
+    panel = diagram_record(replace(made, points=tuple(points))).margin
+    assert panel.scale == "log"
+    assert "1 of 10 points have a margin ≤ 0" in panel.note
+    assert "2 of 10 points have no margin" in panel.note
+    assert [math.isnan(value) for value in panel.curves[0].values].count(True) == 2
+
+
+def test_no_more_singular_values_are_drawn_than_can_be_told_apart() -> None:
+    wide = point(0, 0.1, level=0)
+    values = tuple(float(100 - k) for k in range(100))
+    seen = replace(wide.observation, singular_values={"0.weight": values}, ranks={"0.weight": 100})
+    made = replace(diagram(1, phases=1), points=(replace(wide, observation=seen),))
+    panel = diagram_record(made).singular_values[0]
+    assert [curve.values[0] for curve in panel.curves] == list(values[:MOST_SINGULAR_VALUES])
+    assert panel.note == f"the {MOST_SINGULAR_VALUES} largest of 100"
 
 
 @pytest.mark.parametrize("name", ["linear", "triangle", "chain"])
-def test_the_figure_is_saved_for_screen_and_print(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_phase_map_is_saved_for_screen_and_print(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     paths = save_phase_map(request.getfixturevalue(name), tmp_path / "figures")
-    assert [path.suffix for path in paths] == [".png", ".pdf"]
+    assert [path.name for path in paths] == ["phase_map.png", "phase_map.pdf"]
     png, pdf = (path.read_bytes() for path in paths)
     assert png.startswith(b"\x89PNG")
     assert pdf.startswith(b"%PDF")
     assert min(len(png), len(pdf)) > 5_000
 
 
-def test_the_figure_draws_its_record(linear: sp.PhaseDiagram) -> None:
-    record = phase_map_record(linear)
-    figure = draw_phase_map(record)
-    lines = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) > 2 or line.get_marker() == "."]
-    drawn = [float(beta) for line in lines for beta in line.get_xdata()]
-    assert drawn == list(record.beta)  # every point once, no line across a transition
-    assert len(lines) == len(record.breaks) + 1
-    assert figure.axes[0].get_xscale() == "log"
-    assert "weight_decay" in "".join(axis.get_xlabel() for axis in [*figure.axes, *figure.axes[0].child_axes])
+def test_all_figures_that_apply_are_saved(triangle: sp.PhaseDiagram, tmp_path: Path) -> None:
+    paths = save_figures(triangle, tmp_path / "figures")
+    names = {path.stem for path in paths}
+    assert names == {"phase_map", "error", "norm", "margin", "singular_values", "rank", "accuracy", "recall"}
+    assert paths[0] == tmp_path / "figures" / "phase_map.png"
+    assert {path.suffix for path in paths} == {".png", ".pdf"}
+    assert len(paths) == 2 * len(names)
+    assert all(path.stat().st_size > 3_000 for path in paths)
+
+
+def test_the_same_diagram_gives_the_same_files(tmp_path: Path) -> None:
+    made = diagram(10)
+    first, second = (save_phase_map(made, tmp_path / name) for name in ("a", "b"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(diagram(1, phases=1), id="one point"),
+        pytest.param(diagram(1, phases=1, classes=3, custom={"a$b_{": 1.0}), id="one point with classes"),
+        pytest.param(diagram(2, phases=2, classes=1), id="phases of one point"),
+        pytest.param(diagram(5, phases=1), id="no transitions"),
+        pytest.param(diagram(20, downward=True, classes=4), id="downward"),
+        pytest.param(diagram(9, matrices=()), id="no matrices"),
+        pytest.param(diagram(9, matrices=tuple(f"block.{k}.weight" for k in range(11))), id="many matrices"),
+        pytest.param(diagram(9, margin=math.nan), id="no margins"),
+        pytest.param(diagram(9, margin=-1.0), id="negative margins"),
+        pytest.param(diagram(9, name=r"$\frac{ 漢字 \udc80 <b>"), id="a name full of signs"),
+        pytest.param(diagram(60, minor_every=3, classes=30), id="many minor transitions and classes"),
+    ],
+)
+def test_odd_diagrams_are_drawn_without_a_warning(made: sp.PhaseDiagram) -> None:
+    record = diagram_record(made)
+    drawn = {name for name, draw in FIGURES.items() if is_drawn(draw(record))}
+    seen = made.points[0].observation
+    assert drawn >= {"phase_map", "error", "norm", "margin", "rank"}
+    assert ("recall" in drawn) == ("accuracy" in drawn) == (seen.accuracy["train"] is not None)
+    assert ("singular_values" in drawn) == bool(seen.singular_values)
+    assert ("observables" in drawn) == bool(seen.custom)
+
+
+def is_drawn(figure: Figure | None) -> bool:
+    """Draw a figure coarsely, with every warning an error; False if there is none."""
+    if figure is None:
+        return False
+    figure.set_dpi(30)
+    with paper():
+        figure.draw_without_rendering()
+    return True
+
+
+def test_no_line_crosses_a_transition(linear: sp.PhaseDiagram) -> None:
+    record = diagram_record(linear)
+    lines = draw_error(record).axes[0].get_lines()
+    assert [len(line.get_xdata()) for line in lines] == [stop - start for start, stop in record.axis.pieces]
+    assert [float(beta) for line in lines for beta in line.get_xdata()] == list(record.axis.beta)
+    assert [float(value) for line in lines for value in line.get_ydata()] == list(record.error.curves[0].values)
+
+
+def test_beta_is_below_and_weight_decay_above(linear: sp.PhaseDiagram) -> None:
+    below = draw_error(diagram_record(linear)).axes[0]
+    (above,) = below.child_axes
+    assert below.get_xscale() == "log"
+    assert "β‖θ‖²" in below.get_xlabel()
+    assert "weight_decay = 2β" in above.get_xlabel()
+    below.figure.draw_without_rendering()
+    assert above.get_xlim() == pytest.approx([2 * value for value in below.get_xlim()])
+
+
+def test_transitions_minor_ones_and_closed_forms_are_told_apart(linear: sp.PhaseDiagram) -> None:
+    assert [text.get_text() for text in draw_error(diagram_record(linear)).legends[0].get_texts()] == [
+        "transition",
+        "closed form",
+    ]
+    with_minor = draw_error(diagram_record(diagram(20, minor_every=2)))
+    assert [text.get_text() for text in with_minor.legends[0].get_texts()] == ["transition", "minor transition"]
+    assert draw_error(diagram_record(diagram(5, phases=1))).legends == []
 
 
 def test_a_classifier_gets_a_panel_more(linear: sp.PhaseDiagram, triangle: sp.PhaseDiagram) -> None:
-    labels = {axis.get_ylabel() for axis in draw_phase_map(phase_map_record(triangle)).axes}
-    assert "class" in labels
-    assert "class" not in {axis.get_ylabel() for axis in draw_phase_map(phase_map_record(linear)).axes}
+    labels = {axis.get_ylabel() for axis in draw_phase_map(diagram_record(triangle)).axes}
+    assert "class (training data)" in labels
+    assert not any("class" in axis.get_ylabel() for axis in draw_phase_map(diagram_record(linear)).axes)
 
 
-def test_drawing_leaves_the_global_state_of_matplotlib_alone(linear: sp.PhaseDiagram) -> None:
+def test_figures_that_do_not_apply_are_not_drawn(chain: sp.PhaseDiagram) -> None:
+    record = diagram_record(chain)
+    assert draw_recall(record) is None
+    assert draw_accuracy(record) is None
+    assert draw_singular_values(record) is None
+
+
+def test_the_ranks_of_all_matrices_are_named(triangle: sp.PhaseDiagram) -> None:
+    texts = [text.get_text() for text in draw_rank(diagram_record(triangle)).axes[0].get_legend().get_texts()]
+    assert texts == ["model", *triangle.points[0].observation.ranks]
+
+
+def test_the_margin_has_a_logarithmic_axis_that_holds_it(linear: sp.PhaseDiagram) -> None:
+    axes = draw_margin(diagram_record(linear)).axes[0]
+    low, high = axes.get_ylim()
+    assert axes.get_yscale() == "log"
+    assert all(low < point.minimum.margin < high for point in linear.points if point.minimum.margin > 0)
+
+
+def test_drawing_leaves_the_global_state_of_matplotlib_alone(linear: sp.PhaseDiagram, tmp_path: Path) -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    draw_phase_map(phase_map_record(linear))
+    save_phase_map(linear, tmp_path / "figures")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_ten_thousand_points_are_drawn_into_a_file_of_moderate_size(tmp_path: Path) -> None:
+    paths = save_phase_map(diagram(10_000, classes=10, minor_every=100), tmp_path / "figures")
+    assert all(3_000 < path.stat().st_size < 1_000_000 for path in paths)

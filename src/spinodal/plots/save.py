@@ -1,0 +1,65 @@
+"""Figures into a folder, for screen (PNG) and print (PDF, which holds vectors)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spinodal.phases import PhaseDiagram
+from spinodal.plots.draw import (
+    draw_accuracy,
+    draw_error,
+    draw_margin,
+    draw_norm,
+    draw_observables,
+    draw_phase_map,
+    draw_rank,
+    draw_recall,
+    draw_singular_values,
+)
+from spinodal.plots.record import DiagramRecord, diagram_record
+from spinodal.plots.style import paper
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES: Mapping[str, Callable[[DiagramRecord], Figure | None]] = {
+    "phase_map": draw_phase_map,
+    "error": draw_error,
+    "norm": draw_norm,
+    "margin": draw_margin,
+    "singular_values": draw_singular_values,
+    "rank": draw_rank,
+    "accuracy": draw_accuracy,
+    "recall": draw_recall,
+    "observables": draw_observables,
+}
+RESOLUTION = 200  # dots per inch of a PNG
+UNDATED: Mapping[str, Mapping[str, Any]] = {".png": {}, ".pdf": {"CreationDate": None}}  # the same figure is the same file
+
+
+def save_figures(diagram: PhaseDiagram, folder: Path) -> list[Path]:
+    """Write every figure that applies as PNG and PDF into a folder, made if needed, and return the paths.
+
+    The first path is that of the phase map.
+    """
+    record = diagram_record(diagram)
+    figures = {name: draw(record) for name, draw in FIGURES.items()}
+    return [path for name, figure in figures.items() if figure is not None for path in _save(figure, folder, name)]
+
+
+def save_phase_map(diagram: PhaseDiagram, folder: Path) -> list[Path]:
+    """Write the phase map as PNG and PDF into a folder, made if needed, and return the paths."""
+    return _save(draw_phase_map(diagram_record(diagram)), folder, "phase_map")
+
+
+def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{name}{ending}" for ending in UNDATED]
+    with paper():
+        figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
+        figure.set_layout_engine("none")  # laid out once, not again for every format
+        for path in paths:
+            figure.savefig(path, dpi=RESOLUTION, metadata=dict(UNDATED[path.suffix]))
+    return paths

@@ -1,0 +1,161 @@
+"""How figures look: colours, sizes, lines through phases, marks of transitions, the two axes."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from spinodal.errors import SpinodalError
+from spinodal.plots.axis import BETA, WEIGHT_DECAY, BetaAxis
+from spinodal.plots.panel import Curve, Panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's palette: told apart by colour-blind readers and, in this order, in grey.
+BLUE, ORANGE, GREEN, PINK, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER)
+GREY, EMPTY = "#666666", "#DDDDDD"
+DASHES = ("-", "--", "-.", ":")
+COLOURS = {"error": BLUE, "norm": GREEN, "margin": PINK, "singular_values": ORANGE, "observable": BLUE}
+WIDTH, HEIGHT = 5.2, 3.0  # inches: one column and a half of most journals, text of 8 points
+MARKED = 300  # points up to which each is marked on its curve
+NAMED = 8  # curves up to which a legend names them
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Use text of 8 points, and fonts that printers embed, for what is drawn or saved in here only."""
+    try:
+        import matplotlib
+    except ImportError as cause:
+        raise SpinodalError(
+            got="matplotlib is not installed", allowed="figures need it", do="pip install matplotlib"
+        ) from cause
+    look: dict[Any, Any] = {"font.size": 8, "legend.fontsize": 7.5, "legend.frameon": False, "axes.linewidth": 0.6}
+    with matplotlib.rc_context({**look, "pdf.fonttype": 42}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a box in the name of a task is no defect
+        yield
+
+
+def new_figure(rows: int, columns: int = 1, *, height: float = HEIGHT) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure, and its axes row by row, which share beta."""
+    from matplotlib.figure import Figure
+
+    size = (WIDTH * (1.0 if columns == 1 else 0.8 * columns), height * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, list(figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
+
+
+def plain(text: str) -> str:
+    """Return a text that is not read as a formula and has no half characters (names of files may)."""
+    return text.replace("$", r"\$").encode("utf-8", "replace").decode("utf-8")
+
+
+def draw_panel(axes: Axes, panel: Panel, beta: BetaAxis) -> None:
+    """Draw the curves of a panel with its vertical axis and, if there are several kinds, their names."""
+    for number, curve in enumerate(panel.curves):
+        _draw_curve(axes, panel, curve, number, beta)
+    axes.set_ylabel(plain(panel.label))
+    _scale(axes, panel)
+    if panel.whole:
+        from matplotlib.ticker import MaxNLocator
+
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if 1 < len(panel.curves) <= NAMED and panel.key not in COLOURS:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if panel.note:
+        axes.text(0.01, 0.02, plain(panel.note), transform=axes.transAxes, fontsize=6, color=GREY)
+
+
+def _draw_curve(axes: Axes, panel: Panel, curve: Curve, number: int, beta: BetaAxis) -> None:
+    one_kind = panel.key in COLOURS
+    look: dict[str, Any] = {
+        "color": COLOURS[panel.key] if one_kind else PALETTE[number % len(PALETTE)],
+        "linestyle": "-" if one_kind else DASHES[number % len(DASHES)],
+        "linewidth": 2.6 if panel.whole and number == 0 else 1.1,
+        "drawstyle": "steps-mid" if panel.whole else "default",
+        "markersize": 3,
+    }
+    for position, (start, stop) in enumerate(beta.pieces):
+        marked = len(beta.beta) <= MARKED or stop - start == 1
+        label = plain(curve.name) if position == 0 else None
+        x, y = beta.beta[start:stop], curve.values[start:stop]
+        axes.plot(x, y, marker="." if marked else None, label=label, **look)
+        if curve.spread is not None:
+            low, high = _band(y, curve.spread[start:stop], panel)
+            axes.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
+
+
+def _band(values: Sequence[float], spread: Sequence[float], panel: Panel) -> tuple[list[float], list[float]]:
+    """Return values less and plus their errors; on a logarithmic axis no less than next to nothing."""
+    least = 1e-300 if panel.scale == "log" else -math.inf
+    low = [max(value - error, least) if value > least else math.nan for value, error in zip(values, spread, strict=True)]
+    high = [value + error if value > least else math.nan for value, error in zip(values, spread, strict=True)]
+    return low, high
+
+
+def _scale(axes: Axes, panel: Panel) -> None:
+    """Set the limits from the values alone, not from their errors."""
+    known = [value for curve in panel.curves for value in curve.values if not math.isnan(value)]
+    if panel.scale == "log":
+        positive = [value for value in known if value > 0]
+        axes.set_yscale("log")
+        axes.set_ylim(0.6 * min(positive), 1.7 * max(positive))
+        return
+    low, high = min([0.0, *known]), max([panel.most or 0.0, *known])
+    room = (high - low) or 1.0
+    axes.set_ylim(low - 0.03 * room, low + 1.06 * room)
+
+
+def draw_marks(axes: Axes, beta: BetaAxis) -> None:
+    """Draw vertical lines at transitions, minor ones and closed forms."""
+    from matplotlib.transforms import blended_transform_factory
+
+    across = blended_transform_factory(axes.transData, axes.transAxes)
+    kinds: list[tuple[Sequence[float], dict[str, Any]]] = [
+        (beta.exact, {"color": AMBER, "linewidth": 3, "alpha": 0.5}),
+        (beta.transitions, {"color": "black", "linewidth": 0.7}),
+        (beta.minor, {"color": GREY, "linewidth": 0.5, "linestyle": ":"}),
+    ]
+    for marks, look in kinds:
+        axes.vlines(marks, 0, 1, transform=across, zorder=1, **look)
+
+
+def finish(figure: Figure, axes: Sequence[Axes], title: str, beta: BetaAxis, *, columns: int = 1) -> Figure:
+    """Set beta below, weight_decay above, the title, and say what the vertical lines are."""
+    axes[0].set_xscale("log")
+    axes[0].set_xlim(*beta.limits)
+    for below in axes[-columns:]:
+        below.set_xlabel(BETA)
+    for top in axes[:columns]:
+        top.secondary_xaxis("top", functions=(_doubled, _halved)).set_xlabel(WEIGHT_DECAY)
+    figure.suptitle(plain(title), fontsize=9)
+    _name_marks(figure, beta)
+    return figure
+
+
+def _name_marks(figure: Figure, beta: BetaAxis) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    if beta.transitions:
+        handles.append(Line2D([], [], color="black", linewidth=0.7, label="transition"))
+    if beta.minor:
+        handles.append(Line2D([], [], color=GREY, linewidth=0.7, linestyle=":", label="minor transition"))
+    if beta.exact:
+        handles.append(Line2D([], [], color=AMBER, linewidth=3, alpha=0.5, label="closed form"))
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
+def _doubled(beta: Any) -> Any:
+    return 2.0 * beta
+
+
+def _halved(decay: Any) -> Any:
+    return 0.5 * decay

@@ -1,0 +1,187 @@
+"""The answer of a map in a few sentences: how far, and what goes first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+
+from spinodal.penalty import weight_decay
+from spinodal.phases import PhaseDiagram
+from spinodal.report.step import Step, steps
+from spinodal.walk import Point
+
+LOSS = 0.01  # fall of the training accuracy from which it is called a loss
+
+MEANING = (
+    "A loss of accuracy at a transition is a macroscopic transition across whose bracket the training accuracy falls by "
+    f"{100 * LOSS:g} percentage point or more, or with which a class goes: its recall is at least one half on most of the "
+    "phase below and not on most of the phase above. A loss of rank is one with which the rank on most of the phase falls. "
+    "Within a phase the accuracy may decline as well, without a jump. All of this holds for the branch that was followed, "
+    "of full-batch minimisers; training with noise may leave it earlier."
+)
+
+
+def answer_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
+    """Return what a diagram says to somebody who chooses a `weight_decay`, the most important sentence first.
+
+    For an upward walk: the largest `weight_decay` before the first loss of accuracy at a transition (see
+    `MEANING`), what falls there, how the accuracy changed on the way, which classes go in which order, and
+    what is left at the end. Where there are no classes, the rank takes the place of the accuracy. A
+    downward walk meets other transitions, and says so.
+    """
+    found = steps(diagram)
+    if not found:
+        body = [_smooth(diagram)]
+    elif found[0].transition.direction == "up":
+        body = [*_first_loss(diagram, found), _sequence("First to go", [step.loss for step in found]), _end(diagram)]
+    else:
+        gains = [step.gain for step in reversed(found)]
+        body = [*_downward(diagram, found[-1]), _sequence("First to appear", gains), _end(diagram)]
+    return (*filter(None, body), *_warnings(diagram))
+
+
+def _smooth(diagram: PhaseDiagram) -> str:
+    first, last = _ends(diagram)
+    if first is last:
+        return f"The map has one point, {_place(first.beta)}: {_state(first)}."
+    low, high = (weight_decay(point.beta) for point in (first, last))
+    return (
+        f"No macroscopic transition between weight_decay = {low:.5g} and {high:.5g}: the model changes smoothly; "
+        f"{_joined(_changes(first, last))}."
+    )
+
+
+def _first_loss(diagram: PhaseDiagram, found: Sequence[Step]) -> list[str]:
+    """Say before which weight_decay nothing is lost yet, what is lost there, and what changed on the way."""
+    has_classes = _accuracy(diagram.points[0]) is not None
+    what = "accuracy" if has_classes else "rank"
+    losses = [step for step in found if (_loses_accuracy(step) if has_classes else step.loses_rank)]
+    if not losses:
+        changes = _what_changes(found[0])
+        return [f"No transition lowers the {what}.", f"The first transition is at {_place(found[0].beta)}: {changes}."]
+    first = losses[0]
+    last = first.transition.bracket[0]
+    return [
+        f"Largest weight_decay before the first loss of {what} at a transition: {weight_decay(last):.6g} (beta = {last:.6g}).",
+        f"There, at transition {first.number}, {_what_changes(first)}.",
+        _on_the_way(diagram, first) if has_classes else "",
+    ]
+
+
+def _loses_accuracy(step: Step) -> bool:
+    below, above = _accuracy(step.low), _accuracy(step.high)
+    return bool(step.lost) or (below is not None and above is not None and below - above >= LOSS)
+
+
+def _on_the_way(diagram: PhaseDiagram, first: Step) -> str:
+    """Say how the accuracy declined before the first loss, and up to where it hardly did."""
+    start = _ends(diagram)[0]
+    most = _accuracy(start) or 0.0
+    below = sorted((point for point in diagram.points if point.beta <= first.low.beta), key=lambda point: point.beta)
+    good = list(takewhile(lambda point: (_accuracy(point) or 0.0) > most - LOSS, below))
+    text = f"Before that, from weight_decay = {weight_decay(start.beta):.5g} on, {_changes(start, first.low)[0]}"
+    if len(good) == len(below):
+        return f"{text}."
+    return (
+        f"{text}, without such a loss; up to weight_decay = {weight_decay(good[-1].beta):.5g} it falls by less than "
+        f"{100 * LOSS:g} percentage point."
+    )
+
+
+def _what_changes(step: Step) -> str:
+    """Return what changes across a transition, walked towards larger beta."""
+    below, above = step.below.rank, step.above.rank
+    rank = [f"the rank {'falls' if above < below else 'rises'} from {below} to {above}"] if above != below else []
+    *accuracies, error = _changes(step.low, step.high)
+    return _joined([*accuracies, *rank, error])
+
+
+def _downward(diagram: PhaseDiagram, first: Step) -> list[str]:
+    start = _ends(diagram)[1]
+    return [
+        f"Walked downwards from weight_decay = {weight_decay(start.beta):.5g}: the phase of rank {first.above.rank} is left at "
+        f"{_place(first.beta)}, for one of rank {first.below.rank}.",
+        "How far up a deep phase lasts is another question, since it may exist beyond the point where a walk down enters it "
+        "(hysteresis): map upwards to answer it.",
+    ]
+
+
+def _sequence(beginning: str, events: Sequence[str]) -> str:
+    """Return what happens at which transition, one after the other, or "" if nothing does."""
+    happened = [event for event in events if event]
+    if not happened:
+        return ""
+    return f"{beginning}: {'; next: '.join(happened)}."
+
+
+def _end(diagram: PhaseDiagram) -> str:
+    last = _ends(diagram)[1]
+    return f"At the upper end of the map, {_place(last.beta)}, {_state(last)}."
+
+
+def _state(point: Point) -> str:
+    accuracy = _accuracy(point)
+    also = "" if accuracy is None else f" and a training accuracy of {_percent(accuracy)}"
+    return f"the model has rank {point.observation.rank}{also}"
+
+
+def _warnings(diagram: PhaseDiagram) -> list[str]:
+    """Say what keeps the map from being the whole answer."""
+    unfinished = sum(not point.minimum.converged for point in diagram.points)
+    warnings = [] if diagram.run_status == "complete" else [f"The map is not complete: {diagram.run_status}."]
+    if unfinished:
+        total = len(diagram.points)
+        warnings.append(f"{unfinished:,} of {total:,} points did not converge; the figures say why at each.")
+    return warnings
+
+
+def _ends(diagram: PhaseDiagram) -> tuple[Point, Point]:
+    """Return the points at the lowest and at the highest beta."""
+    return min(diagram.points, key=lambda point: point.beta), max(diagram.points, key=lambda point: point.beta)
+
+
+def _accuracy(point: Point) -> float | None:
+    return point.observation.accuracy["train"]
+
+
+def _place(beta: float) -> str:
+    return f"weight_decay = {weight_decay(beta):.5g} (beta = {beta:.5g})"
+
+
+def _changes(a: Point, b: Point) -> list[str]:
+    """Return how the accuracies, as far as there are any, and E change from one point to another."""
+    changes = []
+    for part, name in (("train", "training"), ("held_out", "held-out")):
+        before, after = a.observation.accuracy[part], b.observation.accuracy[part]
+        if before is not None and after is not None:
+            changes.append(f"the {name} accuracy {_change(before, after)}")
+    e = f"stays at {a.error:.4g}" if f"{a.error:.4g}" == f"{b.error:.4g}" else f"goes from {a.error:.4g} to {b.error:.4g}"
+    return [*changes, f"E {e}"]
+
+
+def _change(before: float, after: float) -> str:
+    if before == after:
+        return f"stays at {_percent(before)}"
+    return f"{'falls' if after < before else 'rises'} from {_percent(before)} to {_percent(after)}"
+
+
+def _percent(value: float) -> str:
+    """Return a part as a percentage.
+
+    Examples
+    --------
+    >>> _percent(0.99944), _percent(1.0), _percent(0.0957)
+    ('99.94 %', '100 %', '9.57 %')
+    """
+    return f"{100.0 * value:.4g} %"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Return an enumeration.
+
+    Examples
+    --------
+    >>> _joined(["a"]), _joined(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]

@@ -1,0 +1,114 @@
+"""The report: one HTML file that needs nothing else, neither the network nor the model."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from spinodal import __version__
+from spinodal.errors import SpinodalError
+from spinodal.penalty import CONVENTION
+from spinodal.phases import PhaseDiagram
+from spinodal.plots.record import diagram_record
+from spinodal.report.answer import MEANING, answer_sentences
+from spinodal.report.payload import payload, script_json
+from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
+from spinodal.report.thinning import thinned
+from spinodal.store.disk import write_whole, writing
+
+
+def save_report(diagram: PhaseDiagram, path: Path, *, provenance: Mapping[str, Any] | None = None) -> Path:
+    """Write the report of a diagram as one HTML file and return its path.
+
+    The file holds its scripts and its data and asks for nothing from any network; its own security
+    policy forbids it. Figures of more than `thinning.MOST` points are thinned, which they say.
+
+    Parameters
+    ----------
+    diagram : PhaseDiagram
+    path : Path
+        Of the file to write, in an existing folder; it is replaced in one step.
+    provenance : nested mapping of plain values, optional
+        What made the run: versions, host, settings. Mappings in it become lists under their names.
+
+    Raises
+    ------
+    SpinodalError
+        If the file cannot be written, or a package that the report needs is missing.
+    """
+    text = render(diagram, provenance=provenance)
+    with writing(path):
+        write_whole(path, text)
+    return path
+
+
+def render(diagram: PhaseDiagram, *, provenance: Mapping[str, Any] | None = None) -> str:
+    """Return the report of a diagram as HTML (see `save_report`)."""
+    shown = thinned(diagram)
+    record = diagram_record(shown.diagram)
+    data = payload(diagram, record, shown.diagram)
+    scripts = [_plotly(), _asset("report.js")]
+    minor = sum(transition.minor for transition in diagram.transitions)
+    page: str = _template().render(
+        title=record.title,
+        policy=_policy(scripts),
+        scripts=scripts,
+        style=_asset("report.css"),
+        data=script_json(data),
+        figures=data["figures"],
+        answer=answer_sentences(diagram),
+        meaning=MEANING,
+        convention=CONVENTION,
+        shown=shown.sentence,
+        transitions=transition_table(diagram),
+        minor=minor_table(diagram),
+        minor_count=minor,
+        minor_most=MOST_MINOR,
+        phases=phase_table(diagram),
+        closed_forms=closed_form_table(diagram),
+        cost=cost(diagram),
+        settings=grouped({**diagram.task, "seed of the map": diagram.seed}, "task"),
+        provenance=grouped(provenance or {}, "run"),
+        version=__version__,
+    )
+    return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
+
+
+def _template() -> Any:
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as cause:
+        raise _missing("jinja2") from cause
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_asset("report.html"))
+
+
+def _plotly() -> str:
+    """Return the script of plotly.js, as the plotly package ships it."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as cause:
+        raise _missing("plotly") from cause
+    return str(get_plotlyjs()).replace("</script", "<\\/script")
+
+
+def _missing(package: str) -> SpinodalError:
+    return SpinodalError(got=f"{package} is not installed", allowed="the report needs it", do=f"pip install {package}")
+
+
+def _asset(name: str) -> str:
+    return files("spinodal.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(scripts: list[str]) -> str:
+    """Return a security policy that runs these scripts and no other, and loads nothing."""
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )

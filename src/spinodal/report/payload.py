@@ -1,0 +1,133 @@
+"""What the report's script gets: the records of the figures, and texts to show beside them, as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from spinodal.penalty import weight_decay
+from spinodal.phases import PhaseDiagram
+from spinodal.plots.axis import BetaAxis, beta_axis, ordered_points
+from spinodal.plots.panel import Panel
+from spinodal.plots.recall import RecallMap
+from spinodal.plots.record import DiagramRecord
+from spinodal.report.rows import point_columns, transition_table
+from spinodal.theory import ExactTransition
+
+DIGITS = 7  # significant ones of what is drawn
+UNSAFE = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
+
+
+def payload(diagram: PhaseDiagram, record: DiagramRecord, shown: PhaseDiagram) -> dict[str, Any]:
+    """Return everything that the script draws.
+
+    Parameters
+    ----------
+    diagram : PhaseDiagram
+    record : DiagramRecord
+        Of the diagram `shown`.
+    shown : PhaseDiagram
+        The same with the points that are drawn.
+    """
+    return {
+        "axis": _axis(record.axis),
+        "columns": [{"name": name, "cells": cells} for name, cells in point_columns(ordered_points(shown))],
+        "phases": [_phase(diagram, index, phase.beta) for index, phase in enumerate(diagram.phases)],
+        "transitions": _transitions(diagram),
+        "exact": [_exact(form) for form in diagram.exact],
+        "figures": figures(record),
+    }
+
+
+def figures(record: DiagramRecord) -> list[dict[str, Any]]:
+    """Return the figures in the order shown; one with several `choices` shows one of them at a time."""
+    groups = [
+        [record.error], [record.norm], [record.margin], list(record.singular_values), [record.rank],
+        [record.accuracy] if record.accuracy else [], *([panel] for panel in record.observables),
+    ]  # fmt: skip
+    curves = [{"kind": "curves", "choices": [_panel(panel) for panel in group]} for group in groups if group]
+    return curves + [{"kind": "recall", "choices": [_recall(recall)]} for recall in record.recall]
+
+
+def script_json(value: Any) -> str:
+    r"""Return JSON that can stand inside an HTML script element, whatever texts it holds.
+
+    Examples
+    --------
+    >>> script_json({"name": "</script>"})
+    '{"name":"\\u003c/script\\u003e"}'
+    """
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(UNSAFE)
+
+
+def _axis(axis: BetaAxis) -> dict[str, Any]:
+    return {
+        "beta": list(axis.beta),
+        "pieces": [list(piece) for piece in axis.pieces],
+        "edges": _numbers(axis.edges),
+        "limits": list(axis.limits),
+        "minor": _numbers(axis.minor),
+    }
+
+
+def _phase(diagram: PhaseDiagram, index: int, ends: tuple[float, float]) -> dict[str, Any]:
+    """Return a phase, reaching to the transitions beside it."""
+    low, high = beta_axis(diagram).limits
+    borders = sorted(transition.beta for transition in diagram.macroscopic)
+    edges = [low, *borders, high] if len(borders) == len(diagram.phases) - 1 else []
+    start, stop = edges[index : index + 2] if edges else ends
+    return {"id": diagram.phases[index].id, "low": start, "high": stop, "rank": diagram.phases[index].rank}
+
+
+def _transitions(diagram: PhaseDiagram) -> list[dict[str, Any]]:
+    table = transition_table(diagram)
+    found = sorted(diagram.macroscopic, key=lambda transition: transition.beta)
+    return [
+        {
+            "number": number,
+            "beta": transition.beta,
+            "text": "\n".join(f"{name}: {cell}" for name, cell in zip(table.headings[1:], row[1:], strict=True) if cell),
+            "short": f"transition {number}: weight_decay = {weight_decay(transition.beta):.5g} (β = {transition.beta:.5g}), "
+            f"rank {transition.before.observation.rank} → {transition.after.observation.rank}",
+        }
+        for number, (transition, row) in enumerate(zip(found, table.rows, strict=True), start=1)
+    ]
+
+
+def _exact(form: ExactTransition) -> dict[str, Any]:
+    text = f"closed form: {form.order} order, mode s = {form.singular_value:.6g}\nβ = {form.beta:.8g}"
+    return {"beta": form.beta, "text": text}
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    return {
+        "key": panel.key,
+        "label": panel.label,
+        "meaning": panel.meaning,
+        "note": panel.note,
+        "scale": panel.scale,
+        "whole": panel.whole,
+        "most": panel.most,
+        "curves": [
+            {"name": c.name, "values": _numbers(c.values), "spread": None if c.spread is None else _numbers(c.spread)}
+            for c in panel.curves
+        ],
+    }
+
+
+def _recall(recall: RecallMap) -> dict[str, Any]:
+    return {
+        "key": recall.key,
+        "label": recall.label,
+        "meaning": recall.meaning,
+        "note": "",
+        "classes": list(recall.classes),
+        "rows": [_numbers(row, 4) for row in recall.rows],
+    }
+
+
+def _numbers(values: Iterable[float], digits: int = DIGITS) -> Sequence[float | None]:
+    """Return rounded numbers, None for what JSON does not have."""
+    return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values]

@@ -1,0 +1,317 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const {axis, phases, transitions} = data;
+  const beta = axis.beta;
+  const HEIGHT = {wide: 300, narrow: 260};
+  const MARKED = 3000; // markers of one figure up to which every point gets one
+  const PRINT_WIDTH = 680; // pixels of a page between its margins
+  const ZOOM = 0.045; // decades shown on either side of a chosen transition
+  const NAMED = 8; // curves up to which a legend names them
+
+  // Okabe & Ito's palette; the dark variants keep their order.
+  const LIGHT = {
+    ink: "#1a1a1a", faint: "#5c5c5c", grid: "#e4e4e4", bands: ["rgba(0,0,0,0)", "rgba(0,0,0,0.045)"], accent: "#0072b2",
+    chosen: "rgba(86,180,233,0.25)", exact: "rgba(230,159,0,0.55)", card: "#ffffff",
+    curves: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"],
+  };
+  const DARK = {
+    ink: "#e8e8e8", faint: "#a8a8a8", grid: "#33373d", bands: ["rgba(255,255,255,0)", "rgba(255,255,255,0.06)"], accent: "#56b4e9",
+    chosen: "rgba(86,180,233,0.25)", exact: "rgba(230,159,0,0.55)", card: "#20242a",
+    curves: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00"],
+  };
+  const ONE_KIND = {error: 0, norm: 2, margin: 3, singular_values: 1, observable: 0};
+  const DASHES = ["solid", "dash", "dashdot", "dot"];
+
+  // What is shown: the unit of the axis, the zoom in log10 beta, what is chosen.
+  const state = {decay: false, range: null, transition: null, phase: null, print: false};
+  const whole = axis.limits.map(Math.log10);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const touch = window.matchMedia("(pointer: coarse)");
+  const printing = window.matchMedia("print");
+
+  const escaped = text => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const lines = text => escaped(text).replace(/\n/g, "<br>");
+  const scaled = values => state.decay ? values.map(value => value === null ? null : 2 * value) : values;
+  const shift = () => state.decay ? Math.log10(2) : 0;
+  const visible = () => state.range || whole;
+  const theme = () => dark.matches && !state.print ? DARK : LIGHT;
+
+  // Rows of points with a gap between phases, so that no line crosses a transition.
+  const rows = axis.pieces.flatMap(([start, stop], index) => {
+    const piece = Array.from({length: stop - start}, (_, offset) => start + offset);
+    return index ? [null, ...piece] : piece;
+  });
+  const at = (values, row) => row === null ? null : values[row];
+  const phaseOf = row => axis.pieces.findIndex(([start, stop]) => row >= start && row < stop);
+
+  const wrapped = text => {
+    const parts = text.split(", ");
+    const found = [];
+    for (let index = 0; index < parts.length; index += 3) found.push(parts.slice(index, index + 3).join(", "));
+    return found.map(escaped).join("<br>   ");
+  };
+  const hover = beta.map((_, row) =>
+    [`phase: ${phases[phaseOf(row)].id}`].concat(
+      data.columns.filter(column => column.cells[row]).map(column => `${escaped(column.name)}: ${wrapped(column.cells[row])}`),
+    ).join("<br>"));
+  const hoverOfRows = rows.map(row => at(hover, row));
+  const betaOfRows = rows.map(row => at(beta, row));
+
+  const plots = Array.from(document.querySelectorAll("figure[data-figure]")).map(figure => ({
+    figure,
+    place: figure.querySelector(".plot"),
+    choices: data.figures[Number(figure.dataset.figure)].choices,
+    kind: data.figures[Number(figure.dataset.figure)].kind,
+    choice: 0,
+  }));
+  const chosen = plot => plot.choices[plot.choice];
+
+  const HOVER = {hovertemplate: "%{text}<extra></extra>"};
+
+  function curveTraces(panel, colours) {
+    const marked = panel.curves.length * beta.length <= MARKED;
+    const alike = panel.key in ONE_KIND;
+    return panel.curves.flatMap((curve, number) => {
+      const colour = colours.curves[alike ? ONE_KIND[panel.key] : number % colours.curves.length];
+      const line = {
+        color: colour, width: panel.whole && number === 0 ? 4 : 1.6, shape: panel.whole ? "hvh" : "linear",
+        dash: alike ? "solid" : DASHES[number % DASHES.length],
+      };
+      const trace = {
+        type: "scatter", name: escaped(curve.name), x: scaled(betaOfRows), y: rows.map(row => at(curve.values, row)), line,
+        mode: marked ? "lines+markers" : "lines", marker: {size: 4, color: colour}, customdata: rows, meta: "point",
+        text: panel.curves.length > 1
+          ? rows.map((row, index) => row === null ? null : `<b>${escaped(curve.name)}: ${curve.values[row]}</b><br>${hoverOfRows[index]}`)
+          : hoverOfRows,
+        showlegend: panel.curves.length > 1 && panel.curves.length <= NAMED && !alike, ...HOVER,
+      };
+      return curve.spread ? [...bandTraces(panel, curve, colour), trace] : [trace];
+    });
+  }
+
+  // A filled band per phase: the values less and plus their errors.
+  function bandTraces(panel, curve, colour) {
+    return axis.pieces.map(([start, stop]) => {
+      const known = [];
+      for (let row = start; row < stop; row += 1) {
+        const value = curve.values[row];
+        if (value !== null && curve.spread[row] !== null && (panel.scale !== "log" || value > 0)) known.push(row);
+      }
+      const floor = panel.scale === "log" ? 1e-12 : -Infinity;
+      const back = known.slice().reverse();
+      return {
+        type: "scatter", mode: "lines", fill: "toself", fillcolor: `${colour}33`, line: {width: 0}, hoverinfo: "skip", showlegend: false,
+        x: scaled([...known, ...back].map(row => beta[row])),
+        y: [...known.map(row => curve.values[row] + curve.spread[row]), ...back.map(row => Math.max(curve.values[row] - curve.spread[row], floor))],
+      };
+    }).filter(trace => trace.x.length > 2);
+  }
+
+  function recallTraces(recall, colours) {
+    return [{
+      type: "heatmap", x: scaled(axis.edges), y: recall.classes.map((_, index) => index), z: recall.rows, zmin: 0, zmax: 1,
+      colorscale: "Cividis", meta: "cell", colorbar: {thickness: 10, title: {text: "recall", side: "right"}, tickfont: {color: colours.faint}},
+      text: recall.rows.map((row, index) => row.map((value, point) =>
+        `<b>class ${escaped(recall.classes[index])}: recall ${value === null ? "–" : value}</b><br>${hover[point]}`)), ...HOVER,
+    }];
+  }
+
+  // Lines of many vertices, so that they can be pointed at anywhere; on an axis of their own from 0 to 1.
+  function markTrace(marks, name, line) {
+    const height = Array.from({length: 33}, (_, index) => index / 32);
+    return {
+      type: "scatter", mode: "lines", yaxis: "y2", name, line, showlegend: false, meta: name,
+      x: scaled(marks.flatMap(mark => [...height.map(() => mark.beta), null])),
+      y: marks.flatMap(() => [...height, null]),
+      text: marks.flatMap(mark => [...height.map(() => lines(mark.text)), null]),
+      customdata: marks.flatMap(mark => [...height.map(() => mark.number), null]), ...HOVER,
+    };
+  }
+  const minor = axis.minor.map(value => ({beta: value, number: null, text: `minor transition\nβ: ${value}`}));
+  const named = transitions.map(item => ({...item, text: `transition ${item.number}\n${item.text}`}));
+  const marks = colours => [
+    markTrace(data.exact.map(item => ({...item, number: null})), "exact", {color: colours.exact, width: 6}),
+    markTrace(minor, "minor", {color: colours.faint, width: 1, dash: "dot"}),
+    markTrace(named, "transition", {color: colours.ink, width: 1.2}),
+  ].filter(trace => trace.x.length);
+
+  function shapes(colours) {
+    const across = {xref: "x", yref: "paper", y0: 0, y1: 1};
+    const [low, high] = visible().map(value => 10 ** value);
+    const bands = phases.filter(phase => phase.high > low && phase.low < high).map(phase => ({
+      ...across, type: "rect", layer: "below", line: {width: 0},
+      x0: scaled([phase.low])[0], x1: scaled([phase.high])[0],
+      fillcolor: phase.id === state.phase ? colours.chosen : colours.bands[phase.id % 2],
+    }));
+    const found = transitions.filter(item => item.number === state.transition).map(item => ({
+      ...across, type: "line", x0: scaled([item.beta])[0], x1: scaled([item.beta])[0], line: {color: colours.accent, width: 4},
+    }));
+    return [...bands, ...found];
+  }
+
+  // Names of the phases above the figure, as far as there is room for them.
+  function phaseNames(width, colours) {
+    const [low, high] = visible();
+    return phases.map(phase => {
+      const from = Math.max(Math.log10(phase.low), low), to = Math.min(Math.log10(phase.high), high);
+      const room = (to - from) / (high - low) * width;
+      const text = room > 60 ? `phase ${phase.id}` : room > 7 * String(phase.id).length + 4 ? `${phase.id}` : "";
+      return {
+        x: (from + to) / 2 + shift(), xref: "x", y: 1, yref: "paper", yanchor: "bottom", showarrow: false, text, name: `phase ${phase.id}`,
+        captureevents: true, font: {size: 11, color: phase.id === state.phase ? colours.accent : colours.faint},
+      };
+    }).filter(item => item.text);
+  }
+
+  // The vertical range of what is visible; from zero where nothing is zoomed.
+  function valueRange(panel) {
+    const [low, high] = visible().map(value => 10 ** value);
+    const log = panel.scale === "log";
+    let least = Infinity, most = -Infinity;
+    for (const curve of panel.curves) {
+      curve.values.forEach((value, row) => {
+        if (value === null || (log && value <= 0) || (state.range && (beta[row] < low || beta[row] > high))) return;
+        least = Math.min(least, value);
+        most = Math.max(most, value);
+      });
+    }
+    if (least > most) return log ? [-6, 0] : [0, 1];
+    if (log) return [Math.log10(least) - 0.15, Math.log10(most) + 0.15];
+    if (!state.range) [least, most] = [Math.min(least, 0), Math.max(most, panel.most || most)];
+    const room = (most - least) || Math.abs(most) || 1;
+    return [least - 0.05 * room, most + 0.06 * room];
+  }
+
+  // Labels at 1, 2, 5 of every decade while there is room for them, at whole decades beyond.
+  function ticks(narrow) {
+    const decades = visible()[1] - visible()[0];
+    if (decades < 1) return {nticks: narrow ? 4 : 8};
+    return decades < (narrow ? 3 : 5) ? {dtick: "D2"} : {dtick: Math.ceil(decades / (narrow ? 5 : 10))};
+  }
+
+  function layout(plot, colours) {
+    const panel = chosen(plot);
+    const narrow = plot.place.clientWidth < 480;
+    const width = state.print ? PRINT_WIDTH : plot.place.clientWidth;
+    const margin = {l: 62, r: plot.kind === "recall" ? 70 : 12, t: 22, b: 54};
+    const lineOf = {gridcolor: colours.grid, linecolor: colours.faint, tickcolor: colours.faint, zeroline: false, ticks: "outside", showline: true};
+    const vertical = plot.kind === "recall"
+      ? {range: [-0.5, panel.classes.length - 0.5], tickvals: panel.classes.map((_, i) => i), ticktext: panel.classes.map(escaped), showgrid: false}
+      : {range: valueRange(panel), type: panel.scale, ...(panel.whole ? {tickformat: "d"} : {exponentformat: "power"})};
+    if (plot.kind === "recall" && panel.classes.length > 20) { delete vertical.tickvals; delete vertical.ticktext; }
+    return {
+      width, height: narrow ? HEIGHT.narrow : HEIGHT.wide, margin, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: {family: "system-ui, sans-serif", size: 12, color: colours.ink}, hovermode: "closest", hoverdistance: 12,
+      hoverlabel: {bgcolor: colours.card, bordercolor: colours.faint, align: "left", font: {size: 11, color: colours.ink}},
+      modebar: {bgcolor: "rgba(0,0,0,0)", color: colours.faint, activecolor: colours.accent}, dragmode: touch.matches ? false : "zoom", shapes: shapes(colours), annotations: phaseNames(width - margin.l - margin.r, colours),
+      legend: {orientation: "v", x: 0.01, y: 0.02, xanchor: "left", yanchor: "bottom", bgcolor: "rgba(0,0,0,0)", font: {size: 11}},
+      xaxis: {
+        type: "log", range: visible().map(value => value + shift()), exponentformat: "power", ...ticks(narrow),
+        title: {text: state.decay ? "weight_decay = 2β" : "β   (L = E + β‖θ‖²)", standoff: 12}, ...lineOf,
+      },
+      yaxis: {title: {text: lines(panel.label), standoff: 6}, fixedrange: true, ...lineOf, ...vertical},
+      yaxis2: {overlaying: "y", range: [0, 1], visible: false, fixedrange: true},
+    };
+  }
+
+  const CONFIG = {
+    displaylogo: false, doubleClick: false, modeBarButtons: [["toImage"]], toImageButtonOptions: {format: "svg"},
+    displayModeBar: touch.matches ? false : "hover", showTips: false,
+  };
+
+  function draw(plot) {
+    const colours = theme();
+    const panel = chosen(plot);
+    const shown = plot.kind === "recall" ? recallTraces(panel, colours) : curveTraces(panel, colours);
+    return Plotly.react(plot.place, [...shown, ...marks(colours)], layout(plot, colours), CONFIG);
+  }
+  const drawAll = () => Promise.all(plots.map(draw));
+
+  // -- choosing and zooming ---------------------------------------------------------------
+
+  function show(kind, key) {
+    document.querySelectorAll("tr.chosen").forEach(row => row.classList.remove("chosen"));
+    const output = document.getElementById("selection");
+    output.textContent = "";
+    if (kind === null) return;
+    document.getElementById(`${kind}-${key}`).classList.add("chosen");
+    const found = kind === "transition" ? transitions.find(item => item.number === key).short : `phase ${key}: rank ${phases[key].rank}`;
+    const link = document.createElement("a");
+    link.href = `#${kind}-${key}`;
+    link.textContent = "to its row";
+    output.append(`${found} – `, link);
+  }
+
+  function choose(kind, key, {zoom = false} = {}) {
+    state.transition = kind === "transition" ? key : null;
+    state.phase = kind === "phase" ? key : null;
+    if (zoom && kind === "transition") {
+      const centre = Math.log10(transitions.find(item => item.number === key).beta);
+      state.range = [centre - ZOOM, centre + ZOOM];
+    }
+    if (zoom && kind === "phase") {
+      const {low, high} = phases[key];
+      const room = 0.08 * Math.log10(high / low);
+      state.range = [Math.log10(low) - room, Math.log10(high) + room];
+    }
+    show(kind, key);
+    return drawAll();
+  }
+
+  function zoomBy(factor) {
+    const [low, high] = visible();
+    const centre = (low + high) / 2, half = (high - low) / 2 * factor;
+    state.range = half >= (whole[1] - whole[0]) / 2 ? null : [centre - half, centre + half];
+    return drawAll();
+  }
+
+  function setAxis(decay) {
+    state.decay = decay;
+    document.getElementById("axis-beta").setAttribute("aria-pressed", String(!decay));
+    document.getElementById("axis-decay").setAttribute("aria-pressed", String(decay));
+    return drawAll();
+  }
+
+  function listen(plot) {
+    plot.place.on("plotly_relayout", change => {
+      if (!("xaxis.range[0]" in change)) return;
+      state.range = [change["xaxis.range[0]"] - shift(), change["xaxis.range[1]"] - shift()];
+      drawAll();
+    });
+    plot.place.on("plotly_doubleclick", () => { state.range = null; drawAll(); });
+    plot.place.on("plotly_click", event => {
+      const point = event.points[0];
+      if (point.data.meta === "transition") choose("transition", point.customdata);
+      else if (point.data.meta === "point") choose("phase", phases[phaseOf(point.customdata)].id);
+      else if (point.data.meta === "cell") choose("phase", phases[phaseOf(point.pointIndex[1])].id);
+    });
+    plot.place.on("plotly_clickannotation", event => choose("phase", Number(event.annotation.name.split(" ")[1])));
+    const select = plot.figure.querySelector("select");
+    if (select) select.addEventListener("change", () => { plot.choice = Number(select.value); draw(plot); });
+  }
+
+  function setPrint(print) {
+    if (state.print === print) return;
+    state.print = print;
+    drawAll();
+  }
+
+  document.getElementById("axis-beta").addEventListener("click", () => setAxis(false));
+  document.getElementById("axis-decay").addEventListener("click", () => setAxis(true));
+  document.getElementById("zoom-in").addEventListener("click", () => zoomBy(0.5));
+  document.getElementById("zoom-out").addEventListener("click", () => zoomBy(2));
+  document.getElementById("whole").addEventListener("click", () => { state.range = null; choose(null, null); });
+  document.querySelectorAll("table[data-kind] tr[data-key]").forEach(row => {
+    const kind = row.closest("table").dataset.kind;
+    row.addEventListener("click", () => choose(kind, Number(row.dataset.key), {zoom: true}));
+  });
+  dark.addEventListener("change", drawAll);
+  window.addEventListener("beforeprint", () => setPrint(true));
+  window.addEventListener("afterprint", () => setPrint(false));
+  printing.addEventListener("change", event => setPrint(event.matches));
+  let waiting = null;
+  window.addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(drawAll, 100); });
+
+  drawAll().then(() => { plots.forEach(listen); document.documentElement.dataset.drawn = "yes"; });
+})();
