@@ -21,7 +21,7 @@ class Criteria:
     error_range, norm_range : float
         `E(trivial) - E(deepest)` and the same of the squared norm: what "macroscopic" refers to.
     rough : bool
-        Whether slopes come from conjugate gradients and are not exact.
+        Whether slopes are not exact (first-order solvers).
     """
 
     error_range: float
@@ -45,7 +45,7 @@ class Criteria:
     def _rough_gap(self, found: Gap) -> float:
         """Return the gap over the smallest that may turn out macroscopic, where slopes are rough.
 
-        They come from conjugate gradients there, so a jump must show in L as well, unless E hardly changes.
+        They come from a few conjugate gradients there, so a jump must show in L as well, unless E hardly changes.
         """
         most = JUMP * self.error_range
         return min(found.change, max(found.error, found.loss / FALL)) / most
@@ -63,7 +63,7 @@ class Criteria:
         """Tell a continuous `||theta||^2` whose slope does not go on from `a` to `b` as it came to `a`.
 
         A slope that grows is how a fold announces itself; it is a kink only if a margin vanishes between.
-        Matrix-free slopes are too rough for this.
+        Rough slopes cannot tell.
         """
         if self.rough or b.left:
             return False

@@ -46,6 +46,7 @@ class MapOptions:
     starts : int
         Number of random starts from which the deepest phase is chosen.
     solver : {"auto", "newton", "newton_cg", "lbfgs"}
+        "auto": the task's own, if it names one, else by size (see `solver_for`).
     tolerance : float or None
         Relative residual; None: the solver's default.
     bracket : float or None
@@ -163,6 +164,11 @@ def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
     return landscape, penalty
 
 
+def chosen_solver(task: Task, options: MapOptions, landscape: Landscape) -> str:
+    """Return the solver that the options name, else the task, else the size."""
+    return solver_for(landscape, task.solver if options.solver == "auto" else options.solver)
+
+
 def _check_seed(options: MapOptions) -> None:
     """Refuse a seed whose starts have no seed of 64 bits."""
     if 1000 * abs(options.seed) + options.starts > 2**63:
@@ -194,7 +200,7 @@ class _Map:
         self.began = time.perf_counter()
         self.task, self.options, self.recorder, self.progress = task, options, recorder, progress
         self.landscape, self.penalty = prepare(task, options)
-        self.solver = solver_for(self.landscape, options.solver)
+        self.solver = chosen_solver(task, options, self.landscape)
         self.landscape.counts = Counts(parameters=self.landscape.size)  # checks of the code are not costs of the map
         self.observe = Observer(self.landscape, self.penalty, task)
         self.walker = Walker(

@@ -11,7 +11,7 @@ from spinodal.criteria import Criteria
 from spinodal.errors import SpinodalError, positive_beta
 from spinodal.kinds import real_number
 from spinodal.landscape import Landscape
-from spinodal.minimise import LOST, Minimum, solver_for
+from spinodal.minimise import LOST, SECOND_ORDER, Minimum, solver_for
 from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.tasks.task import Task
@@ -136,7 +136,7 @@ class Scout:
         on_transition: Callable[[Transition], None] = lambda transition: None,
     ) -> None:
         self.walker, self.resolution = walker, resolution
-        self.criteria = Criteria(max(error_range, 1e-300), max(norm_range, 1e-300), rough=walker.solver != "newton")
+        self.criteria = Criteria(max(error_range, 1e-300), max(norm_range, 1e-300), rough=walker.solver not in SECOND_ORDER)
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
 
     def walk(self, start: Point, to: float) -> Sweep:
@@ -152,7 +152,7 @@ class Scout:
 
     def _advance(self, state: _State, to: float) -> None:
         """Take one step: smooth, halved until it is, or through a transition."""
-        step = math.inf if self.is_end(state.point) else state.step
+        step = planned = math.inf if self.is_end(state.point) else self._planned_step(state)
         while True:
             beta = self._bounded(state.point.beta * math.exp(self.sign * step), to)
             point = self._follow(state.point, state.earlier, beta, travelling=True)
@@ -166,7 +166,8 @@ class Scout:
             if not jumped and not kinked and self.criteria.is_smooth(found):
                 state.move(point, smooth=True)
                 growth = 2.0 if self.criteria.is_easy(found) else 1.2
-                state.step = min(growth * step, self.resolution.largest)
+                if step < planned or step == state.step:
+                    state.step = min(growth * step, self.resolution.largest)
                 return
             if smallest or ((jumped or kinked) and step <= COARSE):
                 break
@@ -178,6 +179,11 @@ class Scout:
             self._record(state, point, halved=False, earlier=state.earlier)
         else:  # a branch that turns quickly, as soft modes do, but continues
             state.move(point, smooth=True)
+
+    def _planned_step(self, state: _State) -> float:
+        """Return the step to begin with; the first after a transition is short, as it shows how slopes go on from there."""
+        fresh = state.earlier is None and bool(state.transitions) and not self.criteria.rough
+        return min(state.step, 2.0 * self.resolution.minor) if fresh else state.step
 
     def _bounded(self, beta: float, to: float) -> float:
         return to if self.sign * (beta - to) > -1e-3 * self.resolution.minor * to else beta
@@ -234,16 +240,16 @@ class Scout:
         """Tell a bracket that is narrow enough for what it holds."""
         width = abs(far.beta - near.beta) / near.beta
         small = not far.left and self.criteria.jump(gap(near, far)) < MACROSCOPIC * self.criteria.error_range
-        minor = small and self.walker.solver != "newton"  # a dense kink is small in E, too
+        minor = small and self.criteria.rough  # a kink, which is seen where slopes are not rough, is small in E, too
         return width <= (self.resolution.minor if minor else self.resolution.bracket)
 
     def _settled(self, state: _State) -> tuple[Point, Point | None]:
         """Return the near end minimised to the full tolerance, and the point before it.
 
-        Matrix-free searches travel loosely and may stand where the branch has just ended; the near end
+        First-order searches travel loosely and may stand where the branch has just ended; the near end
         is then the point before.
         """
-        if self.walker.solver == "newton":
+        if not self.criteria.rough:
             return state.point, state.earlier
         settled = self._settle(state.point)
         if settled is None and state.earlier is not None and (before := self._settle(state.earlier)) is not None:
@@ -266,7 +272,7 @@ class Scout:
         ahead = self._distance_ahead(near, earlier, far)
         if room <= width and not tested:
             step = room
-        elif self.walker.solver != "newton":  # the extrapolation is rough: it only tilts a bisection
+        elif self.criteria.rough:  # the extrapolation is rough: it only tilts a bisection
             step = min(max(0.9 * ahead, 0.2 * room), 0.7 * room) if ahead else 0.5 * room
         else:
             step = self._extrapolated_step(near, ahead, room, width, tested)
@@ -302,7 +308,7 @@ class Scout:
 
         Only where the margin is known well enough to use this as evidence of the order.
         """
-        if self.walker.solver != "newton":
+        if self.criteria.rough:
             return False, near, earlier, far
         middle = self._follow(near, earlier, 0.5 * (near.beta + far.beta))
         if not self._continues(near, earlier, middle, far):
@@ -318,7 +324,7 @@ class Scout:
         there or because `near` is too soft to be exact, witnesses are made at several distances.
         """
         found = measured_exponent(near, earlier, self.sign) if earlier is not None else None
-        if self.walker.solver != "newton" or (found is not None and has_meaning(found)):
+        if self.criteria.rough or (found is not None and has_meaning(found)):
             return found
         singular = self._distance_ahead(near, earlier, far) or 0.0
         for distance in (3.0 * self.resolution.bracket * near.beta, 30.0 * singular, 4.0 * singular, singular):
@@ -363,7 +369,7 @@ class Scout:
         if small and evidence.jump_norm_squared <= CONTINUOUS * self.criteria.norm_range:
             small = not self.criteria.is_macroscopic_kink(before, after)
         offset = 0.5 * width
-        if self.walker.solver == "newton":
+        if not self.criteria.rough:
             place = self.criteria.kink_position(before, after) if order == "second" else ahead
             offset = min(place, width) if place else offset
         lower, upper = sorted((before.beta, after.beta))

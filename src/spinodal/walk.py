@@ -12,13 +12,13 @@ from torch import Tensor
 
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
-from spinodal.minimise import TOLERANCE, Local, Minimum, solve
+from spinodal.minimise import SECOND_ORDER, TOLERANCE, Local, Minimum, solve
 from spinodal.observe import Observation
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 
 KEPT_HESSIANS = 6
-LOOSE = 30.0  # how much more loosely matrix-free solvers minimise between transitions
+LOOSE = 30.0  # how much more loosely first-order solvers minimise between transitions
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,11 @@ class Walker:
     ) -> Point:
         """Minimise at another beta from `point.theta + displacement`, staying near if that is possible.
 
-        Where `has_left(E)` tells that it is not, the search may be given up; see `finish`. Matrix-free
+        Where `has_left(E)` tells that it is not, the search may be given up; see `finish`. First-order
         solvers minimise `LOOSE` times more loosely while `travelling`, between transitions.
         """
-        matrix_free = self.solver != "newton" and self.landscape.dtype == torch.float64
-        loose = LOOSE * (self.tolerance or TOLERANCE[self.solver]) if travelling and matrix_free else self.tolerance
+        first_order = self.solver not in SECOND_ORDER and self.landscape.dtype == torch.float64
+        loose = LOOSE * (self.tolerance or TOLERANCE[self.solver]) if travelling and first_order else self.tolerance
         reach = float(displacement.norm())
         radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
 
@@ -218,7 +218,7 @@ class Walker:
         tangent, margin_slope = torch.zeros_like(offset), 0.0
         if local is not None:
             tangent = local.solve(-2.0 * offset)
-            if self.solver == "newton":
+            if self.solver in SECOND_ORDER:
                 margin_slope = self._margin_slope(minimum.theta, tangent, local.margin.mode)
         return Point(
             index=index,

@@ -13,7 +13,7 @@ from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.minimise.lbfgs import lbfgs, lbfgs_batch
-from spinodal.minimise.margin import Margin, dense_margin, lanczos_margin
+from spinodal.minimise.margin import LANCZOS_STEPS, Margin, dense_margin, lanczos_margin
 from spinodal.minimise.minimum import Minimum
 from spinodal.minimise.newton import newton
 from spinodal.minimise.newton_cg import conjugate_gradients, newton_cg
@@ -22,12 +22,15 @@ from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 from spinodal.soundness import refuse_scale_invariance
 
-__all__ = ["LOST", "SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
+__all__ = ["LOST", "SECOND_ORDER", "SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
+SECOND_ORDER = ("newton", "newton_cg")  # whose slopes and margins are accurate enough to tell kinks, and orders
+MARGIN_STEPS = {"newton_cg": 300, "lbfgs": LANCZOS_STEPS}  # most Hessian products for a margin
 DENSE_LIMIT = {"factorised over samples": 800, "vectorised products": 500}
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
+TANGENT = {"newton_cg": (1e-6, 500), "lbfgs": (0.05, 30)}  # relative residual and most products of a solve with Hess L
 ESCAPES = {"newton": 20, "newton_cg": 3, "lbfgs": 3}  # descents from saddles before one is reported as such
 
 
@@ -118,12 +121,14 @@ class Local:
     loss: Regularised
     theta: Tensor
     margin: Margin
-    hessian: Tensor | None
+    solver: str
+    hessian: Tensor | None = None
 
     def solve(self, right: Tensor) -> Tensor:
         """Return `(Hess L)^+ right`, shape (n,), for a right side without zero-mode components."""
         if self.hessian is None:
-            return conjugate_gradients(_operator(self.loss, self.theta), right, tolerance=0.05, most=30)
+            tolerance, most = TANGENT[self.solver]
+            return conjugate_gradients(_operator(self.loss, self.theta, self.solver), right, tolerance=tolerance, most=most)
         matrix = self.loss.shifted(self.hessian)
         matrix.diagonal().add_(1e-13 * self.margin.largest)
         factor, failed = torch.linalg.cholesky_ex(matrix)
@@ -190,18 +195,28 @@ def _run(
 def _certify(loss: Regularised, solution: Solution, solver: str) -> Local | None:
     """Compute the margin at the end of a run; None where there is no finite Hessian (a kink)."""
     if solver != "newton":
-        precision = torch.float32 if loss.single else loss.landscape.dtype
-        margin = lanczos_margin(_operator(loss, solution.theta), solution.theta, precision=precision)
-        return Local(loss, solution.theta, margin, None)
+        precision = torch.float32 if loss.single and solver not in SECOND_ORDER else loss.landscape.dtype
+        product = _operator(loss, solution.theta, solver)
+        margin = lanczos_margin(
+            product, solution.theta, steps=MARGIN_STEPS[solver], precision=precision, noise=_noise(loss, solution, solver)
+        )
+        return Local(loss, solution.theta, margin, solver)
     hessian = solution.hessian if solution.hessian is not None else loss.landscape.hessian(solution.theta)
     if not bool(torch.isfinite(hessian).all()):
         return None
-    return Local(loss, solution.theta, dense_margin(loss.shifted(hessian)), hessian)
+    return Local(loss, solution.theta, dense_margin(loss.shifted(hessian)), solver, hessian)
 
 
-def _operator(loss: Regularised, theta: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return `v -> Hess L v` for the iterative methods, in single precision where that is faster."""
-    if (single := loss.single) is None:
+def _noise(loss: Regularised, solution: Solution, solver: str) -> float:
+    """Return the curvature that zero modes may have because the gradient is not zero, where it is nearly so."""
+    if solver not in SECOND_ORDER:
+        return 0.0
+    return 3.0 * float(solution.gradient.norm()) / max(float(loss.penalty.offset(solution.theta).norm()), 1e-3)
+
+
+def _operator(loss: Regularised, theta: Tensor, solver: str) -> Callable[[Tensor], Tensor]:
+    """Return `v -> Hess L v` for the iterative methods, in single precision where that is faster and enough."""
+    if (single := loss.single) is None or solver in SECOND_ORDER:
         return loss.hessian_operator(theta)
     loss.landscape.require_second_derivatives()
     product = single.hessian_operator(theta.to(torch.float32))

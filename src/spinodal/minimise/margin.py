@@ -14,6 +14,7 @@ from torch import Tensor
 ZERO = 1e-8  # |eigenvalue| below this fraction of the largest is a zero mode
 WHOLE_SPECTRUM = 400  # up to this size all eigenvalues are computed; beyond, the lowest few
 LANCZOS_STEPS = 24
+LEAST_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,13 @@ def lanczos_margin(
     *,
     steps: int = LANCZOS_STEPS,
     precision: torch.dtype | None = None,
+    noise: float = 0.0,
 ) -> Margin:
     """Return the lowest Ritz value of Hess L outside the zero modes, after at most `steps` products.
 
     Lanczos with full reorthogonalisation, twice (Parlett). The start vector is random but fixed, so
     the result is reproducible. It stops early where nothing is left to find: once a negative value is
-    accurate to 1 %, which proves a saddle; once the Krylov space is exhausted; or, after half of the
+    accurate to 1 %, which proves a saddle; once the Krylov space is exhausted; or, after `LEAST_STEPS`
     products, once the pair is accurate to 1 % of its value and to 1e-4 of the spectrum's width.
 
     Parameters
@@ -138,6 +140,9 @@ def lanczos_margin(
         Most products. Default `LANCZOS_STEPS`.
     precision : torch.dtype, optional
         Of the products; it sets what counts as zero. Default: that of `like`.
+    noise : float
+        Eigenvalues up to this magnitude are zero modes, too. Where the gradient of L is `g` and not 0,
+        the zero mode of a symmetry has a curvature of about `||g|| / ||theta||`. Default 0.
 
     Returns
     -------
@@ -163,18 +168,27 @@ def lanczos_margin(
     """
     precision = precision or like.dtype
     krylov = _Krylov(like, precision)
-    for count in range(1, min(steps, len(like)) + 1):
+    most = min(steps, len(like))
+    for count in range(1, most + 1):
         krylov.grow(product)
+        if count % _stride(count) and count < most and krylov.is_open:
+            continue
         values, vectors = krylov.ritz()
         largest = float(np.abs(values).max())
-        chosen = int(np.argmax(np.abs(values) > _zero(precision) * largest))  # 0 where there are only zero modes
+        zero = max(noise, _zero(precision) * largest)
+        chosen = int(np.argmax(np.abs(values) > zero))  # 0 where there are only zero modes
         value, residual = float(values[chosen]), krylov.leak * abs(float(vectors[-1, chosen]))
         width = float(values[-1] - values[0])
-        settled = value < 0 or (residual <= 1e-4 * width and 2 * count >= steps)
+        settled = value < 0 or (residual <= 1e-4 * width and count >= LEAST_STEPS)
         if krylov.leak <= krylov.rounding * largest or (settled and residual <= 1e-2 * abs(value)):
             break
     residual = max(residual, torch.finfo(precision).eps * largest)
     return Margin(value, krylov.vector(vectors[:, chosen]), None, residual, largest)
+
+
+def _stride(count: int) -> int:
+    """Return how many products lie between two looks at the Ritz values, whose price grows with the cube of their number."""
+    return max(count // LANCZOS_STEPS, 1)
 
 
 class _Krylov:
@@ -193,6 +207,11 @@ class _Krylov:
     def leak(self) -> float:
         """Return the length of the part of the last image that lies outside the space."""
         return self.beside[-1]
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the space can grow, beyond the rounding of its largest entry."""
+        return self.leak > self.rounding * max(map(abs, self.diagonal))
 
     def grow(self, product: Callable[[Tensor], Tensor]) -> None:
         """Add a dimension, at the price of one product."""

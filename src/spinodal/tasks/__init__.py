@@ -1,7 +1,8 @@
 """Ready-made tasks, one file each, and the class for your own."""
 
+from spinodal.tasks.autoencoder import autoencoder
 from spinodal.tasks.digits import digits
 from spinodal.tasks.gaussian import gaussian
 from spinodal.tasks.task import Task
 
-__all__ = ["Task", "digits", "gaussian"]
+__all__ = ["Task", "autoencoder", "digits", "gaussian"]

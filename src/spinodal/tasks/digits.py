@@ -62,15 +62,31 @@ def digits(
 
 def _split(held_out: float, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
     """Return the training and held-out parts as (images, one-hot targets)."""
-    from sklearn.datasets import load_digits  # slow to import, and needed by this task only
-
-    bunch = load_digits()
-    images = torch.from_numpy(bunch.data).double()
-    targets = nn.functional.one_hot(torch.from_numpy(bunch.target).long(), 10).double()
+    images, classes = _images()
+    targets = nn.functional.one_hot(classes, 10).double()
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     test = torch.zeros(len(images), dtype=torch.bool)
     test[order[: round(held_out * len(images))]] = True
-    mean = images[~test].mean(0)
-    images = (images - mean) / (images[~test] - mean).std(correction=0)
+    images = _standardised(images, ~test)
     split = (images[~test], targets[~test]), (images[test], targets[test])
     return split[0], split[1] if held_out > 0 else None
+
+
+def centred_images() -> Tensor:
+    """Return all images, shape (1797, 64), centred pixel by pixel and scaled by one standard deviation."""
+    images, _ = _images()
+    return _standardised(images, torch.ones(len(images), dtype=torch.bool))
+
+
+def _images() -> tuple[Tensor, Tensor]:
+    """Return the images as they come, shape (1797, 64), and their classes."""
+    from sklearn.datasets import load_digits  # slow to import, and needed by these tasks only
+
+    bunch = load_digits()
+    return torch.from_numpy(bunch.data).double(), torch.from_numpy(bunch.target).long()
+
+
+def _standardised(images: Tensor, train: Tensor) -> Tensor:
+    """Return images centred and scaled by the statistics of the training part."""
+    mean = images[train].mean(0)
+    return (images - mean) / (images[train] - mean).std(correction=0)

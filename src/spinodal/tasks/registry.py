@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,14 +14,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from spinodal.errors import SpinodalError, unknown_name
+from spinodal.errors import SpinodalError, blaming, unknown_name
 from spinodal.tasks.argument import value_of
+from spinodal.tasks.autoencoder import autoencoder
 from spinodal.tasks.digits import digits
 from spinodal.tasks.gaussian import gaussian
 from spinodal.tasks.settings import plain
 from spinodal.tasks.task import Task
 
-BUILT_IN: dict[str, Callable[..., Task]] = {"digits": digits, "gaussian": gaussian}
+BUILT_IN: dict[str, Callable[..., Task]] = {"autoencoder": autoencoder, "digits": digits, "gaussian": gaussian}
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,9 @@ def _arguments(maker: Maker, settings: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _made(maker: Maker, arguments: Mapping[str, Any]) -> object:
-    try:
-        with _neighbours(maker.path):
-            return maker.function(**arguments)
-    except SpinodalError:
-        raise
-    except (Exception, SystemExit) as cause:
-        raise SpinodalError(
-            got=f"task {maker.name} raised {type(cause).__name__}: {_first_line(cause)}",
-            allowed="a function that returns a Task is allowed",
-            do="run it alone to see why, or add --debug",
-        ) from cause
+    what, do = f"task {maker.name}", "run it alone to see why, or add --debug"
+    with blaming(what, allowed="a function that returns a Task is allowed", do=do), _neighbours(maker.path):
+        return maker.function(**arguments)
 
 
 def _from_file(name: str) -> Maker:
@@ -114,7 +108,7 @@ def _from_file(name: str) -> Maker:
         raise SpinodalError(
             got=f"task {name!r} names no function", allowed="path/to/file.py:function is allowed", do=f"try {name}:task"
         )
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike `Path.is_file`, it answers for names too long as well
         raise SpinodalError(got=f"no file {path}", allowed="path/to/file.py:function is allowed", do="check the path")
     module = _imported(path)
     if not hasattr(module, function):
@@ -140,18 +134,13 @@ def _imported(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses look their module up
+    what, do = f"importing {path}", "run it with python to see why, or add --debug"
     try:
-        with _neighbours(path):
+        with blaming(what, allowed="a file that imports without errors is allowed", do=do), _neighbours(path):
             spec.loader.exec_module(module)
-    except BaseException as cause:
+    except BaseException:
         _restore(name, before)
-        if not isinstance(cause, Exception | SystemExit):
-            raise
-        raise SpinodalError(
-            got=f"{path} raised {type(cause).__name__} when imported: {_first_line(cause)}",
-            allowed="a file that imports without errors is allowed",
-            do="run it with python to see why, or add --debug",
-        ) from cause
+        raise
     return module
 
 
@@ -174,7 +163,3 @@ def _neighbours(path: Path | None) -> Iterator[None]:
     finally:
         with suppress(ValueError):  # the user's file may have taken it out
             sys.path.remove(folder)
-
-
-def _first_line(cause: BaseException) -> str:
-    return (str(cause).strip() or "no message").split("\n")[0]

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from spinodal.batches import Batch, first_tensor, named_tensors
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape, LossFunction
+from spinodal.minimise import SOLVERS
 from spinodal.penalty import Penalty
 from spinodal.tasks.settings import plain
 from spinodal.theory import ExactTransition
@@ -55,6 +56,8 @@ class Task:
         and mappings of these.
     exact : sequence of ExactTransition, optional
         Closed-form transitions, shown beside the measured ones.
+    solver : {"auto", "newton", "newton_cg", "lbfgs"}, optional
+        What a map of this task uses unless it is told otherwise. Default "auto": by size (see `solver_for`).
 
     Examples
     --------
@@ -82,6 +85,7 @@ class Task:
         name: str = "custom",
         settings: Mapping[str, Any] | None = None,
         exact: Sequence[ExactTransition] = (),
+        solver: str = "auto",
     ) -> None:
         if not isinstance(model, nn.Module):
             raise SpinodalError(
@@ -101,6 +105,9 @@ class Task:
         self.observables = dict(observables or {})
         self.include, self.exclude = _patterns("include", include), _patterns("exclude", exclude)
         self.name, self.settings, self.exact = name, plain(settings or {}), tuple(exact)
+        if solver not in ("auto", *SOLVERS):
+            raise unknown_name("solver", str(solver), ("auto", *SOLVERS))
+        self.solver = solver
         self._initial = initial
 
     def landscape(self, *, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu") -> Landscape:
