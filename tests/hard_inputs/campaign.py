@@ -10,15 +10,19 @@ from pathlib import Path
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from hard_inputs import command_lines, task_files
+from hard_inputs import command_lines, run_folders, task_files
 from hard_inputs.case import Case, WrongAnswerError, judge
 
 SURFACES: Mapping[str, SearchStrategy[Case]] = {
     "command lines": command_lines.CASES,
     "task files": task_files.CASES,
     "data": task_files.DATA_CASES,
+    "settings and results": st.one_of(run_folders.SETTINGS, run_folders.SETTINGS, run_folders.SETTINGS, run_folders.OTHER_SETTINGS),
+    "journals": st.one_of(*[run_folders.JOURNALS] * 12, run_folders.JOURNAL_FILES),
+    "states": run_folders.STATES,
 }
 
 

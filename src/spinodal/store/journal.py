@@ -24,7 +24,8 @@ from spinodal.walk import Point
 NAME = "journal.jsonl"
 STATES = "states"
 HEADER = {"kind": "header", "schema": SCHEMA, "made_by": "spinodal"}
-CHECK = "crc32"  # the last key of a line: checksum of the line without it
+CHECK = "crc32"  # the last key of a line: checksum of the line without it, continued from that of the line before
+STATE_CHECK = "state_crc32"  # checksum of the file in `states/`
 NOTHING = torch.empty(0, device="meta")
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OSError, OverflowError, RecursionError, SafetensorError)
 
@@ -32,8 +33,10 @@ DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OSError, OverflowE
 class Journal:
     """An append-only record of points and notes; implements `spinodal.walk.Recorder`.
 
-    Every line is complete JSON with a checksum; theta and the tangent of a point lie in `states/`. A torn
-    last line (a killed process) is cut off; anything else that is damaged is refused.
+    Every line is complete JSON with a checksum, which covers all lines before it as well: a line that was
+    changed, lost, moved or taken from another run is found out. Theta and the tangent of a point lie in
+    `states/`, their checksum in the point's line. A torn last line (a killed process) is cut off; anything
+    else that is damaged is refused.
 
     Parameters
     ----------
@@ -50,6 +53,7 @@ class Journal:
         self._points: list[dict[str, Any]] = []
         self._notes: dict[str, dict[str, Any]] = {}
         self._elapsed = 0.0
+        self._seal: int | None = 0  # of the last line; None in a journal of an older version, which has no checksums
         self._clock: Callable[[], float] = lambda: 0.0
         if self.path.exists():
             self._read()
@@ -76,8 +80,10 @@ class Journal:
         target = self.folder / _state_name(point.index)
         with writing(target):
             target.parent.mkdir(exist_ok=True)
-            write_whole(target, save({"theta": point.minimum.theta.contiguous(), "tangent": point.tangent.contiguous()}))
-        self._append({"kind": "point", **to_record(point), "state": _state_name(point.index), "elapsed": self._total()})
+            state = save({"theta": point.minimum.theta.contiguous(), "tangent": point.tangent.contiguous()})
+            write_whole(target, state)
+        where = {"state": _state_name(point.index), STATE_CHECK: zlib.crc32(state)}
+        self._append({"kind": "point", **to_record(point), **where, "elapsed": self._total()})
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a recorded fact, made and recorded if it is not there yet."""
@@ -133,14 +139,16 @@ class Journal:
 
     def _append(self, line: dict[str, Any]) -> None:
         plain = json.dumps(line, allow_nan=False)
+        seal = None if self._seal is None else zlib.crc32(plain.encode(), self._seal)
         with writing(self.path), self.path.open("ab", buffering=0) as file:
             end = file.tell()
             try:
-                _write(file, _sealed(plain))
+                _write(file, _sealed(plain, seal))
             except OSError:
                 with suppress(OSError):
                     file.truncate(end)  # half a line is no end for the next one
                 raise
+        self._seal = seal
         self._take(json.loads(plain))  # as it will be read
 
     def _take(self, line: dict[str, Any]) -> None:
@@ -173,7 +181,7 @@ class Journal:
             line = json.loads(piece, parse_constant=_no_constant)
             if place == 1:
                 self._check_header(line)
-            _check_seal(line)
+            seal = self._checked_seal(line)
             if place > 1:
                 self._check_line(line)
         except DAMAGE as cause:
@@ -186,7 +194,19 @@ class Journal:
                 allowed="only a torn last line can be repaired",
                 do="restore the file from a copy, or start anew in another folder",
             ) from cause
+        self._seal = seal
         return dict(line)
+
+    def _checked_seal(self, line: Any) -> int | None:
+        """Take the checksum out of a line and return it, or refuse it (JSON that was read is written as it was)."""
+        if not isinstance(line, dict):
+            raise TypeError(line)
+        check = line.pop(CHECK, None)
+        if self._seal is None or (line == HEADER and check is None):
+            return None
+        if check != zlib.crc32(json.dumps(line).encode(), self._seal):
+            raise ValueError(check)
+        return int(check)
 
     def _check_line(self, line: dict[str, Any]) -> None:
         if not number(line.get("elapsed", 0.0)) >= 0.0:
@@ -217,7 +237,10 @@ class Journal:
         shape = (line["minimum"]["stats"]["parameters"],)
         if self.read_only and not (self.folder / STATES).exists():
             return dict.fromkeys(("theta", "tangent"), torch.empty(shape, dtype=torch.float64, device="meta"))
-        state: dict[str, torch.Tensor] = load_file(self.folder / line["state"])  # mapped: read from disk where it is used
+        path = self.folder / line["state"]
+        if line.get(STATE_CHECK) not in (None, _checksum(path)):
+            raise ValueError(line["state"])
+        state: dict[str, torch.Tensor] = load_file(path)  # mapped: in memory where it is used
         if set(state) != {"theta", "tangent"} or any(value.shape != shape for value in state.values()):
             raise ValueError(line["state"])
         return state
@@ -227,18 +250,18 @@ def _state_name(index: int) -> str:
     return f"{STATES}/{index:06d}.safetensors"
 
 
-def _sealed(plain: str) -> bytes:
+def _sealed(plain: str, seal: int | None) -> bytes:
     """Return a line of the file from its JSON, the checksum as the last key."""
-    return f'{plain[:-1]}, "{CHECK}": {zlib.crc32(plain.encode())}}}\n'.encode()
+    return f"{plain}\n".encode() if seal is None else f'{plain[:-1]}, "{CHECK}": {seal}}}\n'.encode()
 
 
-def _check_seal(line: Any) -> None:
-    """Take the checksum out of a line and refuse one that does not fit it (JSON that was read is written as it was)."""
-    if not isinstance(line, dict):
-        raise TypeError(line)
-    check = line.pop(CHECK, None)
-    if check is not None and check != zlib.crc32(json.dumps(line).encode()):
-        raise ValueError(check)
+def _checksum(path: Path) -> int:
+    """Return the checksum of a file, read piece by piece."""
+    check = 0
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            check = zlib.crc32(piece, check)
+    return check
 
 
 def _write(file: FileIO, content: bytes) -> None:
