@@ -188,17 +188,11 @@ def test_the_same_diagram_gives_the_same_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "made",
     [
-        pytest.param(diagram(1, phases=1), id="one point"),
-        pytest.param(diagram(1, phases=1, classes=3, custom={"a$b_{": 1.0}), id="one point with classes"),
-        pytest.param(diagram(2, phases=2, classes=1), id="phases of one point"),
-        pytest.param(diagram(5, phases=1), id="no transitions"),
-        pytest.param(diagram(20, downward=True, classes=4), id="downward"),
-        pytest.param(diagram(9, matrices=()), id="no matrices"),
+        pytest.param(diagram(1, phases=1, classes=3, custom={"a$b_{": 1.0}, name="$\\frac{ 漢 \udc80 <b>"), id="one point"),
+        pytest.param(diagram(2, phases=2, classes=1, margin=math.nan), id="phases of one point, no margins"),
+        pytest.param(diagram(5, phases=1, matrices=(), margin=-1.0), id="no transitions, no matrices, negative margins"),
+        pytest.param(diagram(60, minor_every=3, classes=30, downward=True), id="downward, many minor ones, many classes"),
         pytest.param(diagram(9, matrices=tuple(f"block.{k}.weight" for k in range(11))), id="many matrices"),
-        pytest.param(diagram(9, margin=math.nan), id="no margins"),
-        pytest.param(diagram(9, margin=-1.0), id="negative margins"),
-        pytest.param(diagram(9, name=r"$\frac{ 漢字 \udc80 <b>"), id="a name full of signs"),
-        pytest.param(diagram(60, minor_every=3, classes=30), id="many minor transitions and classes"),
     ],
 )
 def test_odd_diagrams_are_drawn_without_a_warning(made: sp.PhaseDiagram) -> None:

@@ -54,7 +54,7 @@ def thinned(diagram: PhaseDiagram, most: int = MOST) -> Thinned:
         return Thinned(diagram, total, 1)
     needed = _needed(diagram)
     others = [position for position in range(total) if position not in needed]
-    every = math.ceil(len(others) / max(most - len(needed), 1))
+    every = max(math.ceil(len(others) / max(most - len(needed), 1)), 1)
     kept = sorted(needed | set(others[::every]))
     return Thinned(replace(diagram, points=tuple(diagram.points[position] for position in kept)), total, every)
 

@@ -1,0 +1,440 @@
+"""The report: sentences, closed forms, thinning, escaping; one file, whole, that loads nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import spinodal as sp
+from diagrams import diagram, transition
+from spinodal.errors import SpinodalError
+from spinodal.penalty import weight_decay
+from spinodal.report import answer_sentences, render, save_report
+from spinodal.report.closed_forms import compare
+from spinodal.report.rows import MOST_MINOR, minor_table, phase_table, transition_table
+from spinodal.report.step import steps
+from spinodal.report.thinning import MOST, NEIGHBOURS, thinned
+from spinodal.theory import ExactTransition
+
+EVIL = "<script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    """What a report consists of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self._within: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._within.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._within and self._within.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "script" in self._within:
+            self.scripts[-1] += data
+        elif "style" not in self._within:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    @property
+    def data(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads(self.scripts[0])
+        return loaded
+
+
+def page_of(made: sp.PhaseDiagram, **settings: Any) -> Page:
+    return Page(render(made, **settings))
+
+
+# -- sentences ------------------------------------------------------------------------------
+
+
+def test_the_first_sentence_is_the_largest_weight_decay_before_the_first_loss() -> None:
+    made = diagram(classes=3)
+    first = min(made.macroscopic, key=lambda found: found.beta)
+    sentence = answer_sentences(made)[0]
+    assert sentence.startswith("Largest weight_decay before the first loss of accuracy at a transition: ")
+    assert f"{weight_decay(first.bracket[0]):.6g} (beta = {first.bracket[0]:.6g})" in sentence
+
+
+def test_the_classes_go_in_the_order_of_their_transitions() -> None:
+    made = diagram(classes=4)
+    places = [f"weight_decay = {weight_decay(found.beta):.5g}" for found in made.macroscopic]
+    assert f"First to go: class 3 at {places[0]}; next: class 2 at {places[1]}." in answer_sentences(made)
+
+
+def test_without_classes_the_rank_takes_the_place_of_the_accuracy() -> None:
+    text = " ".join(answer_sentences(diagram()))
+    assert "before the first loss of rank at a transition" in text
+    assert "First to go: rank 3 to 2 at" in text
+    assert "next: rank 2 to 1 at" in text
+    assert "accuracy" not in text
+
+
+def test_what_falls_at_the_first_loss_is_said_with_its_numbers() -> None:
+    text = " ".join(answer_sentences(diagram(classes=3)))
+    assert (
+        "There, at transition 1, the training accuracy falls from 90 % to 60 %, the rank falls from 3 to 2 and E goes" in text
+    )
+
+
+def test_a_decline_within_the_phase_is_not_passed_over() -> None:
+    made = diagram(classes=2, phases=2, count=10)
+    faded = []
+    for item in made.points:
+        accuracy = item.observation.accuracy["train"] if item.index != 4 else 0.7
+        faded.append(replace(item, observation=replace(item.observation, accuracy={"train": accuracy, "held_out": None})))
+    (found,) = made.transitions
+    made = replace(made, points=tuple(faded), transitions=(replace(found, before=faded[4], after=faded[5]),))
+    text = " ".join(answer_sentences(made))
+    assert "the training accuracy falls from 90 % to 70 %, without such a loss" in text
+    assert f"up to weight_decay = {weight_decay(faded[3].beta):.5g} it falls by less than 1 percentage point" in text
+
+
+def test_a_continuous_transition_with_which_a_class_goes_is_a_loss() -> None:
+    made = diagram(classes=3, phases=2)
+    (found,) = made.transitions
+    alike = replace(found.after, observation=replace(found.after.observation, accuracy=found.before.observation.accuracy))
+    points = tuple(alike if item.index == alike.index else item for item in made.points)
+    text = " ".join(answer_sentences(replace(made, points=points, transitions=(replace(found, after=alike),))))
+    assert "before the first loss of accuracy at a transition" in text
+    assert "the training accuracy stays at 90 %" in text
+
+
+def test_a_map_whose_transitions_cost_no_accuracy_says_so() -> None:
+    made = diagram(10, phases=2)
+    points = tuple(
+        replace(
+            item,
+            observation=replace(
+                item.observation,
+                accuracy={"train": 1.0, "held_out": None},
+                class_accuracy={"train": (1.0, 1.0), "held_out": None},
+            ),
+        )
+        for item in made.points
+    )
+    found = transition(points[4], points[5])
+    sentences = answer_sentences(replace(made, points=points, transitions=(found,)))
+    assert sentences[0] == "No transition lowers the accuracy."
+    assert "the training accuracy stays at 100 %" in sentences[1]
+
+
+def test_a_smooth_map_says_that_there_is_no_transition() -> None:
+    (sentence,) = answer_sentences(diagram(phases=1))
+    assert sentence.startswith("No macroscopic transition between weight_decay = 0.02 and 2")
+
+
+def test_one_point_is_a_map_of_one_point() -> None:
+    (sentence,) = answer_sentences(diagram(1, phases=1))
+    assert sentence.startswith("The map has one point, weight_decay = 0.02")
+
+
+def test_a_downward_walk_does_not_claim_how_far_up_a_phase_lasts() -> None:
+    text = " ".join(answer_sentences(diagram(classes=3, downward=True)))
+    assert text.startswith("Walked downwards from weight_decay = 2")
+    assert "Largest weight_decay" not in text
+    assert "hysteresis" in text
+    assert "First to appear: class 1 at" in text
+
+
+def test_what_keeps_a_map_from_being_the_whole_answer_is_said() -> None:
+    made = replace(diagram(stop="iterations"), run_status="stopped at beta = 1")
+    sentences = answer_sentences(made)
+    assert "The map is not complete: stopped at beta = 1." in sentences
+    assert "40 of 40 points did not converge; the figures say why at each." in sentences
+
+
+def test_minor_transitions_are_no_loss() -> None:
+    text = " ".join(answer_sentences(diagram(phases=1, minor_every=4, classes=3)))
+    assert text.startswith("No macroscopic transition")
+
+
+@pytest.mark.parametrize("downward", [False, True])
+def test_steps_look_towards_larger_beta_whichever_way_was_walked(downward: bool) -> None:
+    found = steps(diagram(classes=3, downward=downward))
+    assert [step.number for step in found] == [1, 2]
+    for step in found:
+        assert step.low.beta < step.beta < step.high.beta
+        assert (step.below.rank, step.above.rank) == (step.low.observation.rank, step.high.observation.rank)
+        assert step.loses_rank
+        assert len(step.lost) == 1
+        assert step.gained == ()
+
+
+# -- closed forms ---------------------------------------------------------------------------
+
+
+def closed(beta: float, order: str = "first") -> ExactTransition:
+    return ExactTransition(
+        singular_value=2 * beta, order=order, beta=beta, coexistence=None if order == "second" else 0.9 * beta
+    )
+
+
+def test_closed_forms_stand_beside_the_nearest_transition() -> None:
+    first, second = diagram().macroscopic
+    made = diagram(exact=[closed(1.001 * second.beta), closed(0.999 * first.beta)])
+    low, high = compare(made)
+    assert (low.number, high.number) == (1, 2)
+    assert low.difference == pytest.approx(0.001 * first.beta)
+    assert high.relative == pytest.approx(-0.001 / 1.001)
+    assert low.inside
+    assert high.inside
+
+
+def test_a_closed_form_without_a_transition_is_not_met() -> None:
+    first, second = diagram().macroscopic
+    made = diagram(exact=[closed(first.beta), closed(1.1 * first.beta), closed(second.beta)])
+    assert [item.number for item in compare(made)] == [1, None, 2]
+    assert "not met" in page_of(made).text
+
+
+def test_a_walk_down_meets_no_end_of_a_live_branch() -> None:
+    first, second = (found.beta for found in diagram().macroscopic)
+    made = diagram(downward=True, exact=[closed(first), closed(second, "second")])
+    assert [item.number for item in compare(made)] == [None, 2]
+
+
+def test_a_closed_form_outside_the_bracket_is_said_to_be_outside() -> None:
+    (found,) = diagram(phases=2).macroscopic
+    (item,) = compare(diagram(phases=2, exact=[closed(1.5 * found.beta)]))
+    assert item.inside is False
+    assert item.difference == pytest.approx(-0.5 * found.beta)
+
+
+# -- thinning -------------------------------------------------------------------------------
+
+
+def test_small_diagrams_are_not_thinned() -> None:
+    made = diagram(100)
+    assert thinned(made).diagram is made
+    assert thinned(made).sentence == "The figures show all 100 points."
+
+
+def test_ten_thousand_points_are_thinned_and_it_is_said() -> None:
+    found = thinned(diagram(10_000, classes=3))
+    shown = len(found.diagram.points)
+    assert 0.6 * MOST < shown <= MOST
+    assert f"The figures show {shown:,} of 10,000 points" in found.sentence
+    assert f"one in {found.every}" in found.sentence
+    assert found.sentence in page_of(diagram(10_000, classes=3)).text
+
+
+@pytest.mark.parametrize("downward", [False, True])
+def test_thinning_keeps_ends_neighbours_of_transitions_and_what_did_not_converge(downward: bool) -> None:
+    made = diagram(10_000, downward=downward, minor_every=500)
+    bad = replace(made.points[77], minimum=replace(made.points[77].minimum, stop="iterations"))
+    made = replace(made, points=(*made.points[:77], bad, *made.points[78:]))
+    kept = {item.index for item in thinned(made).diagram.points}
+    assert {0, 9_999, 77} <= kept
+    for found in made.transitions:
+        reach = 1 if found.minor else NEIGHBOURS
+        assert set(range(found.before.index - reach + 1, found.after.index + reach)) <= kept
+
+
+@pytest.mark.parametrize("downward", [False, True])
+def test_thinning_changes_no_phase_and_no_order(downward: bool) -> None:
+    made = diagram(10_000, downward=downward)
+    fewer = thinned(made).diagram
+    indices = [item.index for item in fewer.points]
+    assert indices == sorted(indices)
+    assert [phase.beta for phase in fewer.phases] == [phase.beta for phase in made.phases]
+    assert fewer.transitions == made.transitions
+
+
+def test_more_transitions_than_points_to_show_are_all_kept() -> None:
+    made = diagram(10_000, phases=1, minor_every=2)
+    found = thinned(made)
+    assert len(found.diagram.points) >= 9_998
+    assert f"{len(found.diagram.points):,} of 10,000" in found.sentence
+
+
+def test_tables_are_those_of_all_points() -> None:
+    made = diagram(10_000)
+    data = page_of(made).data
+    assert len(data["axis"]["beta"]) < 10_000
+    cells = dict(zip(phase_table(made).headings, phase_table(made).rows[0], strict=True))
+    assert cells["points"] == "3,334"
+
+
+# -- tables ---------------------------------------------------------------------------------
+
+
+def test_transitions_stand_in_their_table_with_what_is_lost() -> None:
+    made = diagram(classes=3)
+    table = transition_table(made)
+    rows = [dict(zip(table.headings, row, strict=True)) for row in table.rows]
+    assert [row["rank"] for row in rows] == ["3 → 2", "2 → 1"]
+    assert [row["classes lost"] for row in rows] == ["2", "1"]
+    assert [row["accuracy"] for row in rows] == ["90 % → 60 %", "60 % → 30 %"]
+    assert [row["weight_decay"] for row in rows] == [f"{2 * found.beta:.6g}" for found in made.macroscopic]
+
+
+def test_only_the_largest_minor_transitions_are_listed_and_it_is_said() -> None:
+    made = diagram(3 * MOST_MINOR, phases=1, minor_every=2)
+    jumps = sorted(abs(found.after.error - found.before.error) for found in made.transitions)
+    table = minor_table(made)
+    assert len(table.rows) == MOST_MINOR < len(jumps)
+    text = page_of(made).text
+    assert f"{len(jumps)} minor transitions" in text
+    assert f"The {MOST_MINOR} with the largest jumps of E are listed here" in text
+    assert {row[table.headings.index("β")] for row in table.rows} == {
+        f"{found.beta:.7g}" for found in made.transitions if abs(found.after.error - found.before.error) >= jumps[-MOST_MINOR]
+    }
+
+
+def test_what_a_task_does_not_have_gets_no_column() -> None:
+    assert "accuracy" not in transition_table(diagram()).headings
+    assert "classes lost" not in transition_table(diagram()).headings
+    assert "closed form β" not in transition_table(diagram()).headings
+
+
+# -- page -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(diagram(1, phases=1), id="one point"),
+        pytest.param(diagram(5, phases=1, classes=2), id="no transitions"),
+        pytest.param(diagram(classes=3, downward=True), id="downward"),
+        pytest.param(diagram(margin=math.nan, stop="kink"), id="no margins"),
+        pytest.param(diagram(margin=math.inf, matrices=()), id="no matrices"),
+        pytest.param(diagram(minor_every=2, exact=[closed(0.1)]), id="minor ones and a closed form"),
+    ],
+)
+def test_the_page_holds_its_sentences_and_its_data(made: sp.PhaseDiagram) -> None:
+    page = page_of(made)
+    for sentence in answer_sentences(made):
+        assert sentence in page.text
+    data = page.data
+    assert data["axis"]["beta"] == sorted(item.beta for item in made.points)
+    assert len(data["transitions"]) == len(made.macroscopic)
+    assert len(data["phases"]) == len(made.phases)
+    assert all(len(column["cells"]) == len(made.points) for column in data["columns"])
+    keys = [choice["key"] for figure in data["figures"] for choice in figure["choices"]]
+    assert keys[:3] == ["error", "norm", "margin"]
+    assert ("recall" in keys) == (made.points[0].observation.class_accuracy["train"] is not None)
+
+
+def test_every_value_of_a_point_is_there_to_be_shown() -> None:
+    made = diagram(3, phases=1, classes=2, custom={"alignment": 0.25})
+    columns = {column["name"]: column["cells"] for column in page_of(made).data["columns"]}
+    item = made.points[1]
+    assert columns["point"][1] == "1"
+    assert float(columns["β"][1]) == pytest.approx(item.beta, rel=1e-6)
+    assert float(columns["weight_decay"][1]) == pytest.approx(2 * item.beta, rel=1e-6)
+    assert float(columns["E"][1]) == pytest.approx(item.error, rel=1e-4)
+    assert float(columns["L"][1]) == pytest.approx(item.minimum.loss, rel=1e-4)
+    assert float(columns["‖θ‖"][1]) == pytest.approx(item.observation.norm, rel=1e-4)
+    assert columns["margin"][1] == "0.1"
+    assert columns["residual"][1] == "1e-09"
+    assert columns["rank"][1] == "3"
+    assert columns["ranks"][1] == "0.weight 3, 2.weight 3"
+    assert columns["accuracy, training data"][1] == "90 %"
+    assert columns["alignment"][1] == "0.25"
+    assert columns["status"][1].startswith("converged")
+
+
+def test_nothing_is_loaded_from_anywhere() -> None:
+    page = page_of(diagram(classes=3))
+    policy = next(at["content"] for _, at in page.tags if at.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-eval" not in policy
+    assert "http" not in policy
+    for tag, attributes in page.tags:
+        assert "src" not in attributes, tag
+        assert not any(name.startswith("on") for name in attributes), tag
+        assert (attributes.get("href") or "#").startswith(("#", "data:,")), tag
+    style = re.search(r"<style>(.*?)</style>", render(diagram()), re.DOTALL)
+    assert style is not None
+    assert "url(" not in style.group(1)
+    assert "@import" not in style.group(1)
+
+
+def test_texts_of_others_are_escaped() -> None:
+    made = diagram(classes=2, custom={EVIL: 1.0}, name=EVIL, matrices=("</script><img src=x onerror=alert(2)>",))
+    plain = page_of(diagram(classes=2, custom={"a": 1.0}, matrices=("b",)), provenance={"host": {"c": "d"}})
+    page = page_of(made, provenance={EVIL: EVIL, "host": {EVIL: [EVIL, 1]}})
+    assert len(page.scripts) == len(plain.scripts) == 3
+    assert [tag for tag, _ in page.tags].count("img") == 0
+    assert f"Phases of {EVIL}" in page.text
+    assert not set("<>&") & set(page.scripts[0])
+    assert EVIL in [column["name"] for column in page.data["columns"]]
+
+
+def test_names_that_no_encoding_knows_are_written_with_a_mark_in_their_place(tmp_path: Path) -> None:
+    path = save_report(diagram(5, name="\udc80.py:task"), tmp_path / "report.html")
+    assert "Phases of ?.py:task" in path.read_text(encoding="utf-8")
+
+
+def test_provenance_and_settings_are_listed_as_they_are() -> None:
+    made = replace(diagram(), task={"name": "by hand", "hidden": [16, 8], "nested": {"deep": {"a": None}}})
+    page = page_of(made, provenance={"python": "3.11.7", "packages": {"torch": "2.4"}, "options": {"starts": 4}})
+    for words in ("hidden 16 8", "deep.a –", "run python 3.11.7", "packages torch 2.4", "options starts 4"):
+        assert words in page.text
+
+
+def test_the_cost_is_told() -> None:
+    text = page_of(diagram()).text
+    for words in (
+        "solver newton",
+        "gradient evaluations 1,234",
+        "Hessian products 56",
+        "seconds 1.5",
+        "gradient-equivalents 1,374",
+    ):
+        assert words in text
+
+
+def test_the_file_is_written_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old", encoding="utf-8")
+    assert save_report(diagram(), path) == path
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert text.rstrip().endswith("</html>")
+    assert [item.name for item in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpinodalError, match=r"report\.html cannot be written"):
+        save_report(diagram(), tmp_path / "nowhere" / "report.html")
+
+
+def test_a_report_needs_no_model() -> None:
+    made = diagram(classes=3)
+    points = tuple(replace(item, minimum=replace(item.minimum, theta=None), tangent=None) for item in made.points)  # type: ignore[arg-type]
+    bare = {item.index: item for item in points}
+    found = tuple(replace(t, before=bare[t.before.index], after=bare[t.after.index]) for t in made.transitions)
+    assert render(replace(made, points=points, transitions=found)) == render(made)
+
+
+def test_a_real_map_is_reported_beside_its_closed_form() -> None:
+    made = sp.map_phases(sp.tasks.gaussian(activation="linear", hidden=(3, 3), samples=40), bracket=1e-3)
+    assert [item.number for item in compare(made)] == [1, 2]
+    assert all(item.inside for item in compare(made))
+    assert all(abs(item.relative or 1.0) < 1e-3 for item in compare(made))
+    assert "Closed forms beside the measurement" in page_of(made).text
