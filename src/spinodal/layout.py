@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, unknown_name
 from spinodal.parameters import Parameters
 
 
@@ -39,6 +39,21 @@ class Entry:
         """Raise ValueError unless a tensor has this entry's shape and dtype."""
         if tuple(value.shape) != self.shape or value.dtype != getattr(torch, self.dtype):
             raise ValueError(self.name)
+
+    def refuse_other(self, value: Tensor, fixed: Mapping[str, Tensor]) -> None:
+        """Refuse a tensor of another shape or kind, or with other values where these are fixed."""
+        if tuple(value.shape) != self.shape or value.is_complex() or value.layout is not torch.strided:
+            raise SpinodalError(
+                got=f"{self.name} in the checkpoint is {tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}",
+                allowed=f"the shape {self.shape} of the task's model is allowed",
+                do="make the task with the model that was trained",
+            )
+        if self.start is None and not torch.allclose(fixed[self.name].double(), value.double(), rtol=1e-5, equal_nan=True):
+            raise SpinodalError(
+                got=f"{self.name} in the checkpoint differs from that of the task's model, where it is fixed",
+                allowed="frozen parameters and buffers must be those of the task, as the error depends on them",
+                do="give the task's model these values before it is mapped",
+            )
 
     def piece(self, theta: Tensor) -> Tensor:
         """Return this entry's part of theta."""
@@ -108,6 +123,44 @@ class Layout:
         return {
             entry.name: entry.fill(fixed[entry.name] if entry.start is None else entry.piece(theta)) for entry in self.entries
         }
+
+    def theta(self, state: Mapping[str, Tensor], fixed: Mapping[str, Tensor]) -> Tensor:
+        """Return theta, shape (n,) in float64, from a state dict: the inverse of `tensors`.
+
+        Of tied parameters one name is enough, and tensors that are no part of theta may be left out.
+
+        Raises
+        ------
+        SpinodalError
+            For names that are missing or unknown, shapes that do not fit, and fixed tensors with other values.
+
+        Examples
+        --------
+        >>> model = nn.Linear(1, 2)
+        >>> layout = Layout.of(model)
+        >>> layout.theta({"weight": torch.tensor([[1.0], [2.0]]), "bias": torch.tensor([3.0, 4.0])}, {}).tolist()
+        [1.0, 2.0, 3.0, 4.0]
+        """
+        known = {entry.name: entry for entry in self.entries}
+        theta = torch.full((self.size,), math.nan, dtype=torch.float64)
+        for name, value in state.items():
+            if name not in known:
+                raise unknown_name("parameter in the checkpoint", name, known)
+            known[name].refuse_other(value, fixed)
+            if known[name].start is not None:
+                known[name].piece(theta).copy_(value.detach().reshape(-1))
+        self._refuse_missing(state)
+        return theta
+
+    def _refuse_missing(self, state: Mapping[str, Tensor]) -> None:
+        given = {entry.start for entry in self.entries if entry.name in state}
+        missing = [entry.name for entry in self.entries if entry.start is not None and entry.start not in given]
+        if missing:
+            raise SpinodalError(
+                got=f"the checkpoint has no {missing[0]}" + (f" (and {len(missing) - 1} more)" if missing[1:] else ""),
+                allowed="a value for every trainable parameter of the task's model is needed",
+                do="make the task with the model that was trained",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the layout in JSON types."""

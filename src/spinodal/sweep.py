@@ -139,13 +139,15 @@ class Scout:
         self.criteria = Criteria(max(error_range, 1e-300), max(norm_range, 1e-300), rough=walker.solver not in SECOND_ORDER)
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
 
-    def walk(self, start: Point, to: float) -> Sweep:
-        """Walk from `start` to beta = `to` and return what was met."""
+    def walk(self, start: Point, to: float, *, until: Callable[[Transition], bool] = lambda transition: False) -> Sweep:
+        """Walk from `start` to beta = `to`, or to the first transition of which `until` is true, and return what was met."""
         self.sign = 1.0 if to > start.beta else -1.0
         state = _State(start, None, self.resolution.first, [start])
         while state.status == "complete" and self.sign * (to - state.point.beta) > 1e-12 * to:
             self._advance(state, to)
             self.on_point(state.point)
+            if any(map(until, state.transitions[-1:])):
+                break
         return Sweep(tuple(state.points), tuple(state.transitions), state.status)
 
     # -- one step ---------------------------------------------------------------------------
