@@ -55,9 +55,16 @@ def place_midway(folder: Path) -> None:
 
 
 def records(out: Path) -> list[dict[str, Any]]:
-    """Return the points of a journal."""
-    lines = [json.loads(line) for line in (out / "journal.jsonl").read_bytes().splitlines()]
-    return [lasting(line) for line in lines if line["kind"] == "point"]
+    """Return the points of a journal; a damaged line is none."""
+    lines = [_parsed(line) for line in (out / "journal.jsonl").read_bytes().split(b"\n")]
+    return [lasting(line) for line in lines if isinstance(line, dict) and line.get("kind") == "point"]
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def lasting(tree: Any) -> Any:

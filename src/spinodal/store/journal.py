@@ -164,6 +164,8 @@ class Journal:
             whole = self.path.read_bytes()
         end = 0
         pieces = whole.split(b"\n")
+        if len(pieces) == 1 and not HEADER_LINE.startswith(whole):
+            raise self._foreign()  # no torn beginning of a journal: to cut it off would lose it
         for place, piece in enumerate(pieces[:-1], start=1):
             line = self._parse(piece, place, last=place == len(pieces) - 1)
             if line is None:
@@ -223,15 +225,18 @@ class Journal:
 
     def _check_header(self, line: Any) -> None:
         if not isinstance(line, dict) or line.get("made_by") != "spinodal":
-            raise SpinodalError(
-                got=f"{self.path} is not a journal of this program", allowed="a run folder is allowed", do="give another folder"
-            )
+            raise self._foreign()
         if line.get("schema") != SCHEMA:
             raise SpinodalError(
                 got=f"{self.path} has schema {line.get('schema')!r}",
                 allowed=f"schema {SCHEMA} is allowed",
                 do="use the version of spinodal that wrote it (provenance.json), or start anew in another folder",
             )
+
+    def _foreign(self) -> SpinodalError:
+        return SpinodalError(
+            got=f"{self.path} is not a journal of this program", allowed="a run folder is allowed", do="give another folder"
+        )
 
     def _state(self, line: dict[str, Any]) -> dict[str, torch.Tensor]:
         shape = (line["minimum"]["stats"]["parameters"],)
@@ -246,6 +251,19 @@ class Journal:
         return state
 
 
+def refuse_loss(folder: Path) -> None:
+    """Refuse a folder that has states but no journal, before a new one writes over them."""
+    journal, states = folder / NAME, folder / STATES
+    with reading(journal):
+        begun = journal.exists() and journal.stat().st_size > 0
+        if not begun and states.is_dir() and any(states.iterdir()):
+            raise SpinodalError(
+                got=f"{journal} is missing or empty, but there are states of points in {states}",
+                allowed="a run with its journal is needed",
+                do="restore it from a copy, or start anew in another folder",
+            )
+
+
 def _state_name(index: int) -> str:
     return f"{STATES}/{index:06d}.safetensors"
 
@@ -253,6 +271,9 @@ def _state_name(index: int) -> str:
 def _sealed(plain: str, seal: int | None) -> bytes:
     """Return a line of the file from its JSON, the checksum as the last key."""
     return f"{plain}\n".encode() if seal is None else f'{plain[:-1]}, "{CHECK}": {seal}}}\n'.encode()
+
+
+HEADER_LINE = _sealed(json.dumps(HEADER), zlib.crc32(json.dumps(HEADER).encode()))
 
 
 def _checksum(path: Path) -> int:

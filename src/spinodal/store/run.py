@@ -25,7 +25,7 @@ from spinodal.models import Models
 from spinodal.phases import SCHEMA, PhaseDiagram
 from spinodal.store.copies import write_copies
 from spinodal.store.disk import reading, write_json, write_whole, writing
-from spinodal.store.journal import NAME, Journal
+from spinodal.store.journal import NAME, Journal, refuse_loss
 from spinodal.store.lock import Lock
 from spinodal.store.recorded import FIXED
 
@@ -202,6 +202,7 @@ class RunFolder:
     def _require_right(self, config: Mapping[str, Any], *, resume: bool) -> None:
         if self.is_run(self.path):
             self._require_same(config, resume=resume)
+            refuse_loss(self.path)
         elif self.path.exists() and not (self.path.is_dir() and self._is_empty()):
             raise SpinodalError(
                 got=f"{self.path} exists and is not a run folder",
