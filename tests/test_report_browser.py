@@ -1,0 +1,307 @@
+"""The report in a real browser: drawn, linked, silent, offline; on a wide screen, a narrow one and in print."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import spinodal as sp
+from spinodal.report import save_report
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+
+DRIVER = shutil.which("chromedriver")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(
+    DRIVER is None or BROWSER is None, reason="needs chromium (or google-chrome) and chromedriver on the PATH"
+)
+
+NAME = "<script>alert(1)</script>"
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+)  # fmt: skip
+
+
+def triangle() -> sp.Task:
+    """Return three classes of six points each around the corners of a triangle."""
+    labels = torch.arange(18) % 3
+    corners = torch.tensor([[1.0, 0.0], [-0.5, 0.8], [-0.5, -0.8]], dtype=torch.float64)
+    x = corners[labels] + 0.2 * torch.randn(18, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 3))
+    return sp.Task(
+        model,
+        lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
+        (x, labels),
+        name=NAME,
+        held_out=(1.1 * x, labels),
+        observables={"<img src=x onerror=alert(2)>": lambda model: float(model[2].bias.abs().sum())},
+    )
+
+
+@pytest.fixture(scope="module")
+def made() -> sp.PhaseDiagram:
+    return sp.map_phases(triangle(), starts=1, bracket=1e-3)
+
+
+@pytest.fixture(scope="module")
+def path(made: sp.PhaseDiagram, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_report(made, tmp_path_factory.mktemp("report") / "report.html", provenance={"host": {NAME: NAME}})
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for argument in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(executable_path=DRIVER))
+    try:
+        driver.get("about:blank")
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def report(browser: Any, path: Path) -> Iterator[Any]:
+    """Open the report afresh in a wide window; whatever a test does, the console must stay empty."""
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    resize(browser, 1400)
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)  # what was there before is not the report's
+    browser.get(path.as_uri())
+    wait(lambda: browser.execute_script("return document.documentElement.dataset.drawn === 'yes'"))
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def wait(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Return the first true value of a condition."""
+    end = time.monotonic() + seconds
+    while True:
+        if value := condition():
+            return value
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def resize(browser: Any, width: int, *, mobile: bool = False) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": mobile}
+    )
+
+
+def plots(report: Any) -> list[Any]:
+    found: list[Any] = report.find_elements(By.CSS_SELECTOR, "#figures .plot")
+    return found
+
+
+def axis_of(report: Any, number: int) -> dict[str, Any]:
+    """Return range and title of the horizontal axis of a figure, as drawn."""
+    axis: dict[str, Any] = report.execute_script(
+        """const {range, title} = document.querySelectorAll('.plot')[arguments[0]]._fullLayout.xaxis;
+        return {range, title: title.text}""",
+        number,
+    )
+    return axis
+
+
+def pixel(report: Any, number: int, beta: float, height: float) -> tuple[int, int]:
+    """Return where a beta lies in a figure that is scrolled into view, at a part of its height."""
+    x, y = report.execute_script(
+        """const plot = document.querySelectorAll('.plot')[arguments[0]], {xaxis, yaxis} = plot._fullLayout;
+        plot.scrollIntoView({block: 'center'});
+        const box = plot.getBoundingClientRect();
+        return [box.x + xaxis._offset + xaxis.d2p(arguments[1]), box.y + yaxis._offset + yaxis._length * (1 - arguments[2])]""",
+        number, beta, height,
+    )  # fmt: skip
+    return round(x), round(y)
+
+
+def move_to(report: Any, place: tuple[int, int]) -> Any:
+    actions = ActionChains(report, duration=20)
+    actions.w3c_actions.pointer_action.move_to_location(*place)
+    return actions
+
+
+def hovered(report: Any) -> str:
+    """Return the text that a figure shows at the pointer."""
+    return str(wait(lambda: " ".join(item.text for item in report.find_elements(By.CSS_SELECTOR, ".hoverlayer .hovertext"))))
+
+
+def test_it_is_drawn_without_an_error_and_asks_for_nothing(report: Any, path: Path) -> None:
+    events = [json.loads(entry["message"])["message"] for entry in report.get_log("performance")]
+    urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert path.as_uri() in urls
+    assert [url for url in urls if url != path.as_uri() and not url.startswith(("data:", "blob:"))] == []
+
+
+def test_every_figure_has_its_curves(report: Any, made: sp.PhaseDiagram) -> None:
+    titles = [plot.get_attribute("aria-label") for plot in plots(report)]
+    beginnings = (
+        "Error E",
+        "Norm",
+        "Margin",
+        "Singular values",
+        "Effective rank",
+        "Accuracy",
+        "Observable",
+        "Recall",
+        "Recall",
+    )
+    assert len(titles) == len(beginnings)
+    assert all(title.startswith(beginning) for title, beginning in zip(titles, beginnings, strict=True))
+    for plot in plots(report)[:7]:
+        assert plot.find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .js-line")
+    markers = plots(report)[0].find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .points path")
+    assert len(markers) == len(made.points)
+    for plot in plots(report)[7:]:
+        assert plot.find_elements(By.CSS_SELECTOR, ".heatmaplayer image")
+
+
+def test_hovering_shows_all_values_of_a_point(report: Any, made: sp.PhaseDiagram) -> None:
+    marker = plots(report)[0].find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .points path")[3]
+    report.execute_script("arguments[0].scrollIntoView({block: 'center'})", marker)
+    ActionChains(report, duration=20).move_to_element(marker).perform()
+    text = hovered(report)
+    item = made.points[3]
+    expected = {
+        "phase": "0", "point": str(item.index), "β": f"{item.beta:.7g}", "weight_decay": f"{2 * item.beta:.7g}",
+        "E": f"{item.error:.5g}", "L": f"{item.minimum.loss:.5g}", "‖θ‖": f"{item.observation.norm:.5g}",
+        "margin": f"{item.minimum.margin:.4g}", "residual": f"{item.minimum.residual:.2g}", "rank": str(item.observation.rank),
+        "ranks": "0.weight 2, 2.weight 2", "accuracy, training data": "100 %", "status": item.minimum.status.split(":")[0],
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert f"{name}: {value}" in text
+
+
+def test_texts_of_others_stay_texts(report: Any) -> None:
+    assert report.find_element(By.TAG_NAME, "h1").text == f"Phases of {NAME}"
+    assert report.title == f"Phases of {NAME}"
+    assert report.find_elements(By.TAG_NAME, "img") == []
+    assert len(report.find_elements(By.TAG_NAME, "script")) == 3
+    label = plots(report)[6].find_element(By.CSS_SELECTOR, ".ytitle").text
+    assert label == "<img src=x onerror=alert(2)>"
+
+
+def test_a_click_on_a_transition_finds_its_row(report: Any, made: sp.PhaseDiagram) -> None:
+    found = sorted(made.macroscopic, key=lambda transition: transition.beta)[0]
+    place = pixel(report, 1, found.beta, 0.9)
+    move_to(report, place).perform()
+    assert hovered(report).startswith("transition 1")
+    move_to(report, place).click().perform()
+    row = report.find_element(By.ID, "transition-1")
+    wait(lambda: "chosen" in (row.get_attribute("class") or ""))
+    assert f"{2 * found.beta:.5g}" in report.find_element(By.ID, "selection").text
+    report.find_element(By.CSS_SELECTOR, "#selection a").click()
+    wait(
+        lambda: report.execute_script(
+            "const box = arguments[0].getBoundingClientRect(); return box.top > 0 && box.top < 900", row
+        )
+    )
+
+
+def test_a_click_on_a_row_zooms_all_figures_to_its_transition(report: Any, made: sp.PhaseDiagram) -> None:
+    beta = sorted(transition.beta for transition in made.macroscopic)[1]
+    before = axis_of(report, 0)["range"]
+    row = report.find_element(By.ID, "transition-2")
+    row.find_elements(By.TAG_NAME, "td")[0].click()
+    wait(lambda: axis_of(report, len(plots(report)) - 1)["range"] != before)
+    ranges = [axis_of(report, number)["range"] for number in range(len(plots(report)))]
+    assert all(item == ranges[0] for item in ranges)
+    assert 10 ** ranges[0][0] < beta < 10 ** ranges[0][1]
+    assert ranges[0][1] - ranges[0][0] < 0.2
+    assert "chosen" in (row.get_attribute("class") or "")
+    report.find_element(By.ID, "whole").click()
+    wait(lambda: axis_of(report, len(plots(report)) - 1)["range"] == pytest.approx(before))
+    assert report.find_elements(By.CSS_SELECTOR, "tr.chosen") == []
+
+
+def test_a_click_on_a_phase_finds_its_row_and_the_row_its_phase(report: Any, made: sp.PhaseDiagram) -> None:
+    marker = plots(report)[0].find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .points path")[2]
+    report.execute_script("arguments[0].scrollIntoView({block: 'center'})", marker)
+    ActionChains(report, duration=20).move_to_element(marker).click().perform()
+    row = report.find_element(By.ID, "phase-0")
+    wait(lambda: "chosen" in (row.get_attribute("class") or ""))
+    report.find_element(By.ID, "phase-1").find_elements(By.TAG_NAME, "td")[0].click()
+    low, high = made.phases[1].beta
+    wait(lambda: axis_of(report, 0)["range"][0] > -2)
+    start, stop = (10**value for value in axis_of(report, 0)["range"])
+    assert start < low < high < stop < 2 * high
+
+
+def test_dragging_in_one_figure_zooms_all(report: Any, made: sp.PhaseDiagram) -> None:
+    last = len(plots(report)) - 1
+    whole = axis_of(report, last)["range"]
+    low, high = 0.01, 0.1
+    start, stop = pixel(report, 0, low, 0.5), pixel(report, 0, high, 0.5)
+    actions = move_to(report, start)
+    actions.w3c_actions.pointer_action.pointer_down()
+    actions.w3c_actions.pointer_action.move_to_location(*stop)
+    actions.w3c_actions.pointer_action.pointer_up()
+    actions.perform()
+    wait(lambda: axis_of(report, last)["range"] != whole)
+    assert axis_of(report, last)["range"] == pytest.approx([-2, -1], abs=0.02)
+    report.find_element(By.ID, "zoom-out").click()
+    wait(lambda: axis_of(report, last)["range"][0] < -2.2)
+
+
+def test_one_switch_turns_all_axes_into_weight_decay(report: Any) -> None:
+    numbers = range(len(plots(report)))
+    before = [axis_of(report, number)["range"] for number in numbers]
+    assert all("β" in axis_of(report, number)["title"] for number in numbers)
+    report.find_element(By.ID, "axis-decay").click()
+    wait(lambda: all("weight_decay" in axis_of(report, number)["title"] for number in numbers))
+    doubled = [[value + 0.30103 for value in item] for item in before]
+    assert [axis_of(report, number)["range"] for number in numbers] == [pytest.approx(item, abs=1e-5) for item in doubled]
+    drawn = report.execute_script("return document.querySelector('.plot').data.find(trace => trace.meta === 'point').x[0]")
+    assert drawn == pytest.approx(2 * 10 ** before[0][0], rel=1e-6)
+    assert report.find_element(By.ID, "axis-decay").get_attribute("aria-pressed") == "true"
+
+
+def test_another_matrix_can_be_chosen(report: Any) -> None:
+    title = plots(report)[3].find_element(By.CSS_SELECTOR, ".ytitle")
+    assert "0.weight" in title.text
+    menu = report.find_element(By.CSS_SELECTOR, "figure select")
+    menu.find_elements(By.TAG_NAME, "option")[1].click()
+    wait(lambda: "2.weight" in plots(report)[3].find_element(By.CSS_SELECTOR, ".ytitle").text)
+
+
+def test_print_keeps_the_figures_and_drops_the_controls(report: Any) -> None:
+    report.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    wait(lambda: report.execute_script("return document.querySelector('.plot .main-svg').getBoundingClientRect().width < 700"))
+    assert not report.find_element(By.ID, "controls").is_displayed()
+    for plot in plots(report):
+        assert plot.find_element(By.CSS_SELECTOR, ".main-svg").is_displayed()
+    printed = report.execute_cdp_cmd("Page.printToPDF", {})["data"]
+    assert len(printed) > 50_000
+
+
+def test_a_narrow_window_needs_no_scrolling_sideways(report: Any) -> None:
+    resize(report, 390, mobile=True)
+    wait(lambda: report.execute_script("return document.querySelector('.plot .main-svg').getBoundingClientRect().width < 390"))
+    assert report.execute_script("return document.documentElement.scrollWidth") <= 390
+    assert all(0 < plot.size["width"] <= 390 for plot in plots(report))
+
+
+def test_dark_screens_get_light_ink(report: Any) -> None:
+    colour = "return getComputedStyle(document.querySelector('.plot .xtitle')).fill"
+    before = report.execute_script(colour)
+    report.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
+    wait(lambda: report.execute_script(colour) != before)
+    page, ink = report.execute_script("const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]")
+    assert page == "rgb(22, 24, 28)"
+    assert ink == "rgb(232, 232, 232)"
