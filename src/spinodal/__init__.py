@@ -9,6 +9,7 @@ from spinodal.mapping import MapOptions, map_phases
 from spinodal.minimise import Minimum, minimise
 from spinodal.penalty import Penalty, beta_of, weight_decay
 from spinodal.phases import Phase, PhaseDiagram
+from spinodal.placement import Placement, place
 from spinodal.store import load
 from spinodal.sweep import Sweep, sweep
 from spinodal.tasks import Task
@@ -26,6 +27,7 @@ __all__ = [
     "Penalty",
     "Phase",
     "PhaseDiagram",
+    "Placement",
     "SpinodalError",
     "Sweep",
     "Task",
@@ -34,6 +36,7 @@ __all__ = [
     "load",
     "map_phases",
     "minimise",
+    "place",
     "sweep",
     "tasks",
     "theory",

@@ -1,10 +1,8 @@
-"""The command line: `spinodal map`, `show`, `tasks`, `theory`."""
+"""The command line: `spinodal map`, `show`, `report`, `export`, `tasks`, `theory`."""
 
 from __future__ import annotations
 
 import glob
-import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,35 +11,57 @@ from typing import Annotated, Any
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from spinodal import __version__
-from spinodal.errors import SpinodalError, one_line, unexpected
-from spinodal.mapping import MapOptions, log_fraction, map_phases, prepare
-from spinodal.mapping import Progress as Watcher
+from spinodal.errors import SpinodalError, one_line, positive_beta, unexpected
+from spinodal.json_file import check_json, write_json_file
+from spinodal.landscape import Landscape
+from spinodal.mapping import MapOptions, map_phases, prepare
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
-from spinodal.store import RunFolder, load, writing
+from spinodal.placement import Placement, place, theta_of
+from spinodal.progress_bar import ProgressBar
+from spinodal.store import (
+    RunFolder,
+    load,
+    placement_folder,
+    placement_journal,
+    placements,
+    read_checkpoint,
+    save_placement,
+    writing,
+)
 from spinodal.tables import phases_table, summary, theory_table, transitions_table
 from spinodal.tasks import Task
 from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
 from spinodal.theory import deep_linear
-from spinodal.transitions import Transition
 from spinodal.usage import UsageError, Verbs, refusal
-from spinodal.walk import Point
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 SMALL = 1_000_000  # parameters times samples up to which one thread is as fast, and faster beside other programs
 
-MAP_HELP = """Map the phases of TASK: table, figure, run folder.
+MAP_HELP = """Map the phases of TASK: tables, figures, report, run folder.
 
 \b
 Examples:
   spinodal map digits
   spinodal map gaussian --set activation=linear --set hidden=10,10 --json result.json
   spinodal map my_net.py:task --beta 1e-4:0.1 --out runs/mine --resume
+Where does a model of mine stand, trained with SGD or Adam and weight_decay=0.01?
+  spinodal map my_net.py:task --start model.safetensors --at-weight-decay 0.01
+Another one on the same map:
+  spinodal map my_net.py:task --resume --start other.pt --at-weight-decay 0.02
+"""
+
+EXPORT_HELP = """Write the model at a point of RUN as safetensors: the state dict of the task's model.
+
+\b
+Examples:
+  spinodal export runs/digits model.safetensors --at-weight-decay 0.1
+  spinodal export runs/digits:42 model.safetensors       (point 42 of the journal)
 """
 
 app = typer.Typer(
@@ -118,6 +138,13 @@ def map_command(
     ] = None,
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    start: Annotated[
+        Path | None,
+        typer.Option(help="A trained model to place on the map: safetensors, or a PyTorch state dict (nothing in it is run)."),
+    ] = None,
+    at_weight_decay: Annotated[
+        float | None, typer.Option(help="The weight_decay it was trained with, as of SGD or Adam: 2 * beta.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="Processor threads. Default 0: 1 for small problems, else all.", min=0)] = 0,
     json_file: Json = None,
     quiet: Quiet = False,
@@ -128,25 +155,29 @@ def map_command(
         beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device,
     )  # fmt: skip
-    _check_json(json_file)
+    check_json(json_file)
     made = make_task(task, _pairs(settings or []))
     landscape, _ = prepare(made, options)  # refuse bad input before anything is written
+    model = _model(start, at_weight_decay, made, landscape)
     _use_threads(threads, landscape.size * landscape.batches.total)
     console = Console(stderr=json_file == "-", quiet=quiet, soft_wrap=True, highlight=False)
     config = {"task": {"name": made.name, **made.settings}, "map": asdict(options)}
     with RunFolder(out or _default_folder(made.name, resume=resume), config, resume=resume) as folder:
         diagram = _mapped(made, options, folder, console)
         folder.save(diagram)
-        figures = _figures(diagram, folder)
+        placement = None if model is None else _placed(diagram, model, made, options, folder.path, console)
+        report = _pictures(diagram, folder)
     _show(console, diagram.to_dict(), diagram.answer())
-    console.print(f"run folder: {folder.path}  (figure: {figures})")
-    _write_json(json_file, diagram.to_dict())
+    if placement is not None:
+        console.print(f"\n{placement}")
+    console.print(f"run folder: {folder.path}  (report: {report})")
+    write_json_file(json_file, diagram.to_dict() | {"placement": placement and placement.to_dict()})
 
 
 def _mapped(task: Task, options: MapOptions, folder: RunFolder, console: Console) -> PhaseDiagram:
     """Map with a progress bar, and say on Ctrl-C what is kept."""
     try:
-        with _Bar(console, downward=options.direction == "down") as bar:
+        with ProgressBar(console, downward=options.direction == "down") as bar:
             return map_phases(task, options=options, recorder=folder.journal, progress=bar)
     except KeyboardInterrupt:
         console.print(
@@ -160,16 +191,53 @@ def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], json_file: Json = None, debug: Debug = False
 ) -> None:
     """Print the tables of a finished run."""
-    _check_json(json_file)
+    check_json(json_file)
     diagram = load(run)
-    _show(Console(stderr=json_file == "-", soft_wrap=True, highlight=False), diagram.to_dict(), diagram.answer())
-    _write_json(json_file, diagram.to_dict())
+    console = Console(stderr=json_file == "-", soft_wrap=True, highlight=False)
+    _show(console, diagram.to_dict(), diagram.answer())
+    for item in placements(run):
+        console.print(f"\n{item['file']}: {item['answer']}", markup=False)
+    write_json_file(json_file, diagram.to_dict())
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The HTML file. Default: report.html in the run folder.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write the report of a finished run again: one HTML file that needs no network."""
+    made = _report(load(run), run, out or run / "report.html")
+    print(f"report: {made}")  # noqa: T201
+
+
+@app.command(help=EXPORT_HELP)
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN[:POINT]", help="A run folder, and a point of its journal.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The safetensors file to write.")],
+    at_weight_decay: Annotated[float | None, typer.Option(help="The point nearest to this weight_decay (2 * beta).")] = None,
+    at_beta: Annotated[float | None, typer.Option(help="The point nearest to this beta.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write the model at a point of RUN (see `EXPORT_HELP`)."""
+    folder, point = _run_and_point(run)
+    diagram = load(folder)
+    if point is not None and (at_beta, at_weight_decay) == (None, None):
+        snapshot = diagram.at_point(point)
+    elif point is None:
+        snapshot = diagram.at(at_beta, weight_decay=at_weight_decay)
+    else:
+        raise SpinodalError(
+            got=f"point {point} and a weight_decay or beta", allowed="one of them is allowed", do="leave the others out"
+        )
+    snapshot.save(file)
+    print(f"{file}: point {snapshot.point.index}, weight_decay = {snapshot.weight_decay:.6g}, E = {snapshot.error:.6g}")  # noqa: T201
 
 
 @app.command()
 def tasks(json_file: Json = None, debug: Debug = False) -> None:
     """List the built-in tasks and their arguments."""
-    _check_json(json_file)
+    check_json(json_file)
     table = Table()
     for heading in ("task", "what", "arguments (--set key=value)"):
         table.add_column(heading, overflow="fold")
@@ -182,7 +250,7 @@ def tasks(json_file: Json = None, debug: Debug = False) -> None:
     console = Console(stderr=json_file == "-", highlight=False)
     console.print(table)
     console.print("Your own: path/to/file.py:function, a function that returns a spinodal.Task.")
-    _write_json(json_file, listing)
+    write_json_file(json_file, listing)
 
 
 @app.command()
@@ -193,49 +261,13 @@ def theory(
     debug: Debug = False,
 ) -> None:
     """Print the exact transitions of deep linear networks."""
-    _check_json(json_file)
+    check_json(json_file)
     found = deep_linear(_numbers(singular_values), matrices=matrices)
     console = Console(stderr=json_file == "-", highlight=False)
     console.print(theory_table(found, console.width) if found else "N = 1: no transition, w = s / (1 + beta)")
     console.print(f"convention: {CONVENTION}; E is the mean over samples of the sum over outputs")
-    _write_json(json_file, {"matrices": matrices, "convention": CONVENTION, "transitions": [asdict(item) for item in found]})
-
-
-class _Bar(Watcher):
-    """A progress bar over log beta, and a line per transition as it is found."""
-
-    def __init__(self, console: Console, *, downward: bool) -> None:
-        self.console, self.downward = console, downward
-        self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
-            console=console, transient=True,
-        )  # fmt: skip
-        self.limits = (1.0, 2.0)
-
-    def __enter__(self) -> _Bar:
-        self.bar.start()
-        self.line = self.bar.add_task("finding the range of beta", total=1.0)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def range(self, low: float, high: float, solver: str) -> None:
-        self.limits = (low, high)
-        self.console.print(f"beta from {low:.4g} to {high:.4g} ({CONVENTION}), solver {solver}")
-        self.bar.update(self.line, description="minimising at both ends")
-
-    def point(self, point: Point) -> None:
-        walked = log_fraction(point.beta, *self.limits)
-        self.bar.update(
-            self.line,
-            completed=1.0 - walked if self.downward else walked,
-            description=f"beta = {point.beta:.4g}, E = {point.error:.4g}, rank {point.observation.rank}",
-        )
-
-    def transition(self, transition: Transition) -> None:
-        if not transition.minor:
-            self.console.print(str(transition))
+    rows = [asdict(item) for item in found]
+    write_json_file(json_file, {"matrices": matrices, "convention": CONVENTION, "transitions": rows})
 
 
 def _show(console: Console, result: dict[str, Any], answer: str) -> None:
@@ -256,51 +288,58 @@ def _use_threads(threads: int, work: int) -> None:
         threadpool_limits(chosen)
 
 
-def _figures(diagram: PhaseDiagram, folder: RunFolder) -> Path:
-    from spinodal.plots import save_phase_map  # matplotlib is slow to import, and needed at the end only
+def _pictures(diagram: PhaseDiagram, folder: RunFolder) -> Path:
+    """Write figures and report, and return the latter."""
+    from spinodal.plots import save_figures  # matplotlib is slow to import, and needed at the end only
 
     with writing(folder.path / "figures"):
-        return save_phase_map(diagram, folder.path / "figures")[0]
+        save_figures(diagram, folder.path / "figures")
+    return _report(load(folder.path), folder.path, folder.path / "report.html")
 
 
-def _check_json(target: str | None) -> None:
-    """Refuse a JSON file that cannot be written, before anything is computed."""
-    if target in (None, "-"):
-        return
-    try:
-        os.stat(str(target))
-    except FileNotFoundError:
-        pass  # it will be made
-    except OSError as cause:  # a name too long, a loop of links, a file where a folder should be
-        raise _unwritable(target, cause.strerror) from cause
-    place = Path(str(target)).resolve()
-    if place.is_dir():
-        raise _unwritable(target, "it is a folder")
-    if not place.parent.is_dir():
-        raise _unwritable(target, f"there is no folder {Path(str(target)).parent}")
-    if not os.access(place if place.exists() else place.parent, os.W_OK):
-        raise _unwritable(target, "permission denied")
+def _report(diagram: PhaseDiagram, run: Path, target: Path) -> Path:
+    from spinodal.report import save_report  # as is plotly
+
+    with writing(target, do="mend that, or give another --out"):
+        return save_report(diagram, target, provenance=diagram.run, placements=placements(run))
 
 
-def _unwritable(target: str | None, why: str | None) -> SpinodalError:
-    return SpinodalError(
-        got=f"{target} cannot be written: {why}",
-        allowed="a file in an existing, writable folder is allowed",
-        do="check --json",
-    )
+def _model(start: Path | None, decay: float | None, task: Task, landscape: Landscape) -> tuple[Path, float, Tensor] | None:
+    """Return the file, weight_decay and theta of a model to be placed, or refuse it before anything is computed."""
+    if start is None and decay is None:
+        return None
+    if start is None or decay is None:
+        given, other = ("--at-weight-decay", "--start FILE") if start is None else ("--start", "--at-weight-decay W")
+        raise SpinodalError(
+            got=f"{given} alone",
+            allowed="both or neither are allowed",
+            do=f"add {other}: a model is placed where it was trained",
+        )
+    return start, positive_beta(decay, "--at-weight-decay"), theta_of(read_checkpoint(start), task, landscape)
 
 
-def _write_json(target: str | None, value: Any) -> None:
-    if target is None:
-        return
-    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-    if target == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        Path(target).write_text(text, encoding="utf-8")
-    except OSError as cause:
-        raise _unwritable(target, cause.strerror) from cause
+def _placed(
+    diagram: PhaseDiagram, model: tuple[Path, float, Tensor], task: Task, options: MapOptions, run: Path, console: Console
+) -> Placement:
+    """Place a model, and keep the placement in the run folder."""
+    start, decay, theta = model
+    folder = placement_folder(run, start, decay)
+    console.print(f"placing {start} at weight_decay = {decay:g}")
+    placement = place(diagram, theta, weight_decay=decay, task=task, options=options, recorder=placement_journal(folder))
+    save_placement(folder, placement, start)
+    return placement
+
+
+def _run_and_point(text: str) -> tuple[Path, int | None]:
+    """Return the folder and the point of `RUN:POINT`; a folder whose own name ends so is taken as a folder."""
+    run, colon, point = text.rpartition(":")
+    if not colon or Path(text).is_dir():
+        return Path(text), None
+    if not point.isdecimal():
+        raise SpinodalError(
+            got=f"{text!r}", allowed="RUN or RUN:POINT with the number of a point is allowed", do=f"for example {run}:3"
+        )
+    return Path(run), int(point)
 
 
 def _default_folder(name: str, *, resume: bool) -> Path:

@@ -145,7 +145,7 @@ class Layout:
         theta = torch.full((self.size,), math.nan, dtype=torch.float64)
         for name, value in state.items():
             if name not in known:
-                raise unknown_name("parameter in the checkpoint", name, known)
+                raise _unknown(name, known)
             known[name].refuse_other(value, fixed)
             if known[name].start is not None:
                 known[name].piece(theta).copy_(value.detach().reshape(-1))
@@ -181,6 +181,11 @@ class Layout:
                 allowed="a task whose model has the names, shapes and dtypes of the one that was mapped is allowed",
                 do="make the task with the settings of the run",
             )
+
+
+def _unknown(name: str, known: Mapping[str, Entry]) -> SpinodalError:
+    kind = "parameter in the checkpoint"
+    return unknown_name(kind, name, known)
 
 
 def _state(model: nn.Module) -> dict[str, Any]:

@@ -297,6 +297,7 @@ class PhaseDiagram:
             "phases": [_phase(phase) for phase in self.phases],
             "spinodals": [],
             "coexistence": [],
+            "placement": None,  # of a model on this map; `spinodal map --start` puts it here
             "followed": [point.index for point in self.points],
             "exact": [asdict(item) for item in self.exact],
             "stats": {

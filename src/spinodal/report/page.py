@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from spinodal.errors import SpinodalError
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
 from spinodal.plots.record import diagram_record
+from spinodal.plots.style import FEW_MINOR
 from spinodal.report.answer import MEANING, answer_sentences
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
@@ -21,7 +22,13 @@ from spinodal.report.thinning import thinned
 from spinodal.store.disk import write_whole, writing
 
 
-def save_report(diagram: PhaseDiagram, path: Path, *, provenance: Mapping[str, Any] | None = None) -> Path:
+def save_report(
+    diagram: PhaseDiagram,
+    path: Path,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    placements: Sequence[Mapping[str, Any]] = (),
+) -> Path:
     """Write the report of a diagram as one HTML file and return its path.
 
     The file holds its scripts and its data and asks for nothing from any network; its own security
@@ -34,19 +41,26 @@ def save_report(diagram: PhaseDiagram, path: Path, *, provenance: Mapping[str, A
         Of the file to write, in an existing folder; it is replaced in one step.
     provenance : nested mapping of plain values, optional
         What made the run: versions, host, settings. Mappings in it become lists under their names.
+    placements : sequence of mappings with "file" and "answer", optional
+        Models that were placed on this map (see `Placement.to_dict`).
 
     Raises
     ------
     SpinodalError
         If the file cannot be written, or a package that the report needs is missing.
     """
-    text = render(diagram, provenance=provenance)
+    text = render(diagram, provenance=provenance, placements=placements)
     with writing(path):
         write_whole(path, text)
     return path
 
 
-def render(diagram: PhaseDiagram, *, provenance: Mapping[str, Any] | None = None) -> str:
+def render(
+    diagram: PhaseDiagram,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    placements: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """Return the report of a diagram as HTML (see `save_report`)."""
     shown = thinned(diagram)
     record = diagram_record(shown.diagram)
@@ -61,6 +75,7 @@ def render(diagram: PhaseDiagram, *, provenance: Mapping[str, Any] | None = None
         data=script_json(data),
         figures=data["figures"],
         answer=answer_sentences(diagram),
+        placements=placements,
         meaning=MEANING,
         convention=CONVENTION,
         shown=shown.sentence,
@@ -68,6 +83,7 @@ def render(diagram: PhaseDiagram, *, provenance: Mapping[str, Any] | None = None
         minor=minor_table(diagram),
         minor_count=minor,
         minor_most=MOST_MINOR,
+        few=FEW_MINOR,
         phases=phase_table(diagram),
         closed_forms=closed_form_table(diagram),
         cost=cost(diagram),

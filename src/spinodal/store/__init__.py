@@ -1,9 +1,22 @@
 """Run folders: maps that survive a kill and can be read back."""
 
+from spinodal.store.checkpoint import read_checkpoint
 from spinodal.store.disk import writing
 from spinodal.store.journal import Journal
 from spinodal.store.load import load
+from spinodal.store.placements import placement_folder, placement_journal, placements, save_placement
 from spinodal.store.rebuild import rebuild
 from spinodal.store.run import RunFolder
 
-__all__ = ["Journal", "RunFolder", "load", "rebuild", "writing"]
+__all__ = [
+    "Journal",
+    "RunFolder",
+    "load",
+    "placement_folder",
+    "placement_journal",
+    "placements",
+    "read_checkpoint",
+    "rebuild",
+    "save_placement",
+    "writing",
+]

@@ -1,0 +1,52 @@
+"""What the terminal shows while a map is made."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from spinodal.mapping import Progress as Watcher
+from spinodal.mapping import log_fraction
+from spinodal.penalty import CONVENTION
+from spinodal.transitions import Transition
+from spinodal.walk import Point
+
+
+class ProgressBar(Watcher):
+    """A progress bar over log beta, and a line per transition as it is found."""
+
+    def __init__(self, console: Console, *, downward: bool) -> None:
+        self.console, self.downward = console, downward
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
+            console=console, transient=True,
+        )  # fmt: skip
+        self.limits = (1.0, 2.0)
+
+    def __enter__(self) -> ProgressBar:
+        self.bar.start()
+        self.line = self.bar.add_task("finding the range of beta", total=1.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def range(self, low: float, high: float, solver: str) -> None:
+        """Say what will be walked through."""
+        self.limits = (low, high)
+        self.console.print(f"beta from {low:.4g} to {high:.4g} ({CONVENTION}), solver {solver}")
+        self.bar.update(self.line, description="minimising at both ends")
+
+    def point(self, point: Point) -> None:
+        """Move the bar."""
+        walked = log_fraction(point.beta, *self.limits)
+        self.bar.update(
+            self.line,
+            completed=1.0 - walked if self.downward else walked,
+            description=f"beta = {point.beta:.4g}, E = {point.error:.4g}, rank {point.observation.rank}",
+        )
+
+    def transition(self, transition: Transition) -> None:
+        """Print a macroscopic transition."""
+        if not transition.minor:
+            self.console.print(str(transition))

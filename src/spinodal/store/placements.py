@@ -1,0 +1,52 @@
+"""Placements in a run folder: each in a journal of its own, so that it survives a kill, too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spinodal.store.disk import reading, write_json, writing
+from spinodal.store.journal import Journal
+
+if TYPE_CHECKING:
+    from spinodal.placement import Placement
+
+FOLDER, NAME = "placements", "placement.json"
+
+
+def placement_folder(run: Path, checkpoint: Path, weight_decay: float) -> Path:
+    """Return where the placement of a checkpoint lies; the same file and weight_decay have the same place."""
+    with reading(checkpoint):
+        digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
+    return run / FOLDER / f"{digest}-{weight_decay:.12g}"
+
+
+def placement_journal(folder: Path) -> Journal:
+    """Return the journal of a placement, begun or to be continued."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return Journal(folder)
+
+
+def save_placement(folder: Path, placement: Placement, checkpoint: Path) -> None:
+    """Write `placement.json`."""
+    target = folder / NAME
+    with writing(target):
+        write_json(target, {"file": checkpoint.name, **placement.to_dict()})
+
+
+def placements(run: Path) -> list[dict[str, Any]]:
+    """Return the saved placements of a run, by rising weight_decay; damaged ones are left out."""
+    found = []
+    with reading(run):
+        for place in sorted((run / FOLDER).glob(f"*/{NAME}")):
+            try:
+                value = json.loads(place.read_text(encoding="utf-8"))
+                found.append(
+                    {**value, "file": str(value["file"]), "answer": str(value["answer"]), "beta": float(value["beta"])}
+                )
+            except (ValueError, TypeError, KeyError):
+                continue  # it is made again by the command that made it
+    return sorted(found, key=lambda value: float(value["beta"]))
