@@ -1,0 +1,279 @@
+"""The journal: whole after every failure, and never trusted where it is damaged."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import spinodal as sp
+from small_run import linear_run, lines, mixed_run, without_states, write_lines  # noqa: F401 - the fixtures
+from spinodal.errors import SpinodalError
+from spinodal.phases import PhaseDiagram
+from spinodal.store import Journal, RunFolder, rebuild
+from spinodal.store.record import from_record, to_record
+
+Run = tuple[Path, PhaseDiagram]
+Lines = list[dict[str, Any]]
+
+
+@pytest.fixture
+def alone(linear_run: Run, tmp_path: Path) -> Path:  # noqa: F811
+    return without_states(linear_run[0], tmp_path)
+
+
+# -- what it holds ------------------------------------------------------------------------------
+
+
+def test_a_journal_tells_its_run_from_the_beginning_to_the_result(linear_run: Run) -> None:  # noqa: F811
+    path, diagram = linear_run
+    kinds = [line.get("name", line["kind"]) for line in lines(path)]
+    assert kinds[:3] == ["header", "provenance", "settings"]
+    assert kinds[-2:] == ["layout", "result"]
+    assert set(kinds[3:-2]) == {"point"}  # a range of beta was given, so none was found
+    assert lines(path)[-1]["value"] == diagram.to_dict() == json.loads((path / "result.json").read_text())
+
+
+def test_every_line_has_the_checksum_of_the_rest_of_it(linear_run: Run) -> None:  # noqa: F811
+    assert all(list(line)[-1] == "crc32" for line in lines(linear_run[0]))
+
+
+@pytest.mark.parametrize("fixture", ["linear_run", "mixed_run"])
+def test_a_point_survives_json(fixture: str, request: pytest.FixtureRequest) -> None:
+    for point in request.getfixturevalue(fixture)[1].points:
+        again = from_record(json.loads(json.dumps(to_record(point))), point.minimum.theta, point.tangent)
+        assert repr(again) == repr(point)
+
+
+# -- damage -------------------------------------------------------------------------------------
+
+
+def outcome(path: Path) -> str | dict[str, Any]:
+    """Load, and return the result, or the refusal, which is one line."""
+    try:
+        return sp.load(path).to_dict()
+    except SpinodalError as error:
+        return str(error).replace("\n", "a second line")
+
+
+def test_a_flipped_bit_is_found_or_changes_nothing(alone: Path, linear_run: Run) -> None:  # noqa: F811
+    journal, expected = alone / "journal.jsonl", linear_run[1].to_dict()
+    whole, generator = journal.read_bytes(), random.Random(0)
+    found = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[generator.randrange(len(whole))] ^= 1 << generator.randrange(8)
+        journal.write_bytes(damaged)
+        seen = outcome(alone)
+        assert "a second line" not in seen
+        found += isinstance(seen, str)
+        assert isinstance(seen, str) or seen == expected
+    assert found > 250  # the others hit the name of the checksum
+
+
+def test_a_journal_cut_anywhere_is_unfinished_and_says_where_it_stands(alone: Path) -> None:
+    journal, generator = alone / "journal.jsonl", random.Random(0)
+    whole = journal.read_bytes()
+    first = whole.index(b"\n") + 1
+    for _ in range(50):
+        journal.write_bytes(whole[: generator.randrange(first, len(whole))])
+        assert "is not finished" in str(outcome(alone))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lines_in_another_order_are_refused(alone: Path, seed: int) -> None:
+    mixed = (alone / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    points = [place for place, line in enumerate(mixed) if b'"kind": "point"' in line]
+    a, b = random.Random(seed).sample(points, 2)
+    mixed[a], mixed[b] = mixed[b], mixed[a]
+    (alone / "journal.jsonl").write_bytes(b"".join(mixed))
+    assert f"line {min(a, b) + 1} of" in str(outcome(alone))
+
+
+@pytest.mark.parametrize("change", ["twice", "left out"])
+@pytest.mark.parametrize("place", [3, 10, -1])
+def test_lines_twice_or_left_out_are_refused(alone: Path, change: str, place: int) -> None:
+    changed = (alone / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    changed[place : place + 1 or None] = 2 * [changed[place]] if change == "twice" else []
+    (alone / "journal.jsonl").write_bytes(b"".join(changed))
+    text = str(outcome(alone))
+    if place == -1:  # a second result is taken for a torn line, as what comes last may be
+        assert ("is not finished" in text) == (change == "left out")
+    else:
+        assert "is damaged" in text
+
+
+WRONG: dict[str, Callable[[Lines], Any]] = {
+    "a beta of words": lambda new: new[3].update(beta="much"),
+    "a beta of zero": lambda new: new[3].update(beta=0),
+    "a beta beyond all numbers": lambda new: new[3].update(beta=10**400),
+    "an index of truth": lambda new: new[4].update(index=True),
+    "another index": lambda new: new[4].update(index=7),
+    "a state outside the folder": lambda new: new[3].update(state="../../secret.safetensors"),
+    "another state": lambda new: new[3].update(state="states/000001.safetensors"),
+    "no observation": lambda new: new[3].pop("observation"),
+    "an observation of words": lambda new: new[3].update(observation="none"),
+    "singular values of words": lambda new: new[3]["observation"].update(singular_values={"a": "b"}),
+    "an unknown end of the search": lambda new: new[3]["minimum"].update(stop="tired"),
+    "counts of another kind": lambda new: new[3]["minimum"]["stats"].update(hessians=0.5),
+    "an unknown count": lambda new: new[3]["minimum"]["stats"].update(prayers=1),
+    "time that is none": lambda new: new[3].update(elapsed="long"),
+    "time before time": lambda new: new[3].update(elapsed=-1.0),
+    "a note of words": lambda new: new[2].update(value="words"),
+    "a note without a name": lambda new: new[2].pop("name"),
+    "a note named by a number": lambda new: new[2].update(name=3),
+    "another kind": lambda new: new[4].update(kind="pint"),
+    "a list": lambda new: new.__setitem__(4, []),
+    "a wrong checksum": lambda new: new[4].update(crc32=1),
+    "a checksum of words": lambda new: new[4].update(crc32="x"),
+}
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_a_line_that_means_nothing_is_refused_with_its_number(alone: Path, change: str) -> None:
+    changed = lines(alone)
+    WRONG[change](changed)
+    (alone / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in changed))
+    text = str(outcome(alone))
+    assert "of" in text
+    assert "journal.jsonl is damaged" in text
+
+
+def test_a_journal_of_a_newer_version_is_refused(alone: Path) -> None:
+    changed = lines(alone)
+    changed[0]["schema"] = 2
+    write_lines(alone, changed)
+    assert "has schema 2" in str(outcome(alone))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000 + "\n", "\x00\n", '{"kind": NaN}\n', "\n\n\n"])
+def test_lines_that_are_no_json_of_ours_are_refused(alone: Path, text: str) -> None:
+    whole = (alone / "journal.jsonl").read_text()
+    (alone / "journal.jsonl").write_text(whole + text + whole)
+    assert "is damaged" in str(outcome(alone))
+
+
+# -- failures while writing ---------------------------------------------------------------------
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Let the next flush to the disk fail, once."""
+    real = os.fsync
+
+    def once(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", real)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", once)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_failed_write_leaves_whole_lines_and_the_next_one_follows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    journal = Journal(tmp_path)
+    journal.note("one", lambda: {"value": 1})
+    before = (tmp_path / "journal.jsonl").read_bytes()
+    failing(monkeypatch, code)
+    with pytest.raises(SpinodalError, match=rf"journal.jsonl cannot be written: {os.strerror(code)}; .*; .*--resume"):
+        journal.note("two", lambda: {"value": 2})
+    assert (tmp_path / "journal.jsonl").read_bytes() == before
+    assert journal.note("two", lambda: {"value": 3}) == {"value": 3}
+    assert Journal(tmp_path).recorded("two") == {"value": 3}
+
+
+def test_a_point_whose_state_cannot_be_written_is_not_in_the_journal(
+    linear_run: Run,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal, point = Journal(tmp_path), linear_run[1].points[0]
+    failing(monkeypatch, errno.ENOSPC)
+    with pytest.raises(SpinodalError, match=r"000000.safetensors cannot be written: No space left"):
+        journal.keep(point)
+    assert (journal.count, list((tmp_path / "states").iterdir())) == (0, [])
+    journal.keep(point)
+    assert Journal(tmp_path).point(0).minimum.theta.equal(point.minimum.theta)
+
+
+@pytest.mark.parametrize("where", ["result.json", "result.nc", "states/fixed.safetensors"])
+def test_a_result_that_cannot_be_written_is_written_later_as_it_was(
+    mixed_run: Run,  # noqa: F811
+    tmp_path: Path,
+    where: str,
+) -> None:
+    run = shutil.copytree(mixed_run[0], tmp_path / "run")
+    config = RunFolder(run).config
+    (run / where).unlink()
+    (run / where).mkdir()
+    (run / where / "in the way").touch()
+    with RunFolder(run, config, resume=True) as folder:
+        if where == "states/fixed.safetensors":  # it is there, so it is not written; models miss it
+            folder.save(mixed_run[1])
+            with pytest.raises(SpinodalError, match="is missing or damaged"):
+                sp.load(run).at(5e-3).state_dict()
+        else:
+            with pytest.raises(SpinodalError, match=f"{where} cannot be written"):
+                folder.save(mixed_run[1])
+        (run / where / "in the way").unlink()
+        (run / where).rmdir()
+        folder.save(mixed_run[1])
+    assert (run / where).read_bytes() == (mixed_run[0] / where).read_bytes()
+    assert not list(run.rglob("*.part"))
+
+
+def test_a_finished_run_keeps_its_result(linear_run: Run, tmp_path: Path) -> None:  # noqa: F811
+    run = shutil.copytree(linear_run[0], tmp_path / "run")
+    before = (run / "journal.jsonl").read_bytes()
+    with RunFolder(run, RunFolder(run).config, resume=True) as folder:
+        assert folder.journal.seconds(1e9) == linear_run[1].seconds
+        folder.save(linear_run[1])
+        with pytest.raises(SpinodalError, match=r"was finished with another result .*; a finished run stays as it is; .*show"):
+            folder.save(replace(linear_run[1], run_status="another"))
+    assert (run / "journal.jsonl").read_bytes() == before
+    assert (run / "result.nc").read_bytes() == (linear_run[0] / "result.nc").read_bytes()
+
+
+@pytest.mark.parametrize("lost", ["config.toml", "provenance.json", "result.json", "result.nc", "states/fixed.safetensors"])
+def test_a_lost_copy_comes_back_when_the_run_is_resumed(mixed_run: Run, tmp_path: Path, lost: str) -> None:  # noqa: F811
+    run = shutil.copytree(mixed_run[0], tmp_path / "run")
+    config = RunFolder(run).config
+    (run / lost).unlink()
+    assert RunFolder(run).config == config
+    with RunFolder(run, config, resume=True) as folder:
+        folder.save(mixed_run[1])
+    assert (run / lost).read_bytes() == (mixed_run[0] / lost).read_bytes()
+
+
+def test_other_settings_are_refused_where_only_the_journal_tells_them(alone: Path) -> None:
+    with pytest.raises(SpinodalError, match=r"holds another run \(map.beta: \[0.3, 1.2\] there, None now"):
+        RunFolder(alone, {"task": {"name": "gaussian"}}, resume=True)
+    with pytest.raises(SpinodalError, match="already holds a run"):
+        RunFolder(alone, {})
+
+
+@pytest.mark.parametrize("place", ["a file/run", "/proc/nowhere/run"])
+def test_a_place_where_no_folder_can_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a file").touch()
+    with pytest.raises(SpinodalError, match=r"cannot be (written|read): .*; .*; "):
+        RunFolder(Path(place), {"task": "x"})
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]
+
+
+def test_a_run_at_work_is_not_rebuilt(linear_run: Run, tmp_path: Path) -> None:  # noqa: F811
+    run = shutil.copytree(linear_run[0], tmp_path / "run")
+    with (
+        RunFolder(run, RunFolder(run).config, resume=True),
+        pytest.raises(SpinodalError, match="another process is at work"),
+    ):
+        rebuild(run)
+    rebuild(run)
