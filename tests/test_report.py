@@ -177,7 +177,7 @@ def test_steps_look_towards_larger_beta_whichever_way_was_walked(downward: bool)
     assert [step.number for step in found] == [1, 2]
     for step in found:
         assert step.low.beta < step.beta < step.high.beta
-        assert (step.below.rank, step.above.rank) == (step.low.observation.rank, step.high.observation.rank)
+        assert step.ranks == (step.low.observation.rank, step.high.observation.rank)
         assert step.loses_rank
         assert len(step.lost) == 1
         assert step.gained == ()

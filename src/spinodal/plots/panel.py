@@ -82,7 +82,7 @@ def margin_panel(points: Sequence[Point]) -> Panel:
     total, hidden, missing = len(margins), sum(value <= 0 for value in margins), sum(math.isnan(value) for value in margins)
     positive = [value for value in margins if value > 0]
     notes = [
-        "band: ± the residual of the eigenpair" if any(error > 0 for error in errors) else "",
+        "band: ± the residual of the eigenpair" if _is_visible(errors, margins) else "",
         f"{hidden} of {total} points have a margin ≤ 0 and are not on the logarithmic axis" if hidden and positive else "",
         f"{missing} of {total} points have no margin" if missing else "",
     ]
@@ -91,6 +91,11 @@ def margin_panel(points: Sequence[Point]) -> Panel:
         "Margin: the smallest eigenvalue of the Hessian of L outside the zero modes; it vanishes where a phase ends.",
         (Curve("margin", margins, errors),), scale="log" if positive else "linear", note="; ".join(filter(None, notes)),
     )  # fmt: skip
+
+
+def _is_visible(errors: Sequence[float], margins: Sequence[float]) -> bool:
+    """Tell whether any error is more than 1 % of its value."""
+    return any(error > 0.01 * abs(value) for error, value in zip(errors, margins, strict=True))
 
 
 def singular_value_panels(points: Sequence[Point]) -> tuple[Panel, ...]:

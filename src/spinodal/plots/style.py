@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spinodal.errors import SpinodalError
 from spinodal.plots.axis import BETA, WEIGHT_DECAY, BetaAxis
@@ -24,6 +24,7 @@ DASHES = ("-", "--", "-.", ":")
 COLOURS = {"error": BLUE, "norm": GREEN, "margin": PINK, "singular_values": ORANGE, "observable": BLUE}
 WIDTH, HEIGHT = 5.2, 3.0  # inches: one column and a half of most journals, text of 8 points
 MARKED = 300  # points up to which each is marked on its curve
+FEW_MINOR = 30  # minor transitions up to which their lines go all the way up
 NAMED = 8  # curves up to which a legend names them
 
 
@@ -117,13 +118,14 @@ def draw_marks(axes: Axes, beta: BetaAxis) -> None:
     from matplotlib.transforms import blended_transform_factory
 
     across = blended_transform_factory(axes.transData, axes.transAxes)
-    kinds: list[tuple[Sequence[float], dict[str, Any]]] = [
-        (beta.exact, {"color": AMBER, "linewidth": 3, "alpha": 0.5}),
-        (beta.transitions, {"color": "black", "linewidth": 0.7}),
-        (beta.minor, {"color": GREY, "linewidth": 0.5, "linestyle": ":"}),
+    few = len(beta.minor) <= FEW_MINOR
+    kinds: list[tuple[Sequence[float], float, dict[str, Any]]] = [
+        (beta.exact, 1.0, {"color": AMBER, "linewidth": 3, "alpha": 0.5}),
+        (beta.transitions, 1.0, {"color": "black", "linewidth": 0.7}),
+        (beta.minor, 1.0 if few else 0.05, {"color": GREY, "linewidth": 0.5, "linestyle": _minor_style(beta)}),
     ]
-    for marks, look in kinds:
-        axes.vlines(marks, 0, 1, transform=across, zorder=1, **look)
+    for marks, top, look in kinds:
+        axes.vlines(marks, 0, top, transform=across, zorder=1, **look)
 
 
 def finish(figure: Figure, axes: Sequence[Axes], title: str, beta: BetaAxis, *, columns: int = 1) -> Figure:
@@ -146,11 +148,15 @@ def _name_marks(figure: Figure, beta: BetaAxis) -> None:
     if beta.transitions:
         handles.append(Line2D([], [], color="black", linewidth=0.7, label="transition"))
     if beta.minor:
-        handles.append(Line2D([], [], color=GREY, linewidth=0.7, linestyle=":", label="minor transition"))
+        handles.append(Line2D([], [], color=GREY, linewidth=0.7, linestyle=_minor_style(beta), label="minor transition"))
     if beta.exact:
         handles.append(Line2D([], [], color=AMBER, linewidth=3, alpha=0.5, label="closed form"))
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
+def _minor_style(beta: BetaAxis) -> Literal[":", "-"]:
+    return ":" if len(beta.minor) <= FEW_MINOR else "-"
 
 
 def _doubled(beta: Any) -> Any:

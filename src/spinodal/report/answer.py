@@ -90,7 +90,7 @@ def _on_the_way(diagram: PhaseDiagram, first: Step) -> str:
 
 def _what_changes(step: Step) -> str:
     """Return what changes across a transition, walked towards larger beta."""
-    below, above = step.below.rank, step.above.rank
+    below, above = step.ranks
     rank = [f"the rank {'falls' if above < below else 'rises'} from {below} to {above}"] if above != below else []
     *accuracies, error = _changes(step.low, step.high)
     return _joined([*accuracies, *rank, error])
@@ -99,8 +99,8 @@ def _what_changes(step: Step) -> str:
 def _downward(diagram: PhaseDiagram, first: Step) -> list[str]:
     start = _ends(diagram)[1]
     return [
-        f"Walked downwards from weight_decay = {weight_decay(start.beta):.5g}: the phase of rank {first.above.rank} is left at "
-        f"{_place(first.beta)}, for one of rank {first.below.rank}.",
+        f"Walked downwards from weight_decay = {weight_decay(start.beta):.5g}: the phase of rank {first.ranks[1]} is left at "
+        f"{_place(first.beta)}, for one of rank {first.ranks[0]}.",
         "How far up a deep phase lasts is another question, since it may exist beyond the point where a walk down enters it "
         "(hysteresis): map upwards to answer it.",
     ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram
-from spinodal.plots.axis import BetaAxis, beta_axis, ordered_points
+from spinodal.plots.axis import BetaAxis, ordered_points
 from spinodal.plots.panel import Panel
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord
@@ -34,7 +35,7 @@ def payload(diagram: PhaseDiagram, record: DiagramRecord, shown: PhaseDiagram) -
     return {
         "axis": _axis(record.axis),
         "columns": [{"name": name, "cells": cells} for name, cells in point_columns(ordered_points(shown))],
-        "phases": [_phase(diagram, index, phase.beta) for index, phase in enumerate(diagram.phases)],
+        "phases": _phases(diagram, record.axis.limits),
         "transitions": _transitions(diagram),
         "exact": [_exact(form) for form in diagram.exact],
         "figures": figures(record),
@@ -72,13 +73,15 @@ def _axis(axis: BetaAxis) -> dict[str, Any]:
     }
 
 
-def _phase(diagram: PhaseDiagram, index: int, ends: tuple[float, float]) -> dict[str, Any]:
-    """Return a phase, reaching to the transitions beside it."""
-    low, high = beta_axis(diagram).limits
-    borders = sorted(transition.beta for transition in diagram.macroscopic)
-    edges = [low, *borders, high] if len(borders) == len(diagram.phases) - 1 else []
-    start, stop = edges[index : index + 2] if edges else ends
-    return {"id": diagram.phases[index].id, "low": start, "high": stop, "rank": diagram.phases[index].rank}
+def _phases(diagram: PhaseDiagram, limits: tuple[float, float]) -> list[dict[str, Any]]:
+    """Return the phases, each reaching to the transitions beside it."""
+    phases = diagram.phases
+    borders = [limits[0], *sorted(transition.beta for transition in diagram.macroscopic), limits[1]]
+    ranges = list(pairwise(borders)) if len(borders) == len(phases) + 1 else [phase.beta for phase in phases]
+    return [
+        {"id": phase.id, "low": low, "high": high, "rank": phase.rank}
+        for phase, (low, high) in zip(phases, ranges, strict=True)
+    ]
 
 
 def _transitions(diagram: PhaseDiagram) -> list[dict[str, Any]]:

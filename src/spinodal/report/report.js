@@ -7,6 +7,9 @@
   const MARKED = 3000; // markers of one figure up to which every point gets one
   const PRINT_WIDTH = 680; // pixels of a page between its margins
   const ZOOM = 0.045; // decades shown on either side of a chosen transition
+  const LINE = 46; // characters of a line shown on hovering
+  const SMALL = 576; // pixels of a window in which values are shown below instead of beside the pointer
+  const FEW = 30; // minor transitions up to which their lines go all the way up
   const NAMED = 8; // curves up to which a legend names them
 
   // Okabe & Ito's palette; the dark variants keep their order.
@@ -45,16 +48,26 @@
   const at = (values, row) => row === null ? null : values[row];
   const phaseOf = row => axis.pieces.findIndex(([start, stop]) => row >= start && row < stop);
 
-  const wrapped = text => {
-    const parts = text.split(", ");
-    const found = [];
-    for (let index = 0; index < parts.length; index += 3) found.push(parts.slice(index, index + 3).join(", "));
-    return found.map(escaped).join("<br>   ");
-  };
-  const hover = beta.map((_, row) =>
-    [`phase: ${phases[phaseOf(row)].id}`].concat(
-      data.columns.filter(column => column.cells[row]).map(column => `${escaped(column.name)}: ${wrapped(column.cells[row])}`),
-    ).join("<br>"));
+  // Texts side by side on lines of moderate length; a long one is broken between its words.
+  function packed(texts) {
+    const found = [""];
+    const add = (text, space) => {
+      const line = found[found.length - 1];
+      if (line && line.length + space.length + text.length > LINE) found.push(text);
+      else found[found.length - 1] = line ? line + space + text : text;
+    };
+    for (const text of texts) {
+      if (text.length <= LINE) { add(text, "   "); continue; }
+      found.push("");
+      text.split(" ").forEach(word => add(word, " "));
+      found.push("");
+    }
+    return found.filter(Boolean).map(escaped).join("<br>");
+  }
+  const hover = beta.map((_, row) => packed([
+    `phase: ${phases[phaseOf(row)].id}`,
+    ...data.columns.filter(column => column.cells[row]).map(column => `${column.name}: ${column.cells[row]}`),
+  ]));
   const hoverOfRows = rows.map(row => at(hover, row));
   const betaOfRows = rows.map(row => at(beta, row));
 
@@ -67,7 +80,8 @@
   }));
   const chosen = plot => plot.choices[plot.choice];
 
-  const HOVER = {hovertemplate: "%{text}<extra></extra>"};
+  const small = () => window.innerWidth < SMALL;
+  const hovering = () => small() ? {hoverinfo: "none"} : {hovertemplate: "%{text}<extra></extra>"};
 
   function curveTraces(panel, colours) {
     const marked = panel.curves.length * beta.length <= MARKED;
@@ -84,7 +98,7 @@
         text: panel.curves.length > 1
           ? rows.map((row, index) => row === null ? null : `<b>${escaped(curve.name)}: ${curve.values[row]}</b><br>${hoverOfRows[index]}`)
           : hoverOfRows,
-        showlegend: panel.curves.length > 1 && panel.curves.length <= NAMED && !alike, ...HOVER,
+        showlegend: panel.curves.length > 1 && panel.curves.length <= NAMED && !alike, ...hovering(),
       };
       return curve.spread ? [...bandTraces(panel, curve, colour), trace] : [trace];
     });
@@ -113,26 +127,28 @@
       type: "heatmap", x: scaled(axis.edges), y: recall.classes.map((_, index) => index), z: recall.rows, zmin: 0, zmax: 1,
       colorscale: "Cividis", meta: "cell", colorbar: {thickness: 10, title: {text: "recall", side: "right"}, tickfont: {color: colours.faint}},
       text: recall.rows.map((row, index) => row.map((value, point) =>
-        `<b>class ${escaped(recall.classes[index])}: recall ${value === null ? "–" : value}</b><br>${hover[point]}`)), ...HOVER,
+        `<b>class ${escaped(recall.classes[index])}: recall ${value === null ? "–" : value}</b><br>${hover[point]}`)), ...hovering(),
     }];
   }
 
   // Lines of many vertices, so that they can be pointed at anywhere; on an axis of their own from 0 to 1.
-  function markTrace(marks, name, line) {
-    const height = Array.from({length: 33}, (_, index) => index / 32);
+  function markTrace(marks, name, line, top = 1) {
+    const height = Array.from({length: 33}, (_, index) => top * index / 32);
     return {
       type: "scatter", mode: "lines", yaxis: "y2", name, line, showlegend: false, meta: name,
       x: scaled(marks.flatMap(mark => [...height.map(() => mark.beta), null])),
       y: marks.flatMap(() => [...height, null]),
       text: marks.flatMap(mark => [...height.map(() => lines(mark.text)), null]),
-      customdata: marks.flatMap(mark => [...height.map(() => mark.number), null]), ...HOVER,
+      customdata: marks.flatMap(mark => [...height.map(() => mark.number), null]), ...hovering(),
     };
   }
   const minor = axis.minor.map(value => ({beta: value, number: null, text: `minor transition\nβ: ${value}`}));
   const named = transitions.map(item => ({...item, text: `transition ${item.number}\n${item.text}`}));
   const marks = colours => [
     markTrace(data.exact.map(item => ({...item, number: null})), "exact", {color: colours.exact, width: 6}),
-    markTrace(minor, "minor", {color: colours.faint, width: 1, dash: "dot"}),
+    minor.length <= FEW
+      ? markTrace(minor, "minor", {color: colours.faint, width: 1, dash: "dot"})
+      : markTrace(minor, "minor", {color: colours.faint, width: 1}, 0.05),
     markTrace(named, "transition", {color: colours.ink, width: 1.2}),
   ].filter(trace => trace.x.length);
 
@@ -183,6 +199,11 @@
     return [least - 0.05 * room, most + 0.06 * room];
   }
 
+  function wholeTicks(panel) {
+    const [low, high] = valueRange(panel);
+    return {tickformat: "d", tick0: 0, dtick: Math.max(1, Math.ceil((high - low) / 9))};
+  }
+
   // Labels at 1, 2, 5 of every decade while there is room for them, at whole decades beyond.
   function ticks(narrow) {
     const decades = visible()[1] - visible()[0];
@@ -194,11 +215,11 @@
     const panel = chosen(plot);
     const narrow = plot.place.clientWidth < 480;
     const width = state.print ? PRINT_WIDTH : plot.place.clientWidth;
-    const margin = {l: 62, r: plot.kind === "recall" ? 70 : 12, t: 22, b: 54};
+    const margin = {l: 76, r: plot.kind === "recall" ? 70 : 12, t: 22, b: 54};
     const lineOf = {gridcolor: colours.grid, linecolor: colours.faint, tickcolor: colours.faint, zeroline: false, ticks: "outside", showline: true};
     const vertical = plot.kind === "recall"
       ? {range: [-0.5, panel.classes.length - 0.5], tickvals: panel.classes.map((_, i) => i), ticktext: panel.classes.map(escaped), showgrid: false}
-      : {range: valueRange(panel), type: panel.scale, ...(panel.whole ? {tickformat: "d"} : {exponentformat: "power"})};
+      : {range: valueRange(panel), type: panel.scale, ...(panel.whole ? wholeTicks(panel) : {exponentformat: "power"})};
     if (plot.kind === "recall" && panel.classes.length > 20) { delete vertical.tickvals; delete vertical.ticktext; }
     return {
       width, height: narrow ? HEIGHT.narrow : HEIGHT.wide, margin, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
@@ -243,6 +264,13 @@
     output.append(`${found} – `, link);
   }
 
+  // The text is this script's own, its parts escaped.
+  function showValues(text) {
+    const values = document.getElementById("values");
+    values.hidden = !text;
+    values.querySelector("p").innerHTML = text || "";
+  }
+
   function choose(kind, key, {zoom = false} = {}) {
     state.transition = kind === "transition" ? key : null;
     state.phase = kind === "phase" ? key : null;
@@ -279,6 +307,7 @@
       state.range = [change["xaxis.range[0]"] - shift(), change["xaxis.range[1]"] - shift()];
       drawAll();
     });
+    plot.place.on("plotly_hover", event => { if (small()) showValues(event.points[0].text); });
     plot.place.on("plotly_doubleclick", () => { state.range = null; drawAll(); });
     plot.place.on("plotly_click", event => {
       const point = event.points[0];
@@ -301,6 +330,7 @@
   document.getElementById("axis-decay").addEventListener("click", () => setAxis(true));
   document.getElementById("zoom-in").addEventListener("click", () => zoomBy(0.5));
   document.getElementById("zoom-out").addEventListener("click", () => zoomBy(2));
+  document.querySelector("#values button").addEventListener("click", () => showValues(null));
   document.getElementById("whole").addEventListener("click", () => { state.range = null; choose(null, null); });
   document.querySelectorAll("table[data-kind] tr[data-key]").forEach(row => {
     const kind = row.closest("table").dataset.kind;

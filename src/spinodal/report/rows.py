@@ -11,6 +11,7 @@ from spinodal.penalty import weight_decay
 from spinodal.phases import Phase, PhaseDiagram
 from spinodal.plots.recall import PARTS
 from spinodal.report.closed_forms import ClosedForm, compare
+from spinodal.report.step import Step, steps
 from spinodal.transitions import Transition
 from spinodal.walk import Point
 
@@ -28,14 +29,14 @@ class Table:
 
 def transition_table(diagram: PhaseDiagram) -> Table:
     """Return the macroscopic transitions by rising beta, counted from 1."""
-    found = sorted(diagram.macroscopic, key=lambda transition: transition.beta)
+    found = steps(diagram)
     exact = {item.number: item for item in compare(diagram) if item.number is not None}
     rows = [
-        {"": str(number), **_transition(transition), **_lost(diagram, transition), **_beside(diagram, exact.get(number)),
-         "status": transition.status}
-        for number, transition in enumerate(found, start=1)
+        {"": str(step.number), **_transition(step.transition), **_classes(step), **_beside(diagram, exact.get(step.number)),
+         "status": step.transition.status}
+        for step in found
     ]  # fmt: skip
-    return _table(rows, [str(number) for number in range(1, len(found) + 1)])
+    return _table(rows, [str(step.number) for step in found])
 
 
 def minor_table(diagram: PhaseDiagram) -> Table:
@@ -129,8 +130,13 @@ def _transition(transition: Transition) -> dict[str, str]:
     }
 
 
-def _lost(diagram: PhaseDiagram, transition: Transition) -> dict[str, str]:
-    return {"classes lost": _listed(diagram.lost_classes(transition))}
+def _classes(step: Step) -> dict[str, str]:
+    """Return the classes that a transition costs and gives, in the direction walked."""
+    if step.classes is None:
+        return {}
+    upward = step.transition.direction == "up"
+    lost, gained = (step.lost, step.gained) if upward else (step.gained, step.lost)
+    return {"classes lost": _listed(lost), "classes gained": _listed(gained) if gained else ""}
 
 
 def _beside(diagram: PhaseDiagram, found: ClosedForm | None) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spinodal.penalty import weight_decay
-from spinodal.phases import Phase, PhaseDiagram
+from spinodal.phases import PhaseDiagram
 from spinodal.transitions import Transition
 from spinodal.walk import Point
 
@@ -22,16 +22,18 @@ class Step:
     transition : Transition
     low, high : Point
         The points beside it at its lower and at its higher beta.
-    below, above : Phase
-        The phases they belong to.
+    ranks : (below, above)
+        The ranks on most of the phases that they belong to.
+    classes : (below, above) or None
+        The classes that live in these phases; None without classes.
     """
 
     number: int
     transition: Transition
     low: Point
     high: Point
-    below: Phase
-    above: Phase
+    ranks: tuple[int, int]
+    classes: tuple[frozenset[int], frozenset[int]] | None
 
     @property
     def beta(self) -> float:
@@ -41,44 +43,49 @@ class Step:
     @property
     def lost(self) -> tuple[int, ...]:
         """Return the classes that live below and not above; none without classes."""
-        return _difference(self.below.classes, self.above.classes)
+        return () if self.classes is None else tuple(sorted(self.classes[0] - self.classes[1]))
 
     @property
     def gained(self) -> tuple[int, ...]:
         """Return the classes that live above and not below; none without classes."""
-        return _difference(self.above.classes, self.below.classes)
+        return () if self.classes is None else tuple(sorted(self.classes[1] - self.classes[0]))
 
     @property
     def loses_rank(self) -> bool:
         """Tell whether the rank on most of the phase falls as beta rises."""
-        return self.below.rank > self.above.rank
+        return self.ranks[0] > self.ranks[1]
 
     @property
     def loss(self) -> str:
         """Say what goes here as beta rises: classes or, without classes, rank; "" if nothing does."""
-        return self._event(self.below.rank, self.above.rank)
+        return self._event(*self.ranks)
 
     @property
     def gain(self) -> str:
         """Say what appears here as beta falls: classes or, without classes, rank; "" if nothing does."""
-        return self._event(self.above.rank, self.below.rank)
+        return self._event(*self.ranks[::-1])
 
     def _event(self, first: int, then: int) -> str:
         place = f"at weight_decay = {weight_decay(self.beta):.5g}"
-        if self.below.classes is not None:
+        if self.classes is not None:
             return f"{named(self.lost)} {place}" if self.lost else ""
         return f"rank {first} to {then} {place}" if self.loses_rank else ""
 
 
 def steps(diagram: PhaseDiagram) -> tuple[Step, ...]:
     """Return the macroscopic transitions of a diagram by rising beta."""
-    home = {point.index: phase for phase in diagram.phases for point in phase.points}
-    found = sorted(diagram.macroscopic, key=lambda transition: transition.beta)
+    phases = diagram.phases
+    home = {point.index: phase.id for phase in phases for point in phase.points}
+    ranks = {phase.id: phase.rank for phase in phases}
+    classes = {phase.id: phase.classes for phase in phases}
     made = []
-    for number, transition in enumerate(found, start=1):
+    for number, transition in enumerate(sorted(diagram.macroscopic, key=lambda transition: transition.beta), start=1):
         sides = (transition.before, transition.after)
         low, high = sides if transition.direction == "up" else sides[::-1]
-        made.append(Step(number, transition, low, high, home[low.index], home[high.index]))
+        below, above = home[low.index], home[high.index]
+        living = (classes[below], classes[above])
+        pair = None if living[0] is None or living[1] is None else (frozenset(living[0]), frozenset(living[1]))
+        made.append(Step(number, transition, low, high, (ranks[below], ranks[above]), pair))
     return tuple(made)
 
 
@@ -94,7 +101,3 @@ def named(classes: Iterable[int]) -> str:
     if len(labels) == 1:
         return f"class {labels[0]}"
     return f"classes {', '.join(labels[:-1])} and {labels[-1]}"
-
-
-def _difference(some: tuple[int, ...] | None, others: tuple[int, ...] | None) -> tuple[int, ...]:
-    return tuple(sorted(set(some or ()) - set(others or ())))
