@@ -37,7 +37,9 @@ def result(run: Path) -> dict[str, Any]:
 def labelled(run: Path) -> xarray.Dataset:
     """Return result.nc but for the attributes that tell seconds and the command."""
     with xarray.open_dataset(run / "result.nc") as dataset:
-        return dataset.load().drop_attrs(deep=False)
+        loaded = dataset.load()
+    loaded.attrs = {}
+    return loaded
 
 
 def lines(run: Path) -> list[bytes]:

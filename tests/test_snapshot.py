@@ -312,6 +312,20 @@ def test_a_state_of_another_network_is_refused(mixed_run: Run, linear_run: Run, 
         sp.load(run)
 
 
+def test_a_flipped_bit_of_a_state_is_missed_by_the_model_of_that_point_only(mixed_run: Run, tmp_path: Path) -> None:  # noqa: F811
+    run = shutil.copytree(mixed_run[0], tmp_path / "run")
+    place = run / "states" / "000000.safetensors"
+    damaged = bytearray(place.read_bytes())
+    damaged[-1] ^= 1
+    place.write_bytes(damaged)
+    loaded = sp.load(run)
+    assert loaded.to_dict() == mixed_run[1].to_dict()
+    for ask in (lambda s: s.theta, lambda s: s.state_dict()):
+        with pytest.raises(SpinodalError, match=r"000000.safetensors is missing or damaged"):
+            ask(loaded.at_point(0))
+    assert loaded.at_point(2).theta.equal(mixed_run[1].at_point(2).theta)
+
+
 # -- layouts ------------------------------------------------------------------------------------
 
 

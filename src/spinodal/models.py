@@ -29,11 +29,14 @@ class Models:
         Frozen parameters and buffers, which every point shares; read when first needed.
     task : callable ``() -> Task``
         The task whose model this is; made when first needed, a `SpinodalError` where it is not known.
+    verify : callable ``index -> None``
+        Raises a `SpinodalError` if the state of a point is not the one that was recorded. Default: trusts it.
     """
 
     layout: Layout
     fixed: Callable[[], Mapping[str, Tensor]]
     task: Callable[[], Task]
+    verify: Callable[[int], None] = lambda index: None
 
     @classmethod
     def of(cls, task: Task) -> Models:

@@ -74,7 +74,7 @@ class Snapshot:
         Raises
         ------
         SpinodalError
-            If the run was loaded without its `states/`.
+            If the run was loaded without its `states/`, or the state of this point is damaged.
         """
         theta = self.point.minimum.theta
         if theta.is_meta:
@@ -83,6 +83,8 @@ class Snapshot:
                 allowed="a run folder with journal.jsonl and states/ is needed for models",
                 do="copy states/ beside journal.jsonl and load it again",
             )
+        if self.models is not None:
+            self.models.verify(self.point.index)
         return theta
 
     def module(self) -> nn.Module:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -113,15 +113,15 @@ class Journal:
         if index < 0:
             raise IndexError(index)
         line = self._points[index]
-        try:
+        with self._reading_state(line):
             state = self._state(line)
-        except DAMAGE as cause:
-            raise SpinodalError(
-                got=f"{self.folder / line['state']} is missing or damaged",
-                allowed="the state of every point is needed",
-                do="restore it from a copy, or start anew in another folder",
-            ) from cause
         return from_record(line, state["theta"], state["tangent"])
+
+    def verify(self, index: int) -> None:
+        """Refuse a point whose state is not the one that was recorded; this reads all of it."""
+        line = self._points[index]
+        with self._reading_state(line):
+            self._verify_state(line)
 
     @property
     def count(self) -> int:
@@ -221,6 +221,7 @@ class Journal:
         if line["kind"] != "point" or line["index"] != self.count or line["state"] != _state_name(self.count):
             raise ValueError(line["index"])
         if not self.read_only:
+            self._verify_state(line)
             self._state(line)
 
     def _check_header(self, line: Any) -> None:
@@ -242,13 +243,26 @@ class Journal:
         shape = (line["minimum"]["stats"]["parameters"],)
         if self.read_only and not (self.folder / STATES).exists():
             return dict.fromkeys(("theta", "tangent"), torch.empty(shape, dtype=torch.float64, device="meta"))
-        path = self.folder / line["state"]
-        if line.get(STATE_CHECK) not in (None, _checksum(path)):
-            raise ValueError(line["state"])
-        state: dict[str, torch.Tensor] = load_file(path)  # mapped: in memory where it is used
+        state: dict[str, torch.Tensor] = load_file(self.folder / line["state"])  # mapped: read from disk where it is used
         if set(state) != {"theta", "tangent"} or any(value.shape != shape for value in state.values()):
             raise ValueError(line["state"])
         return state
+
+    def _verify_state(self, line: dict[str, Any]) -> None:
+        if line.get(STATE_CHECK) not in (None, _checksum(self.folder / line["state"])):
+            raise ValueError(line["state"])
+
+    @contextmanager
+    def _reading_state(self, line: dict[str, Any]) -> Iterator[None]:
+        """Refuse a state that cannot be read back."""
+        try:
+            yield
+        except DAMAGE as cause:
+            raise SpinodalError(
+                got=f"{self.folder / line['state']} is missing or damaged",
+                allowed="the state of every point is needed",
+                do="restore it from a copy, or start anew in another folder",
+            ) from cause
 
 
 def refuse_loss(folder: Path) -> None:

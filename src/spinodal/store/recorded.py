@@ -112,7 +112,8 @@ def _models(journal: Journal, task: Mapping[str, Any], make_task: TaskMaker | No
     if recorded is None or make_task is None:
         return None
     layout = Layout.from_dict(recorded)
-    return Models(layout, lambda: _fixed(journal.folder / FIXED, layout), lambda: make_task(task, layout))
+    fixed = journal.folder / FIXED
+    return Models(layout, lambda: _fixed(fixed, layout), lambda: make_task(task, layout), journal.verify)
 
 
 def _fixed(place: Path, layout: Layout) -> dict[str, Tensor]:
