@@ -10,6 +10,7 @@ from spinodal.minimise import Minimum, minimise
 from spinodal.penalty import Penalty, beta_of, weight_decay
 from spinodal.phases import Phase, PhaseDiagram
 from spinodal.placement import Placement, place
+from spinodal.snapshot import Snapshot
 from spinodal.store import load
 from spinodal.sweep import Sweep, sweep
 from spinodal.tasks import Task
@@ -28,6 +29,7 @@ __all__ = [
     "Phase",
     "PhaseDiagram",
     "Placement",
+    "Snapshot",
     "SpinodalError",
     "Sweep",
     "Task",
