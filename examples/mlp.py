@@ -31,5 +31,4 @@ def task(hidden: int = 8, layers: int = 2, held_out: float = 0.3, seed: int = 0)
         cross_entropy,
         (inputs[train], labels[train]),
         held_out=(inputs[test], labels[test]),
-        settings={"hidden": hidden, "layers": layers, "held_out": held_out, "seed": seed},
     )
