@@ -394,8 +394,23 @@ def test_names_that_no_encoding_knows_are_written_with_a_mark_in_their_place(tmp
 def test_provenance_and_settings_are_listed_as_they_are() -> None:
     made = replace(diagram(), task={"name": "by hand", "hidden": [16, 8], "nested": {"deep": {"a": None}}})
     page = page_of(made, provenance={"python": "3.11.7", "packages": {"torch": "2.4"}, "options": {"starts": 4}})
-    for words in ("hidden 16 8", "deep.a –", "run python 3.11.7", "packages torch 2.4", "options starts 4"):
+    for words in ("hidden 16 8", "nested: deep a –", "run python 3.11.7", "packages torch 2.4", "options starts 4"):
         assert words in page.text
+
+
+def test_the_settings_of_a_run_do_not_repeat_its_task() -> None:
+    made = replace(diagram(), task={"name": "by hand", "hidden": [16, 8]})
+    text = page_of(made, provenance={"settings": {"task": made.task, "map": {"starts": 4}}}).text
+    assert text.count("hidden 16 8") == 1
+    assert "settings: map starts 4" in text
+
+
+def test_placed_models_stand_below_the_answer_and_are_escaped() -> None:
+    placements = [{"file": EVIL, "answer": "In phase 1 of 3. <b>Next</b>."}, {"file": "b.safetensors", "answer": "Too deep."}]
+    page = page_of(diagram(), placements=placements)
+    assert f"{EVIL} : In phase 1 of 3. <b>Next</b>." in page.text
+    assert "b.safetensors : Too deep." in page.text
+    assert len(page.scripts) == 3
 
 
 def test_the_cost_is_told() -> None:

@@ -297,6 +297,32 @@ def test_a_narrow_window_needs_no_scrolling_sideways(report: Any) -> None:
     assert all(0 < plot.size["width"] <= 390 for plot in plots(report))
 
 
+def test_on_a_narrow_window_the_values_of_a_point_stand_below(report: Any, made: sp.PhaseDiagram) -> None:
+    resize(report, 390, mobile=True)
+    wait(lambda: report.execute_script("return document.querySelector('.plot .main-svg').getBoundingClientRect().width < 390"))
+    assert not report.find_element(By.ID, "values").is_displayed()
+    marker = plots(report)[0].find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .points path")[3]
+    report.execute_script("arguments[0].scrollIntoView({block: 'center'})", marker)
+    ActionChains(report, duration=20).move_to_element(marker).perform()
+    values = report.find_element(By.ID, "values")
+    wait(values.is_displayed)
+    item = made.points[3]
+    for text in (f"point: {item.index}", f"β: {item.beta:.7g}", f"E: {item.error:.5g}", "status: converged"):
+        assert text in values.text
+    assert values.size["width"] <= 390
+    assert report.find_elements(By.CSS_SELECTOR, ".hoverlayer .hovertext") == []
+    values.find_element(By.TAG_NAME, "button").click()
+    assert not values.is_displayed()
+
+
+def test_a_click_on_the_name_of_a_phase_finds_its_row(report: Any) -> None:
+    name = plots(report)[1].find_element(By.CSS_SELECTOR, ".annotation-text-g")
+    assert name.text == "phase 0"
+    report.execute_script("arguments[0].scrollIntoView({block: 'center'})", name)
+    ActionChains(report, duration=20).move_to_element(name).click().perform()
+    wait(lambda: "chosen" in (report.find_element(By.ID, "phase-0").get_attribute("class") or ""))
+
+
 def test_dark_screens_get_light_ink(report: Any) -> None:
     colour = "return getComputedStyle(document.querySelector('.plot .xtitle')).fill"
     before = report.execute_script(colour)

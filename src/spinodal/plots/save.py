@@ -59,7 +59,7 @@ def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}{ending}" for ending in UNDATED]
     with paper():
         figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
-        figure.set_layout_engine("none")  # laid out once, not again for every format
+        figure.set_layout_engine(None)  # laid out once, not again for every format
         for path in paths:
             figure.savefig(path, dpi=RESOLUTION, metadata=dict(UNDATED[path.suffix]))
     return paths

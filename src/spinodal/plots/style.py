@@ -70,7 +70,7 @@ def draw_panel(axes: Axes, panel: Panel, beta: BetaAxis) -> None:
     if 1 < len(panel.curves) <= NAMED and panel.key not in COLOURS:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     if panel.note:
-        axes.text(0.01, 0.02, plain(panel.note), transform=axes.transAxes, fontsize=6, color=GREY)
+        axes.text(0.01, 0.02, plain(panel.note.replace("; ", "\n")), transform=axes.transAxes, fontsize=6, color=GREY)
 
 
 def _draw_curve(axes: Axes, panel: Panel, curve: Curve, number: int, beta: BetaAxis) -> None:

@@ -87,11 +87,18 @@ def render(
         phases=phase_table(diagram),
         closed_forms=closed_form_table(diagram),
         cost=cost(diagram),
-        settings=grouped({**diagram.task, "seed of the map": diagram.seed}, "task"),
-        provenance=grouped(provenance or {}, "run"),
+        origin=_origin(diagram, provenance or {}),
         version=__version__,
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
+
+
+def _origin(diagram: PhaseDiagram, provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return task and provenance as titled lists; what the settings of a run say of its task is not repeated."""
+    settings = provenance.get("settings")
+    if isinstance(settings, Mapping):
+        provenance = {**provenance, "settings": {key: value for key, value in settings.items() if key != "task"}}
+    return grouped({**diagram.task, "seed of the map": diagram.seed}, "task") + grouped(provenance, "run")
 
 
 def _template() -> Any:

@@ -76,17 +76,26 @@ def cost(diagram: PhaseDiagram) -> list[tuple[str, str]]:
     ]
 
 
-def grouped(tree: Mapping[str, Any], first: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return nested settings as titled lists of texts: single values under `first`, every mapping under its name.
+def grouped(tree: Mapping[str, Any], title: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return nested settings as titled lists of texts: plain values under `title`, those of a mapping under its name.
 
     Examples
     --------
     >>> grouped({"python": "3.11", "host": {"cores": 2, "names": ["a", "b"]}}, "run")
     [('run', [('python', '3.11')]), ('host', [('cores', '2'), ('names', 'a b')])]
+    >>> grouped({"settings": {"map": {"starts": 4}}}, "run")
+    [('settings: map', [('starts', '4')])]
     """
-    single = [(str(key), _text(value)) for key, value in tree.items() if not isinstance(value, Mapping)]
-    groups = [(first, single)] if single else []
-    return groups + [(str(key), list(_flat(value))) for key, value in tree.items() if isinstance(value, Mapping)]
+    return list(_groups(tree, title, ""))
+
+
+def _groups(tree: Mapping[str, Any], title: str, path: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    plain = [(str(key), _text(value)) for key, value in tree.items() if not isinstance(value, Mapping)]
+    if plain:
+        yield title, plain
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _groups(value, f"{path}{key}", f"{path}{key}: ")
 
 
 def point_columns(points: Sequence[Point]) -> list[tuple[str, list[str]]]:
@@ -183,14 +192,6 @@ def _table(rows: Sequence[Mapping[str, str]], keys: Sequence[str]) -> Table:
     """Return rows as a table, without the columns that are empty in all of them."""
     headings = [heading for heading in (rows[0] if rows else ()) if any(row[heading] for row in rows)]
     return Table(tuple(headings), tuple(tuple(row[heading] for heading in headings) for row in rows), tuple(keys))
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _text(value)
 
 
 def _text(value: Any) -> str:
