@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ import xarray
 from scipy.io import netcdf_file
 
 import spinodal as sp
-from small_run import digests, linear, linear_run, mapped, mixed_run, without_states  # noqa: F401 - the fixtures
+from small_run import OPTIONS, digests, linear, linear_run, mapped, mixed_run, without_states  # noqa: F401 - the fixtures
 from spinodal.errors import SpinodalError
 from spinodal.phases import PhaseDiagram
 from spinodal.store import rebuild
@@ -97,6 +98,14 @@ def test_the_journal_alone_makes_every_copy_again_bit_for_bit(any_run: Run, tmp_
     assert digests(alone) == {name: whole[name] for name in (*COPIES, "journal.jsonl")}
 
 
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_another_process_with_other_hashes_makes_the_same_bytes(mixed_run: Run, tmp_path: Path, seed: str) -> None:  # noqa: F811
+    alone = without_states(mixed_run[0], tmp_path)
+    line = [sys.executable, "-c", "import sys; from spinodal.store import rebuild; rebuild(sys.argv[1])", str(alone)]
+    subprocess.run(line, check=True, timeout=120, env={**os.environ, "PYTHONHASHSEED": seed})
+    assert (alone / "result.nc").read_bytes() == (mixed_run[0] / "result.nc").read_bytes()
+
+
 def test_rebuilding_in_place_changes_nothing(any_run: Run) -> None:
     before = digests(any_run[0])
     rebuild(any_run[0])
@@ -166,6 +175,18 @@ def test_points_know_their_phase(linear_run: Run) -> None:  # noqa: F811
         assert (low, high) == phase.beta
         assert dataset.phase_rank.sel(phase=phase.id) == phase.rank
     assert dataset.falls_to.values.tolist() == [1, 2, -1]
+
+
+def test_a_walk_down_is_told_as_it_was_walked() -> None:
+    diagram = sp.map_phases(linear(), direction="down", **OPTIONS)
+    dataset = diagram.to_xarray()
+    assert dataset.beta.values.tolist() == sorted(dataset.beta.values, reverse=True)
+    assert dataset.direction.values.tolist() == ["down", "down"]
+    np.testing.assert_allclose(dataset.transition_beta, [0.9, 0.5], rtol=1e-3)
+    assert (dataset.transition_norm.sel(side="before") < dataset.transition_norm.sel(side="after")).all()
+    assert dataset.falls_to.values.tolist() == [-1, 0, 1]
+    assert dataset.in_phase.values.tolist() == sorted(dataset.in_phase.values, reverse=True)
+    assert (dataset.phase_beta.sel(end="lowest") < dataset.phase_beta.sel(end="highest")).all()
 
 
 def test_transitions_are_those_of_the_json_result(linear_run: Run) -> None:  # noqa: F811

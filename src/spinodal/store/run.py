@@ -253,7 +253,7 @@ def provenance() -> dict[str, Any]:
         "schema": SCHEMA,
         "spinodal": _version("spinodal"),
         "python": sys.version.split()[0],
-        "packages": {name: _version(name) for name in ("torch", "numpy", "scipy", "scikit-learn", "safetensors")},
+        "packages": {name: _version(name) for name in ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "xarray")},
         "git": _git(),
         "host": {"system": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count()},
         "threads": torch.get_num_threads(),
