@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +35,7 @@ from spinodal.store import (
     save_placement,
     writing,
 )
+from spinodal.streams import abandon_output, open_streams, unwritable_output
 from spinodal.tables import phases_table, summary, theory_table, transitions_table
 from spinodal.tasks import Task
 from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
@@ -84,14 +86,26 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no tables.")]
 
 def main() -> None:
     """Run the command line; errors are one line and exit code 2, Ctrl-C is exit code 130."""
+    open_streams()
     try:
-        sys.exit(_exit_code())
+        code = _exit_code()
+        sys.stdout.flush()
+    except BrokenPipeError:  # a reader that went away (`| head`) wants no more, and no explanation
+        abandon_output()
+        code = 1
     except Exception as error:  # whatever it is, a traceback is for those who ask for it
         if "--debug" in sys.argv:
             raise
-        refused = error if isinstance(error, SpinodalError) else unexpected(error)
-        print(f"error: {one_line(refused)}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+        print(f"error: {one_line(_refusal(error))}", file=sys.stderr)  # noqa: T201
+        code = 2
+    sys.exit(code)
+
+
+def _refusal(error: Exception) -> SpinodalError:
+    if isinstance(error, OSError) and error.filename is None:  # errors of files are refused where the file is known
+        abandon_output()
+        return unwritable_output(error)
+    return error if isinstance(error, SpinodalError) else unexpected(error)
 
 
 def _exit_code() -> int | None:
@@ -333,7 +347,7 @@ def _placed(
 def _run_and_point(text: str) -> tuple[Path, int | None]:
     """Return the folder and the point of `RUN:POINT`; a folder whose own name ends so is taken as a folder."""
     run, colon, point = text.rpartition(":")
-    if not colon or Path(text).is_dir():
+    if not colon or os.path.isdir(text):  # which, unlike `Path.is_dir`, answers for names too long as well
         return Path(text), None
     if not point.isdecimal():
         raise SpinodalError(

@@ -22,7 +22,7 @@ LINE = (*TASK, "--out", "out")
 SHOW = ("show", "out", "--json", "-")
 RESUME = (*LINE, "--resume", "--json", "-")
 MADE = ("result.json", "result.nc", "report.html", "figures")  # what the end of a map makes
-VOLATILE = ("seconds", "elapsed", "crc32", "sha")  # what two runs of one command differ in
+VOLATILE = ("seconds", "elapsed", "crc32", "placement")  # what two runs of one command differ in
 
 
 @cache

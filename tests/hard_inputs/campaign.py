@@ -13,16 +13,31 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from hard_inputs import command_lines, run_folders, task_files
+from hard_inputs import checkpoints, command_lines, run_folders, task_files
 from hard_inputs.case import Case, WrongAnswerError, judge
 
 SURFACES: Mapping[str, SearchStrategy[Case]] = {
     "command lines": command_lines.CASES,
     "task files": task_files.CASES,
     "data": task_files.DATA_CASES,
-    "settings and results": st.one_of(run_folders.SETTINGS, run_folders.SETTINGS, run_folders.SETTINGS, run_folders.OTHER_SETTINGS),
+    "settings and results": st.one_of(
+        run_folders.SETTINGS, run_folders.SETTINGS, run_folders.SETTINGS, run_folders.OTHER_SETTINGS
+    ),
     "journals": st.one_of(*[run_folders.JOURNALS] * 12, run_folders.JOURNAL_FILES),
     "states": run_folders.STATES,
+    "checkpoints": checkpoints.STARTS,
+    "export and report": checkpoints.EXPORTS,
+}
+
+SHARES: Mapping[str, float] = {  # of the cases of a campaign
+    "command lines": 0.24,
+    "task files": 0.13,
+    "data": 0.13,
+    "settings and results": 0.13,
+    "journals": 0.13,
+    "states": 0.08,
+    "checkpoints": 0.11,
+    "export and report": 0.05,
 }
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 FULL = 2**16
-PLACE = st.integers(0, FULL - 1).map(lambda number: number * 40503 % FULL)  # in parts of FULL of a file; small numbers are spread
+PLACE = st.integers(0, FULL - 1).map(
+    lambda number: number * 40503 % FULL
+)  # in parts of FULL of a file; small numbers are spread
 BYTES = st.binary(min_size=1, max_size=6)
 
 Damage = tuple[Any, ...]

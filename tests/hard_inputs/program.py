@@ -39,7 +39,7 @@ class AcceptedError(BaseException):
 
 
 def run(arguments: Sequence[str], folder: Path, *, seconds: float = 60.0, compute: bool = True) -> Outcome:
-    """Run `spinodal ARGUMENTS` in a folder; figures are left out, and with `compute=False` the map too."""
+    """Run `spinodal ARGUMENTS` in a folder; figures and report are left out, and with `compute=False` the map too."""
     streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors) for errors in ("strict", "backslashreplace")]
     with _patched(arguments, compute=compute), contextlib.chdir(folder), _limited(seconds), warnings.catch_warnings():
         warnings.resetwarnings()
@@ -92,7 +92,7 @@ def _patched(arguments: Sequence[str], *, compute: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(sys, "argv", ["spinodal", *arguments]))
         stack.enter_context(mock.patch.dict(os.environ, ENVIRONMENT))
-        stack.enter_context(mock.patch.object(cli, "_figures", lambda *_: Path("figures")))
+        stack.enter_context(mock.patch.object(cli, "_pictures", return_value=Path("report.html")))
         if not compute:
             stack.enter_context(mock.patch.object(cli, "map_phases", accepted))
         yield

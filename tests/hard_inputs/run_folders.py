@@ -68,7 +68,10 @@ def _set_toml(raw: bytes, place: int, value: str) -> bytes:
     return "\n".join(lines).encode()
 
 
-VALUES = st.one_of(st.sampled_from(('""', "[]", "{}", "nan", "1e999", "true", "'x'", "[[1]]", "-1", "2026-11-25", '"""', "0x", "9" * 5000)), st.integers().map(str))
+VALUES = st.one_of(
+    st.sampled_from(('""', "[]", "{}", "nan", "1e999", "true", "'x'", "[[1]]", "-1", "2026-11-25", '"""', "0x", "9" * 5000)),
+    st.integers().map(str),
+)
 SETTINGS = _cases(
     st.one_of(
         st.tuples(st.sampled_from(FILES), byte_damage()).map(lambda drawn: _edited(*drawn)),

@@ -41,7 +41,7 @@ def writing(place: Path, *, do: str = "mend that and go on with --resume, or giv
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that it is either the old or the new one, never half of it, even after a power cut."""
-    draft = path.with_name(path.name + ".part")
+    draft = path.parent / f"{path.name}.part"  # of "." too, which is refused below
     try:
         with draft.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
