@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray
 
 import spinodal as sp
 from small_run import linear_run, lines, mixed_run, without_states, write_lines  # noqa: F401 - the fixtures
@@ -281,3 +282,14 @@ def test_a_run_at_work_is_not_rebuilt(linear_run: Run, tmp_path: Path) -> None: 
     ):
         rebuild(run)
     rebuild(run)
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, '{"spinodal": NaN}', '{"spinodal": 1e999}', "[]", "\xff"])
+def test_a_damaged_provenance_of_a_run_just_begun_is_made_anew(linear_run: Run, tmp_path: Path, text: str) -> None:  # noqa: F811
+    config = RunFolder(linear_run[0]).config
+    shutil.copy(linear_run[0] / "config.toml", tmp_path)
+    (tmp_path / "provenance.json").write_text(text, encoding="latin-1")
+    with RunFolder(tmp_path, config, resume=True) as folder:
+        recorded = folder.journal.recorded("provenance")
+    assert recorded is not None
+    assert recorded["packages"]["xarray"] == xarray.__version__

@@ -155,7 +155,7 @@ class RunFolder:
     def _command(self) -> str:
         """Return the command that continues this run."""
         try:
-            _, verb, *words = (self.journal.recorded("provenance") or {})["command"]
+            _, verb, *words = map(str, (self.journal.recorded("provenance") or {})["command"])
         except (ValueError, KeyError, TypeError):
             verb, words = "", []
         if verb != "map":
@@ -239,10 +239,11 @@ class RunFolder:
 
 
 def _read(place: Path) -> dict[str, Any] | None:
-    """Return the mapping in a JSON file, or None where there is none."""
+    """Return the mapping in a JSON file, or None where there is none that could be written again."""
     try:
         value = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        json.dumps(value, allow_nan=False)
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
