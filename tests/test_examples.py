@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from spinodal.landscape import Landscape
+from spinodal.mapping import map_phases
 from spinodal.soundness import refuse_scale_invariance
 from spinodal.tasks import Task
 from spinodal.tasks.registry import make_task
@@ -25,11 +25,11 @@ SMALL: dict[str, dict[str, str]] = {
     "mlp.py:task": {"hidden": "3"},
     "transformer.py:task": {"width": "4", "hidden": "4", "samples": "60", "length": "3"},
 }
-CHEAP: dict[str, list[str]] = {
-    "batchnorm.py:task_masked": ["--beta", "0.1:0.4"],
-    "cnn.py:task": ["--beta", "0.05:0.4", "--solver", "lbfgs"],
-    "mlp.py:task": ["--beta", "0.03:0.4"],
-    "transformer.py:task": ["--beta", "0.02:0.5", "--solver", "lbfgs"],
+CHEAP: dict[str, dict[str, Any]] = {
+    "batchnorm.py:task_masked": {"beta": (0.1, 0.4)},
+    "cnn.py:task": {"beta": (0.05, 0.4), "solver": "lbfgs"},
+    "mlp.py:task": {"beta": (0.03, 0.4)},
+    "transformer.py:task": {"beta": (0.02, 0.5), "solver": "lbfgs"},
 }
 every_example = pytest.mark.parametrize("example", SMALL)
 
@@ -79,19 +79,15 @@ def test_an_example_has_a_minimiser_and_biases_are_free_where_it_says_so(example
 
 
 @every_example
-def test_an_example_is_mapped_from_the_command_line(example: str, command: Command) -> None:  # noqa: F811
-    chosen = [part for key, value in SMALL[example].items() for part in ("--set", f"{key}={value}")]
-    cheap = [*CHEAP[example], "--starts", "1", "--bracket", "1e-2", "--quiet"]
-    done = command("map", f"{ROOT}/examples/{example}", *chosen, *cheap, "--out", "run", "--json", "result.json")
-    assert (done.code, done.err) == (0, "")
-    result = json.loads(Path("result.json").read_text())
-    assert result["run_status"] == "complete"
-    assert result["transitions"]
-    first, last = result["phases"][0], result["phases"][-1]
-    assert first["classes"]
-    assert last["classes"] == []
+def test_an_example_is_mapped_to_its_end(example: str) -> None:
+    diagram = map_phases(small(example), starts=1, bracket=1e-2, **CHEAP[example])
+    assert diagram.run_status == "complete"
+    assert diagram.macroscopic
+    assert diagram.phases[0].classes
+    assert not diagram.phases[-1].classes
     for part in ("train", "held_out"):
-        assert first["accuracy"][part][0] > last["accuracy"][part][1]
+        deepest, trivial = (diagram.points[place].observation.accuracy[part] for place in (0, -1))
+        assert deepest > trivial + 0.1
 
 
 # -- what is refused ---------------------------------------------------------------------------
@@ -104,11 +100,8 @@ def test_batch_normalisation_is_refused_with_its_cause_and_the_mask_that_helps(c
     assert "E does not depend on the scale of 0.linear (a normalisation follows it), so L has no minimiser" in refused.err
     (pattern,) = re.findall(r"exclude=\['(.*?)'\] of Task", refused.err)
     assert not Path("run").exists()
-    helped = command(
-        *("map", example, "--set", f"exclude={pattern}", "--set", "hidden=2"),
-        *("--starts", "1", "--bracket", "1e-2", "--beta", "0.2:0.22", "--quiet", "--out", "run"),
-    )
-    assert (helped.code, helped.err) == (0, "")
+    helped = make_task(example, {"exclude": pattern})
+    refuse_scale_invariance(helped.landscape(), helped.penalty(helped.landscape()))  # raises where there is no minimiser
 
 
 def test_statistics_of_the_training_sample_are_those_of_batch_normalisation_over_it() -> None:
