@@ -3,7 +3,7 @@
 #
 #     spinodal map examples/cnn.py:task --solver lbfgs --out runs/cnn
 #
-# Takes 45 s on one core (AMD EPYC, processor time); without `--solver lbfgs` dense Newton steps take several times as long.
+# Takes 57 s on one core (AMD EPYC, processor time); without `--solver lbfgs` dense Newton steps take several times as long.
 # Expected: jumps at beta = 0.0485 (classes fade behind it) and at 0.1006, where nothing is left.
 import torch
 from sklearn.datasets import load_digits
