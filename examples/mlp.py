@@ -1,5 +1,5 @@
 # A multilayer perceptron with cross-entropy on the wines of scikit-learn (178 samples, 13 measurements, 3 cultivars), three
-# tenths of them held out. A given weight decay costs no training accuracy until the network loses a rank, and with it a class.
+# tenths of them held out. Weight decay costs three in a hundred of the accuracy until the network loses a rank, and a class.
 #
 #     spinodal map examples/mlp.py:task --out runs/mlp
 #
