@@ -282,7 +282,7 @@ def test_another_matrix_can_be_chosen(report: Any) -> None:
 
 def test_print_keeps_the_figures_and_drops_the_controls(report: Any) -> None:
     report.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    wait(lambda: report.execute_script("return document.querySelector('.plot .main-svg').getBoundingClientRect().width < 700"))
+    wait(lambda: report.execute_script("return document.querySelector('.plot .main-svg').getBoundingClientRect().width === 680"))
     assert not report.find_element(By.ID, "controls").is_displayed()
     for plot in plots(report):
         assert plot.find_element(By.CSS_SELECTOR, ".main-svg").is_displayed()

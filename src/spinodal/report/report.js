@@ -133,7 +133,8 @@
 
   // Lines of many vertices, so that they can be pointed at anywhere; on an axis of their own from 0 to 1.
   function markTrace(marks, name, line, top = 1) {
-    const height = Array.from({length: 33}, (_, index) => top * index / 32);
+    const count = top < 1 ? 3 : 33;
+    const height = Array.from({length: count}, (_, index) => top * index / (count - 1));
     return {
       type: "scatter", mode: "lines", yaxis: "y2", name, line, showlegend: false, meta: name,
       x: scaled(marks.flatMap(mark => [...height.map(() => mark.beta), null])),
