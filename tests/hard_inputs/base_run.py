@@ -15,7 +15,8 @@ from hard_inputs.damage import copy
 from hard_inputs.program import Outcome, run
 
 TASK = (
-    "map", "gaussian", "--set", "activation=linear", "--set", "hidden=2", "--set", "samples=20", "--set", "inputs=2", "--set", "outputs=1",
+    "map", "gaussian", "--set", "activation=linear", "--set", "hidden=2", "--set", "samples=20", "--set", "inputs=2", "--set",
+    "outputs=1",
     "--set", "singular_values=0.9", "--beta", "0.5:1.2", "--bracket", "1e-2", "--starts", "1",
 )  # fmt: skip
 LINE = (*TASK, "--out", "out")

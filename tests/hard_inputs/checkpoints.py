@@ -17,7 +17,7 @@ from hypothesis.strategies import SearchStrategy
 from safetensors.torch import save
 from torch import nn
 
-from hard_inputs.base_run import RESUME, finished, place_finished, same
+from hard_inputs.base_run import RESUME, finished, place_finished
 from hard_inputs.case import Case
 from hard_inputs.command_lines import WORDS
 from hard_inputs.damage import ON_FILES, PLACE, Named, byte_damage, json_damage
@@ -60,9 +60,12 @@ def _changed(kind: str, place: int) -> dict[str, Any]:
     value = state[name]
     shape = value.shape
     others: dict[str, Any] = {
-        "missing": None, "nan": value * float("nan"), "infinite": value + float("inf"), "transposed": value.reshape(*reversed(shape), 1),
-        "longer": torch.zeros(place % 7 + 5, *shape[1:]), "scalar": torch.tensor(1.0), "empty": torch.zeros(0), "complex": value.to(torch.complex64),
-        "one more axis": value[None], "one nan": value.masked_fill(torch.arange(value.numel()).reshape(shape) == place % value.numel(), float("nan")),
+        "missing": None, "nan": value * float("nan"), "infinite": value + float("inf"),
+        "transposed": value.reshape(*reversed(shape), 1),
+        "longer": torch.zeros(place % 7 + 5, *shape[1:]), "scalar": torch.tensor(1.0), "empty": torch.zeros(0),
+        "complex": value.to(torch.complex64),
+        "one more axis": value[None],
+        "one nan": value.masked_fill(torch.arange(value.numel()).reshape(shape) == place % value.numel(), float("nan")),
     }  # fmt: skip
     if kind == "renamed":
         state[f"{name}_{place}"] = state.pop(name)
@@ -216,14 +219,12 @@ def _start(change: Change, name: str = "model.pt", arguments: tuple[str, ...] = 
         place_finished(folder)
         (folder / "model").write_bytes(change(good_file(name)))
 
-    return Case(f"start {name}: {change!r} {arguments[len(RESUME) :]}", arguments, prepare, _placed, compute=True)
+    return Case(f"start {name}: {change!r} {arguments[len(RESUME) :]}", arguments, prepare, _placed)
 
 
-def _placed(folder: Path, outcome: Outcome) -> str | None:
-    """Judge exit code 0: the map stays what it is, and nothing was run."""
-    if (folder / "executed").exists():
-        return "was accepted, and ran what was in it"
-    return same(folder, outcome)
+def _placed(folder: Path, _: Outcome) -> str | None:
+    """Judge exit code 0: what is left are parameters of this model, and nothing was run."""
+    return "was accepted, and ran what was in it" if (folder / "executed").exists() else None
 
 
 def _exchanged(change: Callable[[Path], None]) -> Case:
@@ -232,7 +233,7 @@ def _exchanged(change: Callable[[Path], None]) -> Case:
         (folder / "model").write_bytes(good_file(NAMES[0]))
         change(folder / "model")
 
-    return Case(f"start: {change.__name__}", PLACED, prepare, compute=True)
+    return Case(f"start: {change.__name__}", PLACED, prepare)
 
 
 DECAYS = WORDS.filter(lambda text: not _positive(text))
@@ -246,17 +247,22 @@ def _positive(text: str) -> bool:
 
 
 STARTS: SearchStrategy[Case] = st.one_of(
-    st.tuples(st.sampled_from(KINDS), st.integers(0, 50), st.sampled_from(NAMES)).map(lambda drawn: _start(Named(other_state, *drawn), drawn[2])),
-    st.tuples(st.sampled_from(KINDS), st.integers(0, 50), st.sampled_from(NAMES)).map(lambda drawn: _start(Named(other_state, *drawn), drawn[2])),
+    st.tuples(st.sampled_from(KINDS), st.integers(0, 50), st.sampled_from(NAMES)).map(lambda drawn: _start(Named(other_state,
+    *drawn), drawn[2])),
+    st.tuples(st.sampled_from(KINDS), st.integers(0, 50), st.sampled_from(NAMES)).map(lambda drawn: _start(Named(other_state,
+    *drawn), drawn[2])),
     st.deferred(lambda: st.sampled_from(sorted(odd_files()))).map(lambda name: _start(Named(odd_file, name, None))),
-    st.tuples(st.deferred(lambda: st.sampled_from(sorted(odd_files()))), byte_damage()).map(lambda drawn: _start(Named(odd_file, *drawn))),
+    st.tuples(st.deferred(lambda: st.sampled_from(sorted(odd_files()))),
+    byte_damage()).map(lambda drawn: _start(Named(odd_file, *drawn))),
     st.tuples(byte_damage(), st.sampled_from(NAMES)).map(lambda drawn: _start(drawn[0], drawn[1])),
     st.tuples(PLACE, byte_damage()).map(lambda drawn: _start(Named(inside_zip, *drawn))),
     json_damage().map(lambda change: _start(Named(other_header, change), NAMES[1])),
-    st.sampled_from((0, 1, 7, 10**6, 10**9, 2**40, 2**63, 2**64 - 1)).map(lambda size: _start(Named(long_header, size), NAMES[1])),
+    st.sampled_from((0, 1, 7, 10**6, 10**9, 2**40, 2**63, 2**64 - 1)).map(lambda size: _start(Named(long_header, size),
+    NAMES[1])),
     DECAYS.map(lambda word: _start(Named(_as_it_is), arguments=(*RESUME, "--start=model", f"--at-weight-decay={word}"))),
     st.sampled_from(ON_FILES).map(_exchanged),
-    st.sampled_from((("--start", "model"), ("--at-weight-decay", "1.0"), ("--start", "nowhere", "--at-weight-decay", "1.0"), ("--start=", "--at-weight-decay=1"))).map(
+    st.sampled_from((("--start", "model"), ("--at-weight-decay", "1.0"), ("--start", "nowhere", "--at-weight-decay", "1.0"),
+    ("--start=", "--at-weight-decay=1"))).map(
         lambda more: _start(Named(_as_it_is), arguments=(*RESUME, *more))
     ),
 )  # fmt: skip
@@ -278,10 +284,13 @@ def _export(words: tuple[str, ...]) -> Case:
 
 EXPORTS = st.one_of(
     POINTS.map(lambda point: _export(("--", f"out:{point}", "model"))),
-    st.tuples(st.sampled_from(("--at-beta", "--at-weight-decay")), DECAYS).map(lambda drawn: _export((f"{drawn[0]}={drawn[1]}", "--", "out", "model"))),
+    st.tuples(st.sampled_from(("--at-beta", "--at-weight-decay")), DECAYS).map(lambda drawn: _export((f"{drawn[0]}={drawn[1]}",
+    "--", "out", "model"))),
     st.sampled_from(TARGETS).map(lambda target: _export(("--", "out:3", target))),
-    st.sampled_from(TARGETS).map(lambda target: Case(f"report to {target}", ("report", "out", f"--out={target}"), place_finished)),
+    st.sampled_from(TARGETS).map(lambda target: Case(f"report to {target}", ("report", "out", f"--out={target}"),
+    place_finished)),
     WORDS.map(lambda word: _export(("--", f"nowhere{word}", "model"))),
     WORDS.map(lambda word: Case(f"report of {word!r}", ("report", "--", f"nowhere{word}"), place_finished)),
-    st.sampled_from((("out",), (), ("out:3", "model", "more"), ("out:3", "--at-beta=0.6", "model"), ("out", "--at-beta=1", "--at-weight-decay=1", "model"))).map(_export),
+    st.sampled_from((("out",), (), ("out:3", "model", "more"), ("out:3", "--at-beta=0.6", "model"), ("out", "--at-beta=1",
+    "--at-weight-decay=1", "model"))).map(_export),
 )  # fmt: skip

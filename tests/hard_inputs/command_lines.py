@@ -13,8 +13,10 @@ from hard_inputs.case import Case
 from hard_inputs.program import Outcome
 
 NASTY = (
-    "", " ", "-", "=", "==", "\n", "a\nb", "\r", "\x1b[31mred", "\x00"[:0], "\x07", "\x7f", "\x85", "\u2028", "\u202e", "\ufeff",
-    "[bold]x[/]", "[/]", "%s%n", "{0}", "{", "$(x)", "`x`", "<script>alert(1)</script>", "../../x", "~", "*", "?", "nan", "-nan",
+    "", " ", "-", "=", "==", "\n", "a\nb", "\r", "\x1b[31mred", "\x00"[:0], "\x07", "\x7f", "\x85", "\u2028",
+    "\u202e", "\ufeff",
+    "[bold]x[/]", "[/]", "%s%n", "{0}", "{", "$(x)", "`x`", "<script>alert(1)</script>", "../../x", "~", "*", "?",
+    "nan", "-nan",
     "inf", "-inf", "1e999", "1e-999", "-1", "0", "0x10", "1_0", "1,,2", ",", "1;2", "None", "null", "true", "\u0661\u0662", "½",
     "\U0001f4a5", "é", "e\u0301", "\udcff", "\udc80x", "a" * 300, "a" * 5000, "/" * 3000, "9" * 5000, "; ", "a; b; c",
 )  # fmt: skip
@@ -192,7 +194,8 @@ def _places(folder: Path) -> None:
 
 
 TOKENS = (
-    "map", "show", "tasks", "theory", "gaussian", "digits", "--", "-", "--json", "--out", "--set", "--seed", "--beta", "--resume",
+    "map", "show", "tasks", "theory", "gaussian", "digits", "--", "-", "--json", "--out", "--set", "--seed", "--beta",
+    "--resume",
     "--quiet", "--debugging", "--device", "cpu", "--dtype", "float32", "--solver", "newton", "0.1:1", "3", "hidden=2", "x",
 )  # fmt: skip
 

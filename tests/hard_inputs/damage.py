@@ -102,9 +102,11 @@ class Named:
 # -- JSON -------------------------------------------------------------------------------------
 
 DEEP = {"@lists@": "[" * 20_000 + "]" * 20_000, "@mappings@": '{"a":' * 20_000 + "1" + "}" * 20_000, "@long@": "9" * 5000,
-        "@nan@": "NaN", "@inf@": "-Infinity", "@huge@": "1e999", "@surrogate@": '"\\ud800"', "@open@": '"', "@nothing@": ""}  # fmt: skip
+        "@nan@": "NaN", "@inf@": "-Infinity", "@huge@": "1e999", "@surrogate@": '"\\ud800"', "@open@": '"',
+        "@nothing@": ""}  # fmt: skip
 JUNK: tuple[Any, ...] = (
-    None, True, "", "x", "<script>", "\x1b[31m", -1, 0, 3, 1.5, 1e308, -1e-308, 10**30, 10**400, [], {}, [[]], [None], {"a": 1}, [0] * 300, *DEEP,
+    None, True, "", "x", "<script>", "\x1b[31m", -1, 0, 3, 1.5, 1e308, -1e-308, 10**30, 10**400, [], {}, [[]], [None],
+    {"a": 1}, [0] * 300, *DEEP,
 )  # fmt: skip
 JUNKS = st.one_of(st.sampled_from(JUNK), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=8))
 
@@ -199,7 +201,8 @@ def linked_folder(path: Path) -> None:
     path.symlink_to("..")
 
 
-ON_FILES: tuple[Callable[[Path], None], ...] = (deleted, folder, full_folder, dangling, loop, linked_folder)
+IN_PLACE: tuple[Callable[[Path], None], ...] = (deleted, dangling, loop, linked_folder)
+ON_FILES: tuple[Callable[[Path], None], ...] = (*IN_PLACE, folder, full_folder)
 
 
 def copy(source: Path, target: Path) -> None:

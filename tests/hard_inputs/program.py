@@ -10,9 +10,12 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import typer
 
 from spinodal import cli
 
@@ -92,10 +95,17 @@ def _patched(arguments: Sequence[str], *, compute: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(sys, "argv", ["spinodal", *arguments]))
         stack.enter_context(mock.patch.dict(os.environ, ENVIRONMENT))
+        stack.enter_context(mock.patch.object(typer.main, "get_command", return_value=_command()))
         stack.enter_context(mock.patch.object(cli, "_pictures", return_value=Path("report.html")))
         if not compute:
             stack.enter_context(mock.patch.object(cli, "map_phases", accepted))
         yield
+
+
+@cache
+def _command() -> Any:
+    """Return the command line with its verbs and options, which takes long to put together."""
+    return typer.main.get_command(cli.app)
 
 
 @contextlib.contextmanager

@@ -15,9 +15,10 @@ from safetensors.torch import save
 from hard_inputs import damage
 from hard_inputs.base_run import LINE, RESUME, SHOW, finished, place_finished, place_midway, prepared, same
 from hard_inputs.case import Case
-from hard_inputs.damage import FULL, ON_FILES, PLACE, Named, byte_damage, json_damage
+from hard_inputs.damage import FULL, IN_PLACE, ON_FILES, PLACE, Named, byte_damage, json_damage
 
 VERBS = (("show", SHOW, place_finished), ("resume", RESUME, place_finished), ("resume midway", RESUME, place_midway))
+RESUMED = (*VERBS[1:], *VERBS[1:], *VERBS)  # what `show` does not need may be damaged
 Harm = Callable[[Path], object]
 
 
@@ -54,8 +55,10 @@ def _exchanged(name: str, change: Callable[[Path], None]) -> tuple[str, Harm]:
 
 # -- settings, provenance, result --------------------------------------------------------------
 
-TOML = st.sampled_from((b"", b"\n", b"= 1", b"[map]\n", b"[task]\n[task]\n", b"a = " + b"[" * 3000, b"\xff\xfe", b"\0" * 100, b"seed = 1\n",
-                        b"[map]\nseed = 1e999\n", b"map = 3\ntask = 4\n", b"a.b.c = 1\na.b = 2\n", b"\xef\xbb\xbf[map]\n", b"x = 2026-11-25\n"))  # fmt: skip
+TOML = st.sampled_from((b"", b"\n", b"= 1", b"[map]\n", b"[task]\n[task]\n", b"a = " + b"[" * 3000, b"\xff\xfe", b"\0" * 100,
+b"seed = 1\n",
+                        b"[map]\nseed = 1e999\n", b"map = 3\ntask = 4\n", b"a.b.c = 1\na.b = 2\n", b"\xef\xbb\xbf[map]\n",
+                        b"x = 2026-11-25\n"))  # fmt: skip
 FILES = ("config.toml", "config.toml", "provenance.json", "result.json", "result.json")
 
 
@@ -76,22 +79,28 @@ SETTINGS = _cases(
     st.one_of(
         st.tuples(st.sampled_from(FILES), byte_damage()).map(lambda drawn: _edited(*drawn)),
         st.tuples(st.sampled_from(FILES), st.sampled_from(ON_FILES)).map(lambda drawn: _exchanged(*drawn)),
-        st.tuples(st.sampled_from(("provenance.json", "result.json", "result.json")), json_damage()).map(lambda drawn: _edited(*drawn)),
+        st.tuples(st.sampled_from(("provenance.json", "result.json", "result.json")),
+        json_damage()).map(lambda drawn: _edited(*drawn)),
         TOML.map(lambda raw: _edited("config.toml", Named(damage.replaced, 0, 0, raw))),
         st.tuples(PLACE, VALUES).map(lambda drawn: _edited("config.toml", Named(_set_toml, *drawn))),
         st.tuples(PLACE, VALUES).map(lambda drawn: _edited("config.toml", Named(_set_toml, *drawn))),
-    )
+    ),
+    RESUMED,
 )  # fmt: skip
 
 OTHERS = st.sampled_from(
     (
-        ("--seed", "1"), ("--set", "noise=0.2"), ("--set", "seed=3"), ("--solver", "lbfgs"), ("--solver", "newton"), ("--beta", "0.5:1.3"), ("--starts", "2"),
-        ("--bracket", "1e-3"), ("--tolerance", "1e-6"), ("--dtype", "float32"), ("--direction", "down"), ("--set", "hidden=3"), ("--set", "bias=false"),
+        ("--seed", "1"), ("--set", "noise=0.2"), ("--set", "seed=3"), ("--solver", "lbfgs"), ("--solver", "newton"), ("--beta",
+        "0.5:1.3"), ("--starts", "2"),
+        ("--bracket", "1e-3"), ("--tolerance", "1e-6"), ("--dtype", "float32"), ("--direction", "down"), ("--set", "hidden=3"),
+        ("--set", "bias=false"),
     )
 )  # fmt: skip
-OTHER_SETTINGS = st.tuples(st.lists(OTHERS, min_size=1, max_size=4, unique=True), st.sampled_from((place_finished, place_midway))).map(
+OTHER_SETTINGS = st.tuples(st.lists(OTHERS, min_size=1, max_size=4, unique=True), st.sampled_from((place_finished,
+place_midway))).map(
     lambda drawn: Case(
-        f"other settings: {drawn[0]} {drawn[1].__name__}", (*LINE, "--resume", "--json", "-", *(word for pair in drawn[0] for word in pair)), drawn[1]
+        f"other settings: {drawn[0]} {drawn[1].__name__}", (*LINE, "--resume", "--json", "-",
+        *(word for pair in drawn[0] for word in pair)), drawn[1]
     )
 )  # fmt: skip
 
@@ -170,9 +179,12 @@ def other_ends(raw: bytes, end: bytes) -> bytes:
 
 STRANGE = st.one_of(
     st.sampled_from(
-        (b"", b"null", b"[]", b"{}", b"3", b'"x"', b"NaN", b'{"kind": "point"}', b'{"kind": "header"}', b'{"kind": "note", "name": "range"}',
-         b'{"kind": "point", "index": 10000000000000000000}', b'{"kind": []}', b'{"kind": {}}', b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000,
-         b'{"kind": "note", "name": [], "value": {}}', b'{"kind": "note", "name": "x", "value": 1e999}', b"\xff", b"\0", b"\xef\xbb\xbf{}")
+        (b"", b"null", b"[]", b"{}", b"3", b'"x"', b"NaN", b'{"kind": "point"}', b'{"kind": "header"}',
+        b'{"kind": "note", "name": "range"}',
+         b'{"kind": "point", "index": 10000000000000000000}', b'{"kind": []}', b'{"kind": {}}', b"[" * 100_000,
+         b'{"a":' * 100_000, b"9" * 5000,
+         b'{"kind": "note", "name": [], "value": {}}', b'{"kind": "note", "name": "x", "value": 1e999}', b"\xff", b"\0",
+         b"\xef\xbb\xbf{}")
     ),
     st.binary(min_size=1, max_size=20).map(lambda raw: raw.replace(b"\n", b"")),
 )  # fmt: skip
@@ -308,7 +320,8 @@ STATES = _cases(
         st.tuples(PLACE, STATE).map(_on_state),
         st.tuples(PLACE, STATE).map(_on_state),
         st.tuples(PLACE, STATE).map(_on_state),
-        st.tuples(PLACE, st.sampled_from(ON_FILES)).map(_in_place),
-        st.tuples(PLACE, PLACE).map(_exchange),
-    )
+        st.tuples(PLACE, st.sampled_from(IN_PLACE)).map(_in_place),
+        st.tuples(PLACE, PLACE).filter(lambda pair: pair[0] * 12 // FULL != pair[1] * 12 // FULL).map(_exchange),
+    ),
+    RESUMED,
 )

@@ -59,10 +59,12 @@ RUN = ("map", "own.py:task", "--beta", "0.5:1.2", "--bracket", "1e-2", "--starts
 RAISED = st.one_of(
     st.sampled_from(
         (
-            "1 / 0", "raise RuntimeError", "raise SystemExit(7)", "raise SystemExit", "raise SystemExit('text')", "raise Base('x')",
+            "1 / 0", "raise RuntimeError", "raise SystemExit(7)", "raise SystemExit", "raise SystemExit('text')",
+            "raise Base('x')",
             "raise Odd", "raise GeneratorExit", "raise StopIteration", "raise MemoryError", "raise NotImplementedError",
             "raise RecursionError", "raise 3", "raise OSError(28, 'No space left on device')", "assert False", "nowhere",
-            "import nowhere", "raise ExceptionGroup('many', [ValueError('a'), TypeError('b')])", "raise UnicodeError('\\udcff')",
+            "import nowhere", "raise ExceptionGroup('many', [ValueError('a'), TypeError('b')])",
+            "raise UnicodeError('\\udcff')",
             "raise KeyError", "raise torch.OutOfMemoryError('CUDA out of memory')", "(lambda f: f(f))(lambda f: f(f))",
             "raise BrokenPipeError", "raise EOFError", "raise Warning('w')", "exit(3)", "quit()",
         )
@@ -75,8 +77,10 @@ RAISED = st.one_of(
 SYNTAX = st.one_of(
     st.sampled_from(
         (
-            "def task(:", "(" * 300, "[" * 5000 + "]" * 5000, "x = " + "-" * 20000 + "1", "\tx\n  y", "return 3", "'", '"""', "\\",
-            "def task(): pass\nclass", "a = 1\n\x00", "# coding: nowhere\n", "await x", "x = 08", "f'{'", "print 3", "<<<<<<< HEAD",
+            "def task(:", "(" * 300, "[" * 5000 + "]" * 5000, "x = " + "-" * 20000 + "1", "\tx\n  y", "return 3", "'",
+            '"""', "\\",
+            "def task(): pass\nclass", "a = 1\n\x00", "# coding: nowhere\n", "await x", "x = 08", "f'{'", "print 3",
+            "<<<<<<< HEAD",
             "from . import x", "from __future__ import nowhere", "import", "*a = 1", "None = 1", "lambda", "\x0c(", "é = ",
         )
     ),
@@ -88,13 +92,16 @@ LOSSES = (
     *NONSENSE, "torch.tensor(nan)", "mse(m, b) * nan", "mse(m, b) * inf", "mse(m, b).detach()", "mse(m, b).item()",
     "mse(m, b).long()", "mse(m, b) > 0", "mse(m, b) * 1j", "torch.complex(mse(m, b), mse(m, b))", "mse(m, b)[None]",
     "mse(m, b).reshape(1)", "(m(b[0]) - b[1]).square()", "(m(b[0]) - b[1]).sum(1)", "mse(m, b).to_sparse()", "(mse(m, b),)",
-    "{'loss': mse(m, b)}", "mse(m, b).half() * 1e6", "torch.zeros((), requires_grad=True)", "b[0].sum()", "torch.rand(()) * mse(m, b)",
-    "mse(m, b) + torch.randn(())", "mse(m, b).to('meta')", "m(b[0])", "b", "m", "mse(net(), b)", "mse(m, b).bool()", "nn.MSELoss()",
+    "{'loss': mse(m, b)}", "mse(m, b).half() * 1e6", "torch.zeros((), requires_grad=True)", "b[0].sum()",
+    "torch.rand(()) * mse(m, b)",
+    "mse(m, b) + torch.randn(())", "mse(m, b).to('meta')", "m(b[0])", "b", "m", "mse(net(), b)", "mse(m, b).bool()",
+    "nn.MSELoss()",
     "mse(m, b) / 0", "torch.log(-1 - mse(m, b))", "mse(m)", "mse(m, b, 3)", "m(b[1]).sum()", "(m(b[0]) - b[1][:7]).sum()",
     "mse(m, b).numpy()", "str(mse(m, b))", "(_ for _ in [mse(m, b)])", "torch.sqrt(mse(m, b) * 0)", "-mse(m, b) * 1e3",
 )  # fmt: skip
 MODELS = (
-    *NONSENSE, "net", "nn.Linear", "nn.Identity()", "nn.ReLU()", "nn.Sequential()", "filled(nan)", "filled(inf)", "filled(-inf)",
+    *NONSENSE, "net", "nn.Linear", "nn.Identity()", "nn.ReLU()", "nn.Sequential()", "filled(nan)", "filled(inf)",
+    "filled(-inf)",
     "filled(1e308)", "filled(1.0, torch.complex128)", "nn.LazyLinear(1)", "net().to('meta')", "net().requires_grad_(False)",
     "nn.Linear(3, 1)", "nn.Linear(2, 7)", "nn.Sequential(nn.Linear(2, 1), nn.Dropout(0.5))", "Fails()", "nn.Conv2d(1, 1, 3)",
     "nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))", "nn.Embedding(3, 1)", "nn.LSTM(2, 1)",
@@ -102,13 +109,20 @@ MODELS = (
     "nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))", "nn.Bilinear(2, 2, 1)", "nn.Module()", "torch.jit",
 )  # fmt: skip
 DATA = (
-    *NONSENSE, "()", "[()]", "[None]", "[x, None]", "(x[:0], y[:0])", "[(x[:0], y[:0])]", "(x * nan, y)", "(x, y * inf)", "(x * -inf, y)",
-    "(x, y[:7])", "(x[:7], y)", "(x[:, :1], y)", "(y, x)", "(x.long(), y)", "(x.half(), y)", "(x * 1j, y)", "(x.bool(), y)", "(x,)", "x[0, 0]",
-    "(batch for batch in [(x, y)])", "iter([(x, y)])", "map(len, [x])", "zip(x, y)", "(x.numpy(), y.numpy())", "x.numpy()", "x.tolist()",
-    "[x.tolist(), y.tolist()]", "{'x': x}", "{0: x}", "{1: y, 2: x}", "[(x, y), (x[:, :1], y)]", "[(x, y), None]", "[(x, y), 3]", "[(x, y), ()]",
-    "(x.to('meta'), y)", "(x.to_sparse(), y)", "('x', 'y')", "b'bytes'", "Walked()", "Walked(1, 2)", "Walked((x * nan, y))", "Walked((x, y), None)",
-    "(x[None], y)", "(x, y[None])", "(x.T, y)", "(x, None)", "(None, y)", "(torch.tensor(1.0), y)", "[(x, y), (x * inf, y)]", "range(3)", "open",
-    "(x, ['a'] * 20)", "((x, y), y)", "(x[..., None], y)", "torch.utils.data.TensorDataset(x, y)", "[[x, y], [x, y], 'z']", "{}", "(x * 1e308 * 10, y)",
+    *NONSENSE, "()", "[()]", "[None]", "[x, None]", "(x[:0], y[:0])", "[(x[:0], y[:0])]", "(x * nan, y)", "(x, y * inf)",
+    "(x * -inf, y)",
+    "(x, y[:7])", "(x[:7], y)", "(x[:, :1], y)", "(y, x)", "(x.long(), y)", "(x.half(), y)", "(x * 1j, y)", "(x.bool(), y)",
+    "(x,)", "x[0, 0]",
+    "(batch for batch in [(x, y)])", "iter([(x, y)])", "map(len, [x])", "zip(x, y)", "(x.numpy(), y.numpy())", "x.numpy()",
+    "x.tolist()",
+    "[x.tolist(), y.tolist()]", "{'x': x}", "{0: x}", "{1: y, 2: x}", "[(x, y), (x[:, :1], y)]", "[(x, y), None]",
+    "[(x, y), 3]", "[(x, y), ()]",
+    "(x.to('meta'), y)", "(x.to_sparse(), y)", "('x', 'y')", "b'bytes'", "Walked()", "Walked(1, 2)", "Walked((x * nan, y))",
+    "Walked((x, y), None)",
+    "(x[None], y)", "(x, y[None])", "(x.T, y)", "(x, None)", "(None, y)", "(torch.tensor(1.0), y)", "[(x, y), (x * inf, y)]",
+    "range(3)", "open",
+    "(x, ['a'] * 20)", "((x, y), y)", "(x[..., None], y)", "torch.utils.data.TensorDataset(x, y)", "[[x, y], [x, y], 'z']",
+    "{}", "(x * 1e308 * 10, y)",
 )  # fmt: skip
 FUNCTIONS = (
     "None",
@@ -124,7 +138,8 @@ FUNCTIONS = (
     "lambda: 0",
 )
 STARTS = (
-    *NONSENSE, "torch.zeros(3)", "torch.zeros(2, 3)", "torch.full((6,), nan)", "torch.full((6,), inf)", "torch.zeros(0)", "torch.zeros(7)",
+    *NONSENSE, "torch.zeros(3)", "torch.zeros(2, 3)", "torch.full((6,), nan)", "torch.full((6,), inf)", "torch.zeros(0)",
+    "torch.zeros(7)",
     "[0.0] * 6", "net()", "filled(nan)", "nn.Linear(2, 9)", "torch.zeros(6).to('meta')", "'zeros'", "torch.tensor(1.0)",
 )  # fmt: skip
 SETTINGS = (
@@ -168,7 +183,8 @@ BODIES = st.one_of(
     _returned("loss", "m, b", LOSSES),
     _returned("initial", "seed", STARTS),
     _given("model", MODELS),
-    _given("loss", ("None", "3", "'mse'", "mse(net(), (x, y))", "nn.MSELoss()", "lambda m: 0", "lambda: 0", "len", "dict", "Task")),
+    _given("loss", ("None", "3", "'mse'", "mse(net(), (x, y))", "nn.MSELoss()", "lambda m: 0", "lambda: 0", "len",
+    "dict", "Task")),
     _given("exclude", EXCLUDES),
     _given("settings", SETTINGS),
     _given("observables", MAPPINGS),

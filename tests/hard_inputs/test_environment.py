@@ -110,8 +110,10 @@ def test_closed_streams_do_not_stop_a_map(ask: Ask, tmp_path: Path, closed: tupl
 
 
 @pytest.mark.parametrize("environment", [
-    {"TERM": "dumb"}, {"TERM": ""}, {"TERM": "nonsense"}, {"COLUMNS": "1"}, {"COLUMNS": "10"}, {"COLUMNS": "0"}, {"COLUMNS": "many"},
-    {"COLUMNS": "100000"}, {"LINES": "0"}, {"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"},
+    {"TERM": "dumb"}, {"TERM": ""}, {"TERM": "nonsense"}, {"COLUMNS": "1"}, {"COLUMNS": "10"}, {"COLUMNS": "0"},
+    {"COLUMNS": "many"},
+    {"COLUMNS": "100000"}, {"LINES": "0"}, {"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "latin-1"},
     {"LC_ALL": "C", "LANG": "C"}, {"LC_ALL": "xx_YY"}, {"TZ": "nowhere"}, {"HOME": "/nowhere"},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize(

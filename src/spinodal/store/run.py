@@ -98,7 +98,7 @@ class RunFolder:
         try:
             with reading(place):
                 return tomllib.loads(place.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:
             raise SpinodalError(
                 got=f"{place} is damaged: {cause}",
                 allowed="a TOML file is needed",
@@ -128,9 +128,6 @@ class RunFolder:
 
     def require_finished(self) -> None:
         """Refuse a run that has no result yet."""
-        # TEMPORARY, gone at the end of the day: results of runs from before today lie in result.json only
-        if self.journal.recorded("result") is None and (old := _read(self.path / "result.json")):
-            self.journal._notes["result"] = {"value": old}
         if self.journal.recorded("result") is None:
             raise self._unfinished()
 
