@@ -220,8 +220,10 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file. Default: report.html in the run folder.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Write the report of a finished run again: one HTML file that needs no network."""
-    made = _report(load(run), run, out or run / "report.html")
+    """Write the report of a finished run, one HTML file that needs no network, and beside it its figures for papers."""
+    diagram, target = load(run), out or run / "report.html"
+    made = _report(diagram, run, target)
+    _figures(diagram, target.parent / "figures", whole=True)
     print(f"report: {made}")  # noqa: T201
 
 
@@ -303,12 +305,17 @@ def _use_threads(threads: int, work: int) -> None:
 
 
 def _pictures(diagram: PhaseDiagram, folder: RunFolder) -> Path:
-    """Write figures and report, and return the latter."""
-    from spinodal.plots import save_figures  # matplotlib is slow to import, and needed at the end only
-
-    with writing(folder.path / "figures"):
-        save_figures(diagram, folder.path / "figures")
+    """Write the figure and the report, and return the latter."""
+    _figures(diagram, folder.path / "figures", whole=False)
     return _report(load(folder.path), folder.path, folder.path / "report.html")
+
+
+def _figures(diagram: PhaseDiagram, folder: Path, *, whole: bool) -> None:
+    """Write the phase map, or every figure."""
+    from spinodal.plots import save_figures, save_phase_map  # matplotlib is slow to import, and needed at the end only
+
+    with writing(folder, do="mend that, or give another --out"):
+        (save_figures if whole else save_phase_map)(diagram, folder)
 
 
 def _report(diagram: PhaseDiagram, run: Path, target: Path) -> Path:

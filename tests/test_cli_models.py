@@ -1,0 +1,123 @@
+"""The verbs that take models in and out: `map --start`, `export`, `report`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.test_cli import FAST, Command, command
+
+import spinodal as sp
+from spinodal.store import RunFolder
+from spinodal.tasks.registry import make_task
+
+__all__ = ["command"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run folder that `spinodal map FAST` begins and finishes."""
+    task = make_task("gaussian", {"activation": "linear", "hidden": "4,4", "samples": "60"})
+    options = sp.MapOptions(beta=(0.3, 0.6), starts=1)
+    config = {"task": {"name": task.name, **task.settings}, "map": asdict(options)}
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    with RunFolder(folder, config) as run:
+        run.save(sp.map_phases(task, options=options, recorder=run.journal))
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """Return a copy of it in the folder in which commands run."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def test_a_checkpoint_is_placed_on_a_finished_map_without_mapping_again(command: Command, run: Path) -> None:
+    before = (run / "journal.jsonl").read_bytes()
+    torch.save(sp.load(run).at(0.35).module().state_dict(), run.parent / "model.pt")
+    done = command("map", *FAST, "--out", "run", "--resume", "--start", "model.pt", "--at-weight-decay", "0.7", "--json", "-")
+    placement = json.loads(done.out)["placement"]
+    assert (done.code, placement["phase"], placement["next"]["ratio"]) == (0, 0, pytest.approx(0.410549 / 0.35, rel=1e-5))
+    assert placement["answer"] in done.err
+    assert (run / "journal.jsonl").read_bytes() == before
+    assert "model.pt: At weight_decay = 0.7" in command("show", "run").out
+    assert "model.pt" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_map_without_a_model_has_no_placement(command: Command) -> None:
+    done = command("map", *FAST, "--json", "-")
+    assert json.loads(done.out)["placement"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--start", "model.pt"], "add --at-weight-decay W"),
+        (["--at-weight-decay", "0.7"], "add --start FILE"),
+        (["--start", "nowhere.pt", "--at-weight-decay", "0.7"], "nowhere.pt is not there"),
+        (["--start", "model.pt", "--at-weight-decay", "-1"], "--at-weight-decay = -1.0"),
+        (["--start", "other.pt", "--at-weight-decay", "0.7"], "unknown parameter in the checkpoint"),
+        (["--start", "nan.pt", "--at-weight-decay", "0.7"], "theta is not finite"),
+    ],
+)
+def test_a_model_that_cannot_be_placed_is_refused_before_anything_is_written(
+    command: Command, tmp_path: Path, words: list[str], said: str
+) -> None:
+    task = sp.tasks.gaussian(activation="linear", hidden=(4, 4), samples=60)
+    state = task.model.state_dict()
+    torch.save(state, tmp_path / "model.pt")
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.pt")
+    torch.save({name: value * float("nan") for name, value in state.items()}, tmp_path / "nan.pt")
+    done = command("map", *FAST, "--out", "run", *words)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert said in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_exported_model_has_the_error_of_its_point(command: Command, run: Path) -> None:
+    done = command("export", "run", "model.safetensors", "--at-weight-decay", "0.7")
+    assert done.code == 0
+    task = sp.tasks.gaussian(activation="linear", hidden=(4, 4), samples=60)
+    task.model.load_state_dict(load_file(run.parent / "model.safetensors"))
+    with torch.no_grad():
+        error = float(task.loss(task.model, task.data))
+    assert error == pytest.approx(sp.load(run).at(weight_decay=0.7).error, rel=1e-12)
+
+
+def test_a_point_is_exported_by_its_number(command: Command, run: Path) -> None:
+    index = sp.load(run).points[-1].index
+    assert f"point {index}," in command("export", f"run:{index}", "model.safetensors").out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "m"], "neither beta nor weight_decay"),
+        (["run", "m", "--at-beta", "0.3", "--at-weight-decay", "0.6"], "both beta and weight_decay"),
+        (["run:99999", "m"], "point 99999"),
+        (["run:x", "m"], "RUN or RUN:POINT"),
+        (["run:0", "m", "--at-beta", "0.3"], "one of them is allowed"),
+        (["nowhere:0", "m"], "no run in nowhere"),
+        (["run", "no/such/folder/m", "--at-beta", "0.3"], "cannot be written"),
+    ],
+)
+def test_an_export_that_means_nothing_is_refused(command: Command, run: Path, words: list[str], said: str) -> None:
+    done = command("export", *words)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert said in done.err
+    assert not (run.parent / "m").exists()
+
+
+def test_the_report_is_made_again_bit_for_bit(command: Command, run: Path) -> None:
+    assert command("report", "run").out.strip() == f"report: {Path('run') / 'report.html'}"
+    first = (run / "report.html").read_bytes()
+    (run / "report.html").unlink()
+    command("report", "run")
+    assert (run / "report.html").read_bytes() == first
+    assert {place.name for place in (run / "figures").iterdir()} >= {"error.pdf", "norm.png", "phase_map.png"}
+    assert command("report", "run", "--out", "no/such/folder/r.html").code == 2
