@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.test_cli import FAST, Command, command
+from test_cli import FAST, Command, command
 
 import spinodal as sp
 from spinodal.store import RunFolder
