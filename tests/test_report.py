@@ -183,6 +183,16 @@ def test_steps_look_towards_larger_beta_whichever_way_was_walked(downward: bool)
         assert step.gained == ()
 
 
+def test_a_walk_given_up_behind_its_last_transition_is_reported_all_the_same() -> None:
+    made = diagram(20, phases=2)
+    lost = made.transitions[0].after
+    kept = tuple(item for item in made.points if item.beta < lost.beta)
+    made = replace(made, points=kept, run_status="stopped at beta = 0.1: no minimum")
+    (step,) = steps(made)
+    assert step.ranks == (3, 3)
+    assert "The map is not complete: stopped at beta = 0.1: no minimum." in page_of(made).text
+
+
 # -- closed forms ---------------------------------------------------------------------------
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spinodal.penalty import weight_decay
-from spinodal.phases import PhaseDiagram
+from spinodal.phases import Phase, PhaseDiagram
 from spinodal.transitions import Transition
 from spinodal.walk import Point
 
@@ -82,11 +82,18 @@ def steps(diagram: PhaseDiagram) -> tuple[Step, ...]:
     for number, transition in enumerate(sorted(diagram.macroscopic, key=lambda transition: transition.beta), start=1):
         sides = (transition.before, transition.after)
         low, high = sides if transition.direction == "up" else sides[::-1]
-        below, above = home[low.index], home[high.index]
+        below, above = (_phase_of(side, home, phases) for side in (low, high))
         living = (classes[below], classes[above])
         pair = None if living[0] is None or living[1] is None else (frozenset(living[0]), frozenset(living[1]))
         made.append(Step(number, transition, low, high, (ranks[below], ranks[above]), pair))
     return tuple(made)
+
+
+def _phase_of(point: Point, home: Mapping[int, int], phases: Sequence[Phase]) -> int:
+    """Return the phase of a point; a side of a transition at which the walk was given up is in none: the nearest."""
+    if point.index in home:
+        return home[point.index]
+    return min(phases, key=lambda phase: min(abs(end - point.beta) for end in phase.beta)).id
 
 
 def named(classes: Iterable[int]) -> str:
