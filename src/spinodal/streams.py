@@ -18,6 +18,8 @@ def open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if not os.environ.get("COLUMNS", "").strip("0"):  # a terminal that knows no width says 0, and all text would be cut off
+        os.environ.pop("COLUMNS", None)
 
 
 def abandon_output() -> None:

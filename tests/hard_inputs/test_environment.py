@@ -129,14 +129,13 @@ def test_any_terminal_will_do(ask: Ask, tmp_path: Path, environment: dict[str, s
         assert done.out
 
 
-@pytest.mark.parametrize("coding", ["ascii", "latin-1", "utf-8"])
 @pytest.mark.parametrize("name", ["r\u00fcn\u2192", "r\udcffn", "a b", "$(x)"])
-def test_a_folder_of_any_name_is_mapped_and_shown(ask: Ask, tmp_path: Path, name: str, coding: str) -> None:
+def test_a_folder_of_any_name_is_mapped_and_shown(ask: Ask, tmp_path: Path, name: str) -> None:
     place_finished(tmp_path)
     (tmp_path / "out").rename(tmp_path / name)
-    environment = {"PYTHONIOENCODING": coding}
-    assert ask(*LINE[:-1], name, "--resume", environment=environment).code == 0
-    assert ask("show", name, environment=environment).code == 0
+    assert ask(*LINE[:-1], name, "--resume", environment={"PYTHONIOENCODING": "ascii"}).code == 0
+    for coding in ("ascii", "latin-1", "utf-8"):
+        assert ask("show", name, environment={"PYTHONIOENCODING": coding}).code == 0
 
 
 def test_a_working_folder_that_is_gone_is_refused(ask: Ask, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -140,8 +140,9 @@ class Journal:
     def _append(self, line: dict[str, Any]) -> None:
         plain = json.dumps(line, allow_nan=False)
         seal = None if self._seal is None else zlib.crc32(plain.encode(), self._seal)
-        with writing(self.path), self.path.open("ab", buffering=0) as file:
-            end = file.tell()
+        mode: Literal["r+b", "ab"] = "r+b" if self.lines else "ab"  # a journal that is gone is not begun anew in the middle
+        with writing(self.path), self.path.open(mode, buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
             try:
                 _write(file, _sealed(plain, seal))
             except OSError:
