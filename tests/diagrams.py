@@ -35,7 +35,7 @@ def point(
     alive = max(classes - level, 0)
     recalls = tuple(0.9 if index < alive else 0.0 for index in range(classes)) or None
     accuracy = sum(recalls) / classes if recalls else None
-    rank = 3 - level
+    rank = max(3 - level, 0)
     values = tuple(1.0 / (k + 1) if k < rank else 0.0 for k in range(3))
     theta = torch.zeros(2, dtype=torch.float64)
     return Point(

@@ -92,6 +92,13 @@ def test_without_classes_the_rank_takes_the_place_of_the_accuracy() -> None:
     assert "accuracy" not in text
 
 
+def test_a_long_cascade_is_not_recited_to_its_end() -> None:
+    made = diagram(400, phases=20, classes=30)
+    text = " ".join(answer_sentences(made))
+    assert text.count("; next: ") == 7
+    assert "; 11 more are in the table." in text
+
+
 def test_what_falls_at_the_first_loss_is_said_with_its_numbers() -> None:
     text = " ".join(answer_sentences(diagram(classes=3)))
     assert (

@@ -25,6 +25,7 @@ COLOURS = {"error": BLUE, "norm": GREEN, "margin": PINK, "singular_values": ORAN
 WIDTH, HEIGHT = 5.2, 3.0  # inches: one column and a half of most journals, text of 8 points
 MARKED = 300  # points up to which each is marked on its curve
 FEW_MINOR = 30  # minor transitions up to which their lines go all the way up
+SPARSE = 10  # closed forms up to which their lines are wide
 NAMED = 8  # curves up to which a legend names them
 
 
@@ -120,7 +121,7 @@ def draw_marks(axes: Axes, beta: BetaAxis) -> None:
     across = blended_transform_factory(axes.transData, axes.transAxes)
     few = len(beta.minor) <= FEW_MINOR
     kinds: list[tuple[Sequence[float], float, dict[str, Any]]] = [
-        (beta.exact, 1.0, {"color": AMBER, "linewidth": 3, "alpha": 0.5}),
+        (beta.exact, 1.0, {"color": AMBER, "linewidth": 3 if len(beta.exact) <= SPARSE else 1.2, "alpha": 0.5}),
         (beta.transitions, 1.0, {"color": "black", "linewidth": 0.7}),
         (beta.minor, 1.0 if few else 0.05, {"color": GREY, "linewidth": 0.5, "linestyle": _minor_style(beta)}),
     ]

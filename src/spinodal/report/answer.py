@@ -11,6 +11,7 @@ from spinodal.report.step import Step, steps
 from spinodal.walk import Point
 
 LOSS = 0.01  # fall of the training accuracy from which it is called a loss
+MOST_NAMED = 8  # losses named one after the other
 
 MEANING = (
     "A loss of accuracy at a transition is a macroscopic transition across whose bracket the training accuracy falls by "
@@ -111,7 +112,9 @@ def _sequence(beginning: str, events: Sequence[str]) -> str:
     happened = [event for event in events if event]
     if not happened:
         return ""
-    return f"{beginning}: {'; next: '.join(happened)}."
+    more = len(happened) - MOST_NAMED
+    rest = f"; {more} more {'are' if more > 1 else 'is'} in the table" if more > 0 else ""
+    return f"{beginning}: {'; next: '.join(happened[:MOST_NAMED])}{rest}."
 
 
 def _end(diagram: PhaseDiagram) -> str:

@@ -10,6 +10,7 @@
   const LINE = 46; // characters of a line shown on hovering
   const SMALL = 576; // pixels of a window in which values are shown below instead of beside the pointer
   const FEW = 30; // minor transitions up to which their lines go all the way up
+  const SPARSE = 10; // closed forms up to which their lines are wide
   const NAMED = 8; // curves up to which a legend names them
 
   // Okabe & Ito's palette; the dark variants keep their order.
@@ -146,7 +147,7 @@
   const minor = axis.minor.map(value => ({beta: value, number: null, text: `minor transition\nβ: ${value}`}));
   const named = transitions.map(item => ({...item, text: `transition ${item.number}\n${item.text}`}));
   const marks = colours => [
-    markTrace(data.exact.map(item => ({...item, number: null})), "exact", {color: colours.exact, width: 6}),
+    markTrace(data.exact.map(item => ({...item, number: null})), "exact", {color: colours.exact, width: data.exact.length <= SPARSE ? 6 : 2.5}),
     minor.length <= FEW
       ? markTrace(minor, "minor", {color: colours.faint, width: 1, dash: "dot"})
       : markTrace(minor, "minor", {color: colours.faint, width: 1}, 0.05),
