@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 
 from spinodal.errors import SpinodalError
 from spinodal.phases import SCHEMA
@@ -244,7 +244,7 @@ class Journal:
         shape = (line["minimum"]["stats"]["parameters"],)
         if self.read_only and not (self.folder / STATES).exists():
             return dict.fromkeys(("theta", "tangent"), torch.empty(shape, dtype=torch.float64, device="meta"))
-        state: dict[str, torch.Tensor] = load_file(self.folder / line["state"])  # mapped: read from disk where it is used
+        state = _loaded(self.folder / line["state"])
         if set(state) != {"theta", "tangent"} or any(value.shape != shape for value in state.values()):
             raise ValueError(line["state"])
         return state
@@ -289,6 +289,15 @@ def _sealed(plain: str, seal: int | None) -> bytes:
 
 
 HEADER_LINE = _sealed(json.dumps(HEADER), zlib.crc32(json.dumps(HEADER).encode()))
+
+
+def _loaded(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file, mapped: read from disk where they are used."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # safetensors opens no path that is not valid text
+        return dict(load(path.read_bytes()))
+    return dict(load_file(path))
 
 
 def _checksum(path: Path) -> int:
