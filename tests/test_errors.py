@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.errors import LONGEST, SpinodalError, blaming, one_line, positive_beta, told, unexpected, unknown_name
 
 
 def test_an_error_reads_as_its_three_parts() -> None:
@@ -43,3 +43,55 @@ def test_any_other_beta_is_refused_as_it_was_given(beta: object) -> None:
     with pytest.raises(SpinodalError) as refusal:
         positive_beta(beta, "highest beta")
     assert str(refusal.value) == f"highest beta = {beta!r}; a finite beta > 0 is allowed; give a positive number"
+
+
+def test_a_refusal_is_printed_as_one_line_without_what_steers_a_terminal() -> None:
+    line = one_line(SpinodalError("no \x1b[31mfile\r\n\u2028\u202e\udcff", "a file is allowed", "check the path"))
+    assert line == r"no \x1b[31mfile\r\n\u2028\u202e\udcff; a file is allowed; check the path"
+    assert line.isprintable()
+    assert one_line(SpinodalError("ü → \U0001f4a5", "b", "c")) == "ü → \U0001f4a5; b; c"
+
+
+def test_a_long_part_is_printed_without_its_middle() -> None:
+    line = one_line(SpinodalError("a" * 5000 + "z", "b", "c"))
+    assert line.startswith("aaa")
+    assert line.endswith("aaaz; b; c")
+    assert len(line) < LONGEST + 20
+    assert one_line(SpinodalError("a" * LONGEST, "b", "c")) == "a" * LONGEST + "; b; c"
+
+
+class SilentError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        (KeyError("x"), "KeyError: 'x'"),
+        (ValueError("first\nsecond"), "ValueError: first"),
+        (ValueError(), "ValueError: no message"),
+        (SystemExit(7), "SystemExit: 7"),
+        (SilentError(), "SilentError: no message, because making it raised RuntimeError"),
+    ],
+)
+def test_an_exception_is_told_by_its_kind_and_first_line(cause: BaseException, text: str) -> None:
+    assert told(cause) == text
+    assert str(unexpected(cause)).startswith(f"this ended in {text}; ")
+
+
+@pytest.mark.parametrize("cause", [ValueError, SystemExit, GeneratorExit, StopIteration, MemoryError, SilentError])
+def test_what_the_code_of_others_raises_is_refused(cause: type[BaseException]) -> None:
+    with (
+        pytest.raises(SpinodalError, match=f"the loss raised {cause.__name__}") as refused,
+        blaming("the loss", allowed="b", do="c"),
+    ):
+        raise cause
+    assert isinstance(refused.value.__cause__, cause)
+
+
+def test_a_refusal_and_ctrl_c_pass_as_they_are() -> None:
+    with pytest.raises(KeyboardInterrupt), blaming("the loss", allowed="b", do="c"):
+        raise KeyboardInterrupt
+    with pytest.raises(SpinodalError, match=r"^mine; b; c$"), blaming("the loss", allowed="b", do="c"):
+        raise SpinodalError("mine", "b", "c")
