@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_cli import FAST, Command, command
 
 import spinodal as sp
 from spinodal.store import RunFolder
 from spinodal.tasks.registry import make_task
+from test_cli import FAST, Command, command
 
 __all__ = ["command"]
 

@@ -384,3 +384,25 @@ def test_seconds_add_up_over_the_processes_of_a_run(cut: Callable[[int], Path], 
     spent = max(json.loads(line).get("elapsed", 0.0) for line in lines(run))
     command(*LINE, str(run), "--resume")
     assert json.loads((run / "result.json").read_text())["stats"]["seconds"] > spent
+
+
+UNSEEDED = """
+import torch
+from torch import nn
+from spinodal import Task
+
+def task():
+    x = torch.randn(30, 3, dtype=torch.float64)
+    model = nn.Sequential(nn.Linear(3, 2, bias=False)).double()
+    return Task(model, lambda model, b: (model(b[0]) - b[0][:, :2]).square().sum(1).mean(), (x,))
+"""
+
+
+def test_a_run_is_not_resumed_on_other_data_though_its_settings_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(UNSEEDED)
+    words = ["map", "own.py:task", "--beta", "0.1:0.2", "--starts", "1", "--out", "run", "--quiet"]
+    command = [BINARY, *words]
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+    again = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "E at the first random start is" in again.stderr

@@ -214,6 +214,7 @@ class _Map:
         self._ladder: Ladder | None = None
 
     def run(self) -> PhaseDiagram:
+        self._refuse_other_data()
         low, high = self._range()
         self.progress.range(low, high, self.solver)
         bottom = self.walker.find(low, lambda: self._counted(lambda: self._deepest(low, high)))
@@ -228,6 +229,19 @@ class _Map:
             high *= 2.0  # coarse doubling fell early: the true end lies higher
             sweep = _joined(sweep, scout.walk(sweep.points[-1], high))
         return self._diagram(low, high, sweep)
+
+    def _refuse_other_data(self) -> None:
+        """Refuse to go on with a run whose task has other data or another model now, though its settings are the same."""
+        before = self.landscape.counts.copy()
+        error = self.landscape.value(self.landscape.vector(self.task.initial(1000 * self.options.seed)))
+        self.landscape.counts = before  # a check is not a cost of the map
+        noted = self.recorder.note("first start", lambda: {"error": error})["error"]
+        if not math.isclose(error, noted, rel_tol=1e-6, abs_tol=1e-12):
+            raise SpinodalError(
+                got=f"E at the first random start is {error:.8g}, and was {noted:.8g} when this run began",
+                allowed="a task that gives the same model and data every time is allowed",
+                do="seed what it draws (torch.Generator().manual_seed(0)), and start anew in another folder",
+            )
 
     def _refuse_lost(self, point: Point) -> None:
         if point.minimum.stop in LOST:

@@ -17,7 +17,9 @@ from spinodal.penalty import Penalty
 from spinodal.tasks.task import Task
 from spinodal.transitions import (
     CONTINUOUS,
+    LINEAR,
     MACROSCOPIC,
+    NEAR,
     Evidence,
     Transition,
     distance_to_singularity,
@@ -319,6 +321,37 @@ class Scout:
         met = not self._continues(middle, near, again, far)
         return met, middle, near, again if met else far
 
+    def _law_of_margin(
+        self, before: Point, earlier: Point | None, after: Point, halved: bool
+    ) -> tuple[float | None, float | None]:
+        """Return the exponent with which the margin vanishes, and how far ahead; the former only if halved steps fell again."""
+        ahead, width = self._distance_ahead(before, earlier, after), abs(after.beta - before.beta)
+        if not halved:
+            return None, ahead
+        exponent = self._exponent(before, earlier, after)
+        clear = exponent is not None and has_meaning(exponent) and ahead is not None and ahead < NEAR * width
+        return (exponent, ahead) if clear else self._law_of_witnesses(before, width) or (exponent, ahead)
+
+    def _law_of_witnesses(self, near: Point, width: float) -> tuple[float, float] | None:
+        """Return exponent and distance from the curvature along the branch at two witnesses behind the bracket.
+
+        It helps where another mode has the lowest margin even here. The witnesses are 30 and 300 brackets
+        behind, so where in the bracket the singularity lies hardly matters.
+        """
+        distances = (30.0 * width, 300.0 * width)
+        if distances[1] > 0.1 * near.beta:
+            return None
+        first, second = (self._behind(near, -self.sign * distance) for distance in distances)
+        curvatures = first.tangent_curvature, second.tangent_curvature
+        if min(curvatures) <= 0.0 or not all(self.criteria.is_smooth(gap(witness, near)) for witness in (first, second)):
+            return None
+        exponent = math.log(curvatures[1] / curvatures[0]) / math.log(distances[1] / distances[0])
+        if not has_meaning(exponent):
+            return None
+        power = 2.0 if exponent < LINEAR[0] else 1.0
+        low, high = (curvature**power for curvature in curvatures)
+        return exponent, max(low * (distances[1] - distances[0]) / (high - low) - distances[0], 0.0)
+
     def _exponent(self, near: Point, earlier: Point | None, far: Point) -> float | None:
         """Return the exponent with which the margin vanishes, from two points on the branch.
 
@@ -357,9 +390,9 @@ class Scout:
     def _transition(self, before: Point, earlier: Point | None, after: Point, halved: bool) -> Transition:
         found = gap(before, after)
         width = abs(after.beta - before.beta)
-        ahead = self._distance_ahead(before, earlier, after)
+        exponent, ahead = self._law_of_margin(before, earlier, after, halved)
         evidence = Evidence(
-            exponent=self._exponent(before, earlier, after) if halved else None,
+            exponent=exponent,
             margin=before.minimum.margin,
             reach=None if ahead is None else ahead / width,
             halved_step=halved,

@@ -141,7 +141,7 @@ def summary(result: Mapping[str, Any]) -> Text:
         f"{minor} minor discontinuities (below 1 % of the range of E) are in the JSON only\n"
         f"{stats['gradient_evaluations']:,} gradients, {stats['hessian_products']:,} Hessian products, "
         f"{stats['hessians']:,} Hessians, {stats['points']} points, {stats['seconds']:.1f} s"
-        + (f"\n{stats['unconverged']} points did not converge; see `status` of their minima" if stats["unconverged"] else "")
+        + (f"\n{_counted(stats['unconverged'])} did not converge; see `status` of their minima" if stats["unconverged"] else "")
     )
 
 
@@ -172,3 +172,7 @@ def listed(values: Sequence[int] | None) -> str:
     if values is None:
         return "-"
     return " ".join(map(str, values)) or "none"
+
+
+def _counted(points: int) -> str:
+    return f"{points:,} point{'s' if points != 1 else ''}"

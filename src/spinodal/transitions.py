@@ -11,6 +11,7 @@ MACROSCOPIC = 0.01  # of the range of E, or of the range of the squared norm for
 CONTINUOUS = 1e-3  # of the range of the squared norm: what changes by less across a bracket is continuous
 SQUARE_ROOT = (0.42, 0.6)  # exponents of the margin accepted as a fold's 1/2
 LINEAR = (0.8, 1.25)  # exponents of the margin accepted as a branch point's 1
+NEAR = 20.0  # brackets ahead within which the margin must vanish
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ def order_of(evidence: Evidence, *, norm_range: float) -> str:
     """
     if evidence.exponent is None or evidence.reach is None or not evidence.halved_step:
         return "not classified"
-    near = evidence.reach < 20.0
+    near = evidence.reach < NEAR
     jumps = evidence.jump_norm_squared > CONTINUOUS * norm_range
     if SQUARE_ROOT[0] <= evidence.exponent <= SQUARE_ROOT[1] and near and jumps:
         return "first"

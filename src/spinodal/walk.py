@@ -68,6 +68,14 @@ class Point:
         return self.observation.distance**2
 
     @property
+    def tangent_curvature(self) -> float:
+        """Return `t . Hess L t / t . t` along the tangent t of the branch, which the smallest eigenvalue cannot exceed.
+
+        At a fold and at a branch point the tangent turns into the mode that becomes soft, so both vanish together.
+        """
+        return -self.norm_slope / max(float(self.tangent @ self.tangent), 1e-300)
+
+    @property
     def error_slope(self) -> float:
         """Return `dE/dbeta = -beta d||theta - centre||^2 / dbeta` (envelope theorem)."""
         return -self.beta * self.norm_slope
