@@ -10,7 +10,7 @@
   const LINE = 46; // characters of a line shown on hovering
   const SMALL = 576; // pixels of a window in which values are shown below instead of beside the pointer
   const FEW = 30; // minor transitions up to which their lines go all the way up
-  const SPARSE = 10; // closed forms up to which their lines are wide
+  const SPARSE = 5; // closed forms up to which their lines are wide
   const NAMED = 8; // curves up to which a legend names them
 
   // Okabe & Ito's palette; the dark variants keep their order.
