@@ -1,5 +1,6 @@
 # make map    map the phases of a small network on handwritten digits into runs/digits; run again, it goes on where it stopped
 # make test   linter, formatter, type checker, tests and doctests
+# make docs   the documentation as pages into site/; they need no network
 #
 # The first of them makes .venv and installs the package with the tested versions of constraints.txt.
 #
@@ -13,7 +14,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: map test
+.PHONY: map test docs
 
 map: $(INSTALLED)
 	$(BIN)/spinodal map digits --out runs/digits --resume
@@ -23,6 +24,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+docs: $(INSTALLED)
+	@test -x $(BIN)/mkdocs || { echo "mkdocs is missing; install it with: $(BIN)/python -m pip install -c constraints.txt -e '.[docs]'" >&2; exit 1; }
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The stamp is touched last, so an interrupted install is repeated, and a finished one only when its inputs change.
 $(INSTALLED): pyproject.toml constraints.txt

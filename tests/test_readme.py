@@ -8,27 +8,12 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 
-from spinodal import cli
+from documents import README, ROOT, VERBS, blocks, commands, options, used_options
 from test_cli import Command, command  # noqa: F401 - the fixture
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = [ROOT / "README.md", ROOT / "Makefile", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-VERBS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
-
-
-def commands() -> list[tuple[str, str]]:
-    """Return (document, line) of every indented or back-quoted line that calls spinodal with a verb."""
-    found = []
-    for path in DOCUMENTS:
-        text = path.read_text(encoding="utf-8")
-        lines = re.findall(r"^(?: {4}|\t)\S*?\bspinodal (?=[a-z])(.*)$", text, flags=re.MULTILINE)
-        quoted = re.findall(r"`(?:\.venv/bin/)?spinodal ((?:map|show|tasks|theory)[^`]*)`", text)
-        found += [(path.name, line.split("  #")[0].strip()) for line in [*lines, *quoted]]
-    return found
+TEXT = README.read_text(encoding="utf-8")
+BLOCKS = [block.text for block in blocks(README) if block.language == "python"]
 
 
 def block(text: str) -> str:
@@ -37,45 +22,33 @@ def block(text: str) -> str:
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len([line for name, line in commands() if name == "README.md"]) >= 2
-    assert any(line.startswith("map digits") for _, line in commands())
-
-
-@pytest.mark.parametrize(("document", "line"), commands(), ids=lambda value: value)
-def test_every_documented_command_has_its_verb_and_options(document: str, line: str) -> None:
-    verb, *arguments = shlex.split(line)
-    assert verb in VERBS
-    known = {option for parameter in VERBS[verb].params for option in parameter.opts}
-    used = {argument.split("=")[0] for argument in arguments if argument.startswith("--") and argument != "--help"}
-    assert used <= known
+    assert len(commands(README)) >= 2
+    assert any(line.startswith("map digits") for line in commands(ROOT / "Makefile"))
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_examples_in_the_help_parse(verb: str) -> None:
-    known = {option for parameter in VERBS[verb].params for option in parameter.opts}
     for line in re.findall(r"^\s+spinodal (.*)$", VERBS[verb].help or "", flags=re.MULTILINE):
-        assert {part.split("=")[0] for part in shlex.split(line) if part.startswith("--")} <= known
+        assert used_options(line) <= options(verb)
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", TEXT))
 def test_every_link_leads_somewhere(target: str) -> None:
     assert target.startswith("http") or (ROOT / target).exists()
 
 
-@pytest.mark.parametrize("target", re.findall(r"^    make (\w+)", README, flags=re.MULTILINE))
+@pytest.mark.parametrize("target", re.findall(r"^    make (\w+)", TEXT, flags=re.MULTILINE))
 def test_every_make_target_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
 def test_nothing_is_left_to_fill_in() -> None:
-    assert not re.findall(r"<<.*?>>|TODO|FIXME|XXX", README)
+    assert not re.findall(r"<<.*?>>|TODO|FIXME|XXX", TEXT)
 
 
 def test_the_task_of_ones_own_is_mapped_as_the_readme_says(command: Command) -> None:  # noqa: F811
     Path("wine.py").write_text(block("def wine("))
-    (line,) = [
-        line for name, line in commands() if name == "README.md" and line.startswith("map wine.py:wine --out runs/wine ")
-    ]
+    (line,) = [line for line in commands(README) if line.startswith("map wine.py:wine --out runs/wine ")]
     cheap = ["--set", "hidden=2", "--starts", "1", "--bracket", "1e-2", "--beta", "0.05:0.5", "--quiet"]
     assert command(*shlex.split(line), *cheap).code == 0
     result = json.loads(Path("wine.json").read_text())

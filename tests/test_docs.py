@@ -1,0 +1,230 @@
+"""The documentation does what it says: its commands and files run, its site builds, and it leaves nothing out."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import spinodal
+from documents import DOCS, PAGES, README, ROOT, VERBS, Block, Call, agrees, blocks, calls, commands, options, used_options
+from test_cli import Command, command  # noqa: F401 - the fixture
+
+ROOMS = ("tasks", "theory", "observe", "plots", "report")
+WIDTH = "100"  # columns of the terminal in which the pages were made
+DOCUMENTS = [README, ROOT / "Makefile", ROOT / "CONTRIBUTING.md", *PAGES]
+REFERENCE = "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob("*.md")))
+COMMAND_LINE = (DOCS / "reference" / "command-line.md").read_text(encoding="utf-8")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def is_session(page: Path) -> bool:
+    return any(block.language == "console" for block in blocks(page))
+
+
+# -- what the pages show --------------------------------------------------------------------------
+
+
+class Reader:
+    """Does what a page says, in an empty folder, and compares what is printed with what the page shows."""
+
+    def __init__(self, command: Command, capsys: pytest.CaptureFixture[str], folder: Path) -> None:  # noqa: F811
+        self.command, self.capsys, self.folder = command, capsys, folder
+
+    def follow(self, page: Path) -> None:
+        for block in blocks(page):
+            if block.title:
+                self.folder.joinpath(block.title).write_text(block.text)
+            elif block.language == "console":
+                self.type(block)
+
+    def type(self, block: Block) -> None:
+        for call in calls(block):
+            self.capsys.readouterr()
+            printed = self.run(call)
+            assert agrees(call.shown, printed) or not call.shown.strip(), f"$ {call.line}\n{printed}"
+
+    def run(self, call: Call) -> str:
+        program, *words = shlex.split(call.line)
+        if program == "spinodal":
+            done = self.command(*words)
+            assert done.code == (2 if call.shown.startswith("error:") else 0), f"$ {call.line}\n{done.err}"
+            return done.out + done.err
+        if program == "python":
+            runpy.run_path(words[0], run_name="__main__")
+            return self.capsys.readouterr().out
+        return subprocess.run([program, *words], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def reader(
+    command: Command,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Reader]:
+    monkeypatch.setenv("COLUMNS", WIDTH)
+    monkeypatch.syspath_prepend(tmp_path)
+    known = set(sys.modules)
+    yield Reader(command, capsys, tmp_path)
+    for name in set(sys.modules) - known:  # what a page imports of its own files is forgotten with it
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if is_session(page)], ids=name_of)
+def test_a_page_prints_what_it_shows(reader: Reader, page: Path) -> None:
+    reader.follow(page)
+
+
+def test_a_page_that_shows_something_else_is_found_out(reader: Reader) -> None:
+    with pytest.raises(AssertionError, match="digits"):
+        reader.type(Block("console", "", "$ spinodal tasks\nnothing\n"))
+    with pytest.raises(AssertionError):
+        reader.type(Block("console", "", "$ spinodal show nowhere\n"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_of_python_runs(page: Path) -> None:
+    for block in blocks(page):
+        assert block.language in ("python", "console", "toml", "json", "text")
+        assert block.language != "python" or block.title or block.text.lstrip().startswith(">>> ")
+        assert ">>>" not in block.text or block.language == "python"
+
+
+@pytest.mark.parametrize(
+    ("page", "line"), [(page, line) for page in DOCUMENTS for line in commands(page)], ids=lambda value: str(value)[-60:]
+)
+def test_every_documented_command_has_its_verb_and_options(page: Path, line: str) -> None:
+    verb, *_ = shlex.split(line)
+    assert verb in VERBS
+    assert used_options(line) <= options(verb)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_nothing_in_a_page_is_left_to_fill_in(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"<<.*?>>|TODO|FIXME|XXX", text)
+    assert len(text.split()) > 10
+
+
+# -- what the pages leave out ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "module", ["spinodal", *(f"spinodal.{room}" for room in ("tasks", "theory", "observe", "plots", "report"))]
+)
+def test_every_public_name_is_in_the_reference(module: str) -> None:
+    home = import_module(module)
+    for name in home.__all__:
+        value = getattr(home, name)
+        if not isinstance(value, type(spinodal)):  # modules have pages of their own
+            same = [f"::: spinodal.{name}\n", f"::: {module}.{name}\n"]
+            assert any(entry in f"{REFERENCE}\n" for entry in same), f"{module}.{name}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_of_a_verb_is_explained(verb: str) -> None:
+    (section,) = re.findall(rf"^## `spinodal {verb}\b.*?$(.*?)(?=^## |\Z)", COMMAND_LINE, flags=re.DOTALL | re.MULTILINE)
+    explained = set(re.findall(r"^\| `(--[\w-]+)", section, flags=re.MULTILINE))
+    assert explained == options(verb)
+
+
+def test_every_key_of_the_result_is_explained() -> None:
+    from spinodal.tasks import gaussian
+
+    result = spinodal.map_phases(gaussian(activation="linear", hidden=(2,), samples=20), beta=(0.4, 0.6), starts=1).to_dict()
+    text = (DOCS / "json.md").read_text(encoding="utf-8")
+    keys = {*result, *result["stats"], *result["transitions"][0], *result["phases"][0]}
+    assert not [key for key in sorted(keys) if f"`{key}`" not in text]
+
+
+# -- the site -------------------------------------------------------------------------------------
+
+
+class Loaded(HTMLParser):
+    """Collects what a browser loads on its own when it opens a page."""
+
+    LOADING = ("script", "img", "iframe", "source", "video", "audio", "embed", "object")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        named = {key: values.get(key) for key in ("src", "srcset", "data")} if tag in self.LOADING else {}
+        if tag == "link" and values.get("rel") not in ("canonical", "prev", "next", "alternate"):
+            named["href"] = values.get("href")
+        self.found += [value for value in named.values() if value]
+
+
+def loaded(html: str) -> list[str]:
+    parser = Loaded()
+    parser.feed(html)
+    return parser.found
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not all(map(find_spec, ("mkdocs", "material", "mkdocstrings"))):
+        pytest.skip("the site is built by mkdocs, of the extra `docs`, which is not installed")
+    target = tmp_path_factory.mktemp("site")
+    line = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(target)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return target
+
+
+def test_the_site_builds_without_a_warning_and_has_every_page(site: Path) -> None:
+    assert {page.relative_to(DOCS).with_suffix(".html") for page in PAGES} <= {
+        page.relative_to(site) for page in site.rglob("*.html")
+    }
+
+
+def test_the_site_loads_nothing_from_a_network(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    targets = [(page, target) for page in pages for target in loaded(page.read_text(encoding="utf-8"))]
+    assert targets
+    for page, target in targets:
+        assert not re.match(r"(\w+:)?//", target), f"{page}: {target}"
+        if page.name != "404.html":  # whose paths are those of a server's root
+            assert (page.parent / target.partition("?")[0]).exists(), f"{page}: {target}"
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"""(url\(|@import)\s*["']?(\w+:)?//""", sheet.read_text(encoding="utf-8"))
+
+
+def test_a_page_that_loads_from_a_network_is_found_out() -> None:
+    page = '<link rel=stylesheet href="https://a/b.css"><script src=//c></script><a href="https://d">'
+    assert loaded(page) == ["https://a/b.css", "//c"]
+
+
+def test_make_docs_says_what_is_missing(tmp_path: Path) -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("there is no make")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    done = subprocess.run([make, "docs", "--old-file=.venv/.installed"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "'.[docs]'" in done.stdout + done.stderr
