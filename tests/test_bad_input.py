@@ -336,10 +336,10 @@ def test_bad_arguments_of_the_other_verbs_are_refused(command: Command, argument
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["mpa", "gaussian"], "unknown command 'mpa'; known: map, show, tasks, theory; did you mean 'map'?"),
+        (["mpa", "gaussian"], "unknown command 'mpa'; known: export, map, report, show, tasks, theory; did you mean 'map'?"),
         (["--verison"], "unknown option '--verison'; known: --help, --version; did you mean '--version'?"),
         (["map"], "missing argument 'TASK'; TASK: a built-in task"),
-        (["map", "gaussian", "--bogus"], "unknown option '--bogus'; known: --beta, "),
+        (["map", "gaussian", "--bogus"], "unknown option '--bogus'; known: --at-weight-decay, --beta, "),
         (["map", "gaussian", "--sed", "3"], "did you mean '--seed'"),
         (["map", "gaussian", "--seed", "x"], "'--seed': "),
         (["map", "gaussian", "--seed"], "option '--seed' requires an argument"),

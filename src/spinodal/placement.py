@@ -324,7 +324,7 @@ class _Placing:
         found: list[Rival] = []
         for phase in self.diagram.phases:
             mapped = min(phase.points, key=lambda point: abs(math.log(point.beta / own.beta)))
-            point = self._minimum(own.beta, mapped.minimum.theta)
+            point = self._minimum(own.beta, self.diagram.at_point(mapped.index).theta)
             known = [own, *(rival.point for rival in found)]
             if point.minimum.stop not in LOST and not any(self._same(point, other) for other in known):
                 found.append(Rival(point, phase.id))
