@@ -35,7 +35,7 @@ class Case:
     compute : bool
         Whether a map may be computed to find out; otherwise getting that far is exit code 0.
     late : bool
-        Whether the fault shows only while computing, when a run folder is there already.
+        Whether the fault shows only when something has been computed, written and said already.
     """
 
     label: str
@@ -79,7 +79,8 @@ def _complaint(case: Case, folder: Path, before: dict[str, object], outcome: Out
         return f"was refused, but changed {', '.join(sorted(changed)[:5])}"
     if outcome.out and not case.late:
         return "was refused with something on standard output"
-    return complaint_about(outcome.err)
+    lines = outcome.err.splitlines(keepends=True)
+    return complaint_about(lines[-1] if case.late and lines else outcome.err)
 
 
 def complaint_about(text: str) -> str | None:

@@ -19,6 +19,7 @@ from hard_inputs.damage import FULL, IN_PLACE, ON_FILES, PLACE, Named, byte_dama
 
 VERBS = (("show", SHOW, place_finished), ("resume", RESUME, place_finished), ("resume midway", RESUME, place_midway))
 RESUMED = (*VERBS[1:], *VERBS[1:], *VERBS)  # what `show` does not need may be damaged
+LATE = ("result.json: folder", "result.json: full_folder")  # found when the result is to be written
 Harm = Callable[[Path], object]
 
 
@@ -27,7 +28,7 @@ def _cases(harms: SearchStrategy[tuple[str, Harm]], verbs: tuple[Any, ...] = VER
 
     def case(drawn: tuple[tuple[str, Harm], tuple[str, tuple[str, ...], Callable[[Path], None]]]) -> Case:
         (name, harm), (verb, arguments, place) = drawn
-        return Case(f"{verb}: {name}", arguments, prepared(place, harm), same, compute=True)
+        return Case(f"{verb}: {name}", arguments, prepared(place, harm), same, compute=True, late=name in LATE)
 
     return st.tuples(harms, st.sampled_from(verbs)).map(case)
 
