@@ -279,3 +279,12 @@ def test_drawing_leaves_the_global_state_of_matplotlib_alone(linear: sp.PhaseDia
 def test_ten_thousand_points_are_drawn_into_a_file_of_moderate_size(tmp_path: Path) -> None:
     paths = save_phase_map(diagram(10_000, classes=10, minor_every=100), tmp_path / "figures")
     assert all(3_000 < path.stat().st_size < 1_000_000 for path in paths)
+
+
+def test_where_some_parameters_are_not_penalised_the_norm_of_the_others_stands_beside_it() -> None:
+    x = torch.eye(2, dtype=torch.float64)
+    task = sp.Task(nn.Linear(2, 2), lambda model, b: (model(b[0]) - b[1] - 1.0).square().sum(1).mean(), (x, x), exclude="bias")
+    points = sp.map_phases(task, beta=(0.1, 0.2), starts=1)
+    curves = diagram_record(points).norm.curves
+    assert [curve.name for curve in curves] == ["in the penalty", "all"]
+    assert all(part < whole for part, whole in zip(curves[0].values, curves[1].values, strict=True))

@@ -70,9 +70,13 @@ def error_panel(points: Sequence[Point]) -> Panel:
 
 
 def norm_panel(points: Sequence[Point]) -> Panel:
-    """Return `||theta||` at every point."""
-    norms = _floats(point.observation.norm for point in points)
-    return Panel("norm", "norm ‖θ‖", "Norm ‖θ‖ of all trainable parameters.", (Curve("‖θ‖", norms),))
+    """Return `||theta||` at every point, beside its penalised part where they differ: only the latter must fall as beta grows."""
+    whole = _floats(point.observation.norm for point in points)
+    part = _floats(point.observation.distance for point in points)
+    if all(math.isclose(a, b, rel_tol=1e-9) for a, b in zip(whole, part, strict=True)):
+        return Panel("norm", "norm ‖θ‖", "Norm ‖θ‖ of all trainable parameters.", (Curve("‖θ‖", whole),))
+    meaning = "Norm of the parameters in the penalty, and of all trainable ones."
+    return Panel("norm", "norm", meaning, (Curve("in the penalty", part), Curve("all", whole)))
 
 
 def margin_panel(points: Sequence[Point]) -> Panel:
