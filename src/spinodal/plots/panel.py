@@ -70,7 +70,7 @@ def error_panel(points: Sequence[Point]) -> Panel:
 
 
 def norm_panel(points: Sequence[Point]) -> Panel:
-    """Return `||theta||` at every point, beside its penalised part where they differ: only the latter must fall as beta grows."""
+    """Return `||theta||` at every point, beside its penalised part where they differ: only that must fall with beta."""
     whole = _floats(point.observation.norm for point in points)
     part = _floats(point.observation.distance for point in points)
     if all(math.isclose(a, b, rel_tol=1e-9) for a, b in zip(whole, part, strict=True)):
