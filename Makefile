@@ -23,7 +23,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 docs: $(INSTALLED)
 	@test -x $(BIN)/mkdocs || { echo "mkdocs is missing; install it with: $(BIN)/python -m pip install -c constraints.txt -e '.[docs]'" >&2; exit 1; }
