@@ -32,7 +32,7 @@ class Landscape:
     ----------
     model : nn.Module
         Any module whose evaluation is deterministic (no dropout, no batch statistics).
-    loss : callable ``(model, batch) -> scalar``
+    loss : callable (model, batch) -> scalar
         The **mean** over the batch's samples.
     data : one batch, or a re-iterable of batches
         A batch is a tensor, a tuple or a dict of tensors, or None where the loss ignores it.

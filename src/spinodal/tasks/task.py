@@ -29,27 +29,28 @@ class Task:
     ----------
     model : nn.Module
         Copied, never changed.
-    loss : callable ``(model, batch) -> scalar``
+    loss : callable (model, batch) -> scalar
         The mean over the batch's samples.
     data : one batch, or a re-iterable of batches
         A batch is a tensor, a tuple or a dict of tensors.
     held_out : like `data`, optional
         Data never trained on, for held-out accuracy. Default: none.
-    predict : callable ``(model, batch) -> outputs (samples, k)``, optional
+    predict : callable (model, batch) -> outputs (samples, k), optional
         Default: ``model(first tensor of the batch)``. Of a dict, the entries whose keys are arguments of
         ``model.forward`` are passed by name; if there are none, its first tensor, labels left out.
-    labels : callable ``batch -> integers (samples,)``, optional
+    labels : callable batch -> integers (samples,), optional
         The true classes. Default: of a dict, the first entry named by `LABELS`; otherwise the batch's last
         tensor. It must hold integers of shape (samples,) or one-hot rows; if it does not, the task has no
         classes and its accuracies are null.
-    initial : callable ``seed -> theta (n,)``, optional
+    initial : callable seed -> theta (n,), optional
         A random start. Default: every submodule that has `reset_parameters` is reset under the seed;
         parameters that no submodule resets are multiplied by random factors, zeros among them drawn.
-    observables : mapping of names to callables ``model -> float``, optional
+    observables : mapping of names to callables model -> float, optional
         Your own order parameters, recorded at every point.
-    include, exclude : pattern or sequence of patterns, optional
-        Patterns (`fnmatch`) of parameter names. Penalised is what `include` matches (default: everything)
-        and `exclude` does not (default: nothing), for example ``exclude="*.bias"``.
+    include : pattern or sequence of patterns, optional
+        Patterns (`fnmatch`) of the names of parameters to penalise. Default: everything.
+    exclude : pattern or sequence of patterns, optional
+        Of those among them not to penalise, for example ``exclude="*.bias"``. Default: none.
     name : str, optional
     settings : mapping, optional
         The arguments that made this task; they identify a run. Numbers, words, switches, None, and lists
