@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.datasets import load_iris
 from torch import nn
 
 import spinodal as sp
@@ -124,6 +125,21 @@ def test_the_first_class_to_go_is_named() -> None:
     lost = diagram.lost_classes(first)
     assert lost
     assert f"class{'es' if len(lost) > 1 else ''} {', '.join(map(str, lost))}" in placement.answer()
+
+
+def test_the_classes_to_go_are_those_that_the_map_names() -> None:
+    x, y = load_iris(return_X_y=True)
+    inputs, labels = torch.from_numpy(x)[::2], torch.from_numpy(y)[::2]
+    inputs = (inputs - inputs.mean(0)) / inputs.std(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))
+    task = Task(model, lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]), (inputs, labels))
+    diagram = sp.map_phases(task, beta=(0.03, 0.1), starts=2)
+    (found,) = diagram.macroscopic
+    placement = sp.place(diagram, diagram.at(0.03).module(), beta=0.03)
+    assert diagram.lost_classes(found) == (1,)
+    assert placement.lost == (1,)
+    assert placement.to_dict()["lost_classes"] == [1]
+    assert "first to go: class 1." in placement.answer()
 
 
 @pytest.mark.parametrize(("beta", "decay"), [(None, None), (0.1, 0.2), (-1.0, None), (None, float("nan"))])

@@ -26,6 +26,7 @@ from spinodal.walk import Forgetful, Point, Recorder, Walker
 
 SAME_SPECTRUM = 0.05  # singular values of one minimum differ by less, relative to the largest
 SAME_DEPTH = 1e-4  # losses of equally deep minima differ by less, relative to the range of E
+SAME_PLACE = 0.01  # transitions of one branch differ by less in beta, relative: brackets of coarse walks are as wide
 STILL = 0.1  # residual, relative to 2 beta ||theta - centre||, below which a model counts as trained to the end
 
 
@@ -87,9 +88,19 @@ class Placement:
         """Return the classes that go at the next transition; None without classes or transition."""
         if self.next is None:
             return None
+        if (mapped := self._mapped(self.next)) is not None:
+            return self.diagram.lost_classes(mapped)
         before = Phase(0, self.sweep.points[:-1], None).classes
         after = Phase(1, self.sweep.points[-1:], None).classes
         return None if before is None or after is None else tuple(sorted(set(before) - set(after)))
+
+    def _mapped(self, found: Transition) -> Transition | None:
+        """Return a transition as the map met it, which knows the whole phase behind; None if it met another or none."""
+        if self.phase is None:
+            return None
+        here = {point.index for point in self.diagram.phases[self.phase].points}
+        met = (item for item in self.diagram.macroscopic if item.direction == "up" and item.before.index in here)
+        return next((item for item in met if abs(item.beta / found.beta - 1.0) < SAME_PLACE), None)
 
     def answer(self) -> str:
         """Return the placement in two sentences."""
