@@ -41,6 +41,23 @@ def place_finished(folder: Path) -> None:
     copy(finished(), folder / "out")
 
 
+@cache
+def placed() -> Path:
+    """Return the folder of a finished run in which a model was placed."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    place_finished(folder)
+    assert run(("export", "out:3", "model"), folder).code == 0
+    done = run((*LINE, "--resume", "--start", "model", "--at-weight-decay", "1.1"), folder)
+    assert done.code == 0, done
+    return folder / "out"
+
+
+def place_placed(folder: Path) -> None:
+    """Put a finished run with a placement into a folder."""
+    copy(placed(), folder / "out")
+
+
 def place_midway(folder: Path) -> None:
     """Put a run into a folder that was killed half way."""
     place_finished(folder)

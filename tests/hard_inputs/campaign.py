@@ -26,7 +26,7 @@ SURFACES: Mapping[str, SearchStrategy[Case]] = {
     "journals": st.one_of(*[run_folders.JOURNALS] * 12, run_folders.JOURNAL_FILES),
     "states": run_folders.STATES,
     "checkpoints": checkpoints.STARTS,
-    "export and report": checkpoints.EXPORTS,
+    "export and report": st.one_of(*[checkpoints.EXPORTS] * 5, checkpoints.PLACEMENTS),
 }
 
 SHARES: Mapping[str, float] = {  # of the cases of a campaign

@@ -18,7 +18,7 @@ from hypothesis.strategies import SearchStrategy
 from safetensors.torch import save
 from torch import nn
 
-from hard_inputs.base_run import RESUME, finished, place_finished
+from hard_inputs.base_run import RESUME, finished, place_finished, place_placed
 from hard_inputs.case import Case
 from hard_inputs.command_lines import WORDS
 from hard_inputs.damage import ON_FILES, PLACE, Named, byte_damage, json_damage
@@ -296,3 +296,17 @@ EXPORTS = st.one_of(
     st.sampled_from((("out",), (), ("out:3", "model", "more"), ("out:3", "--at-beta=0.6", "model"), ("out", "--at-beta=1",
     "--at-weight-decay=1", "model"))).map(_export),
 )  # fmt: skip
+
+
+def _on_placement(change: Change) -> Case:
+    """Return the case of a damaged placement; it may be left out, since the command that made it makes it again."""
+
+    def prepare(folder: Path) -> None:
+        place_placed(folder)
+        (path,) = (folder / "out").glob("placements/*/placement.json")
+        path.write_bytes(change(path.read_bytes()))
+
+    return Case(f"show with a placement: {change!r}", ("show", "out"), prepare, lambda folder, outcome: outcome.err or None)
+
+
+PLACEMENTS = st.one_of(byte_damage(), json_damage()).map(_on_placement)

@@ -102,7 +102,7 @@ def test_a_reader_that_goes_away_is_no_error_to_speak_of(ask: Ask, tmp_path: Pat
     assert (done.code, done.err) == (1, "")
 
 
-@pytest.mark.parametrize("closed", [("stdin",), ("stdout",), ("stderr",), ("stdin", "stdout"), ("stdin", "stdout", "stderr")])
+@pytest.mark.parametrize("closed", [("stdin",), ("stdout",), ("stdin", "stdout", "stderr")])
 def test_closed_streams_do_not_stop_a_map(ask: Ask, tmp_path: Path, closed: tuple[str, ...]) -> None:
     assert ask(*LINE, streams=dict.fromkeys(closed, "closed")).code == 0
     complete(tmp_path)
@@ -186,6 +186,7 @@ class Failing:
         return self.plain(*arguments, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fsync", "replace"])
 def test_a_disk_that_fails_at_any_write_ends_a_run_that_can_be_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -266,6 +267,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.
 # -- two at once -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_maps_at_once_are_one_map_and_one_refusal(tmp_path: Path) -> None:
     line = [sys.executable, "-c", "from spinodal.cli import main; main()", *QUICK]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

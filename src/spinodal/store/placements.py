@@ -47,6 +47,6 @@ def placements(run: Path) -> list[dict[str, Any]]:
                 found.append(
                     {**value, "file": str(value["file"]), "answer": str(value["answer"]), "beta": float(value["beta"])}
                 )
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
                 continue  # it is made again by the command that made it
     return sorted(found, key=lambda value: float(value["beta"]))

@@ -98,7 +98,9 @@ class RunFolder:
         try:
             with reading(place):
                 return tomllib.loads(place.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:
+        except SpinodalError:
+            raise
+        except (ValueError, RecursionError) as cause:
             raise SpinodalError(
                 got=f"{place} is damaged: {cause}",
                 allowed="a TOML file is needed",
