@@ -59,6 +59,7 @@ HARMS: dict[str, tuple[Harm, str]] = {
         lambda out: (out / "config.toml").write_text("a = " + "[" * 3000),
         "is damaged",
     ),
+    "a setting of too many digits": (lambda out: (out / "config.toml").write_text("seed = " + "9" * 5000), "is damaged"),
 }
 
 
