@@ -149,6 +149,12 @@ def test_linear_regression_has_no_transition(bias: bool) -> None:
         assert list(values) == pytest.approx(shrunk, rel=1e-6)
 
 
+def test_rounding_in_the_trivial_phase_is_no_transition() -> None:
+    task = sp.tasks.gaussian(activation="linear", hidden=(4, 4), singular_values=(0.9,), samples=50)
+    diagram = sp.map_phases(task, beta=(0.45, 0.8), starts=1)
+    assert diagram.transitions == ()
+
+
 def test_going_down_a_deep_net_stays_trivial() -> None:
     diagram = mapped(3, 0, "down")
     assert diagram.transitions == ()

@@ -128,3 +128,15 @@ def test_a_walk_into_a_beta_where_nothing_holds_the_error_stops_there() -> None:
     assert walk.status.startswith("stopped at beta = ")
     assert "falls without bound" in walk.status
     assert all(point.beta > 1.0 for point in walk.points)
+
+
+def test_a_walk_from_a_trivial_minimum_without_error_takes_few_steps_and_jumps_where_it_must() -> None:
+    def potential(model: nn.Module, batch: object) -> Tensor:  # x = 0 is stable from beta = .1 on
+        x = model.w.sum()
+        return x**4 / 4 - x**3 / 3 - x**2 / 10
+
+    landscape = sp.Landscape(Chain(1), potential, None)
+    start = sp.minimise(landscape, beta=0.5, start=torch.full((1,), 1e-20, dtype=torch.float64))
+    down = sp.sweep(landscape, start=start, to=0.05)
+    assert [round(found.beta, 4) for found in down.transitions] == [0.1]
+    assert len(down.points) < 40

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from spinodal.transitions import MACROSCOPIC, Gap, expected_slope, kink_position, margin_vanishes_between
+from spinodal.transitions import MACROSCOPIC, Gap, Transition, expected_slope, kink_position, margin_vanishes_between
 from spinodal.walk import Point
 
 NEGLIGIBLE = 1e-4  # gaps below this fraction of the ranges of E and of the squared norm are not pursued
+ROUNDING = 1e-9  # gaps below this fraction of the ranges are rounding
 FALL = 0.2  # a fall lowers L by about this fraction of the jump of E; used where slopes are rough
 JUMP = 0.8 * MACROSCOPIC  # from which a gap in E over a coarse step may turn out macroscopic
 
@@ -28,6 +29,14 @@ class Criteria:
     norm_range: float
     rough: bool
 
+    def widened(self, found: Transition) -> Criteria:
+        """Return the criteria for the walk behind a transition, whose jump may exceed the range known before."""
+        error = abs(found.after.error - found.before.error)
+        norm_squared = abs(found.after.norm_squared - found.before.norm_squared)
+        if error <= self.error_range:
+            return self
+        return replace(self, error_range=error, norm_range=max(self.norm_range, norm_squared))
+
     def is_smooth(self, found: Gap) -> bool:
         """Tell a gap that a continuous branch may leave."""
         if self.rough:
@@ -40,7 +49,11 @@ class Criteria:
         """Tell a step that could have been longer."""
         if self.rough:
             return self._rough_gap(found) < 0.3
-        return found.relative < 0.1 or self._is_quiet(found)
+        return found.relative < 0.1 or self._is_quiet(found) or self._is_rounding(found)
+
+    def _is_rounding(self, found: Gap) -> bool:
+        """Tell a gap between two points that are the same to rounding, whatever part of their change it is."""
+        return found.error < ROUNDING * self.error_range and found.norm_squared < ROUNDING * self.norm_range
 
     def _rough_gap(self, found: Gap) -> float:
         """Return the gap over the smallest that may turn out macroscopic, where slopes are rough.

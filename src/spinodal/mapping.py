@@ -308,10 +308,11 @@ class _Map:
             return upward and here is not None and variance is not None and here < TRIVIAL_VARIANCE * variance
 
         trivial = self._trivial_error(bottom, top)
+        least = 1e-9 * (1.0 + abs(trivial))  # all there is to tell apart in a range that begins in the trivial phase
         return Scout(
             self.walker,
-            error_range=max(trivial - bottom.error, 1e-9 * (1.0 + abs(trivial))),
-            norm_range=bottom.norm_squared,
+            error_range=max(trivial - bottom.error, least),
+            norm_range=max(bottom.norm_squared, least / top.beta),
             resolution=Resolution(bracket=self.options.bracket or BRACKET[self.solver]),
             is_end=is_end,
             on_point=self.progress.point,

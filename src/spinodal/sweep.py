@@ -148,6 +148,8 @@ class Scout:
         while state.status == "complete" and self.sign * (to - state.point.beta) > 1e-12 * to:
             self._advance(state, to)
             self.on_point(state.point)
+            for found in state.transitions[-1:]:
+                self.criteria = self.criteria.widened(found)
             if any(map(until, state.transitions[-1:])):
                 break
         return Sweep(tuple(state.points), tuple(state.transitions), state.status)
@@ -453,7 +455,7 @@ def sweep(
     -------
     Sweep
         Discontinuities are called macroscopic relative to `|E(centre) - E(start)|`, or to a tenth of
-        `|E(start)|` where that is larger, as in a trivial start.
+        `|E(start)|` where that is larger, as in a trivial start, and never to less than `1e-9 (1 + |E(centre)|)`.
 
     Examples
     --------
@@ -476,7 +478,8 @@ def sweep(
     walker = Walker(landscape, penalty, Observer(landscape, penalty, task), solver=name)
     first = walker.find(start.beta, lambda: (landscape.vector(start.theta), Counts(parameters=landscape.size)))
     centre = first.minimum.theta - penalty.offset(first.minimum.theta)
-    error_range = max(abs(landscape.value(centre) - first.error), 0.1 * abs(first.error))
+    trivial = landscape.value(centre)
+    error_range = max(abs(trivial - first.error), 0.1 * abs(first.error), 1e-9 * (1.0 + abs(trivial)))
     scout = Scout(
         walker,
         error_range=error_range,
