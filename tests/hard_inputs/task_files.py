@@ -105,7 +105,7 @@ MODELS = (
     "filled(1e308)", "filled(1.0, torch.complex128)", "nn.LazyLinear(1)", "net().to('meta')", "net().requires_grad_(False)",
     "nn.Linear(3, 1)", "nn.Linear(2, 7)", "nn.Sequential(nn.Linear(2, 1), nn.Dropout(0.5))", "Fails()", "nn.Conv2d(1, 1, 3)",
     "nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))", "nn.Embedding(3, 1)", "nn.LSTM(2, 1)",
-    "nn.Linear(2, 0)", "nn.ParameterList([])", "lambda b: b", "nn.Sequential(nn.Linear(2, 1), nn.RReLU())", "[net()]",
+    "nn.ParameterList([])", "lambda b: b", "nn.Sequential(nn.Linear(2, 1), nn.RReLU())", "[net()]",
     "nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))", "nn.Bilinear(2, 2, 1)", "nn.Module()", "torch.jit",
 )  # fmt: skip
 DATA = (
@@ -248,7 +248,8 @@ def case(source: bytes) -> Case:
         (folder / "own.py").write_bytes(source)
 
     tail = source.removeprefix(HEAD.encode())
-    return Case(repr(tail[:500]), RUN, prepare, _good, compute=True)
+    late = b"-mse(" in tail  # that E has no lower bound shows while it is minimised
+    return Case(repr(tail[:500]), RUN, prepare, _good, compute=True, late=late)
 
 
 CASES = TEXTS.map(case)
