@@ -16,7 +16,7 @@ from spinodal.batches import Batch, Batches
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.parameters import Parameters
-from spinodal.soundness import check_loss, check_second_derivatives, refuse_randomness
+from spinodal.soundness import check_loss, check_second_derivatives, refuse_complex, refuse_randomness
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
@@ -76,6 +76,7 @@ class Landscape:
         memory: int = 512 * 2**20,
     ) -> None:
         self.device, self.dtype, self.memory = torch.device(device), dtype, memory
+        refuse_complex(model)
         self.model = copy.deepcopy(model).to(device=self.device, dtype=dtype)
         self.loss = loss
         refuse_randomness(self.model)

@@ -42,6 +42,17 @@ def refuse_randomness(model: nn.Module) -> None:
             )
 
 
+def refuse_complex(model: nn.Module) -> None:
+    """Refuse complex parameters and buffers, whose imaginary parts a cast to real numbers would drop."""
+    for name, value in [*model.named_parameters(), *model.named_buffers()]:
+        if value.is_complex():
+            raise SpinodalError(
+                got=f"{name} of the model is complex ({str(value.dtype).removeprefix('torch.')})",
+                allowed="real parameters and buffers are allowed",
+                do="keep real and imaginary parts as two real tensors (torch.view_as_real)",
+            )
+
+
 def check_loss(landscape: Landscape) -> None:
     """Refuse a loss that is not a finite, repeatable, differentiable scalar function of theta."""
     theta = landscape.initial

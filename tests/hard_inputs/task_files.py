@@ -102,7 +102,7 @@ LOSSES = (
 MODELS = (
     *NONSENSE, "net", "nn.Linear", "nn.Identity()", "nn.ReLU()", "nn.Sequential()", "filled(nan)", "filled(inf)",
     "filled(-inf)",
-    "filled(1e308)", "filled(1.0, torch.complex128)", "nn.LazyLinear(1)", "net().to('meta')", "net().requires_grad_(False)",
+    "filled(1e308)", "nn.LazyLinear(1)", "net().to('meta')", "net().requires_grad_(False)",
     "nn.Linear(3, 1)", "nn.Linear(2, 7)", "nn.Sequential(nn.Linear(2, 1), nn.Dropout(0.5))", "Fails()", "nn.Conv2d(1, 1, 3)",
     "nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))", "nn.Embedding(3, 1)", "nn.LSTM(2, 1)",
     "nn.ParameterList([])", "lambda b: b", "nn.Sequential(nn.Linear(2, 1), nn.RReLU())", "[net()]",

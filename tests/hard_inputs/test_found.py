@@ -138,3 +138,11 @@ def test_every_state_has_its_checksum_in_the_journal() -> None:
     assert len(points) > 5
     assert all(math.isfinite(line["state_crc32"]) for line in points)
     assert len({line["crc32"] for line in lines}) == len(lines)
+
+
+def test_a_complex_model_is_refused_instead_of_cast(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(f"{HEAD}\ndef task(): return make(model=filled(1.0, torch.complex128))\n")
+    done = run(RUN, tmp_path)
+    assert done.code == 2
+    assert complaint_about(done.err.splitlines(keepends=True)[-1]) is None
+    assert "0.weight of the model is complex (complex128)" in done.err
