@@ -40,7 +40,7 @@ def test_every_bad_input_is_answered_with_exit_code_2_and_one_clear_line(surface
 def test_there_were_at_least_two_thousand_bad_inputs() -> None:
     refused = {surface: len(tally(surface).refused) for surface in SURFACES}
     assert sum(refused.values()) >= LEAST, refused
-    assert min(refused.values()) >= 100, refused
+    assert min(refused.values()) >= 80, refused
 
 
 # -- the judge itself --------------------------------------------------------------------------
