@@ -107,7 +107,7 @@ def test_the_answer_is_two_sentences(diagram: sp.PhaseDiagram) -> None:
 
 def test_a_model_that_still_moves_is_said_to(diagram: sp.PhaseDiagram) -> None:
     theta = 1.5 * diagram.at(0.1).theta
-    assert "still moving" in sp.place(diagram, theta, beta=0.1).remark()
+    assert "still on its way" in sp.place(diagram, theta, beta=0.1).remark()
 
 
 def test_the_first_class_to_go_is_named() -> None:
@@ -140,6 +140,67 @@ def test_the_classes_to_go_are_those_that_the_map_names() -> None:
     assert placement.lost == (1,)
     assert placement.to_dict()["lost_classes"] == [1]
     assert "first to go: class 1." in placement.answer()
+
+
+def test_beyond_the_map_the_trivial_model_is_in_its_last_phase(diagram: sp.PhaseDiagram) -> None:
+    placement = sp.place(diagram, diagram.points[-1].minimum.theta, beta=3.0 * diagram.range[1])
+    assert (placement.phase, placement.next) == (2, None)
+    assert "No transition lies above it" in placement.answer()
+    assert "at rest" in placement.remark()
+
+
+def test_a_model_past_its_fold_is_said_to_fall(diagram: sp.PhaseDiagram) -> None:
+    fold = diagram.macroscopic[0]
+    placement = sp.place(diagram, fold.before.minimum.theta, beta=1.01 * fold.beta)
+    assert (placement.phase, placement.start.rank) == (1, 2)
+    assert "your model (rank 2) is at no minimum yet and falls into phase 1" in placement.answer()
+    assert "still on its way" in placement.remark()
+
+
+@pytest.mark.parametrize("options", [{"direction": "down"}, {"beta": (0.06, 0.07), "starts": 1}])
+def test_a_map_that_spans_little_does_not_invent_transitions(task: Task, diagram: sp.PhaseDiagram, options: dict) -> None:
+    small = sp.map_phases(task, **options)
+    placement = sp.place(small, diagram.at(0.065).theta, beta=0.065)
+    assert placement.next is not None
+    assert placement.next.beta == pytest.approx(task.exact[0].beta, rel=1e-5)
+    assert placement.phase == (None if "direction" in options else 0)
+
+
+def test_a_map_in_single_precision_places_in_single_precision(task: Task) -> None:
+    diagram = sp.map_phases(task, dtype="float32", beta=(0.05, 0.3), starts=2)
+    placement = sp.place(diagram, diagram.at(0.1).module(), beta=0.1)
+    assert (placement.phase, placement.point.minimum.theta.dtype) == (0, torch.float32)
+
+
+def test_a_task_without_predictions_is_placed_as_it_was_mapped() -> None:
+    class Chain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(3))
+
+    task = Task(Chain(), lambda model, batch: (1 - model.w.prod()) ** 2 / 2, None)
+    diagram = sp.map_phases(task, beta=(0.05, 0.5))
+    placement = sp.place(diagram, torch.ones(3), beta=0.1)
+    assert placement.phase == 0
+    assert placement.next is not None
+    assert placement.next.beta == pytest.approx(0.236235, rel=1e-5)
+
+
+def test_parameters_outside_the_penalty_do_not_make_a_model_restless() -> None:
+    x = torch.eye(2, dtype=torch.float64)
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).double()
+    task = Task(model, lambda model, b: (model(b[0]) - b[1]).square().sum(1).mean(), (x, x), exclude="*.bias")
+    diagram = sp.map_phases(task)
+    placement = sp.place(diagram, diagram.points[-1].minimum.theta, beta=diagram.points[-1].beta)
+    assert placement.start.residual < 1e-6
+    assert placement.start.moved < 1e-6
+
+
+def test_a_placement_is_not_continued_with_another_model(tmp_path: Path, diagram: sp.PhaseDiagram) -> None:
+    theta = diagram.at(0.1).theta
+    sp.place(diagram, theta, beta=0.1, recorder=placement_journal(tmp_path / "p"))
+    with pytest.raises(SpinodalError, match="those of another model"):
+        sp.place(diagram, 0.0 * theta, beta=0.1, recorder=placement_journal(tmp_path / "p"))
 
 
 @pytest.mark.parametrize(("beta", "decay"), [(None, None), (0.1, 0.2), (-1.0, None), (None, float("nan"))])

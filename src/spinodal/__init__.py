@@ -9,7 +9,8 @@ from spinodal.mapping import MapOptions, map_phases
 from spinodal.minimise import Minimum, minimise
 from spinodal.penalty import Penalty, beta_of, weight_decay
 from spinodal.phases import Phase, PhaseDiagram
-from spinodal.placement import Placement, place
+from spinodal.placement import Placement
+from spinodal.placing import place
 from spinodal.snapshot import Snapshot
 from spinodal.store import load
 from spinodal.sweep import Sweep, sweep

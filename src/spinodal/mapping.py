@@ -156,8 +156,7 @@ def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
         landscape = task.landscape(dtype=DTYPES[options.dtype], device=device)
         penalty = task.penalty(landscape)
         refuse_scale_invariance(landscape, penalty)
-        if options.solver != "auto":
-            solver_for(landscape, options.solver)
+        chosen_solver(task, options, landscape)
         view = try_start(task, landscape, penalty, 1000 * options.seed)
     if options.beta is None and view.output_variance is None:
         raise no_predictions()
