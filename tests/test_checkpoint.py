@@ -16,7 +16,9 @@ from torch import nn
 
 from spinodal.errors import SpinodalError
 from spinodal.layout import Layout
+from spinodal.parameters import Parameters
 from spinodal.store import read_checkpoint
+from test_snapshot import Computed, Extra
 
 
 def net() -> nn.Sequential:
@@ -42,11 +44,25 @@ def test_safetensors_are_read_whatever_the_file_is_called(tmp_path: Path) -> Non
     assert same(read_checkpoint(tmp_path / "weights.pt"), model)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
-def test_prefixes_of_wrappers_are_taken_off(tmp_path: Path, prefix: str) -> None:
-    model = net()
-    torch.save({prefix + name: value for name, value in model.state_dict().items()}, tmp_path / "a")
-    assert same(read_checkpoint(tmp_path / "a"), model)
+class Holder(nn.Module):
+    """A model whose own names begin as those of wrappers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = net()
+
+
+@pytest.mark.parametrize("model", [net(), Holder()], ids=["net", "holder"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "module.module."])
+def test_prefixes_of_wrappers_are_taken_off_and_those_of_the_model_are_not(prefix: str, model: nn.Module) -> None:
+    state = {prefix + name: value for name, value in model.state_dict().items()}
+    assert torch.equal(Layout.of(model).theta(state, {}), Parameters(model).flatten(model).double())
+
+
+def test_a_wrong_name_in_a_wrapped_state_dict_is_met_with_the_right_one() -> None:
+    state = {f"module.{name.replace('bias', 'bais')}": value for name, value in net().state_dict().items()}
+    with pytest.raises(SpinodalError, match=r"'0\.bais'.*did you mean '0\.bias'"):
+        Layout.of(net()).theta(state, {})
 
 
 class Payload:
@@ -147,6 +163,25 @@ def test_of_tied_parameters_one_name_is_enough() -> None:
     assert Layout.of(model).theta(state, {})[:4].tolist() == model[0].weight.detach().double().reshape(-1).tolist()
 
 
+def test_tied_parameters_that_differ_in_a_checkpoint_are_refused() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    state = model.state_dict()
+    assert torch.isfinite(Layout.of(model).theta(state, {})).all()
+    with pytest.raises(SpinodalError, match=r"0\.weight and 1\.weight are tied"):
+        Layout.of(model).theta(state | {"1.weight": state["1.weight"] + 0.01}, {})
+
+
+def test_what_theta_does_not_determine_is_not_read_from_a_state_dict() -> None:
+    model = Extra(3, 3)
+    assert torch.equal(Layout.of(model).theta(model.state_dict(), {}), Parameters(model).flatten(model).double())
+
+
+def test_a_state_dict_that_hides_parameters_is_refused() -> None:
+    with pytest.raises(SpinodalError, match="has twice in place of parameters"):
+        Layout.of(Computed(3, 3)).theta(Computed(3, 3).state_dict(), {})
+
+
 def changed(**changes: torch.Tensor | None) -> OrderedDict[str, torch.Tensor]:
     state = net().state_dict()
     for name, value in changes.items():
@@ -179,3 +214,30 @@ def test_fixed_tensors_must_be_those_of_the_task() -> None:
     state["1.running_mean"] = state["1.running_mean"] + 1.0
     with pytest.raises(SpinodalError, match=r"1\.running_mean in the checkpoint differs"):
         layout.theta(state, fixed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_statistics_rounded_to_half_precision_are_those_of_the_task(dtype: torch.dtype) -> None:
+    model = nn.BatchNorm1d(50)
+    model(torch.randn(200, 50) * torch.logspace(-4, 2, 50))
+    layout = Layout.of(model)
+    state = {name: value.to(dtype) if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    theta = layout.theta(state, layout.fixed_tensors(model))
+    assert torch.equal(theta[:50], torch.ones(50, dtype=torch.float64))
+    with pytest.raises(SpinodalError, match="running_var in the checkpoint differs"):
+        layout.theta(state | {"running_var": 1.05 * state["running_var"]}, layout.fixed_tensors(model))
+
+
+def test_the_counter_of_batch_normalisation_is_of_no_account() -> None:
+    model = nn.BatchNorm1d(2)
+    layout, fixed = Layout.of(model), Layout.of(model).fixed_tensors(model)
+    assert layout.theta(model.state_dict() | {"num_batches_tracked": torch.tensor(999)}, fixed).tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("change", [{"start": -1}, {"start": 1}, {"start": 5}, {"shape": [3, 2]}, {"shape": [-2, -2]}])
+def test_a_layout_whose_entries_do_not_fit_into_theta_is_refused(change: dict[str, Any]) -> None:
+    value = Layout.of(nn.Linear(2, 2, bias=False)).to_dict()
+    assert Layout.from_dict(value).to_dict() == value
+    value["entries"][0] |= change
+    with pytest.raises(ValueError, match="weight"):
+        Layout.from_dict(value)

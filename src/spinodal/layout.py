@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.parameters import Parameters
 
+WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
+UNUSED = "num_batches_tracked"  # a counter of BatchNorm's training, of which no error depends
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -48,7 +51,7 @@ class Entry:
                 allowed=f"the shape {self.shape} of the task's model is allowed",
                 do="make the task with the model that was trained",
             )
-        if self.start is None and not torch.allclose(fixed[self.name].double(), value.double(), rtol=1e-5, equal_nan=True):
+        if self.start is None and not self.name.endswith(UNUSED) and not _agree(fixed[self.name], value):
             raise SpinodalError(
                 got=f"{self.name} in the checkpoint differs from that of the task's model, where it is fixed",
                 allowed="frozen parameters and buffers must be those of the task, as the error depends on them",
@@ -127,12 +130,14 @@ class Layout:
     def theta(self, state: Mapping[str, Tensor], fixed: Mapping[str, Tensor]) -> Tensor:
         """Return theta, shape (n,) in float64, from a state dict: the inverse of `tensors`.
 
-        Of tied parameters one name is enough, and tensors that are no part of theta may be left out.
+        Of tied parameters one name is enough, and tensors that are no part of theta may be left out. The
+        prefixes `WRAPPERS` are taken off where the model's own names are without, and opaque entries are not read.
 
         Raises
         ------
         SpinodalError
-            For names that are missing or unknown, shapes that do not fit, and fixed tensors with other values.
+            For names that are missing or unknown, shapes that do not fit, fixed tensors with other values, and
+            tied parameters of different values.
 
         Examples
         --------
@@ -143,14 +148,24 @@ class Layout:
         """
         known = {entry.name: entry for entry in self.entries}
         theta = torch.full((self.size,), math.nan, dtype=torch.float64)
-        for name, value in state.items():
+        given = self._given(state)
+        first: dict[object, str] = {}  # of the names that share a piece of theta
+        for name, value in given.items():
             if name not in known:
                 raise _unknown(name, known)
             known[name].refuse_other(value, fixed)
             if known[name].start is not None:
+                _refuse_untied(first.setdefault((known[name].start, known[name].shape), name), name, given)
                 known[name].piece(theta).copy_(value.detach().reshape(-1))
-        self._refuse_missing(state)
+        self._refuse_missing(given)
         return theta
+
+    def _given(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a state dict by the model's own names, without its opaque entries."""
+        own, given = {*(entry.name for entry in self.entries), *self.opaque}, dict(state)
+        while given and own.isdisjoint(given) and (prefix := _wrapper(given)):
+            given = {name.removeprefix(prefix): value for name, value in given.items()}
+        return {name: value for name, value in given.items() if name not in self.opaque}
 
     def _refuse_missing(self, state: Mapping[str, Tensor]) -> None:
         given = {entry.start for entry in self.entries if entry.name in state}
@@ -161,6 +176,13 @@ class Layout:
                 allowed="a value for every trainable parameter of the task's model is needed",
                 do="make the task with the model that was trained",
             )
+        held = {(entry.start, math.prod(entry.shape)) for entry in self.entries if entry.start is not None}
+        if sum(size for _, size in held) < self.size:
+            raise SpinodalError(
+                got=f"the state dict of the task's model has {', '.join(self.opaque)} in place of parameters",
+                allowed="models whose state dict holds every trainable parameter as it is are allowed",
+                do="place the flat vector of its parameters in Python: place(diagram, theta, ...)",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the layout in JSON types."""
@@ -170,7 +192,8 @@ class Layout:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Layout:
         """Return the layout of `to_dict`; ValueError, TypeError or KeyError if it is none."""
-        return cls(int(value["size"]), tuple(_entries(value["entries"])), tuple(map(str, value["opaque"])))
+        size = int(value["size"])
+        return cls(size, tuple(_entries(value["entries"], size)), tuple(map(str, value["opaque"])))
 
     def refuse_other(self, model: nn.Module, task: str) -> None:
         """Refuse a model that is laid out in another way."""
@@ -201,11 +224,37 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, Tensor) and value.is_leaf and value.layout is torch.strided and not value.is_complex()
 
 
-def _entries(values: Any) -> Iterator[Entry]:
+def _wrapper(names: Mapping[str, object]) -> str | None:
+    """Return the prefix of a wrapper that all names have."""
+    return next((prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in names)), None)
+
+
+def _agree(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors are the same, up to the rounding of the coarser one."""
+    kinds = [torch.finfo(tensor.dtype) for tensor in (one, other) if tensor.is_floating_point()]
+    relative = max([1e-5, *(kind.eps for kind in kinds)])
+    absolute = max([1e-8, *(kind.eps * kind.smallest_normal for kind in kinds)])
+    first, second = (tensor.detach().to("cpu", torch.float64) for tensor in (one, other))
+    return torch.allclose(first, second, rtol=relative, atol=absolute, equal_nan=True)
+
+
+def _refuse_untied(first: str, name: str, state: Mapping[str, Tensor]) -> None:
+    if not _agree(state[first], state[name]):
+        raise SpinodalError(
+            got=f"{first} and {name} are tied in the task's model but differ in the checkpoint",
+            allowed="tied parameters must be equal",
+            do="make the task with the model that was trained",
+        )
+
+
+def _entries(values: Any, size: int) -> Iterator[Entry]:
     for value in values:
-        entry = Entry(**value | {"shape": tuple(map(int, value["shape"]))})
-        if not isinstance(getattr(torch, entry.dtype), torch.dtype):
-            raise ValueError(entry.dtype)
+        start = None if value["start"] is None else int(value["start"])
+        entry = Entry(**value | {"shape": tuple(map(int, value["shape"])), "start": start})
+        if not isinstance(getattr(torch, entry.dtype), torch.dtype) or min(entry.shape, default=0) < 0:
+            raise ValueError(entry)
+        if entry.start is not None and not 0 <= entry.start <= size - math.prod(entry.shape):
+            raise ValueError(entry)
         yield entry
 
 

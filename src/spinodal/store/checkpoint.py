@@ -18,7 +18,6 @@ from spinodal.errors import SpinodalError
 from spinodal.store.disk import reading
 
 NESTED = ("state_dict", "model_state_dict", "model")  # where training loops keep the state dict beside the rest
-WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
 ALLOWED = "safetensors, or torch.save(model.state_dict(), FILE), is allowed"
 
 
@@ -28,7 +27,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     A safetensors file, or what `torch.save` wrote of a state dict, alone or under one of `NESTED` in a
     dict. The latter is a zip file that holds a pickle; it is read by PyTorch's `weights_only` unpickler,
     which makes tensors and plain containers and calls nothing else. Pickles outside a zip file (written
-    by PyTorch before 1.6) and TorchScript are refused unread. The prefixes `WRAPPERS` are taken off.
+    by PyTorch before 1.6) and TorchScript are refused unread.
 
     Parameters
     ----------
@@ -57,12 +56,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     with reading(place), place.open("rb") as file:
         head = file.read(2)
     if head == b"PK":
-        return _unwrapped(_state_dict(_from_zip(place), place))
+        return _state_dict(_from_zip(place), place)
     if head[:1] == b"\x80":  # a bare pickle
         raise _refused(place, "is a pickle, which could run code", "write it again with torch.save of a current PyTorch")
     try:
         with reading(place):
-            return _unwrapped(load_file(place))
+            return dict(load_file(place))
     except (SafetensorError, ValueError, KeyError, AttributeError) as cause:
         raise _refused(place, f"is no safetensors file ({_line(cause)})", "check the path") from cause
 
@@ -103,14 +102,6 @@ def _state_dict(value: Any, place: Path) -> dict[str, Tensor]:
 def _is_entry(item: tuple[object, object]) -> bool:
     name, value = item
     return isinstance(name, str) and isinstance(value, Tensor)
-
-
-def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict without the prefixes of wrappers."""
-    for prefix in WRAPPERS:
-        if state and all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
 
 
 def _refused(place: Path, why: str, do: str) -> SpinodalError:
