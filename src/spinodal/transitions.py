@@ -11,6 +11,7 @@ MACROSCOPIC = 0.01  # of the range of E, or of the range of the squared norm for
 CONTINUOUS = 1e-3  # of the range of the squared norm: what changes by less across a bracket is continuous
 SQUARE_ROOT = (0.42, 0.6)  # exponents of the margin accepted as a fold's 1/2
 LINEAR = (0.8, 1.25)  # exponents of the margin accepted as a branch point's 1
+NAMES = {"first": "first-order transition", "second": "second-order transition"}
 NEAR = 20.0  # brackets ahead within which the margin must vanish
 
 
@@ -73,9 +74,9 @@ class Transition:
 
     def __str__(self) -> str:
         """Return the transition in one line."""
-        kind = "minor" if self.minor else self.order
+        kind = "minor transition" if self.minor else NAMES.get(self.order, "transition")
         return (
-            f"{kind} transition at beta = {self.beta:.6g} [{self.bracket[0]:.8g}, {self.bracket[1]:.8g}]: "
+            f"{kind} at beta = {self.beta:.6g} [{self.bracket[0]:.8g}, {self.bracket[1]:.8g}]: "
             f"E {self.before.error:.4g} -> {self.after.error:.4g}, "
             f"rank {self.before.observation.rank} -> {self.after.observation.rank}"
         )
