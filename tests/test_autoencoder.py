@@ -11,6 +11,7 @@ import spinodal as sp
 from spinodal.errors import SpinodalError
 from spinodal.observe import effective_rank
 from spinodal.tasks import autoencoder
+from spinodal.tasks.autoencoder import equivalent_rows
 from spinodal.tasks.digits import centred_images
 from spinodal.theory import LinearAutoencoder
 
@@ -65,6 +66,20 @@ def test_the_strongest_directions_stay_alive_longest() -> None:
 
 def test_directions_without_variance_make_no_transition() -> None:
     assert [item.beta for item in LinearAutoencoder([1.0, 0.0], hidden=2).transitions] == [1.0]
+
+
+def test_pixels_that_never_change_make_no_transition() -> None:
+    images = centred_images()
+    changing = int(torch.linalg.matrix_rank(images))
+    betas = [item.beta for item in autoencoder(hidden=64).exact]
+    assert len(betas) == changing < 64
+    assert min(betas) > 1e-9 * max(betas)
+
+
+def test_few_samples_have_rows_of_the_same_covariance() -> None:
+    samples = torch.randn(3, 5, dtype=torch.float64)
+    rows = equivalent_rows(samples)
+    torch.testing.assert_close(rows.T @ rows / len(rows), samples.T @ samples / 3)
 
 
 @pytest.mark.parametrize(("values", "hidden"), [([-1.0], 1), ([math.nan], 1), ([1.0], 0), (["a"], 1)])

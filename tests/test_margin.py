@@ -165,6 +165,13 @@ def test_a_lanczos_margin_of_nothing_but_zero_modes_is_zero() -> None:
     assert (margin.value, margin.residual) == (0.0, 0.0)
 
 
+def test_a_lanczos_margin_of_nothing_but_noise_is_zero() -> None:
+    eigenvalues = torch.linspace(-1e-3, 2e-3, 20, dtype=torch.float64)
+    margin = lanczos_margin(lambda vector: eigenvalues * vector, eigenvalues, noise=3e-3)
+    assert margin.value == 0.0
+    assert margin.residual == pytest.approx(float((eigenvalues * margin.mode).norm()))
+
+
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_zero_modes_are_counted_in_single_precision_too(size: int) -> None:
     margin = dense_margin(rotated(spectrum(size, 0.0, 0.0, 0.0)).float())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from spinodal.landscape import Landscape
 from spinodal.minimise import SOLVERS, TOLERANCE, Minimum, minimise, solver_for
 from spinodal.minimise.minimum import STATUSES
 from spinodal.minimise.newton import newton, trust_region_step
+from spinodal.minimise.newton_cg import newton_cg
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 from spinodal.tasks import Task, gaussian
@@ -268,6 +271,15 @@ def test_a_maximum_is_left(solver: str) -> None:
     landscape = toy(lambda w: (w @ w - 4) ** 2, 1.0, 0.0)
     minimum = minimise(landscape, beta=0.1, start=vector(0, 0), solver=solver)
     assert float(minimum.theta @ minimum.theta) == pytest.approx(3.95, rel=1e-5)
+
+
+def test_a_saddle_is_left_where_a_search_ended_far_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("spinodal.minimise"), "newton_cg", partial(newton_cg, iterations=0))
+    landscape = toy(lambda w: chain(w[:2]) + 10 * w[2] ** 2, 0.01, 0.01, 0.0)  # Hess L = -0.9, 1.1, 20.1
+    minimum = minimise(landscape, beta=0.05, start=landscape.initial, solver="newton_cg")
+    assert minimum.stop == "iterations"
+    assert minimum.loss < 0.3  # and not the 1/2 of the start
+    assert minimum.margin > 0
 
 
 # -- zero modes --------------------------------------------------------------------------------

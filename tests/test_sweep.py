@@ -108,6 +108,23 @@ def test_from_a_dead_state_that_was_walked_to_the_way_down_meets_what_the_way_up
     assert {t.order for t in (*up.transitions, *down.transitions)} == {"second"}
 
 
+@pytest.mark.parametrize(("depth", "spinodal", "order"), [(2, 0.5, "second"), (3, FIRST_ORDER_CHAINS[3], "first")])
+@pytest.mark.parametrize("solver", ["newton", "newton_cg"])
+def test_a_softer_mode_beside_it_does_not_hide_the_order_of_a_transition(
+    depth: int, spinodal: float, order: str, solver: str
+) -> None:
+    def energy(model: nn.Module, batch: object) -> Tensor:
+        return (1.0 - model.w[:depth].prod()) ** 2 / 2.0 + 5e-5 * model.w[depth] ** 2
+
+    landscape = sp.Landscape(Chain(depth + 1), energy, None)
+    penalty = sp.Penalty(mask=torch.arange(depth + 1) < depth)
+    start = sp.minimise(landscape, beta=0.1, start=landscape.initial, penalty=penalty, solver=solver)
+    (found,) = sp.sweep(landscape, start=start, to=0.8, penalty=penalty, solver=solver, bracket=1e-3).transitions
+    assert found.order == order
+    assert found.bracket[0] <= spinodal <= found.bracket[1]
+    assert found.before.minimum.margin == pytest.approx(1e-4)
+
+
 @pytest.mark.parametrize("bracket", [0.0, -1e-3, 1e-17, 0.5, float("nan")])
 def test_a_bracket_that_no_walk_could_reach_is_refused(bracket: float) -> None:
     landscape = chain(3)

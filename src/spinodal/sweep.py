@@ -31,7 +31,7 @@ from spinodal.transitions import (
 from spinodal.walk import Point, Walker
 
 COARSE = 0.15  # a jump met with a log step below this is bracketed at once
-
+FAR = 0.1  # of beta: most that a witness of the law of the margin may lie behind a bracket
 
 BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
 
@@ -338,10 +338,12 @@ class Scout:
         """Return exponent and distance from the curvature along the branch at two witnesses behind the bracket.
 
         It helps where another mode has the lowest margin even here. The witnesses are 30 and 300 brackets
-        behind, so where in the bracket the singularity lies hardly matters.
+        behind, so where in the bracket the singularity lies hardly matters. Where 300 brackets are too far,
+        they are 3 and 30: the singularity's place then lowers the exponent by up to a ninth.
         """
-        distances = (30.0 * width, 300.0 * width)
-        if distances[1] > 0.1 * near.beta:
+        nearest = 30.0 if 300.0 * width <= FAR * near.beta else 3.0
+        distances = (nearest * width, 10.0 * nearest * width)
+        if distances[1] > FAR * near.beta:
             return None
         first, second = (self._behind(near, -self.sign * distance) for distance in distances)
         curvatures = first.tangent_curvature, second.tangent_curvature

@@ -71,7 +71,8 @@ class Point:
     def tangent_curvature(self) -> float:
         """Return `t . Hess L t / t . t` along the tangent t of the branch, which the smallest eigenvalue cannot exceed.
 
-        At a fold and at a branch point the tangent turns into the mode that becomes soft, so both vanish together.
+        At a fold, and at a branch point approached along the branch that ends there, the tangent turns into the
+        mode that becomes soft, so both vanish together. Along the trunk of a pitchfork, which goes on, it does not.
         """
         return -self.norm_slope / max(float(self.tangent @ self.tangent), 1e-300)
 

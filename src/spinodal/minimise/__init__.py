@@ -14,7 +14,7 @@ from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.minimise.lbfgs import lbfgs, lbfgs_batch
 from spinodal.minimise.margin import LANCZOS_STEPS, Margin, dense_margin, lanczos_margin
-from spinodal.minimise.minimum import Minimum
+from spinodal.minimise.minimum import CONVERGED, Minimum
 from spinodal.minimise.newton import newton
 from spinodal.minimise.newton_cg import conjugate_gradients, newton_cg
 from spinodal.minimise.solution import LOST, Solution
@@ -208,8 +208,11 @@ def _certify(loss: Regularised, solution: Solution, solver: str) -> Local | None
 
 
 def _noise(loss: Regularised, solution: Solution, solver: str) -> float:
-    """Return the curvature that zero modes may have because the gradient is not zero, where it is nearly so."""
-    if solver not in SECOND_ORDER:
+    """Return the curvature that zero modes may have because the gradient is not zero, where it is nearly so.
+
+    Where it is not, that bound could hide the negative curvature of a saddle.
+    """
+    if solver not in SECOND_ORDER or solution.stop not in CONVERGED:
         return 0.0
     return 3.0 * float(solution.gradient.norm()) / max(float(loss.penalty.offset(solution.theta).norm()), 1e-3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -177,7 +178,9 @@ def lanczos_margin(
         largest = float(np.abs(values).max())
         zero = max(noise, _zero(precision) * largest)
         chosen = int(np.argmax(np.abs(values) > zero))  # 0 where there are only zero modes
-        value, residual = float(values[chosen]), krylov.leak * abs(float(vectors[-1, chosen]))
+        ritz, outside = float(values[chosen]), krylov.leak * abs(float(vectors[-1, chosen]))
+        value = ritz if abs(ritz) > zero else 0.0
+        residual = math.hypot(outside, ritz - value)
         width = float(values[-1] - values[0])
         settled = value < 0 or (residual <= 1e-4 * width and count >= LEAST_STEPS)
         if krylov.leak <= krylov.rounding * largest or (settled and residual <= 1e-2 * abs(value)):

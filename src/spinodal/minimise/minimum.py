@@ -19,6 +19,7 @@ STATUSES = {
     "not finite": "no minimum: E is not a finite number where the search led",
     "iterations": "not converged: the iteration limit was reached; raise it or start closer",
 }
+CONVERGED = ("converged", "rounding")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Minimum:
     @property
     def converged(self) -> bool:
         """Tell whether this is a minimum to the requested tolerance, or to rounding."""
-        return self.stop in ("converged", "rounding")
+        return self.stop in CONVERGED
 
     @property
     def status(self) -> str:

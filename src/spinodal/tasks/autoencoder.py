@@ -14,6 +14,8 @@ from spinodal.tasks.gaussian import UNITS, network
 from spinodal.tasks.task import Task
 from spinodal.theory import LinearAutoencoder
 
+ROUNDING = 1e-12  # of the largest eigenvalue: what lies below is zero
+
 
 def autoencoder(*, hidden: int = 10) -> Task:
     """Return the linear autoencoder 64 - hidden - 64, without biases, of the handwritten digits.
@@ -40,14 +42,15 @@ def autoencoder(*, hidden: int = 10) -> Task:
     """
     width = whole_number("hidden", hidden, least=1, do=UNITS)
     rows = equivalent_rows(centred_images())
-    eigenvalues = torch.linalg.eigvalsh(rows.T @ rows / len(rows)).clamp(min=0).tolist()
+    eigenvalues = torch.linalg.eigvalsh(rows.T @ rows / len(rows))
+    alive = eigenvalues[eigenvalues > ROUNDING * eigenvalues.max()].tolist()  # some pixels never change
     return Task(
         network([64, width, 64], nn.Identity, False),
         reconstruction_error,
         rows,
         name="autoencoder",
         settings={"hidden": width},
-        exact=LinearAutoencoder(eigenvalues, hidden=width).transitions,
+        exact=LinearAutoencoder(alive, hidden=width).transitions,
         solver="newton_cg",  # sees kinks, and a product with the Hessian costs little here
     )
 
@@ -59,13 +62,12 @@ def reconstruction_error(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def equivalent_rows(samples: Tensor) -> Tensor:
-    """Return as many rows as there are columns, with the same `X^T X / n_samples`.
+    """Return as many rows as there are columns (or samples, if these are fewer), with the same `X^T X / n_samples`.
 
     >>> x = torch.randn(9, 2, dtype=torch.float64)
     >>> y = equivalent_rows(x)
     >>> tuple(y.shape), bool(torch.allclose(y.T @ y / 2, x.T @ x / 9))
     ((2, 2), True)
     """
-    count, columns = samples.shape
     triangle: Tensor = torch.linalg.qr(samples).R
-    return triangle * math.sqrt(columns / count)
+    return triangle * math.sqrt(len(triangle) / len(samples))
