@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from spinodal.errors import SpinodalError
 from spinodal.models import Models
 from spinodal.observe import Observation
-from spinodal.penalty import CONVENTION, weight_decay
+from spinodal.penalty import weight_decay
 from spinodal.walk import Point
 
 
@@ -123,23 +122,9 @@ class Snapshot:
         SpinodalError
             If there is no state dict, or the file cannot be written.
         """
-        from spinodal.store.disk import write_whole, writing  # files are the business of the store
+        from spinodal.store.export import save_snapshot  # files are the business of the store
 
-        target = Path(path)
-        state = self.state_dict()
-        with writing(target, do="check the path and the free space"):
-            write_whole(target, save(state, metadata=self._metadata()))
-        return target
-
-    def _metadata(self) -> dict[str, str]:
-        return {
-            "task": str(self.task["name"]),
-            "beta": repr(self.beta),
-            "weight_decay": repr(self.weight_decay),
-            "convention": CONVENTION,
-            "error": repr(self.error),
-            "point": str(self.point.index),
-        }
+        return save_snapshot(self, Path(path))
 
     def _made_by(self) -> Models:
         if self.models is None:
