@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import random
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 
 import spinodal as sp
 from conftest import integral_of_norm
+from diagrams import diagram as by_hand
 from spinodal.errors import SpinodalError
 
 
@@ -318,6 +320,38 @@ def test_the_answer_names_both_conventions() -> None:
     first = diagram.macroscopic[0].beta
     assert f"beta = {first:.5g} (weight_decay = {2 * first:.5g})" in diagram.answer()
     assert str(diagram).count("\n") == len(diagram.transitions)
+
+
+def test_kinks_that_the_solver_does_not_see_are_not_denied() -> None:
+    task = sp.tasks.gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
+    diagram = sp.map_phases(task, solver="lbfgs", beta=(0.3, 1.2), starts=1)
+    assert diagram.answer() == (
+        "No jump was found between beta = 0.3 and 1.2, but the rank goes from 2 to 0; "
+        "lbfgs does not see kinks (second-order transitions): --solver newton_cg does."
+    )
+
+
+def test_only_a_map_without_any_transition_or_change_of_rank_is_called_smooth() -> None:
+    smooth = "No transition between beta = 0.01 and 1: the model changes smoothly."
+    assert by_hand(phases=1).answer() == smooth
+    assert by_hand(phases=1, minor_every=5).answer() == "No macroscopic transition between beta = 0.01 and 1."
+    lost = replace(by_hand(phases=2), transitions=())
+    assert lost.answer() == "No transition between beta = 0.01 and 1, but the rank goes from 3 to 2."
+
+
+@pytest.mark.parametrize("phases", [1, 3])
+def test_a_walk_that_stopped_claims_no_more_than_its_points(phases: int) -> None:
+    diagram = replace(by_hand(phases=phases), range=(0.01, 7.0), run_status="stopped at beta = 1.1: no minimum")
+    assert diagram.answer().endswith(". The walk stopped at beta = 1.1: no minimum.")
+    assert " 7" not in diagram.answer()
+
+
+@pytest.mark.parametrize("downward", [False, True])
+def test_without_weight_matrices_the_answer_has_no_rank(downward: bool) -> None:
+    diagram = by_hand(matrices=(), downward=downward)
+    assert "rank" not in str(diagram)
+    last = diagram.phases[0].error[1] if downward else diagram.phases[-1].error[0]
+    assert diagram.answer().endswith(f"E is at {'most' if downward else 'least'} {last:.4g}.")
 
 
 @pytest.mark.parametrize("matrices", [2, 3])

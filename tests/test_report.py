@@ -150,7 +150,32 @@ def test_a_map_whose_transitions_cost_no_accuracy_says_so() -> None:
 
 def test_a_smooth_map_says_that_there_is_no_transition() -> None:
     (sentence,) = answer_sentences(diagram(phases=1))
-    assert sentence.startswith("No macroscopic transition between weight_decay = 0.02 and 2")
+    assert sentence.startswith(
+        "No macroscopic transition between weight_decay = 0.02 and 2: the model changes smoothly; E goes"
+    )
+
+
+def test_a_map_that_lost_rank_without_a_transition_is_not_called_smooth() -> None:
+    (sentence,) = answer_sentences(replace(diagram(phases=2), transitions=()))
+    assert "smoothly" not in sentence
+    assert "the rank falls from 3 to 2" in sentence
+
+
+@pytest.mark.parametrize("phases", [1, 3])
+def test_a_solver_that_sees_no_kinks_is_named(phases: int) -> None:
+    sentences = answer_sentences(replace(diagram(phases=phases), solver="lbfgs"))
+    assert sentences[-1] == "The solver lbfgs does not see kinks (second-order transitions): --solver newton_cg does."
+    assert "smoothly" not in sentences[0]
+
+
+@pytest.mark.parametrize("made", [diagram(matrices=()), diagram(matrices=(), downward=True), diagram(matrices=(), phases=1)])
+def test_without_weight_matrices_no_rank_is_spoken_of(made: sp.PhaseDiagram) -> None:
+    page = page_of(made)
+    assert "rank" not in " ".join(answer_sentences(made))
+    assert "rank" not in transition_table(made).headings + phase_table(made).headings
+    assert "rank" not in [choice["key"] for figure in page.data["figures"] for choice in figure["choices"]]
+    assert all(phase["rank"] is None for phase in page.data["phases"])
+    assert all("rank" not in item["short"] + item["text"] for item in page.data["transitions"])
 
 
 def test_one_point_is_a_map_of_one_point() -> None:
@@ -307,6 +332,17 @@ def test_transitions_stand_in_their_table_with_what_is_lost() -> None:
     assert [row["classes lost"] for row in rows] == ["2", "1"]
     assert [row["accuracy"] for row in rows] == ["90 % → 60 %", "60 % → 30 %"]
     assert [row["weight_decay"] for row in rows] == [f"{2 * found.beta:.6g}" for found in made.macroscopic]
+
+
+def test_the_rank_of_a_transition_is_that_of_the_phases_on_both_sides() -> None:
+    made = diagram(phases=2)
+    (found,) = made.transitions
+    faded = replace(found.before, observation=replace(found.before.observation, rank=2))
+    points = tuple(faded if item.index == faded.index else item for item in made.points)
+    made = replace(made, points=points, transitions=(replace(found, before=faded),))
+    table = transition_table(made)
+    assert table.rows[0][table.headings.index("rank")] == "3 → 2"
+    assert page_of(made).data["transitions"][0]["short"].endswith("rank 3 → 2")
 
 
 def test_only_the_largest_minor_transitions_are_listed_and_it_is_said() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import spinodal as sp
+from spinodal.plots.record import diagram_record
 from spinodal.report import save_report
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -274,6 +275,9 @@ def test_another_matrix_can_be_chosen(report: Any, made: sp.PhaseDiagram) -> Non
     assert first.text in plots(report)[3].find_element(By.CSS_SELECTOR, ".ytitle").text
     second.click()
     wait(lambda: second.text in plots(report)[3].find_element(By.CSS_SELECTOR, ".ytitle").text)
+    chosen = next(panel for panel in diagram_record(made).singular_values if panel.label.endswith(f"of {second.text}"))
+    assert report.find_element(By.CSS_SELECTOR, "figure:has(option) .plot").get_attribute("aria-label") == chosen.meaning
+    assert report.find_element(By.CSS_SELECTOR, "figure:has(option) small").get_attribute("textContent") == chosen.note
 
 
 def test_print_keeps_the_figures_and_drops_the_controls(report: Any) -> None:

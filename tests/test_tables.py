@@ -10,11 +10,13 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from spinodal.tables import Column, fitting, needed, phases_table, table, theory_table, transitions_table
+from diagrams import diagram
+from spinodal.tables import Column, fitting, needed, phases_table, ranks_beside, summary, table, theory_table, transitions_table
 from spinodal.theory import deep_linear
 
 SIDES = {"error": [0.02341, 0.3228], "norm": [1.018, 3.56e-05], "rank": [10, 9]}
 CLASSES = {"accuracy": {"train": [0.994, 0.93], "held_out": [0.951, 0.9]}, "lost_classes": [1, 2, 3, 4, 5, 6, 7, 9]}
+ABOVE = {"beta": [0.0159, 0.0254], "rank": 9}
 NO_CLASSES = {"accuracy": {"train": None, "held_out": None}, "lost_classes": None}
 WIDTHS = [80, 81, 90, 100, 120, 200]
 
@@ -22,13 +24,19 @@ WIDTHS = [80, 81, 90, 100, 120, 200]
 def result(kind: str) -> dict[str, Any]:
     classes = CLASSES if kind == "classes" else NO_CLASSES
     living = list(range(10)) if kind == "classes" else None
-    transition = {"beta": 0.0158745, "bracket": [0.015874, 0.015875], "weight_decay": 0.031749, "minor": False}
+    transition = {
+        "beta": 0.0158745,
+        "bracket": [0.015874, 0.015875],
+        "weight_decay": 0.031749,
+        "minor": False,
+        "direction": "up",
+    }
     orders = [{"order": order} for order in ("not classified", "first", "second")]
     phase = {"id": 10, "beta": [0.00187, 0.0159], "rank": 10, "error": [0.0234, 0.227], "accuracy": classes["accuracy"]}
     return {
         "transitions": [transition | SIDES | classes | order for order in orders],
         "exact": [{"beta": 0.410549}] if kind == "exact" else [],
-        "phases": [phase | {"classes": living}, phase | {"id": 11, "classes": [] if kind == "classes" else None}],
+        "phases": [phase | {"classes": living}, phase | {"id": 11, "classes": [] if kind == "classes" else None} | ABOVE],
     }
 
 
@@ -92,6 +100,23 @@ def test_a_transition_stands_in_its_row() -> None:
     ]
 
 
+@pytest.mark.parametrize("downward", [False, True])
+def test_the_rank_beside_a_transition_is_that_of_the_phases_and_not_of_the_bracket(downward: bool) -> None:
+    value = diagram(downward=downward).to_dict()
+    for item in value["transitions"]:
+        item["rank"] = [1, 1]  # a mode that fades is below the threshold before it is dead
+    ranks = [list(ranks_beside(item, value["phases"])) for item in value["transitions"]]
+    assert ranks == ([[1, 2], [2, 3]] if downward else [[3, 2], [2, 1]])
+    column = next(column for column in transitions_table(value, 120).columns if column.header == "rank")
+    assert list(column.cells) == [f"{before}->{after}" for before, after in ranks]
+
+
+def test_without_weight_matrices_tables_have_no_rank() -> None:
+    value = diagram(matrices=()).to_dict()
+    for made in (transitions_table(value, 120), phases_table(value, 120)):
+        assert "rank" not in [column.header for column in made.columns]
+
+
 def test_minor_transitions_are_not_listed() -> None:
     value = result("neither")
     value["transitions"][0]["minor"] = True
@@ -108,3 +133,19 @@ def test_tables_without_transitions_or_beside_closed_forms_have_their_headings(c
 def test_a_terminal_without_unicode_gets_plain_characters() -> None:
     for made in (transitions_table(result("classes"), 80), theory_table(deep_linear([0.9, 0.5], matrices=3), 80)):
         assert printed(made, 80, "ascii").isascii()
+
+
+RUN = {
+    "task": {"name": "own\x1b[2J.py:task"}, "seed": 0, "solver": "newton", "range": [0.1, 0.2], "convention": "as ever",
+    "stats": {"gradient_evaluations": 1, "hessian_products": 2, "hessians": 3, "points": 4, "seconds": 5.0, "unconverged": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("minor", "said"), [(0, []), (1, ["1 minor discontinuity"]), (2, ["2 minor discontinuities"])])
+def test_minor_discontinuities_are_told_where_there_are_any(minor: int, said: list[str]) -> None:
+    text = summary(RUN | {"transitions": [{"minor": True}] * minor + [{"minor": False}]}).plain
+    assert [line.split(" (")[0] for line in text.split("\n") if "minor" in line] == said
+
+
+def test_a_name_that_steers_a_terminal_is_spelled_out() -> None:
+    assert summary(RUN | {"transitions": []}).plain.startswith(r"own\x1b[2J.py:task, seed 0")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta
+from spinodal.minimise import SECOND_ORDER
 from spinodal.models import Models
 from spinodal.penalty import CONVENTION, beta_of, weight_decay
 from spinodal.snapshot import Snapshot
@@ -250,26 +251,59 @@ class PhaseDiagram:
 
         return frame(self.to_xarray())
 
+    @property
+    def ends(self) -> tuple[Point, Point]:
+        """Return the points at the lowest and at the highest beta that were followed."""
+        return min(self.points, key=lambda point: point.beta), max(self.points, key=lambda point: point.beta)
+
+    @property
+    def has_matrices(self) -> bool:
+        """Tell whether the model has weight matrices; without them its rank of 0 says nothing."""
+        return bool(self.points[0].observation.ranks)
+
+    @property
+    def sees_kinks(self) -> bool:
+        """Tell whether the solver sees kinks (second-order transitions); a first-order one sees jumps only."""
+        return self.solver in SECOND_ORDER
+
+    @property
+    def is_smooth(self) -> bool:
+        """Tell whether nothing was met at all, minor transitions and changes of the rank included."""
+        return self.sees_kinks and not self.transitions and len({point.observation.rank for point in self.points}) == 1
+
     def answer(self) -> str:
-        """Return the map in one sentence."""
-        found = self.macroscopic
-        if not found:
-            return f"No transition between beta = {self.range[0]:.4g} and {self.range[1]:.4g}: the model changes smoothly."
+        """Return the map in one sentence, and whether the walk ended early in another."""
+        found = self._found() if self.macroscopic else self._nothing_found()
+        return found if self.run_status == "complete" else f"{found} The walk {self.run_status.rstrip('.')}."
+
+    def _nothing_found(self) -> str:
+        low, high = self.ends
+        size = "macroscopic " if self.transitions else ""
+        ranks = low.observation.rank, high.observation.rank
+        text = f"between beta = {low.beta:.4g} and {high.beta:.4g}"
+        text += f", but the rank goes from {ranks[0]} to {ranks[1]}" if ranks[0] != ranks[1] else ""
+        if not self.sees_kinks:
+            return f"No {size}jump was found {text}; {unseen_kinks(self.solver)}."
+        return f"No {size}transition {text}{': the model changes smoothly' if self.is_smooth else ''}."
+
+    def _found(self) -> str:
+        found, phases = self.macroscopic, self.phases
         first, last = min(found, key=lambda t: t.beta), max(found, key=lambda t: t.beta)
-        phases = self.phases
         count = f"{len(found)} transition{'s' if len(found) > 1 else ''}"
         if self.points[0].beta > self.points[-1].beta:
+            left = f" of rank {phases[-1].rank}" if self.has_matrices else ""
             return (
-                f"{count} on the way down: the phase of rank {phases[-1].rank} ends at beta = {last.beta:.5g} "
-                f"(weight_decay = {weight_decay(last.beta):.5g}); below beta = {first.beta:.5g} "
-                f"(weight_decay = {weight_decay(first.beta):.5g}) the model has rank {phases[0].rank}."
+                f"{count} on the way down: the phase{left} ends at {_place(last)}; "
+                f"below {_place(first)} {self._state(phases[0], 'at most', phases[0].error[1])}."
             )
+        rank = f" (rank {phases[0].rank})" if self.has_matrices else ""
         return (
-            f"{count}: the deepest phase (rank {phases[0].rank}) ends at beta = {first.beta:.5g} "
-            f"(weight_decay = {weight_decay(first.beta):.5g}){self._first_loss()}; "
-            f"above beta = {last.beta:.5g} (weight_decay = {weight_decay(last.beta):.5g}) "
-            f"the model has rank {phases[-1].rank}."
+            f"{count}: the deepest phase{rank} ends at {_place(first)}{self._first_loss()}; "
+            f"above {_place(last)} {self._state(phases[-1], 'at least', phases[-1].error[0])}."
         )
+
+    def _state(self, phase: Phase, bound: str, error: float) -> str:
+        return f"the model has rank {phase.rank}" if self.has_matrices else f"E is {bound} {error:.4g}"
 
     def _first_loss(self) -> str:
         """Name the first classes to go as beta rises, and where."""
@@ -336,6 +370,15 @@ class PhaseDiagram:
             "lost_classes": None if lost is None else list(lost),
             "points": [side.index for side in sides],
         }
+
+
+def unseen_kinks(solver: str) -> str:
+    """Say what a first-order solver does not see."""
+    return f"{solver} does not see kinks (second-order transitions): --solver newton_cg does"
+
+
+def _place(transition: Transition) -> str:
+    return f"beta = {transition.beta:.5g} (weight_decay = {weight_decay(transition.beta):.5g})"
 
 
 def _stretches(numbers: Iterable[int]) -> str:

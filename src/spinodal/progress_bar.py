@@ -43,7 +43,8 @@ class ProgressBar(Watcher):
         self.bar.update(
             self.line,
             completed=1.0 - walked if self.downward else walked,
-            description=f"beta = {point.beta:.4g}, E = {point.error:.4g}, rank {point.observation.rank}",
+            description=f"beta = {point.beta:.4g}, E = {point.error:.4g}"
+            + (f", rank {point.observation.rank}" if point.observation.ranks else ""),
         )
 
     def transition(self, transition: Transition) -> None:

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from spinodal.errors import printable
 from spinodal.penalty import weight_decay
 from spinodal.theory import ExactTransition
 
@@ -56,8 +57,9 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
         Column("order", [item["order"] for item in found], folds=True),
         Column("E", [arrow(item["error"], ".3g") for item in found]),
         Column("norm", [arrow(item["norm"], ".3g") for item in found], spare=3),
-        Column("rank", [arrow(item["rank"], "d") for item in found]),
     ]
+    if has_rank(result):
+        columns.append(Column("rank", [arrow(ranks_beside(item, result["phases"]), "d") for item in found]))
     if any(item["lost_classes"] is not None for item in found):
         columns.append(Column("accuracy", [arrow(item["accuracy"]["train"], ".0%") for item in found]))
         columns.append(Column("classes lost", [listed(item["lost_classes"]) for item in found], folds=True))
@@ -65,6 +67,23 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
         nearest = [min(exact, key=lambda beta, item=item: abs(beta - item["beta"])) for item in found]  # type: ignore[misc]
         columns.append(Column("exact", [f"{beta:.6g}" for beta in nearest]))
     return table("Transitions", columns, width)
+
+
+def has_rank(result: Mapping[str, Any]) -> bool:
+    """Tell whether any phase has a rank above 0; a model without weight matrices has none."""
+    return any(item["rank"] for item in result["phases"])
+
+
+def ranks_beside(transition: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Return the ranks of the phases before and after a macroscopic transition.
+
+    They hold on most of these phases, while `rank` of the transition is that at the ends of its bracket, where a
+    mode that fades may have fallen below the threshold of the rank already.
+    """
+    low, high = transition["bracket"]
+    below = min(phases, key=lambda phase: abs(phase["beta"][1] - low))["rank"]
+    above = min(phases, key=lambda phase: abs(phase["beta"][0] - high))["rank"]
+    return (below, above) if transition["direction"] == "up" else (above, below)
 
 
 def phases_table(result: Mapping[str, Any], width: int) -> Table:
@@ -75,7 +94,7 @@ def phases_table(result: Mapping[str, Any], width: int) -> Table:
         Column("phase", [str(item["id"]) for item in phases]),
         Column("beta", [between(item["beta"]) for item in phases]),
         Column("w. decay", [between(decay) for decay in decays], spare=1),
-        Column("rank", [str(item["rank"]) for item in phases]),
+        *([Column("rank", [str(item["rank"]) for item in phases])] if has_rank(result) else []),
         Column("E", [arrow(item["error"], ".3g") for item in phases]),
     ]
     for part, heading in (("train", "accuracy"), ("held_out", "held out")):
@@ -135,11 +154,11 @@ def summary(result: Mapping[str, Any]) -> Text:
     stats = result["stats"]
     low, high = result["range"]
     return Text(
-        f"{result['task']['name']}, seed {result['seed']}, solver {result['solver']}, "
+        f"{printable(result['task']['name'])}, seed {result['seed']}, solver {result['solver']}, "
         f"beta {low:.4g} to {high:.4g} (weight_decay {weight_decay(low):.4g} to {weight_decay(high):.4g})\n"
         f"convention: {result['convention']} (w. decay)\n"
-        f"{minor} minor discontinuities (below 1 % of the range of E) are in the JSON only\n"
-        f"{stats['gradient_evaluations']:,} gradients, {stats['hessian_products']:,} Hessian products, "
+        + (f"{_minor(minor)} (below 1 % of the range of E) in the report and the JSON\n" if minor else "")
+        + f"{stats['gradient_evaluations']:,} gradients, {stats['hessian_products']:,} Hessian products, "
         f"{stats['hessians']:,} Hessians, {stats['points']} points, {stats['seconds']:.1f} s"
         + (f"\n{_counted(stats['unconverged'])} did not converge; see `status` of their minima" if stats["unconverged"] else "")
     )
@@ -172,6 +191,10 @@ def listed(values: Sequence[int] | None) -> str:
     if values is None:
         return "-"
     return " ".join(map(str, values)) or "none"
+
+
+def _minor(count: int) -> str:
+    return f"{count} minor discontinuit{'ies' if count != 1 else 'y'}"
 
 
 def _counted(points: int) -> str:

@@ -73,12 +73,12 @@ class Transition:
     evidence: Evidence
 
     def __str__(self) -> str:
-        """Return the transition in one line."""
+        """Return the transition in one line, with the ranks at the ends of the bracket where they differ."""
         kind = "minor transition" if self.minor else NAMES.get(self.order, "transition")
+        before, after = (side.observation.rank for side in (self.before, self.after))
         return (
             f"{kind} at beta = {self.beta:.6g} [{self.bracket[0]:.8g}, {self.bracket[1]:.8g}]: "
-            f"E {self.before.error:.4g} -> {self.after.error:.4g}, "
-            f"rank {self.before.observation.rank} -> {self.after.observation.rank}"
+            f"E {self.before.error:.4g} -> {self.after.error:.4g}" + (f", rank {before} -> {after}" if before != after else "")
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from spinodal.penalty import weight_decay
-from spinodal.phases import PhaseDiagram
+from spinodal.phases import PhaseDiagram, unseen_kinks
 from spinodal.report.step import Step, steps
 from spinodal.walk import Point
 
@@ -42,14 +42,14 @@ def answer_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
 
 
 def _smooth(diagram: PhaseDiagram) -> str:
-    first, last = _ends(diagram)
+    first, last = diagram.ends
     if first is last:
         return f"The map has one point, {_place(first.beta)}: {_state(first)}."
     low, high = (weight_decay(point.beta) for point in (first, last))
-    return (
-        f"No macroscopic transition between weight_decay = {low:.5g} and {high:.5g}: the model changes smoothly; "
-        f"{_joined(_changes(first, last))}."
-    )
+    what = "transition" if diagram.sees_kinks else "jump"
+    smoothly = ": the model changes smoothly" if diagram.is_smooth else ""
+    changes = _joined(_all_changes(first, last, (first.observation.rank, last.observation.rank)))
+    return f"No macroscopic {what} between weight_decay = {low:.5g} and {high:.5g}{smoothly}; {changes}."
 
 
 def _first_loss(diagram: PhaseDiagram, found: Sequence[Step]) -> list[str]:
@@ -58,8 +58,8 @@ def _first_loss(diagram: PhaseDiagram, found: Sequence[Step]) -> list[str]:
     what = "accuracy" if has_classes else "rank"
     losses = [step for step in found if (_loses_accuracy(step) if has_classes else step.loses_rank)]
     if not losses:
-        changes = _what_changes(found[0])
-        return [f"No transition lowers the {what}.", f"The first transition is at {_place(found[0].beta)}: {changes}."]
+        none = f"No transition lowers the {what}." if has_classes or diagram.has_matrices else ""
+        return [none, f"The first transition is at {_place(found[0].beta)}: {_what_changes(found[0])}."]
     first = losses[0]
     last = first.transition.bracket[0]
     return [
@@ -76,7 +76,7 @@ def _loses_accuracy(step: Step) -> bool:
 
 def _on_the_way(diagram: PhaseDiagram, first: Step) -> str:
     """Say how the accuracy declined before the first loss, and up to where it hardly did."""
-    start = _ends(diagram)[0]
+    start, _ = diagram.ends
     most = _accuracy(start) or 0.0
     below = sorted((point for point in diagram.points if point.beta <= first.low.beta), key=lambda point: point.beta)
     good = list(takewhile(lambda point: (_accuracy(point) or 0.0) > most - LOSS, below))
@@ -91,17 +91,22 @@ def _on_the_way(diagram: PhaseDiagram, first: Step) -> str:
 
 def _what_changes(step: Step) -> str:
     """Return what changes across a transition, walked towards larger beta."""
-    below, above = step.ranks
+    return _joined(_all_changes(step.low, step.high, step.ranks))
+
+
+def _all_changes(low: Point, high: Point, ranks: tuple[int, int]) -> list[str]:
+    below, above = ranks
     rank = [f"the rank {'falls' if above < below else 'rises'} from {below} to {above}"] if above != below else []
-    *accuracies, error = _changes(step.low, step.high)
-    return _joined([*accuracies, *rank, error])
+    *accuracies, error = _changes(low, high)
+    return [*accuracies, *rank, error]
 
 
 def _downward(diagram: PhaseDiagram, first: Step) -> list[str]:
-    start = _ends(diagram)[1]
+    _, start = diagram.ends
+    left, entered = (f" of rank {first.ranks[1]}", f", for one of rank {first.ranks[0]}") if diagram.has_matrices else ("", "")
     return [
-        f"Walked downwards from weight_decay = {weight_decay(start.beta):.5g}: the phase of rank {first.ranks[1]} is left at "
-        f"{_place(first.beta)}, for one of rank {first.ranks[0]}.",
+        f"Walked downwards from weight_decay = {weight_decay(start.beta):.5g}: the phase{left} is left at "
+        f"{_place(first.beta)}{entered}.",
         "How far up a deep phase lasts is another question, since it may exist beyond the point where a walk down enters it "
         "(hysteresis): map upwards to answer it.",
     ]
@@ -118,29 +123,29 @@ def _sequence(beginning: str, events: Sequence[str]) -> str:
 
 
 def _end(diagram: PhaseDiagram) -> str:
-    last = _ends(diagram)[1]
+    _, last = diagram.ends
     return f"At the upper end of the map, {_place(last.beta)}, {_state(last)}."
 
 
 def _state(point: Point) -> str:
     accuracy = _accuracy(point)
-    also = "" if accuracy is None else f" and a training accuracy of {_percent(accuracy)}"
-    return f"the model has rank {point.observation.rank}{also}"
+    values = [
+        f"rank {point.observation.rank}" if point.observation.ranks else f"an error of {point.error:.4g}",
+        *([] if accuracy is None else [f"a training accuracy of {_percent(accuracy)}"]),
+    ]
+    return f"the model has {_joined(values)}"
 
 
 def _warnings(diagram: PhaseDiagram) -> list[str]:
     """Say what keeps the map from being the whole answer."""
     unfinished = sum(not point.minimum.converged for point in diagram.points)
     warnings = [] if diagram.run_status == "complete" else [f"The map is not complete: {diagram.run_status}."]
+    if not diagram.sees_kinks:
+        warnings.append(f"The solver {unseen_kinks(diagram.solver)}.")
     if unfinished:
         total = len(diagram.points)
         warnings.append(f"{unfinished:,} of {total:,} points did not converge; the figures say why at each.")
     return warnings
-
-
-def _ends(diagram: PhaseDiagram) -> tuple[Point, Point]:
-    """Return the points at the lowest and at the highest beta."""
-    return min(diagram.points, key=lambda point: point.beta), max(diagram.points, key=lambda point: point.beta)
 
 
 def _accuracy(point: Point) -> float | None:

@@ -14,7 +14,8 @@ from spinodal.plots.axis import BetaAxis, ordered_points
 from spinodal.plots.panel import Panel
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord
-from spinodal.report.rows import point_columns, transition_table
+from spinodal.report.rows import point_columns, rank_pair, transition_table
+from spinodal.report.step import steps
 from spinodal.theory import ExactTransition
 
 DIGITS = 7  # significant ones of what is drawn
@@ -45,7 +46,8 @@ def payload(diagram: PhaseDiagram, record: DiagramRecord, shown: PhaseDiagram) -
 def figures(record: DiagramRecord) -> list[dict[str, Any]]:
     """Return the figures in the order shown; one with several `choices` shows one of them at a time."""
     groups = [
-        [record.error], [record.norm], [record.margin], list(record.singular_values), [record.rank],
+        [record.error], [record.norm], [record.margin], list(record.singular_values),
+        [record.rank] if record.singular_values else [],
         [record.accuracy] if record.accuracy else [], *([panel] for panel in record.observables),
     ]  # fmt: skip
     curves = [{"kind": "curves", "choices": [_panel(panel) for panel in group]} for group in groups if group]
@@ -79,23 +81,22 @@ def _phases(diagram: PhaseDiagram, limits: tuple[float, float]) -> list[dict[str
     borders = [limits[0], *sorted(transition.beta for transition in diagram.macroscopic), limits[1]]
     ranges = list(pairwise(borders)) if len(borders) == len(phases) + 1 else [phase.beta for phase in phases]
     return [
-        {"id": phase.id, "low": low, "high": high, "rank": phase.rank}
+        {"id": phase.id, "low": low, "high": high, "rank": phase.rank if diagram.has_matrices else None}
         for phase, (low, high) in zip(phases, ranges, strict=True)
     ]
 
 
 def _transitions(diagram: PhaseDiagram) -> list[dict[str, Any]]:
     table = transition_table(diagram)
-    found = sorted(diagram.macroscopic, key=lambda transition: transition.beta)
     return [
         {
-            "number": number,
-            "beta": transition.beta,
+            "number": step.number,
+            "beta": step.beta,
             "text": "\n".join(f"{name}: {cell}" for name, cell in zip(table.headings[1:], row[1:], strict=True) if cell),
-            "short": f"transition {number}: weight_decay = {weight_decay(transition.beta):.5g} (β = {transition.beta:.5g}), "
-            f"rank {transition.before.observation.rank} → {transition.after.observation.rank}",
+            "short": f"transition {step.number}: weight_decay = {weight_decay(step.beta):.5g} (β = {step.beta:.5g})"
+            + (f", rank {' → '.join(rank_pair(step))}" if diagram.has_matrices else ""),
         }
-        for number, (transition, row) in enumerate(zip(found, table.rows, strict=True), start=1)
+        for step, row in zip(steps(diagram), table.rows, strict=True)
     ]
 
 

@@ -253,13 +253,15 @@
 
   // -- choosing and zooming ---------------------------------------------------------------
 
+  const nameOf = phase => `phase ${phase.id}${phase.rank === null ? "" : `: rank ${phase.rank}`}`;
+
   function show(kind, key) {
     document.querySelectorAll("tr.chosen").forEach(row => row.classList.remove("chosen"));
     const output = document.getElementById("selection");
     output.textContent = "";
     if (kind === null) return;
     document.getElementById(`${kind}-${key}`).classList.add("chosen");
-    const found = kind === "transition" ? transitions.find(item => item.number === key).short : `phase ${key}: rank ${phases[key].rank}`;
+    const found = kind === "transition" ? transitions.find(item => item.number === key).short : nameOf(phases[key]);
     const link = document.createElement("a");
     link.href = `#${kind}-${key}`;
     link.textContent = "to its row";
@@ -319,7 +321,14 @@
     });
     plot.place.on("plotly_clickannotation", event => choose("phase", Number(event.annotation.name.split(" ")[1])));
     const select = plot.figure.querySelector("select");
-    if (select) select.addEventListener("change", () => { plot.choice = Number(select.value); draw(plot); });
+    if (select) select.addEventListener("change", () => { plot.choice = Number(select.value); describe(plot); draw(plot); });
+  }
+
+  // What is said of a figure beside it, and to those who do not see it.
+  function describe(plot) {
+    const note = plot.figure.querySelector("figcaption small");
+    if (note) note.textContent = chosen(plot).note;
+    plot.place.setAttribute("aria-label", chosen(plot).meaning);
   }
 
   function setPrint(print) {

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spinodal.observe import Observation
 from spinodal.penalty import weight_decay
 from spinodal.phases import Phase, PhaseDiagram
 from spinodal.plots.recall import PARTS
@@ -32,8 +33,8 @@ def transition_table(diagram: PhaseDiagram) -> Table:
     found = steps(diagram)
     exact = {item.number: item for item in compare(diagram) if item.number is not None}
     rows = [
-        {"": str(step.number), **_transition(step.transition), **_classes(step), **_beside(diagram, exact.get(step.number)),
-         "status": step.transition.status}
+        {"": str(step.number), **_transition(step.transition), "rank": _arrow(rank_pair(step)), **_classes(step),
+         **_beside(diagram, exact.get(step.number)), "status": step.transition.status}
         for step in found
     ]  # fmt: skip
     return _table(rows, [str(step.number) for step in found])
@@ -111,7 +112,7 @@ def point_columns(points: Sequence[Point]) -> list[tuple[str, list[str]]]:
         ("‖θ − centre‖", ["" if view.distance == view.norm else _number(view.distance) for view in views]),
         ("margin", [_margin(point) for point in points]),
         ("residual", [_number(point.minimum.residual, 2) for point in points]),
-        ("rank", [str(view.rank) for view in views]),
+        ("rank", [_rank(view) for view in views]),
         ("ranks", [", ".join(f"{name} {rank}" for name, rank in view.ranks.items()) for view in views]),
         *((f"accuracy, {PARTS[part]}", [_part(view.accuracy[part]) for view in views]) for part in PARTS),
         ("variance of the outputs", [_number(view.output_variance) for view in views]),
@@ -119,6 +120,17 @@ def point_columns(points: Sequence[Point]) -> list[tuple[str, list[str]]]:
         ("status", [point.minimum.status for point in points]),
     ]
     return [(name, cells) for name, cells in columns if any(cells)]
+
+
+def rank_pair(step: Step) -> list[str]:
+    """Return the ranks of the phases beside a transition, in the direction walked; two empty texts without matrices."""
+    if not step.low.observation.ranks:
+        return ["", ""]
+    return [str(rank) for rank in (step.ranks if step.transition.direction == "up" else step.ranks[::-1])]
+
+
+def _rank(view: Observation) -> str:
+    return str(view.rank) if view.ranks else ""
 
 
 def _transition(transition: Transition) -> dict[str, str]:
@@ -133,7 +145,7 @@ def _transition(transition: Transition) -> dict[str, str]:
         "E": _arrow([_number(side.error) for side in pair]),
         "‖θ‖": _arrow([_number(side.observation.norm) for side in pair]),
         "margin": _arrow([_number(side.minimum.margin, 3) for side in pair]),
-        "rank": _arrow([str(side.observation.rank) for side in pair]),
+        "rank": _arrow([_rank(side.observation) for side in pair]),
         "accuracy": _arrow([_part(side.observation.accuracy["train"]) for side in pair]),
         "held out": _arrow([_part(side.observation.accuracy["held_out"]) for side in pair]),
     }
@@ -163,7 +175,7 @@ def _phase(phase: Phase) -> dict[str, str]:
         "": str(phase.id),
         "weight_decay": f"{weight_decay(low):.5g} – {weight_decay(high):.5g}",
         "β": f"{low:.5g} – {high:.5g}",
-        "rank": str(phase.rank),
+        "rank": str(phase.rank) if phase.points[0].observation.ranks else "",
         "E": _arrow([_number(value) for value in phase.error]),
         "accuracy": _arrow([_part(value) for value in phase.accuracy("train") or ()]),
         "held out": _arrow([_part(value) for value in phase.accuracy("held_out") or ()]),
