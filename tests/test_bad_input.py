@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,10 @@ import pytest
 import spinodal as sp
 from spinodal import cli
 from spinodal.errors import SpinodalError
+from spinodal.json_file import check_json, write_json_file
+from spinodal.store.disk import write_whole
 from test_cli import FAST, Command, command  # noqa: F401 - the fixture
+from test_cli import OWN as OWN_FILE
 
 TASKS = """
 import torch
@@ -354,3 +359,56 @@ def test_bad_usage_is_refused_in_one_line(command: Command, arguments: list[str]
     line = refusal(command, *arguments)
     assert text in line
     assert line.count("; ") >= 2
+
+
+# -- text that no file can hold ------------------------------------------------------------------
+
+
+def test_a_name_that_is_not_utf8_is_refused_before_there_is_a_folder(command: Command, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "n\udcff.py").write_text(OWN_FILE, encoding="utf-8")
+    line = refusal(command, "map", "n\udcff.py:task", "--beta", "0.1:0.2", "--out", "run")
+    assert r"the name 'n\udcff.py:task' is not valid UTF-8" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_draft_that_cannot_be_finished_is_not_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old", encoding="utf-8")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(tmp_path / "a", "\udcff")
+    assert [(place.name, place.read_text(encoding="utf-8")) for place in tmp_path.iterdir()] == [("a", "old")]
+
+
+# -- the file of --json --------------------------------------------------------------------------
+
+
+def test_an_old_json_file_stays_whole_where_the_new_one_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "r.json"
+    target.write_text("old", encoding="utf-8")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(SpinodalError, match=r"r\.json cannot be written: No space left on device"):
+        write_json_file(str(target), {"new": True})
+    assert [(place.name, place.read_text(encoding="utf-8")) for place in tmp_path.iterdir()] == [("r.json", "old")]
+
+
+def test_json_goes_through_links_and_into_pipes(tmp_path: Path) -> None:
+    real, link, pipe = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "pipe"
+    link.symlink_to(real)
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for target in (link, pipe):
+        check_json(str(target))
+        write_json_file(str(target), [1])
+    assert json.loads(os.read(reader, 100)) == json.loads(real.read_text(encoding="utf-8")) == [1]
+    os.close(reader)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+
+
+def test_a_name_too_long_for_its_draft_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    check_json(str(tmp_path / ("a" * 250)))
+    with pytest.raises(SpinodalError, match="File name too long"):
+        check_json(str(tmp_path / ("a" * 252)))

@@ -154,7 +154,7 @@ def test_show_repeats_what_map_said(command: Command) -> None:
     mapped = command("map", *FAST, "--out", "run", "--json", "-")
     shown = command("show", "run", "--json", "-")
     assert shown.code == 0
-    assert json.loads(shown.out) == json.loads(mapped.out)
+    assert json.loads(shown.out) == json.loads(mapped.out) | {"placements": []}
     people = command("show", "run")
     assert (people.code, people.err) == (0, "")
     assert "Transitions" in people.out

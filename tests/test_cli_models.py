@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import spinodal as sp
+from spinodal import cli
 from spinodal.store import RunFolder
 from spinodal.tasks.registry import make_task
 from test_cli import FAST, Command, command
@@ -46,6 +47,8 @@ def test_a_checkpoint_is_placed_on_a_finished_map_without_mapping_again(command:
     assert placement["answer"] in done.err
     assert (run / "journal.jsonl").read_bytes() == before
     assert "model.pt: At weight_decay = 0.7" in command("show", "run").out
+    (kept,) = json.loads(command("show", "run", "--json", "-").out)["placements"]
+    assert kept == placement | {"file": "model.pt"}
     assert "model.pt" in (run / "report.html").read_text(encoding="utf-8")
 
 
@@ -103,6 +106,8 @@ def test_a_point_is_exported_by_its_number(command: Command, run: Path) -> None:
         (["run:x", "m"], "RUN or RUN:POINT"),
         (["run:0", "m", "--at-beta", "0.3"], "one of them is allowed"),
         (["nowhere:0", "m"], "no run in nowhere"),
+        (["run", "m", "--at-weight-decay", "999"], "weight_decay from 0.6 to 1.2 is allowed"),
+        (["run", "m", "--at-beta", "0.1"], "weight_decay = 0.2 (beta = 0.1) lies outside the map"),
         (["run", "no/such/folder/m", "--at-beta", "0.3"], "cannot be written"),
     ],
 )
@@ -114,10 +119,71 @@ def test_an_export_that_means_nothing_is_refused(command: Command, run: Path, wo
 
 
 def test_the_report_is_made_again_bit_for_bit(command: Command, run: Path) -> None:
-    assert command("report", "run").out.strip() == f"report: {Path('run') / 'report.html'}"
+    assert command("report", "run").out.split("\n")[:2] == ["report: run/report.html", "figures: run/figures"]
     first = (run / "report.html").read_bytes()
     (run / "report.html").unlink()
     command("report", "run")
     assert (run / "report.html").read_bytes() == first
     assert {place.name for place in (run / "figures").iterdir()} >= {"error.pdf", "norm.png", "phase_map.png"}
     assert command("report", "run", "--out", "no/such/folder/r.html").code == 2
+
+
+def test_a_report_elsewhere_is_one_file_and_the_figures_stay_in_the_run(command: Command, run: Path) -> None:
+    elsewhere = run.parent / "elsewhere"
+    elsewhere.mkdir()
+    assert "figures: run/figures" in command("report", "run", "--out", "elsewhere/r.html").out
+    assert [place.name for place in elsewhere.iterdir()] == ["r.html"]
+    assert (run / "figures" / "error.pdf").exists()
+
+
+def test_paths_that_read_as_markup_are_paths(command: Command, run: Path) -> None:
+    for name in ("a[", "q[", "r["):
+        Path(name).mkdir()
+    here = run.rename(run.parent / "a[" / "i]:heart:")
+    torch.save(sp.load(here).at(0.35).module().state_dict(), "q[/b].pt")
+    words = ["--out", "a[/i]:heart:", "--resume", "--start", "q[/b].pt", "--at-weight-decay", "0.7", "--json", "r[/].json"]
+    done = command("map", *FAST, *words)
+    assert (done.code, done.err) == (0, "")
+    assert "placing q[/b].pt at" in done.out
+    assert "run folder: a[/i]:heart:  (report: a[/i]:heart:/report.html)" in done.out
+    assert json.loads(Path("r[/].json").read_text(encoding="utf-8"))["placement"]["phase"] == 0
+
+
+def test_the_json_is_written_before_anything_is_printed(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(cli, "_show", full)
+    assert command("show", "run", "--json", "shown.json").code == 1
+    assert command("map", *FAST, "--out", "run", "--resume", "--json", "mapped.json").code == 1
+    assert all(json.loads((run.parent / name).read_text())["transitions"] for name in ("shown.json", "mapped.json"))
+
+
+def test_words_of_a_received_run_do_not_steer_the_terminal(command: Command, run: Path) -> None:
+    place = run / "placements" / "received" / "placement.json"
+    place.parent.mkdir(parents=True)
+    value = {"file": "\x1b[2Jmodel.pt", "answer": "All is well.\r\x1b]0;owned\x07", "beta": 0.3}
+    place.write_text(json.dumps(value), encoding="utf-8")
+    said = command("show", "run").out
+    assert r"\x1b[2Jmodel.pt: All is well.\r\x1b]0;owned\x07" in said
+    assert "\x1b" not in said
+
+
+def test_a_placement_that_is_no_json_is_left_out(command: Command, run: Path) -> None:
+    place = run / "placements" / "received" / "placement.json"
+    place.parent.mkdir(parents=True)
+    place.write_text('{"file": "m", "answer": "a", "beta": 0.3, "weight_decay": 1e999}', encoding="utf-8")
+    assert json.loads(command("show", "run", "--json", "-").out)["placements"] == []
+
+
+def test_a_damaged_placement_says_what_to_delete(command: Command, run: Path) -> None:
+    torch.save(sp.load(run).at(0.35).module().state_dict(), "m.pt")
+    words = ["map", *FAST, "--out", "run", "--resume", "--start", "m.pt", "--at-weight-decay", "0.7", "--quiet"]
+    assert command(*words).code == 0
+    (journal,) = (run / "placements").glob("*/journal.jsonl")
+    journal.write_bytes(journal.read_bytes().replace(b'"origin"', b'"Origin"', 1))
+    refused = command(*words)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert f"delete {journal.parent.relative_to(run.parent)} and place the model again" in refused.err
+    shutil.rmtree(journal.parent)
+    assert command(*words).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -183,6 +184,19 @@ def test_the_same_diagram_gives_the_same_files(tmp_path: Path) -> None:
     made = diagram(10)
     first, second = (save_phase_map(made, tmp_path / name) for name in ("a", "b"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_an_old_figure_stays_whole_where_the_new_one_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = save_phase_map(diagram(10), tmp_path)[0].read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_phase_map(diagram(11), tmp_path)
+    assert (tmp_path / "phase_map.png").read_bytes() == old
+    assert {place.name for place in tmp_path.iterdir()} == {"phase_map.png", "phase_map.pdf"}
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ from spinodal.errors import SpinodalError, one_line, positive_beta, unexpected
 from spinodal.json_file import check_json, write_json_file
 from spinodal.landscape import Landscape
 from spinodal.mapping import MapOptions, map_phases, prepare
-from spinodal.penalty import CONVENTION
+from spinodal.penalty import CONVENTION, beta_of, weight_decay
 from spinodal.phases import PhaseDiagram
-from spinodal.placement import Placement, place, theta_of
+from spinodal.placement import Placement
+from spinodal.placing import place, theta_of
 from spinodal.progress_bar import ProgressBar
 from spinodal.store import (
     RunFolder,
@@ -44,6 +45,7 @@ from spinodal.usage import UsageError, Verbs, refusal
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 SMALL = 1_000_000  # parameters times samples up to which one thread is as fast, and faster beside other programs
+SLACK = 1.05  # how far beyond the ends of a map, as a factor, a model is taken for that of the end
 
 MAP_HELP = """Map the phases of TASK: tables, figures, report, run folder.
 
@@ -174,18 +176,23 @@ def map_command(
     landscape, _ = prepare(made, options)  # refuse bad input before anything is written
     model = _model(start, at_weight_decay, made, landscape)
     _use_threads(threads, landscape.size * landscape.batches.total)
-    console = Console(stderr=json_file == "-", quiet=quiet, soft_wrap=True, highlight=False)
+    console = _console(json_file, quiet=quiet, soft_wrap=True)
     config = {"task": {"name": made.name, **made.settings}, "map": asdict(options)}
     with RunFolder(out or _default_folder(made.name, resume=resume), config, resume=resume) as folder:
         diagram = _mapped(made, options, folder, console)
         folder.save(diagram)
         placement = None if model is None else _placed(diagram, model, made, options, folder.path, console)
         report = _pictures(diagram, folder)
+    write_json_file(json_file, diagram.to_dict() | {"placement": placement and placement.to_dict()})
     _show(console, diagram.to_dict(), diagram.answer())
     if placement is not None:
         console.print(f"\n{placement}")
     console.print(f"run folder: {folder.path}  (report: {report})")
-    write_json_file(json_file, diagram.to_dict() | {"placement": placement and placement.to_dict()})
+
+
+def _console(json_file: str | None, **options: Any) -> Console:
+    """Return where tables go: standard error where the JSON has the output. Text is printed as it is."""
+    return Console(stderr=json_file == "-", highlight=False, markup=False, emoji=False, **options)
 
 
 def _mapped(task: Task, options: MapOptions, folder: RunFolder, console: Console) -> PhaseDiagram:
@@ -206,12 +213,12 @@ def show(
 ) -> None:
     """Print the tables of a finished run."""
     check_json(json_file)
-    diagram = load(run)
-    console = Console(stderr=json_file == "-", soft_wrap=True, highlight=False)
+    diagram, placed = load(run), placements(run)
+    write_json_file(json_file, diagram.to_dict() | {"placements": placed})
+    console = _console(json_file, soft_wrap=True)
     _show(console, diagram.to_dict(), diagram.answer())
-    for item in placements(run):
-        console.print(f"\n{item['file']}: {item['answer']}", markup=False)
-    write_json_file(json_file, diagram.to_dict())
+    for item in placed:
+        console.print(f"\n{item['file']}: {item['answer']}")
 
 
 @app.command()
@@ -220,11 +227,11 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file. Default: report.html in the run folder.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Write the report of a finished run, one HTML file that needs no network, and beside it its figures for papers."""
-    diagram, target = load(run), out or run / "report.html"
-    made = _report(diagram, run, target)
-    _figures(diagram, target.parent / "figures", whole=True)
-    print(f"report: {made}")  # noqa: T201
+    """Write the report of a finished run, one HTML file that needs no network, and in the run folder figures for papers."""
+    diagram, figures = load(run), run / "figures"
+    made = _report(diagram, run, out or run / "report.html")
+    _figures(diagram, figures, whole=True)
+    print(f"report: {made}\nfigures: {figures}")  # noqa: T201
 
 
 @app.command(help=EXPORT_HELP)
@@ -242,12 +249,25 @@ def export(
         snapshot = diagram.at_point(point)
     elif point is None:
         snapshot = diagram.at(at_beta, weight_decay=at_weight_decay)
+        _refuse_beyond(diagram, at_beta or beta_of(at_weight_decay or 0.0))
     else:
         raise SpinodalError(
             got=f"point {point} and a weight_decay or beta", allowed="one of them is allowed", do="leave the others out"
         )
     snapshot.save(file)
     print(f"{file}: point {snapshot.point.index}, weight_decay = {snapshot.weight_decay:.6g}, E = {snapshot.error:.6g}")  # noqa: T201
+
+
+def _refuse_beyond(diagram: PhaseDiagram, beta: float) -> None:
+    """Refuse a beta that the map did not reach: the model at its end is not the one that was asked for."""
+    betas = [point.beta for point in diagram.points]
+    low, high = min(betas), max(betas)
+    if not low / SLACK <= beta <= high * SLACK:
+        raise SpinodalError(
+            got=f"weight_decay = {weight_decay(beta):.6g} (beta = {beta:.6g}) lies outside the map",
+            allowed=f"weight_decay from {weight_decay(low):.6g} to {weight_decay(high):.6g} is allowed",
+            do="choose one in this range, or map a wider one with --beta",
+        )
 
 
 @app.command()
@@ -263,7 +283,7 @@ def tasks(json_file: Json = None, debug: Debug = False) -> None:
         first = (maker.__doc__ or "").strip().split("\n")[0]
         table.add_row(name, first, "\n".join(f"{key} = {_text(value)}" for key, value in arguments.items()))
         listing[name] = {"summary": first, "arguments": {key: _plain(value) for key, value in arguments.items()}}
-    console = Console(stderr=json_file == "-", highlight=False)
+    console = _console(json_file)
     console.print(table)
     console.print("Your own: path/to/file.py:function, a function that returns a spinodal.Task.")
     write_json_file(json_file, listing)
@@ -279,7 +299,7 @@ def theory(
     """Print the exact transitions of deep linear networks."""
     check_json(json_file)
     found = deep_linear(_numbers(singular_values), matrices=matrices)
-    console = Console(stderr=json_file == "-", highlight=False)
+    console = _console(json_file)
     console.print(theory_table(found, console.width) if found else "N = 1: no transition, w = s / (1 + beta)")
     console.print(f"convention: {CONVENTION}; E is the mean over samples of the sum over outputs")
     rows = [asdict(item) for item in found]
@@ -314,7 +334,7 @@ def _figures(diagram: PhaseDiagram, folder: Path, *, whole: bool) -> None:
     """Write the phase map, or every figure."""
     from spinodal.plots import save_figures, save_phase_map  # matplotlib is slow to import, and needed at the end only
 
-    with writing(folder, do="mend that, or give another --out"):
+    with writing(folder, do="mend that; `spinodal report RUN` makes the figures again"):
         (save_figures if whole else save_phase_map)(diagram, folder)
 
 

@@ -9,25 +9,33 @@ from pathlib import Path
 from typing import Any
 
 from spinodal.errors import SpinodalError
+from spinodal.store.disk import write_whole
 
 
 def check_json(target: str | None) -> None:
     """Refuse a JSON file that cannot be written, before anything is computed."""
-    if target in (None, "-"):
+    if target is None or target == "-":
         return
-    try:
-        os.stat(str(target))
-    except FileNotFoundError:
-        pass  # it will be made
-    except OSError as cause:  # a name too long, a loop of links, a file where a folder should be
-        raise _unwritable(target, cause.strerror) from cause
-    place = Path(str(target)).resolve()
+    for name in (target, f"{target}.part"):
+        try:
+            os.stat(name)
+        except FileNotFoundError:
+            pass  # it will be made
+        except OSError as cause:  # a name too long, a loop of links, a file where a folder should be
+            raise _unwritable(target, cause.strerror) from cause
+    place = Path(target).resolve()
     if place.is_dir():
         raise _unwritable(target, "it is a folder")
     if not place.parent.is_dir():
-        raise _unwritable(target, f"there is no folder {Path(str(target)).parent}")
-    if not os.access(place if place.exists() else place.parent, os.W_OK):
+        raise _unwritable(target, f"there is no folder {Path(target).parent}")
+    needed = [Path(target)] if _is_stream(target) else [path for path in (place, place.parent) if path.exists()]
+    if not all(os.access(path, os.W_OK) for path in needed):
         raise _unwritable(target, "permission denied")
+
+
+def _is_stream(target: str) -> bool:
+    """Tell a device or a pipe, which is no file to be replaced."""
+    return os.path.exists(target) and not os.path.isfile(target)
 
 
 def _unwritable(target: str | None, why: str | None) -> SpinodalError:
@@ -39,7 +47,7 @@ def _unwritable(target: str | None, why: str | None) -> SpinodalError:
 
 
 def write_json_file(target: str | None, value: Any) -> None:
-    """Write a value as JSON to a file, or to standard output for "-"; None writes nothing."""
+    """Write a value as JSON to a file, whole or not at all, or to standard output for "-"; None writes nothing."""
     if target is None:
         return
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
@@ -47,6 +55,9 @@ def write_json_file(target: str | None, value: Any) -> None:
         sys.stdout.write(text)
         return
     try:
-        Path(target).write_text(text, encoding="utf-8")
+        if _is_stream(target):
+            Path(target).write_text(text, encoding="utf-8")
+        else:
+            write_whole(Path(target).resolve(), text)
     except OSError as cause:
         raise _unwritable(target, cause.strerror) from cause

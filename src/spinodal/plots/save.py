@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from spinodal.plots.draw import (
 )
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import paper
+from spinodal.store.disk import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,5 +63,7 @@ def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
         figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
         figure.set_layout_engine(None)  # laid out once, not again for every format
         for path in paths:
-            figure.savefig(path, dpi=RESOLUTION, metadata=dict(UNDATED[path.suffix]))
+            content = BytesIO()
+            figure.savefig(content, format=path.suffix[1:], dpi=RESOLUTION, metadata=dict(UNDATED[path.suffix]))
+            write_whole(path, content.getvalue())
     return paths

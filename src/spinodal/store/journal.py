@@ -44,10 +44,12 @@ class Journal:
     read_only : bool
         Whether to write nothing at all, not even a repair: another process may be writing this journal.
         Where the folder has no `states/`, points then come without theta and tangent (on the meta device).
+    anew : str
+        What to do where the journal cannot be gone on with, said in refusals.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        self.folder, self.read_only = folder, read_only
+    def __init__(self, folder: Path, *, read_only: bool = False, anew: str = "start anew in another folder") -> None:
+        self.folder, self.read_only, self.anew = folder, read_only, anew
         self.path = folder / NAME
         self.lines: list[dict[str, Any]] = []
         self._points: list[dict[str, Any]] = []
@@ -71,7 +73,7 @@ class Journal:
             raise SpinodalError(
                 got=f"point {index} of {self.path} was computed at beta = {line['beta']!r}, but this run asks for {beta!r}",
                 allowed="only the version and settings that began a run can resume it",
-                do="use the version in provenance.json, or start anew in another folder",
+                do=f"use the version in provenance.json, or {self.anew}",
             )
         return self.point(index)
 
@@ -195,7 +197,7 @@ class Journal:
             raise SpinodalError(
                 got=f"line {place} of {self.path} is damaged ({type(cause).__name__})",
                 allowed="only a torn last line can be repaired",
-                do="restore the file from a copy, or start anew in another folder",
+                do=f"restore the file from a copy, or {self.anew}",
             ) from cause
         self._seal = seal
         return dict(line)
@@ -232,12 +234,12 @@ class Journal:
             raise SpinodalError(
                 got=f"{self.path} has schema {line.get('schema')!r}",
                 allowed=f"schema {SCHEMA} is allowed",
-                do="use the version of spinodal that wrote it (provenance.json), or start anew in another folder",
+                do=f"use the version of spinodal that wrote it (provenance.json), or {self.anew}",
             )
 
     def _foreign(self) -> SpinodalError:
         return SpinodalError(
-            got=f"{self.path} is not a journal of this program", allowed="a run folder is allowed", do="give another folder"
+            got=f"{self.path} is not a journal of this program", allowed="a run folder is allowed", do=self.anew
         )
 
     def _state(self, line: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -262,7 +264,7 @@ class Journal:
             raise SpinodalError(
                 got=f"{self.folder / line['state']} is missing or damaged",
                 allowed="the state of every point is needed",
-                do="restore it from a copy, or start anew in another folder",
+                do=f"restore it from a copy, or {self.anew}",
             ) from cause
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spinodal.errors import printable
 from spinodal.store.disk import reading, write_json, writing
 from spinodal.store.journal import Journal
 
@@ -27,7 +28,7 @@ def placement_journal(folder: Path) -> Journal:
     """Return the journal of a placement, begun or to be continued."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    return Journal(folder)
+    return Journal(folder, anew=f"delete {folder} and place the model again")
 
 
 def save_placement(folder: Path, placement: Placement, checkpoint: Path) -> None:
@@ -38,15 +39,15 @@ def save_placement(folder: Path, placement: Placement, checkpoint: Path) -> None
 
 
 def placements(run: Path) -> list[dict[str, Any]]:
-    """Return the saved placements of a run, by rising weight_decay; damaged ones are left out."""
+    """Return the saved placements of a run, by rising weight_decay, their words printable; damaged ones are left out."""
     found = []
     with reading(run):
         for place in sorted((run / FOLDER).glob(f"*/{NAME}")):
             try:
                 value = json.loads(place.read_text(encoding="utf-8"))
-                found.append(
-                    {**value, "file": str(value["file"]), "answer": str(value["answer"]), "beta": float(value["beta"])}
-                )
+                json.dumps(value, allow_nan=False)
+                words = {name: printable(str(value[name])) for name in ("file", "answer")}
+                found.append({**value, **words, "beta": float(value["beta"])})
             except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
                 continue  # it is made again by the command that made it
     return sorted(found, key=lambda value: float(value["beta"]))

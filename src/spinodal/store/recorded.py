@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, printable
 from spinodal.layout import Layout
 from spinodal.models import Models
 from spinodal.phases import PhaseDiagram
@@ -63,12 +63,17 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         transitions=tuple(_transition(item, points) for item in result["transitions"]),
         spent=Counts(**stats, parameters=len(followed[0].minimum.theta)),
         seconds=number(result["stats"]["seconds"]),
-        solver=text(result["solver"]),
-        run_status=text(result["run_status"]),
+        solver=_words(result["solver"]),
+        run_status=_words(result["run_status"]),
         exact=tuple(_exact(item) for item in result["exact"]),
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         models=_models(journal, task, make_task),
     )
+
+
+def _words(value: object) -> str:
+    """Return a text that may be printed: a run may have come from anybody."""
+    return printable(text(value))
 
 
 def _transition(item: Mapping[str, Any], points: Mapping[int, Point]) -> Transition:
@@ -77,10 +82,10 @@ def _transition(item: Mapping[str, Any], points: Mapping[int, Point]) -> Transit
     return Transition(
         beta=positive(item["beta"]),
         bracket=(low, high),
-        direction=text(item["direction"]),
-        order=text(item["order"]),
+        direction=_words(item["direction"]),
+        order=_words(item["order"]),
         minor=bool(item["minor"]),
-        status=text(item["status"]),
+        status=_words(item["status"]),
         before=points[before],
         after=points[after],
         evidence=_evidence(item["evidence"]),
@@ -101,7 +106,7 @@ def _evidence(item: Mapping[str, Any]) -> Evidence:
 def _exact(item: Mapping[str, Any]) -> ExactTransition:
     return ExactTransition(
         singular_value=number(item["singular_value"]),
-        order=text(item["order"]),
+        order=_words(item["order"]),
         beta=positive(item["beta"]),
         coexistence=optional(number, item["coexistence"]),
     )

@@ -110,6 +110,7 @@ def _from_file(name: str) -> Maker:
         )
     if not os.path.isfile(path):  # unlike `Path.is_file`, it answers for names too long as well
         raise SpinodalError(got=f"no file {path}", allowed="path/to/file.py:function is allowed", do="check the path")
+    _refuse_unwritable(name)
     module = _imported(path)
     if not hasattr(module, function):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -121,6 +122,18 @@ def _from_file(name: str) -> Maker:
             got=f"{name} is a {type(maker).__name__}", allowed="a function returning a Task is allowed", do="name a function"
         )
     return Maker(name, maker, path)
+
+
+def _refuse_unwritable(name: str) -> None:
+    """Refuse a name that the files of a run cannot hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as cause:
+        raise SpinodalError(
+            got=f"the name {name!r} is not valid UTF-8",
+            allowed="a name that can be written into the files of a run is allowed",
+            do="rename the file or its folder",
+        ) from cause
 
 
 def _imported(path: Path) -> ModuleType:
