@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, str]] = {
 }
 CHEAP: dict[str, dict[str, Any]] = {
     "batchnorm.py:task_masked": {"beta": (0.1, 0.4)},
-    "cnn.py:task": {"beta": (0.05, 0.4), "solver": "lbfgs"},
+    "cnn.py:task": {"beta": (0.05, 0.4)},
     "mlp.py:task": {"beta": (0.03, 0.4)},
     "transformer.py:task": {"beta": (0.02, 0.5), "solver": "lbfgs"},
 }
