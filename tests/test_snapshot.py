@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import shutil
 from dataclasses import replace
@@ -391,3 +392,13 @@ def test_theta_lies_where_the_layout_says() -> None:
             assert state[name].flatten().tolist() == list(range(start, start + value.numel()))
             start += value.numel()
     assert start == len(theta)
+
+
+@pytest.mark.parametrize("module", ["landscape", "minimise/__init__", "walk", "sweep", "mapping", "phases", "snapshot"])
+def test_the_core_imports_no_file_format_and_no_plotting(module: str) -> None:
+    tree = ast.parse((Path(sp.__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
+    imports = {name.name for node in tree.body if isinstance(node, ast.Import) for name in node.names}
+    imports |= {node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert any(name.startswith("spinodal") for name in imports)
+    for outside in ("safetensors", "xarray", "matplotlib", "plotly", "rich", "typer", "spinodal.store", "spinodal.plots"):
+        assert not [name for name in imports if name == outside or name.startswith(f"{outside}.")]
