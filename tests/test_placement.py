@@ -211,7 +211,7 @@ def test_one_strength_is_needed(diagram: sp.PhaseDiagram, beta: float | None, de
 
 def test_a_placement_is_kept_and_resumed(tmp_path: Path, diagram: sp.PhaseDiagram) -> None:
     checkpoint = diagram.at(0.1).save(tmp_path / "model.safetensors")
-    folder = placement_folder(tmp_path, checkpoint, 0.2)
+    folder = placement_folder(tmp_path, diagram.at(0.1).theta, 0.2)
     first = sp.place(diagram, diagram.at(0.1).theta, weight_decay=0.2, recorder=placement_journal(folder))
     save_placement(folder, first, checkpoint)
     journal = (folder / "journal.jsonl").read_bytes()
@@ -223,8 +223,7 @@ def test_a_placement_is_kept_and_resumed(tmp_path: Path, diagram: sp.PhaseDiagra
 
 
 def test_a_damaged_placement_is_left_out(tmp_path: Path, diagram: sp.PhaseDiagram) -> None:
-    checkpoint = diagram.at(0.1).save(tmp_path / "model.safetensors")
-    folder = placement_folder(tmp_path, checkpoint, 0.2)
+    folder = placement_folder(tmp_path, diagram.at(0.1).theta, 0.2)
     folder.mkdir(parents=True)
     (folder / "placement.json").write_text('{"file": 3')
     assert placements(tmp_path) == []

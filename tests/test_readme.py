@@ -48,7 +48,7 @@ def test_nothing_is_left_to_fill_in() -> None:
 
 def test_the_task_of_ones_own_is_mapped_as_the_readme_says(command: Command) -> None:  # noqa: F811
     Path("wine.py").write_text(block("def wine("))
-    (line,) = [line for line in commands(README) if line.startswith("map wine.py:wine --out runs/wine ")]
+    (line,) = [line for line in commands(README) if line.startswith("map wine.py:wine --out runs/wine --json ")]
     cheap = ["--set", "hidden=2", "--starts", "1", "--bracket", "1e-2", "--beta", "0.05:0.5", "--quiet"]
     assert command(*shlex.split(line), *cheap).code == 0
     result = json.loads(Path("wine.json").read_text())

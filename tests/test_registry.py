@@ -190,7 +190,7 @@ def test_a_file_hides_no_package_of_its_name(tmp_path: Path) -> None:
 
 def test_a_file_that_raises_leaves_no_module_behind(tmp_path: Path) -> None:
     before = set(sys.modules)
-    with pytest.raises(SpinodalError, match="importing .* raised ZeroDivisionError"):
+    with pytest.raises(SpinodalError, match=r"importing .* raised ZeroDivisionError"):
         make_task(f"{write(tmp_path, '1 / 0', 'raising.py')}:task", {})
     assert not [name for name in set(sys.modules) - before if "raising" in name]
 

@@ -401,8 +401,8 @@ def task():
 def test_a_run_is_not_resumed_on_other_data_though_its_settings_are_the_same(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(UNSEEDED)
     words = ["map", "own.py:task", "--beta", "0.1:0.2", "--starts", "1", "--out", "run", "--quiet"]
-    command = [BINARY, *words]
-    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
-    again = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    line = [BINARY, *words]
+    assert subprocess.run(line, cwd=tmp_path, check=False).returncode == 0
+    again = subprocess.run([*line, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert "E at the first random start is" in again.stderr

@@ -364,7 +364,7 @@ def _placed(
 ) -> Placement:
     """Place a model, and keep the placement in the run folder."""
     start, decay, theta = model
-    folder = placement_folder(run, start, decay)
+    folder = placement_folder(run, theta, decay)
     console.print(f"placing {start} at weight_decay = {decay:g}")
     placement = place(diagram, theta, weight_decay=decay, task=task, options=options, recorder=placement_journal(folder))
     save_placement(folder, placement, start)

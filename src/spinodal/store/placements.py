@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from spinodal.errors import printable
 from spinodal.store.disk import reading, write_json, writing
 from spinodal.store.journal import Journal
@@ -17,10 +19,9 @@ if TYPE_CHECKING:
 FOLDER, NAME = "placements", "placement.json"
 
 
-def placement_folder(run: Path, checkpoint: Path, weight_decay: float) -> Path:
-    """Return where the placement of a checkpoint lies; the same file and weight_decay have the same place."""
-    with reading(checkpoint):
-        digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
+def placement_folder(run: Path, theta: Tensor, weight_decay: float) -> Path:
+    """Return where the placement of a model lies; the same parameters and weight_decay have the same place."""
+    digest = hashlib.sha256(theta.detach().cpu().double().numpy().tobytes()).hexdigest()[:12]
     return run / FOLDER / f"{digest}-{weight_decay:.12g}"
 
 
