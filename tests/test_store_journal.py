@@ -38,9 +38,9 @@ def alone(linear_run: Run, tmp_path: Path) -> Path:  # noqa: F811
 def test_a_journal_tells_its_run_from_the_beginning_to_the_result(linear_run: Run) -> None:  # noqa: F811
     path, diagram = linear_run
     kinds = [line.get("name", line["kind"]) for line in lines(path)]
-    assert kinds[:3] == ["header", "provenance", "settings"]
+    assert kinds[:4] == ["header", "provenance", "settings", "first start"]
     assert kinds[-2:] == ["layout", "result"]
-    assert set(kinds[3:-2]) == {"point"}  # a range of beta was given, so none was found
+    assert set(kinds[4:-2]) == {"point"}  # a range of beta was given, so none was found
     assert lines(path)[-1]["value"] == diagram.to_dict() == json.loads((path / "result.json").read_text())
 
 
@@ -114,25 +114,25 @@ def test_lines_twice_or_left_out_are_refused(alone: Path, change: str, place: in
 
 
 WRONG: dict[str, Callable[[Lines], Any]] = {
-    "a beta of words": lambda new: new[3].update(beta="much"),
-    "a beta of zero": lambda new: new[3].update(beta=0),
-    "a beta beyond all numbers": lambda new: new[3].update(beta=10**400),
-    "an index of truth": lambda new: new[4].update(index=True),
-    "another index": lambda new: new[4].update(index=7),
-    "a state outside the folder": lambda new: new[3].update(state="../../secret.safetensors"),
-    "another state": lambda new: new[3].update(state="states/000001.safetensors"),
-    "no observation": lambda new: new[3].pop("observation"),
-    "an observation of words": lambda new: new[3].update(observation="none"),
-    "singular values of words": lambda new: new[3]["observation"].update(singular_values={"a": "b"}),
-    "an unknown end of the search": lambda new: new[3]["minimum"].update(stop="tired"),
-    "counts of another kind": lambda new: new[3]["minimum"]["stats"].update(hessians=0.5),
-    "an unknown count": lambda new: new[3]["minimum"]["stats"].update(prayers=1),
-    "time that is none": lambda new: new[3].update(elapsed="long"),
-    "time before time": lambda new: new[3].update(elapsed=-1.0),
+    "a beta of words": lambda new: new[4].update(beta="much"),
+    "a beta of zero": lambda new: new[4].update(beta=0),
+    "a beta beyond all numbers": lambda new: new[4].update(beta=10**400),
+    "an index of truth": lambda new: new[5].update(index=True),
+    "another index": lambda new: new[5].update(index=7),
+    "a state outside the folder": lambda new: new[4].update(state="../../secret.safetensors"),
+    "another state": lambda new: new[4].update(state="states/000001.safetensors"),
+    "no observation": lambda new: new[4].pop("observation"),
+    "an observation of words": lambda new: new[4].update(observation="none"),
+    "singular values of words": lambda new: new[4]["observation"].update(singular_values={"a": "b"}),
+    "an unknown end of the search": lambda new: new[4]["minimum"].update(stop="tired"),
+    "counts of another kind": lambda new: new[4]["minimum"]["stats"].update(hessians=0.5),
+    "an unknown count": lambda new: new[4]["minimum"]["stats"].update(prayers=1),
+    "time that is none": lambda new: new[4].update(elapsed="long"),
+    "time before time": lambda new: new[4].update(elapsed=-1.0),
     "a note of words": lambda new: new[2].update(value="words"),
     "a note without a name": lambda new: new[2].pop("name"),
     "a note named by a number": lambda new: new[2].update(name=3),
-    "another kind": lambda new: new[4].update(kind="pint"),
+    "another kind": lambda new: new[5].update(kind="pint"),
 }
 
 
