@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, positive_beta
 
 CONVENTION = "E + beta*||theta||^2, weight_decay = 2*beta"
 
@@ -35,6 +35,25 @@ def beta_of(weight_decay: float) -> float:
     0.05
     """
     return 0.5 * weight_decay
+
+
+def one_beta(beta: float | None, weight_decay: float | None) -> float:
+    """Return the beta that one of the two names says, or refuse neither, both, and what is not positive.
+
+    Examples
+    --------
+    >>> one_beta(None, 0.1)
+    0.05
+    """
+    if beta is not None and weight_decay is None:
+        return positive_beta(beta)
+    if beta is None and weight_decay is not None:
+        return beta_of(positive_beta(weight_decay, "weight_decay"))
+    raise SpinodalError(
+        got="neither beta nor weight_decay" if beta is None else "both beta and weight_decay",
+        allowed="one of the two is allowed",
+        do="give beta, or weight_decay as SGD and Adam take it",
+    )
 
 
 @dataclass(frozen=True)

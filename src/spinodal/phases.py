@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spinodal.counts import Counts
-from spinodal.errors import SpinodalError, positive_beta
+from spinodal.errors import SpinodalError
 from spinodal.minimise import SECOND_ORDER
 from spinodal.models import Models
-from spinodal.penalty import CONVENTION, beta_of, weight_decay
+from spinodal.penalty import CONVENTION, one_beta, weight_decay
 from spinodal.snapshot import Snapshot
 from spinodal.theory import ExactTransition
 from spinodal.transitions import Transition
@@ -176,16 +176,7 @@ class PhaseDiagram:
         SpinodalError
             Unless one of the two is given, as a finite positive number.
         """
-        if beta is not None and weight_decay is None:
-            wanted = positive_beta(beta)
-        elif beta is None and weight_decay is not None:
-            wanted = beta_of(positive_beta(weight_decay, "weight_decay"))
-        else:
-            raise SpinodalError(
-                got="neither beta nor weight_decay" if beta is None else "both beta and weight_decay",
-                allowed="one of the two is allowed",
-                do="for example at(0.01), or at(weight_decay=0.02)",
-            )
+        wanted = one_beta(beta, weight_decay)
         return self._snapshot(min(self.points, key=lambda point: abs(math.log(point.beta / wanted))))
 
     def at_point(self, index: int) -> Snapshot:

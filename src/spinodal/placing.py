@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from spinodal.counts import Counts
 from spinodal.deepest import TRIVIAL_VARIANCE
-from spinodal.errors import SpinodalError, positive_beta
+from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.mapping import DTYPES, MapOptions, prepare
 from spinodal.minimise import LOST, solver_for
 from spinodal.models import Models
 from spinodal.observe import Observer
-from spinodal.penalty import beta_of
+from spinodal.penalty import one_beta
 from spinodal.phases import Phase, PhaseDiagram
 from spinodal.placement import Placement, Rival, Start
 from spinodal.regularised import Regularised
@@ -88,7 +88,7 @@ def place(
     At weight_decay = 0.2 your model is in phase 0 of 3 (numbered from 0, rank 2), the only minimum known there. \
 The next transition is at 4 times your weight_decay (weight_decay = 0.8).
     """
-    chosen = _beta(beta, weight_decay)
+    chosen = one_beta(beta, weight_decay)
     made = task or _task(diagram)
     return _Placing(diagram, made, options or MapOptions(), recorder or Forgetful()).place(start, chosen)
 
@@ -153,10 +153,10 @@ class _Placing:
 
     def _described(self, theta: Tensor, own: Point) -> Start:
         loss = Regularised(self.landscape, own.beta, self.penalty)
-        _, gradient = loss.value_and_gradient(theta)
+        value, gradient = loss.value_and_gradient(theta)
         reached = own.minimum.theta.to(theta)
         return Start(
-            error=self.landscape.value(theta),
+            error=loss.error(value, theta),
             rank=self.observe(theta).rank,
             residual=float(gradient.norm()) / loss.scale(theta),
             moved=float((theta - reached).norm()) / max(float(theta.norm()), float(reached.norm()), 1e-3),
@@ -264,16 +264,6 @@ def _as_mapped(options: MapOptions, diagram: PhaseDiagram) -> MapOptions:
     mapped = diagram.points[0].minimum.theta.dtype
     named: dict[torch.dtype, Any] = {dtype: name for name, dtype in DTYPES.items()}
     return replace(options, beta=diagram.range, dtype=named[mapped])
-
-
-def _beta(beta: float | None, decay: float | None) -> float:
-    if (beta is None) == (decay is None):
-        raise SpinodalError(
-            got="neither beta nor weight_decay" if beta is None else "both beta and weight_decay",
-            allowed="one of the two is allowed",
-            do="give the weight_decay of the training",
-        )
-    return positive_beta(beta) if beta is not None else beta_of(positive_beta(decay or 0.0, "weight_decay"))
 
 
 def _task(diagram: PhaseDiagram) -> Task:
