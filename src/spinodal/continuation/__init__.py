@@ -1,0 +1,1 @@
+"""Branches of stationary points: through folds, along saddles, to coexistence."""
