@@ -71,6 +71,6 @@ class StationaryPoint:
     def __str__(self) -> str:
         """Return the point in one line."""
         return (
-            f"beta = {self.beta:.8g} (weight_decay = {weight_decay(self.beta):.8g}): E = {self.error:.6g}, L = {self.loss:.6g}, "
-            f"||theta||^2 = {self.norm_squared:.6g}, index {self.index_text}, residual {self.residual:.1e}"
+            f"beta = {self.beta:.8g} (weight_decay = {weight_decay(self.beta):.8g}): E = {self.error:.6g}, "
+            f"L = {self.loss:.6g}, ||theta||^2 = {self.norm_squared:.6g}, index {self.index_text}, residual {self.residual:.1e}"
         )

@@ -11,14 +11,14 @@ from spinodal.continuation.point import StationaryPoint
 STATUSES = {
     "converged": "converged: the defining equations hold to the tolerance",
     "bracketed": "bracketed: the points on both sides are solved, the place between them is not polished",
-    "not converged": "not converged: Newton's iteration on the defining equations stopped short; the place is that of the nearest point",
+    "not converged": "not converged: Newton's iteration on the defining equations stopped short; the place is approximate",
     "not classified": "not classified: neither the equations of a fold nor those of a branch point have a solution nearby",
 }
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A turning point in beta, where a minimum meets a saddle (or two saddles meet): `Hess L phi = 0`, `phi . (theta - centre) != 0`.
+    """A turning point in beta, where a minimum meets a saddle: `Hess L phi = 0`, `phi . (theta - centre) != 0`.
 
     Attributes
     ----------
@@ -130,7 +130,7 @@ class BranchPoint:
         """Return the branch point in one line."""
         met = ", met from its side branch" if self.side_branch else ""
         return (
-            f"{self.kind} at beta = {self.beta:.10g}{met}: E = {self.point.error:.6g}, index {self.index[0]} -> {self.index[1]}; "
-            f"residual {self.point.residual:.1e}, eigenvalue {self.eigenvalue:.1e}, overlap {self.overlap:.1e}; "
+            f"{self.kind} at beta = {self.beta:.10g}{met}: E = {self.point.error:.6g}, "
+            f"index {self.index[0]} -> {self.index[1]}; residual {self.point.residual:.1e}, eigenvalue {self.eigenvalue:.1e}, overlap {self.overlap:.1e}; "
             f"{STATUSES[self.status].split(':')[0]}"
         )
