@@ -215,6 +215,15 @@ class Landscape:
         self.counts.hessians += 1
         return self.hessian_method.dense(self, theta)
 
+    def third_product(self, theta: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """Return `D^3 E(theta)[u, v, .]`, the gradient of `u . H(theta) v`, shape (n,); it counts as two Hessian products."""
+        self.require_second_derivatives()
+        self.counts.hessian_products += 2
+        total = torch.zeros_like(theta)
+        for weight, batch in self.batches.weighted():
+            total.add_(self._slope(theta, batch).bend(u, v), alpha=weight)
+        return total
+
     @property
     def hessian_method(self) -> dense.Method:
         """Return how the dense Hessian is computed, chosen and checked at first use."""
@@ -287,6 +296,16 @@ class _Slope:
             return torch.cat([self._several(chunk) for chunk in torch.split(rows, self.AT_ONCE)])
         except RuntimeError:  # an operation of the user's model that vmap cannot batch
             return torch.stack([self._one(row) for row in rows])
+
+    def bend(self, u: Tensor, v: Tensor) -> Tensor:
+        """Return the gradient of `u . H v`."""
+        if not self.gradient.requires_grad:
+            return torch.zeros_like(u)
+        (product,) = torch.autograd.grad(self.gradient, self.leaf, v, create_graph=True, materialize_grads=True)
+        if not product.requires_grad:  # E is quadratic
+            return torch.zeros_like(u)
+        (third,) = torch.autograd.grad(product, self.leaf, u, materialize_grads=True)
+        return third
 
     def _one(self, row: Tensor) -> Tensor:
         (product,) = torch.autograd.grad(self.gradient, self.leaf, row, retain_graph=True, materialize_grads=True)

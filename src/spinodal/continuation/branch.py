@@ -19,7 +19,7 @@ STATUSES = {
     "points": "stopped: the number of points that was asked for is used up; continue from this branch",
     "closed": "complete: the branch came back to where it began",
     "interrupted": "stopped from outside; continue from this branch",
-    "stalled": "stalled: no step of the smallest size led on along this branch; E may have a kink (ReLU?) or a degenerate point here",
+    "stalled": "stalled: not even the smallest step led on along this branch; E may have a kink (ReLU?) here",
     "not classified": "stopped at a point that is neither a fold nor a simple branch point",
     "jump": "stopped: the constrained minimum jumps here, as the branch turns back in the norm; arclength can follow it",
     "start": "not begun: the start could not be solved to the tolerance",

@@ -131,6 +131,6 @@ class BranchPoint:
         met = ", met from its side branch" if self.side_branch else ""
         return (
             f"{self.kind} at beta = {self.beta:.10g}{met}: E = {self.point.error:.6g}, "
-            f"index {self.index[0]} -> {self.index[1]}; residual {self.point.residual:.1e}, eigenvalue {self.eigenvalue:.1e}, overlap {self.overlap:.1e}; "
-            f"{STATUSES[self.status].split(':')[0]}"
+            f"index {self.index[0]} -> {self.index[1]}; residual {self.point.residual:.1e}, "
+            f"eigenvalue {self.eigenvalue:.1e}, overlap {self.overlap:.1e}; {STATUSES[self.status].split(':')[0]}"
         )
