@@ -7,14 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spinodal.branch_record import to_record
+from spinodal.continuation.branch import Branch
 from spinodal.counts import Counts
+from spinodal.envelope import Violation
 from spinodal.errors import SpinodalError
+from spinodal.existence import Existence
+from spinodal.hysteresis import Loop
 from spinodal.minimise import SECOND_ORDER
 from spinodal.models import Models
 from spinodal.penalty import CONVENTION, one_beta, weight_decay
 from spinodal.snapshot import Snapshot
+from spinodal.spinodals import Spinodal
+from spinodal.sweep import Sweep
 from spinodal.theory import ExactTransition
 from spinodal.transitions import Transition
+from spinodal.tree import Fall
 from spinodal.walk import Point
 
 if TYPE_CHECKING:
@@ -32,16 +40,22 @@ class Phase:
     Attributes
     ----------
     id : int
-        Counted from the lowest beta.
+        Counted from the lowest beta. Phases that only the way back of a loop met come last, in the order met.
     points : tuple of Point
         By rising beta.
     falls_to : int or None
         The phase that the walk entered when this one ended.
+    existence : Existence or None
+        In a loop: the whole range in which the phase is a minimum.
+    beyond : tuple of Point
+        In a loop: points of the phase outside of `beta`, to which it was followed in search of its ends; by rising beta.
     """
 
     id: int
     points: tuple[Point, ...]
     falls_to: int | None
+    existence: Existence | None = None
+    beyond: tuple[Point, ...] = ()
 
     @property
     def beta(self) -> tuple[float, float]:
@@ -119,6 +133,20 @@ class PhaseDiagram:
         Of a run folder: the `settings` and the `provenance` that its journal recorded. Otherwise empty.
     models : Models or None
         What gives the models of the points back.
+    back : Sweep or None
+        The way back of a loop; `points` and `transitions` are those of the way up.
+    back_phases : tuple of int
+        The phases along the way back, in the order met.
+    existence : mapping of phases to Existence
+    beyond : mapping of phases to tuple of Point
+        See `Phase`.
+    branches : mapping of phases to Branch
+        Through the fold in which the phase ends, and along the saddles behind it.
+    spinodals : tuple of Spinodal
+    coexistence : tuple of Coexistence
+    tree : tuple of Fall
+    violations : tuple of Violation
+        In a loop: where a deeper phase must exist that was not found.
     """
 
     task: Mapping[str, Any]
@@ -133,6 +161,22 @@ class PhaseDiagram:
     exact: tuple[ExactTransition, ...] = ()
     run: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     models: Models | None = field(default=None, compare=False, repr=False)
+    back: Sweep | None = None
+    back_phases: tuple[int, ...] = ()
+    existence: Mapping[int, Existence] = field(default_factory=dict)
+    beyond: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
+    branches: Mapping[int, Branch] = field(default_factory=dict)
+    spinodals: tuple[Spinodal, ...] = ()
+    coexistence: tuple[Any, ...] = ()
+    tree: tuple[Fall, ...] = ()
+    violations: tuple[Violation, ...] = ()
+
+    @property
+    def loop(self) -> Loop | None:
+        """Return both ways of a loop, None if one was walked only."""
+        if self.back is None:
+            return None
+        return Loop(Sweep(self.points, self.transitions, self.run_status), self.back)
 
     @property
     def macroscopic(self) -> tuple[Transition, ...]:
@@ -141,26 +185,42 @@ class PhaseDiagram:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """Return the phases by rising beta."""
-        stretches: list[list[Point]] = [[]]
-        borders = {transition.after.index for transition in self.macroscopic}
-        for point in self.points:
-            if point.index in borders:
-                stretches.append([])
-            stretches[-1].append(point)
+        """Return the phases by rising beta, then those that only the way back met."""
+        stretches = stretches_of(self.points, self.transitions)
         upward = self.range[0] == self.points[0].beta or self.points[0].beta <= self.points[-1].beta
         ordered = stretches if upward else [stretch[::-1] for stretch in reversed(stretches)]
         last = len(ordered) - 1
-        return tuple(Phase(index, tuple(stretch), _next_phase(index, last, upward)) for index, stretch in enumerate(ordered))
+        first = [(stretch, _next_phase(index, last, upward)) for index, stretch in enumerate(ordered)]
+        return tuple(
+            Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()))
+            for index, (stretch, falls_to) in enumerate([*first, *self._met_on_the_way_back(len(first))])
+        )
+
+    def _met_on_the_way_back(self, known: int) -> list[tuple[tuple[Point, ...], int | None]]:
+        """Return points, by rising beta, and next phase of the phases that only the way back met."""
+        if self.back is None:
+            return []
+        stretches = stretches_of(self.back.points, self.back.transitions)
+        following = (*self.back_phases[1:], None)
+        walked = zip(self.back_phases, stretches, following, strict=True)
+        return [(stretch[::-1], after) for phase, stretch, after in walked if phase >= known]
 
     def lost_classes(self, transition: Transition) -> tuple[int, ...] | None:
         """Return the classes that live before a macroscopic transition and not after; None without classes."""
-        phases = self.phases
-        before = next((phase for phase in phases if transition.before in phase.points), None)
-        after = next((phase for phase in phases if transition.after in phase.points), None)
+        before, after = self._phase_at(transition.before), self._phase_at(transition.after)
         if before is None or after is None or before.classes is None or after.classes is None:
             return None
         return tuple(sorted(set(before.classes) - set(after.classes)))
+
+    def _phase_at(self, point: Point) -> Phase | None:
+        """Return the phase in which a followed point lies."""
+        phases = self.phases
+        home = {known.index: phase for phase in phases for known in phase.points}
+        if self.back is not None and point.index not in home:
+            stretches = stretches_of(self.back.points, self.back.transitions)
+            back = zip(self.back_phases, stretches, strict=True)
+            home |= {known.index: phases[phase] for phase, stretch in back for known in stretch}
+        return home.get(point.index)
 
     def at(self, beta: float | None = None, *, weight_decay: float | None = None) -> Snapshot:
         """Return the model at the followed point nearest to beta, on a log scale.
@@ -197,7 +257,12 @@ class PhaseDiagram:
         return self._snapshot(known[index])
 
     def _all_points(self) -> tuple[Point, ...]:
-        return self.points + tuple(side for found in self.transitions for side in (found.before, found.after))
+        walked = self.points + (self.back.points if self.back else ())
+        known = walked + tuple(point for points in self.beyond.values() for point in points)
+        return known + tuple(side for found in self._all_transitions() for side in (found.before, found.after))
+
+    def _all_transitions(self) -> tuple[Transition, ...]:
+        return self.transitions + (self.back.transitions if self.back else ())
 
     def _snapshot(self, point: Point) -> Snapshot:
         return Snapshot(point, self.task, self.models)
@@ -318,10 +383,14 @@ class PhaseDiagram:
             "range": list(self.range),
             "convention": CONVENTION,
             "solver": self.solver,
-            "transitions": [self._transition(transition) for transition in self.transitions],
+            "transitions": [self._transition(transition) for transition in self._all_transitions()],
             "phases": [_phase(phase) for phase in self.phases],
-            "spinodals": [],
-            "coexistence": [],
+            "spinodals": [item.to_dict() for item in self.spinodals],
+            "coexistence": [item.to_dict() for item in self.coexistence],
+            "branches": [{"phase": phase, **to_record(branch)} for phase, branch in self.branches.items()],
+            "loop": self._loop(),
+            "tree": [edge.to_dict() for edge in self.tree],
+            "certificates": {"area": self._worst_area(), "violations": [item.to_dict() for item in self.violations]},
             "placement": None,  # of a model on this map; `spinodal map --start` puts it here
             "followed": [point.index for point in self.points],
             "exact": [asdict(item) for item in self.exact],
@@ -336,6 +405,21 @@ class PhaseDiagram:
                 "seconds": self.seconds,
             },
         }
+
+    def _loop(self) -> dict[str, Any] | None:
+        if self.loop is None:
+            return None
+        return {
+            "area": _finite(self.loop.area),
+            "back_to": self.loop.down.points[-1].beta,
+            "status": self.loop.down.status,
+            "followed": [point.index for point in self.loop.down.points],
+            "phases": list(self.back_phases),
+        }
+
+    def _worst_area(self) -> float | None:
+        """Return the largest violation of the area certificate over all branches."""
+        return max((branch.area.worst for branch in self.branches.values()), default=None)
 
     def _transition(self, transition: Transition) -> dict[str, Any]:
         sides = (transition.before, transition.after)
@@ -372,6 +456,17 @@ def _place(transition: Transition) -> str:
     return f"beta = {transition.beta:.5g} (weight_decay = {weight_decay(transition.beta):.5g})"
 
 
+def stretches_of(points: Sequence[Point], transitions: Iterable[Transition]) -> list[tuple[Point, ...]]:
+    """Return the points of a walk from one macroscopic transition to the next, in the order walked."""
+    borders = {transition.after.index for transition in transitions if not transition.minor}
+    stretches: list[list[Point]] = [[]]
+    for point in points:
+        if point.index in borders:
+            stretches.append([])
+        stretches[-1].append(point)
+    return [tuple(stretch) for stretch in stretches]
+
+
 def _stretches(numbers: Iterable[int]) -> str:
     """Return whole numbers as words, neighbours joined: `0, 3-7, 9`."""
     known = set(numbers)
@@ -395,6 +490,8 @@ def _phase(phase: Phase) -> dict[str, Any]:
         "accuracy": {part: _pair(phase.accuracy(part)) for part in ("train", "held_out")},
         "classes": None if phase.classes is None else list(phase.classes),
         "falls_to": phase.falls_to,
+        "existence": None if phase.existence is None else phase.existence.to_dict(),
+        "beyond": [point.index for point in phase.beyond],
     }
 
 

@@ -5,8 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 from spinodal.continuation.point import StationaryPoint
+
+
+class OnBranch(Protocol):
+    """A point on a branch with the rates of beta and of the squared norm along it."""
+
+    @property
+    def beta(self) -> float:
+        """Return beta."""
+
+    @property
+    def norm_squared(self) -> float:
+        """Return rho."""
+
+    @property
+    def beta_rate(self) -> float:
+        """Return `dbeta/ds`."""
+
+    @property
+    def norm_rate(self) -> float:
+        """Return `d rho/ds`."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +67,7 @@ def discrepancy(a: StationaryPoint, b: StationaryPoint) -> float:
     return b.loss - a.loss - area(a, b)
 
 
-def area(a: StationaryPoint, b: StationaryPoint) -> float:
+def area(a: OnBranch, b: OnBranch) -> float:
     """Return the integral of rho dbeta between neighbours, by the trapezoidal rule with end corrections.
 
     `integral f dx = h (f_a + f_b) / 2 + h^2 (f'_a - f'_b) / 12 + O(h^5)`, in beta where rho varies less than
@@ -57,7 +78,7 @@ def area(a: StationaryPoint, b: StationaryPoint) -> float:
         inner = _trapezoid(a.norm_squared, b.norm_squared, a.beta, b.beta, *(p.beta_rate / p.norm_rate for p in (a, b)))
         return b.beta * b.norm_squared - a.beta * a.norm_squared - inner
     if all(point.beta_rate for point in (a, b)):
-        return _trapezoid(a.beta, b.beta, a.norm_squared, b.norm_squared, a.slope, b.slope)
+        return _trapezoid(a.beta, b.beta, a.norm_squared, b.norm_squared, *(p.norm_rate / p.beta_rate for p in (a, b)))
     return 0.5 * (b.beta - a.beta) * (a.norm_squared + b.norm_squared)
 
 
