@@ -71,17 +71,36 @@ def area(a: OnBranch, b: OnBranch) -> float:
     """Return the integral of rho dbeta between neighbours, by the trapezoidal rule with end corrections.
 
     `integral f dx = h (f_a + f_b) / 2 + h^2 (f'_a - f'_b) / 12 + O(h^5)`, in beta where rho varies less than
-    beta does, relatively, and in rho (by parts) near a fold, where `d beta / d rho` is 0. Slopes are exact.
+    beta does, relatively, and in rho (by parts) near a fold, where `d beta / d rho` is 0. Slopes are exact. Where
+    rho is little but rounding, its slopes say nothing, and the end correction in rho is the larger one.
     """
-    steep = max(abs(point.norm_rate) * point.beta - abs(point.beta_rate) * point.norm_squared for point in (a, b)) > 0
-    if steep and all(point.norm_rate for point in (a, b)):
-        inner = _trapezoid(a.norm_squared, b.norm_squared, a.beta, b.beta, *(p.beta_rate / p.norm_rate for p in (a, b)))
-        return b.beta * b.norm_squared - a.beta * a.norm_squared - inner
-    if all(point.beta_rate for point in (a, b)):
-        return _trapezoid(a.beta, b.beta, a.norm_squared, b.norm_squared, *(p.norm_rate / p.beta_rate for p in (a, b)))
-    return 0.5 * (b.beta - a.beta) * (a.norm_squared + b.norm_squared)
+    in_beta, in_norm = _in_beta(a, b), _in_norm(a, b)
+    if in_norm and _is_steep(a, b) and (in_beta is None or a.beta_rate * b.beta_rate < 0.0 or in_norm[1] <= in_beta[1]):
+        return in_norm[0]
+    return in_beta[0] if in_beta else 0.5 * (b.beta - a.beta) * (a.norm_squared + b.norm_squared)
 
 
-def _trapezoid(x: float, y: float, at_x: float, at_y: float, slope_x: float, slope_y: float) -> float:
+def _is_steep(a: OnBranch, b: OnBranch) -> bool:
+    return any(abs(point.norm_rate) * point.beta > abs(point.beta_rate) * point.norm_squared for point in (a, b))
+
+
+def _in_beta(a: OnBranch, b: OnBranch) -> tuple[float, float] | None:
+    """Return the integral over beta and the size of its end correction; None where beta turns."""
+    if not (a.beta_rate and b.beta_rate):
+        return None
+    plain, correction = _trapezoid(a.beta, b.beta, a.norm_squared, b.norm_squared, *(p.norm_rate / p.beta_rate for p in (a, b)))
+    return plain + correction, abs(correction)
+
+
+def _in_norm(a: OnBranch, b: OnBranch) -> tuple[float, float] | None:
+    """Return the integral by parts, over rho, and the size of its end correction; None where rho turns."""
+    if not (a.norm_rate and b.norm_rate):
+        return None
+    plain, correction = _trapezoid(a.norm_squared, b.norm_squared, a.beta, b.beta, *(p.beta_rate / p.norm_rate for p in (a, b)))
+    return b.beta * b.norm_squared - a.beta * a.norm_squared - plain - correction, abs(correction)
+
+
+def _trapezoid(x: float, y: float, at_x: float, at_y: float, slope_x: float, slope_y: float) -> tuple[float, float]:
+    """Return the trapezoidal rule and its end correction."""
     width = y - x
-    return 0.5 * width * (at_x + at_y) + width**2 / 12.0 * (slope_x - slope_y)
+    return 0.5 * width * (at_x + at_y), width**2 / 12.0 * (slope_x - slope_y)

@@ -87,6 +87,18 @@ class Branch:
         """Return the area certificate of the whole branch."""
         return area_certificate(self.points)
 
+    def followed_by(self, more: Branch) -> Branch:
+        """Return this branch with its continuation, whose first point is the last one of this."""
+        return Branch(
+            points=self.points + more.points[1:],
+            folds=self.folds + more.folds,
+            branch_points=self.branch_points + more.branch_points,
+            method=more.method,
+            stop=more.stop,
+            spent=self.spent + more.spent,
+            seconds=self.seconds + more.seconds,
+        )
+
     def parts(self) -> Iterator[tuple[StationaryPoint, ...]]:
         """Yield the stretches between special points, stable and unstable ones, ends shared."""
         special = {id(item.point) for item in (*self.folds, *self.branch_points)}

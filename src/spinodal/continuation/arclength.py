@@ -1,0 +1,346 @@
+"""Pseudo-arclength continuation with dense Hessians: through folds, along saddles, past branch points."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from spinodal.continuation.area import discrepancy
+from spinodal.continuation.corrector import Corrected, correct
+from spinodal.continuation.encounter import (
+    Encounter,
+    branch_point_record,
+    crossing_mode,
+    explains,
+    fold_record,
+    kind_between,
+    zero_between,
+)
+from spinodal.continuation.equations import Equations
+from spinodal.continuation.metric import Metric, Node
+from spinodal.continuation.point import StationaryPoint
+from spinodal.continuation.singular import Singular, polish_branch_point, polish_fold
+from spinodal.continuation.special import BranchPoint, Fold
+from spinodal.continuation.spectrum import Bordered
+
+FIRST, LARGEST, SMALLEST = 0.02, 0.3, 1e-9  # steps of arclength, in which ||theta|| and log beta have length one
+ANGLE, TURN = 0.3, 0.15  # radians between tangents: the most that is accepted, and what the step aims at
+EFFORT = 8  # gradients for one point that the step aims at
+AREA = 2e-11  # of the range of E: what the area certificate of one step may miss
+FLOOR = 1e-2  # of the largest ||theta - centre|| met: the least length that steps are measured in
+HALVINGS = 12  # of a step in search of the special point in it
+
+
+class Arclength:
+    """Walks a branch, point by point; iterate over it, stop whenever, go on later.
+
+    Each step predicts along the tangent and its change (second order), corrects in the plane across it by
+    quasi-Newton steps that cost a gradient each, and computes one Hessian, of which index, zero modes and the
+    next tangent are read. A step is refused where the tangent turns by more than `ANGLE` or where the area
+    certificate shows that the point lies on another branch. Every change of the index and every turning
+    point in between is located, polished, and becomes a record.
+
+    Parameters
+    ----------
+    equations : Equations
+    start : Node
+        Solved, with a tangent in the direction to walk.
+    bounds : (low, high) in beta
+    to : float
+        The bound at which the branch has "reached" its end.
+    through_folds : bool
+    error_range : float
+        What `AREA` is relative to.
+    at : exact values of beta at which points are wanted
+    """
+
+    def __init__(
+        self,
+        equations: Equations,
+        start: Node,
+        *,
+        bounds: tuple[float, float],
+        to: float,
+        through_folds: bool,
+        error_range: float,
+        at: tuple[float, ...] = (),
+        step: float = FIRST,
+    ) -> None:
+        self.equations, self.bounds, self.to, self.through_folds = equations, bounds, to, through_folds
+        self.error_range, self.at, self.step = error_range, at, step
+        self.node, self.earlier = start, None
+        self.first = start
+        self.largest = equations.size(start.point.theta)
+        self.travelled = 0.0
+        self.folds: list[Fold] = []
+        self.branch_points: list[BranchPoint] = []
+        self.stop = ""
+        self._ready: deque[StationaryPoint] = deque([start.point])
+
+    node: Node
+    earlier: Node | None
+
+    def __iter__(self) -> Iterator[StationaryPoint]:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> StationaryPoint:
+        """Return the next point along the branch."""
+        while not self._ready:
+            if self.stop:
+                raise StopIteration
+            self._advance()
+        return self._ready.popleft()
+
+    # -- one step ---------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Take one step, halved until it stays on the branch, and keep what lies in it."""
+        metric = self._metric()
+        while self.step >= SMALLEST:
+            node = self._try(metric, self.step)
+            found = None if node is None else self._refined(metric, self.node, node, HALVINGS)
+            if node is not None and found is not None:
+                grown = self._growth(metric, node, found)
+                self.travelled += metric.distance(self.node.point, node.point)
+                self._keep(metric, found)
+                self.step = min(max(grown, 0.3) * self.step, LARGEST)
+                return
+            self.step *= 0.5
+        self.stop = "stalled"
+
+    def _metric(self) -> Metric:
+        size = self.equations.size(self.node.point.theta)
+        self.largest = max(self.largest, size)
+        return Metric(max(size, FLOOR * self.largest) or 1.0)
+
+    def _try(self, metric: Metric, step: float) -> Node | None:
+        """Return the point a step ahead, or None if it is not found, or not on this branch."""
+        theta, log_beta = self._predict(metric, step)
+        corrected = self._corrected(metric, self.node, theta, log_beta)
+        strayed = metric.length(corrected.theta - theta, corrected.log_beta - log_beta)
+        if not corrected.converged or strayed > 0.5 * step:
+            return None
+        node = self._node(metric, self.node, corrected)
+        return node if metric.angle(self.node, node) <= ANGLE else None
+
+    def _predict(self, metric: Metric, step: float) -> tuple[Tensor, float]:
+        """Extrapolate along the tangent and, once there are two points, along its change."""
+        point = self.node.point
+        ahead, rate = metric.tangent(self.node)
+        theta, log_beta = point.theta + step * ahead, math.log(point.beta) + step * rate
+        if self.earlier is not None and (behind := metric.distance(self.earlier.point, point)) > 0:
+            before, rate_before = metric.tangent(self.earlier)
+            bend = 0.5 * step**2 / behind
+            theta, log_beta = theta + bend * (ahead - before), log_beta + bend * (rate - rate_before)
+        return theta, log_beta
+
+    def _corrected(self, metric: Metric, node: Node, theta: Tensor, log_beta: float) -> Corrected:
+        """Solve in the plane across the tangent of `node`, with its bordered Hessian."""
+        ahead, rate = metric.tangent(node)
+        return correct(self.equations, theta, log_beta, self._border(metric, node, metric.weight * ahead, rate))
+
+    def _border(self, metric: Metric, node: Node, row: Tensor, corner: float) -> Bordered:
+        column = node.point.beta * self.equations.column(node.point.theta)  # dF/dlog beta
+        return Bordered(node.spectrum, column, row, corner, metric.weight)
+
+    def _node(self, metric: Metric, earlier: Node, found: Corrected) -> Node:
+        """Return a solved point with its spectrum and tangent, which points the way of the one before."""
+        beta = math.exp(found.log_beta)
+        spectrum = self.equations.spectrum(found.theta, beta)
+        ahead, rate = metric.tangent(earlier)
+        column = beta * self.equations.column(found.theta)
+        tangent, log_rate = Bordered(spectrum, column, metric.weight * ahead, rate, metric.weight).solve(0.0 * ahead, 1.0)
+        length = metric.length(tangent, log_rate) or 1.0
+        point = self.equations.point(
+            found.theta, beta, found.loss, found.residual, spectrum, tangent / length, beta * log_rate / length
+        )
+        return Node(point, spectrum, found.effort)
+
+    def _growth(self, metric: Metric, node: Node, found: list[Node | Encounter]) -> float:
+        """Return the factor by which the next step may be longer: by the turn, the effort and the area of this one."""
+        turn = metric.angle(self.node, node)
+        missed = abs(discrepancy(self.node.point, node.point)) / (AREA * self.error_range)
+        return min(
+            math.sqrt(TURN / max(turn, 1e-9)),
+            1.5 if node.effort <= EFFORT else EFFORT / node.effort,
+            0.9 * max(missed, 1e-9) ** -0.2,
+            2.0,
+        )
+
+    # -- what lies within a step ------------------------------------------------------------
+
+    def _refined(self, metric: Metric, a: Node, b: Node, depth: int) -> list[Node | Encounter] | None:
+        """Return all that lies in (a, b]: points as dense as the certificate needs, and special points.
+
+        None if `b` turns out to lie on another branch.
+        """
+        kind = kind_between(a, b)
+        if kind is not None and (met := self._polished(metric, a, b, kind)) is not None:
+            return [met, b]
+        smooth = abs(discrepancy(a.point, b.point)) <= 2.0 * AREA * self.error_range
+        if kind is None and smooth:
+            return [b]
+        if depth == 0:
+            return [self._unresolved(a, b, kind), b] if kind is not None else None
+        middle = self._middle(metric, a, b)
+        if middle is None:
+            return None
+        parts = [self._refined(metric, *ends, depth - 1) for ends in ((a, middle), (middle, b))]
+        return None if parts[0] is None or parts[1] is None else parts[0] + parts[1]
+
+    def _middle(self, metric: Metric, a: Node, b: Node) -> Node | None:
+        """Return the point halfway between two, from their cubic interpolation."""
+        apart = metric.distance(a.point, b.point)
+        (x, x_rate), (y, y_rate) = metric.tangent(a), metric.tangent(b)
+        theta = 0.5 * (a.point.theta + b.point.theta) + 0.125 * apart * (x - y)
+        log_beta = 0.5 * math.log(a.point.beta * b.point.beta) + 0.125 * apart * (x_rate - y_rate)
+        corrected = self._corrected(metric, a, theta, log_beta)
+        strayed = metric.length(corrected.theta - theta, corrected.log_beta - log_beta)
+        return self._node(metric, a, corrected) if corrected.converged and strayed <= 0.5 * apart else None
+
+    def _polished(self, metric: Metric, a: Node, b: Node, kind: str) -> Encounter | None:
+        """Return the special point between two points, or None if it is not between them, or not alone."""
+        apart = metric.distance(a.point, b.point)
+        weight = zero_between(a, b, kind)
+        near = a if weight < 0.5 else b
+        theta = (1.0 - weight) * a.point.theta + weight * b.point.theta
+        beta = a.point.beta ** (1.0 - weight) * b.point.beta**weight
+        polish = polish_fold if kind == "fold" else polish_branch_point
+        guess = near.point.tangent if kind != "crossing" else crossing_mode(a, b)
+        found = polish(self.equations, theta, beta, guess)
+        if not found.converged or not found.beta > 0:
+            return None
+        ends = [metric.length(found.theta - end.point.theta, math.log(found.beta / end.point.beta)) for end in (a, b)]
+        if max(ends) > 1.2 * apart + 1e-7 or not explains(a, b, kind, found):
+            return None
+        return Encounter(kind, found, a, b)
+
+    def _unresolved(self, a: Node, b: Node, kind: str) -> Encounter:
+        """Return the record of a special point that could not be polished, at the nearer of its neighbours."""
+        near = a if abs(a.point.beta_rate) < abs(b.point.beta_rate) else b
+        point, spectrum = near.point, near.spectrum
+        mode, curvature = spectrum.softest(point.tangent, float(spectrum.values.abs().min()))
+        residual = torch.full_like(point.theta, point.residual / math.sqrt(len(point.theta)))
+        found = Singular(
+            point.theta, point.beta, point.loss, residual, spectrum, mode, curvature, 0.0, 0.0, 0.0 * mode, 1, 0, False
+        )  # fmt: skip
+        return Encounter(kind, found, a, b)
+
+    # -- keeping ----------------------------------------------------------------------------
+
+    def _keep(self, metric: Metric, found: list[Node | Encounter]) -> None:
+        """Keep points and special points in order, until one of them ends or turns the walk."""
+        for item in found:
+            if isinstance(item, Encounter):
+                if self._met(metric, item):
+                    return
+                continue
+            if self._bounded(metric, item) or self._closed(metric, item):
+                return
+            self._pass(metric, item)
+
+    def _pass(self, metric: Metric, node: Node) -> None:
+        """Go on from a point, by way of the exact values of beta that were asked for."""
+        for beta in self._asked(self.node.point.beta, node.point.beta):
+            exact = self._exact(metric, node, beta)
+            if exact is not None:
+                self._ready.append(exact.point)
+        self._ready.append(node.point)
+        self.earlier, self.node = self.node, node
+
+    def _asked(self, a: float, b: float) -> list[float]:
+        low, high = min(a, b), max(a, b)
+        return sorted((beta for beta in self.at if low < beta < high), reverse=a > b)
+
+    def _exact(self, metric: Metric, node: Node, beta: float) -> Node | None:
+        """Return the point at exactly this beta, between the current one and `node`."""
+        a, b = self.node, node
+        weight = math.log(beta / a.point.beta) / math.log(b.point.beta / a.point.beta)
+        near = a if weight < 0.5 else b
+        away = math.log(beta / near.point.beta) / (near.log_rate or math.inf)
+        theta = near.point.theta + away * near.point.tangent
+        border = self._border(metric, near, 0.0 * near.point.tangent, 1.0)
+        found = correct(self.equations, theta, math.log(beta), border)
+        return self._node(metric, near, found) if found.converged else None
+
+    def _bounded(self, metric: Metric, node: Node) -> bool:
+        """End the walk at a bound of beta if the step crosses it."""
+        low, high = self.bounds
+        for bound in (low, high):
+            inside, outside = self.node.point.beta, node.point.beta
+            if (outside <= bound) if bound == low else (outside >= bound):
+                exact = self._exact(metric, node, bound) if abs(outside - inside) > 0 else None
+                self._pass(metric, exact or node)
+                self.stop = "reached" if bound == self.to else "range"
+                return True
+        return False
+
+    def _closed(self, metric: Metric, node: Node) -> bool:
+        """Tell, and end, a walk that has come back to its first point."""
+        if self.travelled < 3.0 * self.step or metric.distance(node.point, self.first.point) > 0.6 * self.step:
+            return False
+        if metric.angle(node, self.first) > ANGLE or abs(node.point.loss - self.first.point.loss) > 1e-3 * self.error_range:
+            return False
+        self._pass(metric, node)
+        self.stop = "closed"
+        return True
+
+    def _met(self, metric: Metric, met: Encounter) -> bool:
+        """Keep a special point; tell whether what follows it in this step is to be forgotten."""
+        if met.kind == "fold":
+            point = self._singular_point(metric, met, met.found.mode, 0.0)
+            self.folds.append(fold_record(met, point, self._overlap(metric, met.found)))
+            self._pass(metric, Node(point, met.found.spectrum))
+            self.stop = "" if self.through_folds else "fold"
+            return not self.through_folds
+        if met.kind == "side":
+            return self._switch(metric, met)
+        point = self._singular_point(metric, met, met.found.trunk, 1.0)
+        self.branch_points.append(branch_point_record(met, point, self._overlap(metric, met.found), (met.a.point.index, met.b.point.index)))
+        self._pass(metric, Node(point, met.found.spectrum))
+        return False
+
+    def _switch(self, metric: Metric, met: Encounter) -> bool:
+        """Go on from the end of a side branch along the trunk, to where that is stable."""
+        arrival = self._singular_point(metric, met, met.found.mode, 0.0)
+        way = math.copysign(1.0, met.found.crossing)
+        departure = self._singular_point(metric, met, way * met.found.trunk, way)
+        others = met.found.spectrum.index - int(met.found.curvature < -met.found.spectrum.zero)
+        departure = replace(departure, index=others)
+        self.branch_points.append(branch_point_record(met, arrival, self._overlap(metric, met.found), (met.a.point.index, others)))
+        self._pass(metric, Node(arrival, met.found.spectrum))
+        if not met.found.converged:
+            self.stop = "not classified"
+            return True
+        self._ready.append(departure)
+        self.node, self.earlier = Node(departure, met.found.spectrum), None
+        self.step = FIRST
+        return True
+
+    def _singular_point(self, metric: Metric, met: Encounter, tangent: Tensor, beta_rate: float) -> StationaryPoint:
+        """Return the record of a special point with a tangent of length one, the way walked."""
+        found = met.found
+        log_rate = beta_rate / found.beta
+        length = metric.length(tangent, log_rate) or 1.0
+        way, rate = metric.tangent(met.a)
+        along = metric.weight * float(way @ tangent) + rate * log_rate
+        sign = -1.0 if along < 0 and met.kind != "side" else 1.0
+        if met.kind == "side" and not beta_rate:
+            sign = math.copysign(1.0, along)
+        return replace(
+            self.equations.point(
+                found.theta, found.beta, found.loss, found.residual, found.spectrum,
+                (sign / length) * tangent, sign * beta_rate / length,
+            ),
+            index=met.a.point.index,
+        )  # fmt: skip
+
+    def _overlap(self, metric: Metric, found: Singular) -> float:
+        """Return `|phi . (theta - centre)| / ||theta - centre||`, with the floor of the metric under the latter."""
+        return abs(float(found.mode @ self.equations.penalty.offset(found.theta))) / metric.size

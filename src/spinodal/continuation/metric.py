@@ -1,0 +1,55 @@
+"""Points of a walk with their spectrum, and the lengths that steps between them are measured in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from spinodal.continuation.point import StationaryPoint
+from spinodal.continuation.spectrum import Spectrum
+
+
+@dataclass(frozen=True)
+class Node:
+    """A point of the walk with its spectrum, which is not kept any longer than needed."""
+
+    point: StationaryPoint
+    spectrum: Spectrum
+    effort: int = 0
+
+    @property
+    def log_rate(self) -> float:
+        """Return `dlog beta/ds`."""
+        return self.point.beta_rate / self.point.beta
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Lengths `ds^2 = ||dtheta||^2 / size^2 + dlog beta^2`, independent of the number of parameters."""
+
+    size: float
+
+    @property
+    def weight(self) -> float:
+        """Return the weight of `||dtheta||^2`."""
+        return self.size**-2
+
+    def length(self, theta: Tensor, log_beta: float) -> float:
+        """Return the length of a displacement."""
+        return math.hypot(float(theta.norm()) / self.size, log_beta)
+
+    def tangent(self, node: Node) -> tuple[Tensor, float]:
+        """Return a point's tangent, as `(dtheta, dlog beta)` of length one."""
+        length = self.length(node.point.tangent, node.log_rate)
+        return node.point.tangent / length, node.log_rate / length
+
+    def distance(self, a: StationaryPoint, b: StationaryPoint) -> float:
+        """Return the length of the chord between two points."""
+        return self.length(b.theta - a.theta, math.log(b.beta / a.beta))
+
+    def angle(self, a: Node, b: Node) -> float:
+        """Return the angle between the tangents of two points, in radians."""
+        (x, b_x), (y, b_y) = self.tangent(a), self.tangent(b)
+        return math.acos(min(max(self.weight * float(x @ y) + b_x * b_y, -1.0), 1.0))
