@@ -4,6 +4,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from spinodal import tasks, theory
 from spinodal.errors import SpinodalError
+from spinodal.existence import Existence
+from spinodal.hysteresis import Loop
 from spinodal.landscape import Landscape
 from spinodal.mapping import MapOptions, map_phases
 from spinodal.minimise import Minimum, minimise
@@ -23,7 +25,9 @@ except PackageNotFoundError:  # running from a source tree that is not installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "Existence",
     "Landscape",
+    "Loop",
     "MapOptions",
     "Minimum",
     "Penalty",

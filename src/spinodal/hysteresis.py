@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from spinodal.continuation.area import area
+from spinodal.transitions import Transition
 from spinodal.walk import Point
 
 if TYPE_CHECKING:
@@ -30,12 +31,27 @@ class Loop:
     def area(self) -> float:
         """Return the loop area, `integral of ||theta - centre||^2 dbeta` on the way up minus that on the way down.
 
-        It is the L that was lost in the falls of one cycle: 0 if every transition is of second order. NaN
-        unless both ways are complete. The integral takes exact slopes (see `spinodal.continuation.area`).
+        0 if every transition is of second order; NaN unless both ways are complete. The trapezoidal rule takes exact
+        slopes (see `spinodal.continuation.area`).
         """
-        if self.up.status != "complete" or self.down.status != "complete":
+        return integral_of_norm(self.up) + integral_of_norm(self.down) if self._is_complete() else math.nan
+
+    @property
+    def area_by_loss(self) -> float:
+        """Return the same area from L alone, since `dL/dbeta = ||theta - centre||^2` along a branch.
+
+        It is the sum of the falls of L in the transitions, and what L at the end of the cycle exceeds L at its
+        beginning by, where the way back does not lead there. How well `area` agrees tells how well both ways
+        are known.
+        """
+        if not self._is_complete():
             return math.nan
-        return integral_of_norm(self.up) + integral_of_norm(self.down)
+        ways = (self.up, self.down)
+        falls = sum(_fall(item) for way in ways for item in way.transitions)
+        return falls + sum(way.points[-1].minimum.loss - way.points[0].minimum.loss for way in ways)
+
+    def _is_complete(self) -> bool:
+        return self.up.status == self.down.status == "complete"
 
     @property
     def betas(self) -> tuple[float, float]:
@@ -57,6 +73,12 @@ def integral_of_norm(way: Sweep) -> float:
     """
     jumps = {(item.before.index, item.after.index): item.beta for item in way.transitions}
     return sum(_part(a, b, jumps.get((a.index, b.index))) for a, b in pairwise(way.points))
+
+
+def _fall(item: Transition) -> float:
+    """Return the fall of L in a transition, from both sides of its bracket continued to its beta."""
+    before, after = (side.minimum.loss + (item.beta - side.beta) * side.norm_squared for side in (item.before, item.after))
+    return before - after
 
 
 def _part(a: Point, b: Point, jump: float | None) -> float:

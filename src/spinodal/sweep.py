@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal, overload
 
 from spinodal.counts import Counts
 from spinodal.criteria import Criteria
-from spinodal.errors import SpinodalError, positive_beta
+from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.hysteresis import Loop
 from spinodal.kinds import real_number
 from spinodal.landscape import Landscape
 from spinodal.minimise import LOST, SECOND_ORDER, Minimum, solver_for
@@ -33,6 +35,7 @@ from spinodal.walk import Point, Walker
 COARSE = 0.15  # a jump met with a log step below this is bracketed at once
 FAR = 0.1  # of beta: most that a witness of the law of the margin may lie behind a bracket
 
+DIRECTIONS = ("up", "down", "loop")
 BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
 
 
@@ -425,25 +428,53 @@ class Scout:
         )
 
 
+@overload
 def sweep(
     landscape: Landscape,
     *,
     start: Minimum,
     to: float,
+    direction: Literal["up", "down"] | None = None,
     penalty: Penalty | None = None,
     solver: str = "auto",
     bracket: float | None = None,
     task: Task | None = None,
-) -> Sweep:
-    """Walk from a minimum to another beta, warm-started, bracketing every discontinuity.
+) -> Sweep: ...
+@overload
+def sweep(
+    landscape: Landscape,
+    *,
+    start: Minimum,
+    to: float,
+    direction: Literal["loop"],
+    penalty: Penalty | None = None,
+    solver: str = "auto",
+    bracket: float | None = None,
+    task: Task | None = None,
+) -> Loop: ...
+def sweep(
+    landscape: Landscape,
+    *,
+    start: Minimum,
+    to: float,
+    direction: str | None = None,
+    penalty: Penalty | None = None,
+    solver: str = "auto",
+    bracket: float | None = None,
+    task: Task | None = None,
+) -> Sweep | Loop:
+    """Walk from a minimum to another beta, warm-started, bracketing every discontinuity; in a loop, also back.
 
     Parameters
     ----------
     landscape : Landscape
     start : Minimum
-        Where to begin (see `minimise`); the direction follows from `to`.
+        Where to begin (see `minimise`).
     to : float
         Where to end, > 0. PyTorch's `weight_decay` is `2 * beta`.
+    direction : {"up", "down", "loop"}, optional
+        "loop" also walks back to the beta of `start`, from where the way there ended. Default: up or down,
+        as follows from `to`.
     penalty : Penalty, optional
         Must be the one that `start` minimises.
     solver : str
@@ -455,9 +486,14 @@ def sweep(
 
     Returns
     -------
-    Sweep
+    Sweep, or Loop in a loop
         Discontinuities are called macroscopic relative to `|E(centre) - E(start)|`, or to a tenth of
         `|E(start)|` where that is larger, as in a trivial start, and never to less than `1e-9 (1 + |E(centre)|)`.
+
+    Raises
+    ------
+    SpinodalError
+        If `direction` is none of these, or contradicts `to`.
 
     Examples
     --------
@@ -473,8 +509,16 @@ def sweep(
     >>> walk = sweep(E, start=minimise(E, beta=0.1, start=E.initial), to=0.4)
     >>> [(round(t.beta, 5), t.order) for t in walk.transitions]
     [(0.23624, 'first')]
+
+    The zero state that it falls into stays a minimum for every beta > 0, so the way back meets nothing. The area
+    is the integral of `3 w^2` along the branch, on which `beta = w (1 - w^3) / 2`:
+
+    >>> loop = sweep(E, start=minimise(E, beta=0.1, start=E.initial), to=0.4, direction="loop")
+    >>> len(loop.down.transitions), round(loop.area, 3)
+    (0, 0.284)
     """
     penalty, to = penalty or Penalty(), positive_beta(to, "to")
+    _check_direction(direction, start.beta, to)
     chosen = None if bracket is None else Resolution(bracket=bracket)
     name = solver_for(landscape, solver)
     walker = Walker(landscape, penalty, Observer(landscape, penalty, task), solver=name)
@@ -488,4 +532,22 @@ def sweep(
         norm_range=max(first.norm_squared, error_range / max(first.beta, to)),
         resolution=chosen or Resolution(bracket=BRACKET[name]),
     )
-    return scout.walk(first, to)
+    there = scout.walk(first, to)
+    if direction != "loop":
+        return there
+    back = scout.walk(there.points[-1], first.beta)
+    return Loop(there, back) if to > first.beta else Loop(back, there)
+
+
+def _check_direction(direction: str | None, start: float, to: float) -> None:
+    """Refuse an unknown direction, or one in which `to` does not lie."""
+    if direction is None:
+        return
+    if direction not in DIRECTIONS:
+        raise unknown_name("direction", direction, DIRECTIONS)
+    if (direction == "up" and to < start) or (direction == "down" and to > start):
+        raise SpinodalError(
+            got=f"direction = {direction!r} from beta = {start:g} to {to:g}",
+            allowed="a direction in which `to` lies, or 'loop', is allowed",
+            do="leave direction out: it follows from `to`",
+        )
