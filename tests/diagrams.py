@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
 
 import spinodal as sp
+from spinodal.continuation.branch import Branch
+from spinodal.continuation.point import StationaryPoint
+from spinodal.continuation.special import Fold
 from spinodal.counts import Counts
+from spinodal.existence import Existence
 from spinodal.minimise import Minimum
 from spinodal.observe import Observation
+from spinodal.spinodals import Spinodal, SpinodalCertificate
 from spinodal.theory import ExactTransition
 from spinodal.transitions import Evidence, Transition
+from spinodal.tree import Fall
 from spinodal.walk import Point
 
 MATRICES = ("0.weight", "2.weight")
@@ -108,4 +116,167 @@ def diagram(
         solver="newton",
         run_status="complete",
         exact=tuple(exact),
+    )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A branch of one variable x in closed form: `beta(x)`, with `E'(x) = -beta rho'(x)` and `L'' = - beta'(x) rho'(x)`.
+
+    Attributes
+    ----------
+    beta, rate : functions of x
+        beta and its derivative.
+    error : function of x
+    copies : int
+        theta has so many entries, all x, so that `rho = copies x^2`.
+    folds : tuple of float
+        x of the folds, in falling order.
+    """
+
+    beta: Callable[[float], float]
+    rate: Callable[[float], float]
+    error: Callable[[float], float]
+    copies: int
+    folds: tuple[float, ...]
+
+    def at(self, x: float) -> StationaryPoint:
+        """Return the point at x, walked towards smaller x."""
+        beta, rho = self.beta(x), self.copies * x**2
+        curvature = 0.0 if x in self.folds else -2 * x * self.rate(x)
+        theta = torch.full((self.copies,), x, dtype=torch.float64)
+        return StationaryPoint(
+            theta=theta,
+            beta=beta,
+            error=self.error(x),
+            loss=self.error(x) + beta * rho,
+            norm_squared=rho,
+            residual=1e-16,
+            index=int(curvature < 0),
+            index_is_exact=True,
+            margin=curvature,
+            zero_modes=0,
+            tangent=-torch.ones_like(theta) / self.copies**0.5,
+            beta_rate=0.0 if x in self.folds else -self.rate(x) / self.copies**0.5,
+            norm_rate=-2 * x * self.copies**0.5,
+        )
+
+    def fold(self, x: float, *, minor: bool = False) -> Fold:
+        """Return the fold at x, which the branch meets from larger x."""
+        point = self.at(x)
+        before, after = (self.at(x + side).index for side in (1e-3, -1e-3))
+        phi = torch.ones_like(point.theta) / self.copies**0.5
+        side = "upper" if before < after else "lower"
+        return Fold(point, phi, 1e-17, 1.0, side, (before, after), (point.beta, point.beta), minor, "converged", 3)
+
+    def branch(self, start: float, stop: float, count: int = 60, **of_folds: Any) -> Branch:
+        """Return the branch from one x down to another, with the folds between."""
+        inside = [x for x in self.folds if stop < x < start]
+        grid = {start + (stop - start) * k / (count - 1) for k in range(count)}
+        folds = {x: self.fold(x, **of_folds) for x in inside}
+        points = tuple(folds[x].point if x in folds else self.at(x) for x in sorted(grid | set(inside), reverse=True))
+        return Branch(points, tuple(folds[x] for x in inside), (), "arclength", "range", Counts())
+
+    def x_at(self, beta: float, low: float, high: float) -> float:
+        """Return x between two bounds, where beta is monotone, by bisection."""
+        falling = self.beta(low) > self.beta(high)
+        for _ in range(100):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if (self.beta(middle) > beta) == falling else (low, middle)
+        return 0.5 * (low + high)
+
+
+def chain_curve() -> Curve:
+    """Return the balanced branch of `E = (1 - w1 w2 w3)^2 / 2`: `beta = t (1 - t^3) / 2`, a fold at `t^3 = 1/4`."""
+    return Curve(
+        lambda t: t * (1 - t**3) / 2, lambda t: (1 - 4 * t**3) / 2, lambda t: (1 - t**3) ** 2 / 2, 3, (0.25 ** (1 / 3),)
+    )
+
+
+def loop_curve() -> Curve:
+    """Return a branch with `beta = 0.2 - 2 (x - 1)^3 + 0.24 (x - 1)`: folds at x = 1.2 (beta .232) and 0.8 (beta .168)."""
+    return Curve(
+        lambda x: 0.2 - 2 * (x - 1) ** 3 + 0.24 * (x - 1),
+        lambda x: -6 * (x - 1) ** 2 + 0.24,
+        lambda x: 0.6 - 1.96 * x**2 + 3.84 * x**3 - 3 * x**4 + 0.8 * x**5,
+        1,
+        (1.2, 0.8),
+    )
+
+
+def curve_point(index: int, curve: Curve, x: float, *, level: int) -> Point:
+    """Return the point of a walk at x of a curve, in the phase `level`."""
+    at = curve.at(x)
+    plain = point(index, at.beta, level=level, margin=max(at.margin, 0.0))
+    norm = at.norm_squared**0.5
+    return replace(
+        plain,
+        minimum=replace(plain.minimum, theta=at.theta, error=at.error, loss=at.loss),
+        observation=replace(plain.observation, norm=norm, distance=norm),
+        norm_slope=at.slope if math.isfinite(at.slope) else -1e12,
+    )
+
+
+def walk(curve: Curve, betas: Sequence[float], fall: float, *, first: int = 0) -> sp.Sweep:
+    """Return a walk along the betas that falls from one stable part of a curve to the other at `fall`."""
+    upward = betas[0] < betas[-1]
+    deep, high = (max(curve.folds), 1.7), (1e-9, min(curve.folds))
+    points = []
+    for index, beta in enumerate(betas):
+        is_deep = beta <= fall if upward else beta < fall
+        points.append(curve_point(first + index, curve, curve.x_at(beta, *(deep if is_deep else high)), level=int(not is_deep)))
+    falls = [transition(a, b) for a, b in pairwise(points) if a.observation.rank != b.observation.rank]
+    return sp.Sweep(tuple(points), tuple(falls), "complete")
+
+
+def loop_coexistence() -> float:
+    """Return beta at which both phases of `loop_curve` have the same L, by bisection."""
+    curve = loop_curve()
+    low, high = 0.168, 0.232
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        deep, dead = (curve.at(curve.x_at(middle, *bounds)).loss for bounds in ((1.2, 1.7), (1e-9, 0.8)))
+        low, high = (middle, high) if deep < dead else (low, middle)
+    return middle
+
+
+def loop_diagram(*, branches: bool = True, back: bool = True, count: int = 30, name: str = "by hand") -> sp.PhaseDiagram:
+    """Return the loop of `loop_curve`: two phases, both spinodals, all exact."""
+    curve = loop_curve()
+    upper, lower = (curve.beta(x) for x in curve.folds)
+    grid = [0.08 * 5 ** (k / (count - 1)) for k in range(count)]
+    betas = sorted({*grid, *(edge * (1 + side) for edge in (upper, lower) for side in (-1e-6, 1e-6))})
+    up = walk(curve, betas, upper)
+    down = walk(curve, betas[::-1], lower, first=len(betas))
+    whole = curve.branch(curve.x_at(0.08, 1.2, 1.7), curve.x_at(0.4, 1e-9, 0.8))
+    made = sp.PhaseDiagram(
+        task={"name": name},
+        seed=0,
+        range=(betas[0], betas[-1]),
+        points=up.points,
+        transitions=up.transitions,
+        spent=Counts(gradient_evaluations=1234, parameters=1),
+        seconds=1.5,
+        solver="newton",
+        run_status="complete",
+        branches={0: whole} if branches else {},
+    )
+    if not back:
+        return made
+    certificate = SpinodalCertificate(1e-16, 1e-17, 1.0, "converged") if branches else None
+    known = None if branches else "bracketed by a walk"
+    middle = loop_coexistence()
+    return replace(
+        made,
+        back=down,
+        back_phases=(1, 0),
+        existence={
+            0: Existence((betas[0], upper), "the walk ends here", "spinodal", ((betas[0], middle),), ((middle, upper),)),
+            1: Existence((lower, betas[-1]), "spinodal", "the walk ends here", ((middle, betas[-1]),), ((lower, middle),)),
+        },
+        spinodals=(
+            Spinodal(upper, 0, "upper", certificate, known),
+            Spinodal(lower, 1, "lower", certificate, known),
+        ),
+        tree=(Fall(0, 1, upper, "up"), Fall(1, 0, lower, "down")),
     )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import spinodal as sp
-from diagrams import diagram, point
+from diagrams import Curve, chain_curve, diagram, loop_coexistence, loop_curve, loop_diagram, point
 from spinodal.plots import (
     diagram_record,
     draw_accuracy,
@@ -22,7 +22,9 @@ from spinodal.plots import (
     draw_phase_map,
     draw_rank,
     draw_recall,
+    draw_s_curves,
     draw_singular_values,
+    draw_tree,
     save_figures,
     save_phase_map,
 )
@@ -302,3 +304,200 @@ def test_where_some_parameters_are_not_penalised_the_norm_of_the_others_stands_b
     curves = diagram_record(points).norm.curves
     assert [curve.name for curve in curves] == ["in the penalty", "all"]
     assert all(part < whole for part, whole in zip(curves[0].values, curves[1].values, strict=True))
+
+
+# -- S-curves -------------------------------------------------------------------------------
+
+
+def test_a_diagram_without_branches_and_way_back_has_neither_s_curves_nor_a_tree(tmp_path: Path) -> None:
+    record = diagram_record(diagram())
+    assert (record.s_curves, record.tree) == (None, None)
+    assert draw_s_curves(record) is draw_tree(record) is None
+    assert {path.stem for path in save_phase_map(diagram(10), tmp_path)} == {"phase_map"}
+
+
+def test_a_branch_is_cut_at_its_folds_and_nowhere_else() -> None:
+    record = diagram_record(loop_diagram()).s_curves
+    assert record is not None
+    (branch,) = record.branches
+    assert [index for _, _, index in branch.stretches] == [0, 1, 0]
+    upper, lower = (branch.beta.index(loop_curve().beta(x)) for x in loop_curve().folds)
+    assert [(start, stop - 1) for start, stop, _ in branch.stretches] == [
+        (0, upper), (upper, lower), (lower, len(branch.beta) - 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", [0, 1, 2])
+def test_what_rounding_makes_of_the_index_at_a_fold_changes_no_stretch(said: int) -> None:
+    made = loop_diagram(back=False)
+    branch = made.branches[0]
+    odd = {id(fold.point): replace(fold.point, index=said) for fold in branch.folds}
+    folds = tuple(replace(fold, point=odd[id(fold.point)]) for fold in branch.folds)
+    points = tuple(odd.get(id(item), item) for item in branch.points)
+    record = diagram_record(replace(made, branches={0: replace(branch, points=points, folds=folds)})).s_curves
+    assert record is not None
+    assert [index for _, _, index in record.branches[0].stretches] == [0, 1, 0]
+
+
+def test_saddles_of_higher_index_are_drawn_alike() -> None:
+    made = loop_diagram(back=False)
+    branch = made.branches[0]
+    points = tuple(replace(item, index=7) if item.index else item for item in branch.points)
+    record = diagram_record(replace(made, branches={0: replace(branch, points=points)})).s_curves
+    assert record is not None
+    assert max(record.branches[0].index) == 7
+    assert [index for _, _, index in record.branches[0].stretches] == [0, 2, 0]
+
+
+def test_of_two_phases_the_deeper_one_has_no_excess() -> None:
+    record = diagram_record(loop_diagram()).s_curves
+    assert record is not None
+    (branch,) = record.branches
+    coexistence = loop_coexistence()
+    for beta, index, norm_squared, excess in zip(
+        branch.beta, branch.index, branch.values["norm_squared"], branch.values["excess"], strict=True
+    ):
+        if index == 0:
+            deepest = (beta < coexistence) == (norm_squared > 1)
+            assert (excess == pytest.approx(0.0, abs=1e-6)) == deepest
+        else:
+            assert excess > 0.01
+
+
+def test_the_excess_is_that_of_the_closed_form() -> None:
+    record = diagram_record(loop_diagram(count=60)).s_curves
+    assert record is not None
+    curve = loop_curve()
+    (spinodal, _) = [mark for mark in record.marks if mark.kind == "spinodal"]
+    deep, dead = curve.at(1.2), curve.at(curve.x_at(0.232, 1e-9, 0.8))
+    assert spinodal.values["excess"] == pytest.approx(deep.loss - dead.loss, rel=1e-4)
+
+
+def test_a_way_is_cut_at_its_transitions() -> None:
+    record = diagram_record(loop_diagram(branches=False)).s_curves
+    assert record is not None
+    assert [way.direction for way in record.ways] == ["up", "down"]
+    for way, fall in zip(record.ways, (0.232, 0.168), strict=True):
+        first, behind = way.starts
+        assert first == 0
+        assert way.beta[behind] == pytest.approx(fall, rel=1e-5)
+    assert record.branches == ()
+
+
+def test_the_area_of_the_record_is_that_of_the_loop() -> None:
+    made = loop_diagram()
+    record = diagram_record(made).s_curves
+    assert record is not None
+    curve = loop_curve()
+    losses = [curve.at(x).loss for x in (1.2, curve.x_at(0.232, 1e-9, 0.8), 0.8, curve.x_at(0.168, 1.2, 1.7))]
+    assert record.area == pytest.approx(losses[0] - losses[1] + losses[2] - losses[3], rel=1e-4)  # lost in both falls
+
+
+def test_folds_are_marked_as_what_they_are() -> None:
+    made = loop_diagram()
+    minor = loop_curve().branch(1.3, 0.5, minor=True)
+    saddle = replace(made.branches[0].folds[0], index=(1, 2))
+    rest = replace(made.branches[0], folds=(saddle, made.branches[0].folds[1]))
+    record = diagram_record(replace(made, branches={0: minor, 1: rest})).s_curves
+    assert record is not None
+    assert [(mark.phase, mark.kind) for mark in record.marks] == [(0, "minor"), (0, "minor"), (1, "fold"), (1, "spinodal")]
+    assert "index: 1 → 2" in record.marks[2].text
+
+
+@pytest.mark.parametrize("curve", [loop_curve(), chain_curve()], ids=["loop", "chain"])
+def test_a_mark_says_beta_and_weight_decay_of_its_fold(curve: Curve) -> None:
+    made = replace(loop_diagram(), branches={0: curve.branch(1.1 * curve.folds[0], 0.9 * curve.folds[0])})
+    record = diagram_record(made).s_curves
+    assert record is not None
+    beta = curve.beta(curve.folds[0])
+    assert f"β: {beta:.8g}\nweight_decay: {2 * beta:.8g}" in record.marks[0].text
+
+
+def test_stable_parts_are_solid_and_saddles_dashed() -> None:
+    figure = draw_s_curves(diagram_record(loop_diagram(back=False)))
+    assert figure is not None
+    drawn = [line for line in figure.axes[0].get_lines() if line.get_color() == "black" and len(line.get_xdata()) > 1]
+    assert [line.is_dashed() for line in drawn] == [False, True, False]
+    assert figure.axes[0].get_ylabel() == "error E"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "stable (index 0)", "saddle of index 1", "spinodal", "way up"
+    ]  # fmt: skip
+
+
+def test_a_loop_has_arrows_both_ways_and_its_area() -> None:
+    figure = draw_s_curves(diagram_record(loop_diagram()))
+    assert figure is not None
+    assert len([item for item in figure.axes[0].texts if item.arrow_patch is not None]) == 6  # two falls, two phases each way
+    assert "loop area ∮‖θ‖²dβ = 0.0864" in [text.get_text() for text in figure.axes[1].texts]
+    assert len(figure.axes[0].patches) == 1
+
+
+def test_phases_that_only_the_way_back_met_leave_the_other_figures_as_they_were() -> None:
+    made = loop_diagram()
+    assert made.back is not None
+    stranger = replace(made, back_phases=(1, 2))
+    assert [phase.id for phase in stranger.phases] == [0, 1, 2]
+    assert diagram_record(stranger).axis == diagram_record(made).axis == diagram_record(loop_diagram(back=False)).axis
+    assert draw_s_curves(diagram_record(stranger)) is not None
+
+
+# -- the tree -------------------------------------------------------------------------------
+
+
+def test_the_tree_holds_ranges_ends_and_falls() -> None:
+    made = loop_diagram()
+    tree = diagram_record(made).tree
+    assert tree is not None
+    assert [bar.phase for bar in tree.bars] == [0, 1]
+    assert [bar.range for bar in tree.bars] == [made.existence[phase].range for phase in (0, 1)]
+    assert [(fall.phase, fall.falls_to, fall.direction) for fall in tree.falls] == [(0, 1, "up"), (1, 0, "down")]
+    assert tree.limits == pytest.approx(made.range)
+
+
+def test_phases_of_the_tree_stand_by_rising_error() -> None:
+    made = loop_diagram()
+    tree = diagram_record(replace(made, back_phases=(1, 2), tree=())).tree
+    assert tree is not None
+    assert [bar.phase for bar in tree.bars] == [2, 0, 1]
+    assert [tree.row(phase) for phase in (2, 0, 1)] == [0, 1, 2]
+
+
+def test_a_phase_that_lasts_to_zero_reaches_the_edge() -> None:
+    made = loop_diagram()
+    for_ever = replace(made.existence[1], range=(0.0, 0.4), metastable=((0.0, 0.2),))
+    figure = draw_tree(diagram_record(replace(made, existence={**made.existence, 1: for_ever})))
+    assert figure is not None
+    axes = figure.axes[0]
+    assert axes.get_xlim() == pytest.approx(made.range)
+    (edge,) = [line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "<"]
+    assert edge == pytest.approx(made.range[0])
+    assert "◂ a minimum for every β > 0" in [text.get_text() for text in axes.texts]
+
+
+def test_a_fall_into_the_unknown_ends_in_a_cross() -> None:
+    made = loop_diagram()
+    lost = replace(made.tree[0], falls_to=None)
+    figure = draw_tree(diagram_record(replace(made, tree=(lost, made.tree[1]))))
+    assert figure is not None
+    assert [line.get_marker() for line in figure.axes[0].get_lines() if line.get_marker() in "ox"] == ["x", "o"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(loop_diagram(), id="loop"),
+        pytest.param(loop_diagram(branches=False), id="without branches"),
+        pytest.param(loop_diagram(back=False, name="$\\frac{ 漢 \udc80 <b>"), id="without the way back"),
+        pytest.param(replace(loop_diagram(), branches={k: loop_curve().branch(1.3, 0.7, 9) for k in range(12)}), id="many"),
+    ],
+)
+def test_s_curves_and_tree_are_drawn_without_a_warning(made: sp.PhaseDiagram) -> None:
+    record = diagram_record(made)
+    assert is_drawn(draw_s_curves(record))
+    assert is_drawn(draw_tree(record)) == (made.back is not None)
+
+
+def test_a_map_saves_its_s_curves_at_once_and_a_report_its_tree_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spinodal.plots.save._save", lambda figure, folder, name: [folder / name])
+    assert [path.name for path in save_phase_map(loop_diagram(), tmp_path)] == ["phase_map", "s_curves"]
+    assert [path.name for path in save_figures(loop_diagram(), tmp_path)][-2:] == ["s_curves", "tree"]

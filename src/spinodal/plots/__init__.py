@@ -12,17 +12,28 @@ from spinodal.plots.draw import (
     draw_recall,
     draw_singular_values,
 )
+from spinodal.plots.draw_s_curve import draw_s_curves
+from spinodal.plots.draw_tree import draw_tree
+from spinodal.plots.mark import Mark
 from spinodal.plots.panel import Curve, Panel
+from spinodal.plots.phase_tree import PhaseBar, TreeRecord, tree_record
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord, diagram_record
+from spinodal.plots.s_curve import BranchCurve, SCurveRecord, Way, s_curve_record
 from spinodal.plots.save import save_figures, save_phase_map
 
 __all__ = [
     "BetaAxis",
+    "BranchCurve",
     "Curve",
     "DiagramRecord",
+    "Mark",
     "Panel",
+    "PhaseBar",
     "RecallMap",
+    "SCurveRecord",
+    "TreeRecord",
+    "Way",
     "beta_axis",
     "diagram_record",
     "draw_accuracy",
@@ -33,7 +44,11 @@ __all__ = [
     "draw_phase_map",
     "draw_rank",
     "draw_recall",
+    "draw_s_curves",
     "draw_singular_values",
+    "draw_tree",
+    "s_curve_record",
     "save_figures",
     "save_phase_map",
+    "tree_record",
 ]

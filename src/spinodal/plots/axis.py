@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 
-from spinodal.phases import PhaseDiagram
+from spinodal.phases import Phase, PhaseDiagram
 from spinodal.walk import Point
 
 BETA = "β   (L = E + β‖θ‖²)"
@@ -39,8 +40,7 @@ class BetaAxis:
     @property
     def limits(self) -> tuple[float, float]:
         """Return the lowest and the highest beta, apart even where there is one point only."""
-        low, high = min(self.beta), max(self.beta)
-        return (low, high) if low < high else (low / ALONE, high * ALONE)
+        return padded(self.beta)
 
     @property
     def edges(self) -> tuple[float, ...]:
@@ -49,9 +49,21 @@ class BetaAxis:
         return (low, *(math.sqrt(a * b) for a, b in pairwise(self.beta)), high)
 
 
+def padded(beta: Sequence[float]) -> tuple[float, float]:
+    """Return the lowest and the highest beta, apart even where there is one only."""
+    low, high = min(beta), max(beta)
+    return (low, high) if low < high else (low / ALONE, high * ALONE)
+
+
+def walked_phases(diagram: PhaseDiagram) -> list[Phase]:
+    """Return the phases of the first way by rising beta: of a loop, those of the way up."""
+    own = {point.index for point in diagram.points}
+    return [phase for phase in diagram.phases if phase.points[0].index in own]
+
+
 def points_by_phase(diagram: PhaseDiagram) -> list[list[Point]]:
-    """Return the points of every phase by rising beta, the phases likewise."""
-    return [sorted(phase.points, key=lambda point: point.beta) for phase in diagram.phases]
+    """Return the points of every phase of the first way by rising beta, the phases likewise."""
+    return [sorted(phase.points, key=lambda point: point.beta) for phase in walked_phases(diagram)]
 
 
 def ordered_points(diagram: PhaseDiagram) -> list[Point]:

@@ -16,7 +16,9 @@ from spinodal.plots.panel import (
     rank_panel,
     singular_value_panels,
 )
+from spinodal.plots.phase_tree import TreeRecord, tree_record
 from spinodal.plots.recall import RecallMap, recall_maps
+from spinodal.plots.s_curve import SCurveRecord, s_curve_record
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class DiagramRecord:
         Of the training and of the held-out data, as far as there are any.
     observables : tuple of Panel
         The task's own.
+    s_curves : SCurveRecord or None
+        Of the branches and of both ways of a loop; None where there are none.
+    tree : TreeRecord or None
+        None where no hierarchy was computed.
     """
 
     title: str
@@ -48,6 +54,8 @@ class DiagramRecord:
     accuracy: Panel | None
     recall: tuple[RecallMap, ...]
     observables: tuple[Panel, ...]
+    s_curves: SCurveRecord | None
+    tree: TreeRecord | None
 
 
 def diagram_record(diagram: PhaseDiagram) -> DiagramRecord:
@@ -64,4 +72,6 @@ def diagram_record(diagram: PhaseDiagram) -> DiagramRecord:
         accuracy=accuracy_panel(points),
         recall=recall_maps(points),
         observables=observable_panels(points),
+        s_curves=s_curve_record(diagram),
+        tree=tree_record(diagram),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from spinodal.plots.draw import (
     draw_recall,
     draw_singular_values,
 )
+from spinodal.plots.draw_s_curve import draw_s_curves
+from spinodal.plots.draw_tree import draw_tree
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import paper
 from spinodal.store.disk import write_whole
@@ -36,7 +38,10 @@ FIGURES: Mapping[str, Callable[[DiagramRecord], Figure | None]] = {
     "accuracy": draw_accuracy,
     "recall": draw_recall,
     "observables": draw_observables,
+    "s_curves": draw_s_curves,
+    "tree": draw_tree,
 }
+FIRST = ("phase_map", "s_curves")  # what a map writes at once
 RESOLUTION = 200  # dots per inch of a PNG
 UNDATED: Mapping[str, Mapping[str, Any]] = {".png": {}, ".pdf": {"CreationDate": None}}  # the same figure is the same file
 
@@ -46,14 +51,18 @@ def save_figures(diagram: PhaseDiagram, folder: Path) -> list[Path]:
 
     The first path is that of the phase map.
     """
-    record = diagram_record(diagram)
-    figures = {name: draw(record) for name, draw in FIGURES.items()}
-    return [path for name, figure in figures.items() if figure is not None for path in _save(figure, folder, name)]
+    return _save_all(diagram, folder, FIGURES)
 
 
 def save_phase_map(diagram: PhaseDiagram, folder: Path) -> list[Path]:
-    """Write the phase map as PNG and PDF into a folder, made if needed, and return the paths."""
-    return _save(draw_phase_map(diagram_record(diagram)), folder, "phase_map")
+    """Write the phase map and, where there are any, the S-curves as PNG and PDF into a folder, and return the paths."""
+    return _save_all(diagram, folder, FIRST)
+
+
+def _save_all(diagram: PhaseDiagram, folder: Path, names: Iterable[str]) -> list[Path]:
+    record = diagram_record(diagram)
+    figures = {name: FIGURES[name](record) for name in names}
+    return [path for name, figure in figures.items() if figure is not None for path in _save(figure, folder, name)]
 
 
 def _save(figure: Figure, folder: Path, name: str) -> list[Path]:

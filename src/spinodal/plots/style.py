@@ -131,15 +131,20 @@ def draw_marks(axes: Axes, beta: BetaAxis) -> None:
 
 def finish(figure: Figure, axes: Sequence[Axes], title: str, beta: BetaAxis, *, columns: int = 1) -> Figure:
     """Set beta below, weight_decay above, the title, and say what the vertical lines are."""
+    set_axes(figure, axes, title, beta.limits, columns=columns)
+    _name_marks(figure, beta)
+    return figure
+
+
+def set_axes(figure: Figure, axes: Sequence[Axes], title: str, limits: tuple[float, float], *, columns: int = 1) -> None:
+    """Set beta below, weight_decay above, and the title."""
     axes[0].set_xscale("log")
-    axes[0].set_xlim(*beta.limits)
+    axes[0].set_xlim(*limits)
     for below in axes[-columns:]:
         below.set_xlabel(BETA)
     for top in axes[:columns]:
         top.secondary_xaxis("top", functions=(_doubled, _halved)).set_xlabel(WEIGHT_DECAY)
     figure.suptitle(plain(title), fontsize=9)
-    _name_marks(figure, beta)
-    return figure
 
 
 def _name_marks(figure: Figure, beta: BetaAxis) -> None:

@@ -1,0 +1,112 @@
+"""Marks on S-curves: folds, branch points, coexistence points and the saddles between phases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spinodal.continuation.special import STATUSES, BranchPoint, Fold
+from spinodal.penalty import weight_decay
+from spinodal.plots.lowest import Piece
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of its own on an S-curve.
+
+    Attributes
+    ----------
+    kind : str
+        A key of `KINDS`.
+    phase : int
+        The phase that it belongs to.
+    beta : float
+    values : mapping of key to float
+        `error`, `norm_squared` and `loss`.
+    text : str
+        All that is known of it, one line each.
+    """
+
+    kind: str
+    phase: int
+    beta: float
+    values: Mapping[str, float]
+    text: str
+
+
+KINDS = {
+    "spinodal": "spinodal",
+    "fold": "fold of a saddle",
+    "minor": "minor fold",
+    "branch": "branch point",
+    "coexistence": "coexistence",
+    "barrier": "saddle at coexistence",
+}
+
+
+def fold_mark(phase: int, fold: Fold) -> Mark:
+    """Return the mark of a fold on the branch of a phase."""
+    kind = "minor" if fold.minor else "spinodal" if fold.is_spinodal else "fold"
+    side = "beta has a maximum" if fold.side == "upper" else "beta has a minimum"
+    return _special(kind, phase, fold, [f"{KINDS[kind]}, branch of phase {phase}: {side}"])
+
+
+def branch_point_mark(phase: int, found: BranchPoint) -> Mark:
+    """Return the mark of a branch point on the branch of a phase."""
+    met = ", met from its side branch" if found.side_branch else ""
+    modes = f"; {found.multiplicity} eigenvalues vanish" if found.multiplicity > 1 else ""
+    return _special("branch", phase, found, [f"{found.kind}, branch of phase {phase}{met}{modes}"])
+
+
+def _special(kind: str, phase: int, found: Fold | BranchPoint, head: list[str]) -> Mark:
+    point = found.point
+    lines = [
+        *head,
+        *place_lines(point.beta),
+        f"E: {point.error:.7g}",
+        f"L: {point.loss:.7g}",
+        f"‖θ‖²: {point.norm_squared:.7g}",
+        f"index: {found.index[0]} → {found.index[1]}",
+        f"residual: {point.residual:.2g}",
+        f"eigenvalue: {found.eigenvalue:.2g}",
+        f"overlap: {found.overlap:.2g}",
+        STATUSES[found.status],
+    ]
+    values = {"error": point.error, "norm_squared": point.norm_squared, "loss": point.loss}
+    return Mark(kind, phase, point.beta, values, "\n".join(lines))
+
+
+def coexistence_marks(found: Any, minima: Mapping[int, Sequence[Piece]]) -> list[Mark]:
+    """Return the marks of a coexistence point: one in each of its two phases, and one on the saddle between them.
+
+    Parameters
+    ----------
+    found : Coexistence
+    minima : mapping of phase to the stretches of minima along it, its own first
+    """
+    a, b = found.phases
+    lines = [f"coexistence of phases {a} and {b}", *place_lines(found.beta), f"L of both: {found.loss:.7g}"]
+    lines += [f"latent heat Δ‖θ‖²: {found.latent_heat:.6g}"]
+    if found.barrier is not None:
+        lines += [
+            f"barrier from phase {phase}: {height:.4g}" for phase, height in zip(found.phases, found.barrier, strict=True)
+        ]
+    text = "\n".join([*lines, str(found.status)])
+    marks = []
+    for phase in found.phases:
+        here = next((piece for piece in minima[phase] if found.beta in piece), None)
+        if here is not None:
+            marks.append(Mark("coexistence", phase, found.beta, here.values(found.beta), text))
+    return marks + ([] if found.saddle is None else [_saddle_mark(found, text)])
+
+
+def _saddle_mark(found: Any, text: str) -> Mark:
+    saddle = found.saddle
+    values = {"error": saddle.error, "norm_squared": saddle.norm_squared, "loss": saddle.loss}
+    return Mark("barrier", found.phases[0], found.beta, values, f"saddle of index {saddle.index} at the {text}")
+
+
+def place_lines(beta: float) -> list[str]:
+    """Return beta and weight_decay, one line each."""
+    return [f"β: {beta:.8g}", f"weight_decay: {weight_decay(beta):.8g}"]

@@ -1,0 +1,220 @@
+"""What the figure of S-curves shows: branches with their stability, special points, coexistence, and the ways walked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain, groupby, pairwise
+
+from spinodal.continuation.branch import Branch
+from spinodal.continuation.point import StationaryPoint
+from spinodal.phases import PhaseDiagram, stretches_of
+from spinodal.plots.axis import padded
+from spinodal.plots.lowest import Piece, level, lowest_loss, pieces
+from spinodal.plots.mark import Mark, branch_point_mark, coexistence_marks, fold_mark
+from spinodal.sweep import Sweep
+from spinodal.walk import Point
+
+MANY = 2  # index from which saddles are drawn alike
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One quantity along beta.
+
+    Attributes
+    ----------
+    key, label, meaning : str
+        Its name in `values`, the label of its axis, and one sentence for a caption.
+    """
+
+    key: str
+    label: str
+    meaning: str
+
+
+QUANTITIES = (
+    Quantity("error", "error E", "Error E along the branches."),
+    Quantity("norm_squared", "‖θ‖²", "Squared norm of the penalised parameters along the branches, which is dL/dβ."),
+    Quantity("excess", "L − lowest L", "L along the branches above that of the lowest phase known at the same β."),
+)
+
+
+@dataclass(frozen=True)
+class BranchCurve:
+    """A branch of stationary points.
+
+    Attributes
+    ----------
+    phase : int
+        The phase that it begins in.
+    beta : tuple of float
+        Of its points, in the order walked.
+    values : mapping of key to tuple of float
+        One tuple per quantity; NaN where it is not known.
+    index, margin : tuple
+        Morse index and margin at every point.
+    exact : bool
+        Whether every index is exact; otherwise some are lower bounds.
+    stretches : tuple of (start, stop, index)
+        Slices of the points of one stability, ends shared; the index is at most `MANY`, which stands for "or more".
+    """
+
+    phase: int
+    beta: tuple[float, ...]
+    values: Mapping[str, tuple[float, ...]]
+    index: tuple[int, ...]
+    margin: tuple[float, ...]
+    exact: bool
+    stretches: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A walk of minimisations in beta.
+
+    Attributes
+    ----------
+    direction : {"up", "down"}
+    beta, values
+        As in `BranchCurve`, of all points in the order walked.
+    starts : tuple of int
+        Positions at which a phase begins: 0 and those behind a macroscopic transition.
+    """
+
+    direction: str
+    beta: tuple[float, ...]
+    values: Mapping[str, tuple[float, ...]]
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SCurveRecord:
+    """What the figure of S-curves shows, in papers and in the report.
+
+    Attributes
+    ----------
+    title : str
+    branches : tuple of BranchCurve
+    ways : tuple of Way
+        The way up (or the only one) and, of a loop, the way back.
+    marks : tuple of Mark
+        Folds and branch points of all branches, coexistence points and the saddles between phases.
+    area : float or None
+        Of the loop, `integral of ||theta||^2 dbeta` between the two ways; None where there is no way back.
+    limits : (lowest, highest) beta
+    """
+
+    title: str
+    branches: tuple[BranchCurve, ...]
+    ways: tuple[Way, ...]
+    marks: tuple[Mark, ...]
+    area: float | None
+    limits: tuple[float, float]
+
+    @property
+    def coexistence(self) -> tuple[float, ...]:
+        """Return the betas at which two phases are equally deep."""
+        return tuple(sorted({mark.beta for mark in self.marks if mark.kind == "coexistence"}))
+
+
+def s_curve_record(diagram: PhaseDiagram) -> SCurveRecord | None:
+    """Return the record of a diagram, or None where there is neither a branch nor a way back."""
+    if not diagram.branches and diagram.back is None:
+        return None
+    sweeps = [Sweep(diagram.points, diagram.transitions, diagram.run_status), *([diagram.back] if diagram.back else [])]
+    minima = _minima(diagram, sweeps)
+    branches = tuple(_branch_curve(phase, branch, minima) for phase, branch in sorted(diagram.branches.items()))
+    ways = tuple(_way(sweep, minima) for sweep in sweeps)
+    return SCurveRecord(
+        title=f"Branches of {diagram.task['name']}",
+        branches=branches,
+        ways=ways,
+        marks=_marks(diagram, minima),
+        area=diagram.loop.area if diagram.loop else None,
+        limits=padded([*chain(*(curve.beta for curve in branches), *(way.beta for way in ways))]),
+    )
+
+
+def stability(branch: Branch) -> tuple[tuple[int, int, int], ...]:
+    """Return the slices of the points between which the index does not change, as `BranchCurve.stretches`.
+
+    At a special point an eigenvalue is 0, so what its index says is decided by rounding: the neighbour counts.
+    """
+    special = {id(fold.point) for fold in branch.folds} | {id(found.point) for found in branch.branch_points}
+    kinds = [min(_index_between(a, b, special), MANY) for a, b in pairwise(branch.points)]
+    found, start = [], 0
+    for kind, run in groupby(kinds):
+        stop = start + len(list(run))
+        found.append((start, stop + 1, kind))
+        start = stop
+    return tuple(found)
+
+
+def _index_between(a: StationaryPoint, b: StationaryPoint, special: set[int]) -> int:
+    regular = [point.index for point in (a, b) if id(point) not in special]
+    return max(regular or [a.index, b.index])
+
+
+def _minima(diagram: PhaseDiagram, sweeps: Iterable[Sweep]) -> list[Piece]:
+    """Return all known stretches of minima."""
+    walked = (piece for sweep in sweeps for part in stretches_of(sweep.points, sweep.transitions) for piece in pieces(part))
+    return [*chain.from_iterable(_phase_pieces(diagram, phase.id) for phase in diagram.phases), *walked]
+
+
+def _phase_pieces(diagram: PhaseDiagram, phase: int) -> list[Piece]:
+    """Return the stretches of minima along a phase: those walked, then the stable ones of the branch that begins in it."""
+    branch = diagram.branches.get(phase)
+    stable = [branch.points[start:stop] for start, stop, index in stability(branch) if index == 0] if branch else []
+    found = diagram.phases[phase]
+    walked = sorted((*found.points, *found.beyond), key=lambda point: point.beta)
+    return [*pieces(walked), *chain.from_iterable(map(pieces, stable))]
+
+
+def _excess(points: Sequence[Point] | Sequence[StationaryPoint], minima: Iterable[Piece]) -> tuple[float, ...]:
+    levels = [level(point) for point in points]
+    lowest = lowest_loss(minima, [item.beta for item in levels])
+    return tuple(float(item.loss - value) for item, value in zip(levels, lowest, strict=True))
+
+
+def _values(points: Sequence[Point] | Sequence[StationaryPoint], minima: Iterable[Piece]) -> dict[str, tuple[float, ...]]:
+    return {
+        "error": tuple(point.error for point in points),
+        "norm_squared": tuple(point.norm_squared for point in points),
+        "excess": _excess(points, minima),
+    }
+
+
+def _branch_curve(phase: int, branch: Branch, minima: Iterable[Piece]) -> BranchCurve:
+    return BranchCurve(
+        phase=phase,
+        beta=branch.beta,
+        values=_values(branch.points, minima),
+        index=branch.index,
+        margin=tuple(point.margin for point in branch.points),
+        exact=all(point.index_is_exact for point in branch.points),
+        stretches=stability(branch),
+    )
+
+
+def _way(sweep: Sweep, minima: Iterable[Piece]) -> Way:
+    lengths = [len(stretch) for stretch in stretches_of(sweep.points, sweep.transitions)]
+    return Way(
+        direction="up" if sweep.points[0].beta <= sweep.points[-1].beta else "down",
+        beta=tuple(point.beta for point in sweep.points),
+        values=_values(sweep.points, minima),
+        starts=tuple(accumulate([0, *lengths[:-1]])),
+    )
+
+
+def _marks(diagram: PhaseDiagram, minima: Sequence[Piece]) -> tuple[Mark, ...]:
+    """Return folds and branch points branch after branch, then what is known of coexistence."""
+    found: list[Mark] = []
+    for phase, branch in sorted(diagram.branches.items()):
+        found += [fold_mark(phase, fold) for fold in branch.folds]
+        found += [branch_point_mark(phase, item) for item in branch.branch_points]
+    for item in diagram.coexistence:
+        found += coexistence_marks(item, {phase: _phase_pieces(diagram, phase) for phase in item.phases})
+    lowest = lowest_loss(minima, [mark.beta for mark in found])
+    above = [float(mark.values["loss"] - value) for mark, value in zip(found, lowest, strict=True)]
+    return tuple(replace(mark, values={**mark.values, "excess": value}) for mark, value in zip(found, above, strict=True))
