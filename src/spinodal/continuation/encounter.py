@@ -28,9 +28,11 @@ def kind_between(a: Node, b: Node) -> str | None:
     """Tell what lies between two neighbours: a "fold", the end of a "side" branch, a "crossing", or nothing.
 
     Where beta turns and the index does not change, the eigenvalue only touched zero; `rho` turns with it.
+    A mode that fades into the zero modes, or out of them, changes the index, but crosses nothing.
     """
     turned = a.point.beta_rate * b.point.beta_rate < 0
-    changed = a.point.index != b.point.index
+    more, fewer = b.point.index - a.point.index, a.spectrum.positive - b.spectrum.positive
+    changed = more * fewer > 0
     if turned and not changed and a.point.norm_rate * b.point.norm_rate < 0:
         return "side"
     return "fold" if turned else "crossing" if changed else None

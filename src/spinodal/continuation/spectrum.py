@@ -9,7 +9,8 @@ from torch import Tensor
 
 ZERO = 1e-8  # |eigenvalue| below this fraction of the largest is a zero mode
 SOFT = 1e-3  # modes below this fraction of the largest are solved for together, in a small dense system
-CUTOFF = 1e-9  # relative singular value of that system below which a direction is left alone (minimum norm)
+CUTOFF = 1e-14  # relative singular value of that system, its rows scaled, below which a direction is left alone
+PART = 1e-4  # relative part in the border from which a zero mode belongs to the branch and to no symmetry
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Spectrum:
     def index(self) -> int:
         """Return the Morse index: the number of negative eigenvalues outside the zero modes."""
         return int((self.values < -self.zero).sum())
+
+    @property
+    def positive(self) -> int:
+        """Return the number of positive eigenvalues outside the zero modes."""
+        return int((self.values > self.zero).sum())
 
     @property
     def zero_modes(self) -> int:
@@ -92,29 +98,36 @@ class Bordered:
     def solve(self, right: Tensor, last: float) -> tuple[Tensor, float]:
         """Return `(x, b)` with `Hess L x + column b = right` and `row . x + corner b = last`.
 
-        Modes that are neither soft nor zero are eliminated one by one; the rest is solved with the
-        border by least squares of minimum norm, so a zero mode, which neither column nor row has a
-        part in, is left alone, and the soft mode of a fold, which they have, is not.
+        Modes that are neither soft nor zero are eliminated one by one; the rest is solved together with the
+        border. A zero mode of a symmetry, which neither column nor row has a part in, is left alone (minimum
+        norm); the soft mode of a fold, which they have, is not.
         """
         values, vectors = self.spectrum.values, self.spectrum.vectors
-        largest = self.spectrum.largest
-        right_in, column_in, row_in = (vectors.T @ vector for vector in (right, self.column, self.row))
-        stiff = values.abs() > SOFT * largest
-        soft = ~stiff
-        inverse_right, inverse_column = right_in[stiff] / values[stiff], column_in[stiff] / values[stiff]
-        size = int(soft.sum())
-        system = right.new_zeros(size + 1, size + 1)
-        system[:size, :size] = torch.diag(values[soft] / largest)
-        system[:size, size] = column_in[soft] / largest
-        system[size, :size] = row_in[soft]
-        system[size, size] = self.corner - float(row_in[stiff] @ inverse_column)
-        load = torch.cat([right_in[soft] / largest, right.new_tensor([last - float(row_in[stiff] @ inverse_right)])])
-        weight = 1.0 / max(float(system[size].abs().max()), 1e-300)
-        system[size] *= weight
-        load[size] *= weight
-        found = torch.linalg.pinv(system, rtol=CUTOFF) @ load
-        b = float(found[size])
-        inside = torch.zeros_like(right_in)
-        inside[stiff] = inverse_right - b * inverse_column
-        inside[soft] = found[:size]
-        return vectors @ inside, b
+        stiff = values.abs() > SOFT * self.spectrum.largest
+        soft = vectors[:, (values.abs() > self.spectrum.zero) & ~stiff]
+        basis = torch.cat([soft, self._bordered_zero_modes()], 1)
+        inside = torch.diag(values[(values.abs() > self.spectrum.zero) & ~stiff])
+        inside = torch.nn.functional.pad(inside, (0, basis.shape[1] - len(inside), 0, basis.shape[1] - len(inside)))
+        stiffness, hard = values[stiff], vectors[:, stiff]
+        inverse_right, inverse_column = hard.T @ right / stiffness, hard.T @ self.column / stiffness
+        rest = hard.T @ self.row
+        system = torch.cat([torch.cat([inside, (basis.T @ self.column)[:, None]], 1), basis.new_zeros(1, len(inside) + 1)])
+        system[-1, :-1] = basis.T @ self.row
+        system[-1, -1] = self.corner - float(rest @ inverse_column)
+        load = torch.cat([basis.T @ right, right.new_tensor([last - float(rest @ inverse_right)])])
+        scales = system.abs().amax(1, keepdim=True).clamp_min(1e-300)
+        found = torch.linalg.lstsq(system / scales, (load[:, None] / scales), driver="gelsd", rcond=CUTOFF).solution[:, 0]
+        b = float(found[-1])
+        return hard @ (inverse_right - b * inverse_column) + basis @ found[:-1], b
+
+    def _bordered_zero_modes(self) -> Tensor:
+        """Return an orthonormal basis, shape (n, 0 to 2), of the zero modes that column or row have a part in."""
+        zero = self.spectrum.vectors[:, self.spectrum.values.abs() <= self.spectrum.zero]
+        parts = []
+        for vector in (self.column, self.row):
+            part = zero @ (zero.T @ vector)
+            for earlier in parts:
+                part = part - earlier * float(earlier @ part)
+            if float(part.norm()) > PART * float(vector.norm()):
+                parts.append(part / part.norm())
+        return torch.stack(parts, 1) if parts else zero[:, :0]
