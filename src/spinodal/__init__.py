@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from spinodal import tasks, theory
+from spinodal.continuation import Branch, Coexistence, Fold, StationaryPoint, coexistence, continue_branch
 from spinodal.errors import SpinodalError
 from spinodal.existence import Existence
 from spinodal.hysteresis import Loop
@@ -25,7 +26,10 @@ except PackageNotFoundError:  # running from a source tree that is not installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "Branch",
+    "Coexistence",
     "Existence",
+    "Fold",
     "Landscape",
     "Loop",
     "MapOptions",
@@ -36,10 +40,13 @@ __all__ = [
     "Placement",
     "Snapshot",
     "SpinodalError",
+    "StationaryPoint",
     "Sweep",
     "Task",
     "Transition",
     "beta_of",
+    "coexistence",
+    "continue_branch",
     "load",
     "map_phases",
     "minimise",

@@ -2,8 +2,18 @@
 
 from spinodal.continuation.area import AreaCertificate
 from spinodal.continuation.branch import Branch
+from spinodal.continuation.coexistence import Coexistence, coexistence
 from spinodal.continuation.following import continue_branch
 from spinodal.continuation.point import StationaryPoint
 from spinodal.continuation.special import BranchPoint, Fold
 
-__all__ = ["AreaCertificate", "Branch", "BranchPoint", "Fold", "StationaryPoint", "continue_branch"]
+__all__ = [
+    "AreaCertificate",
+    "Branch",
+    "BranchPoint",
+    "Coexistence",
+    "Fold",
+    "StationaryPoint",
+    "coexistence",
+    "continue_branch",
+]

@@ -166,12 +166,13 @@ class Arclength:
         """Return the factor by which the next step may be longer: by the turn, the effort and the area of this one."""
         turn = metric.angle(self.node, node)
         missed = abs(discrepancy(self.node.point, node.point)) / (AREA * self.error_range)
-        return min(
+        factor: float = min(
             math.sqrt(TURN / max(turn, 1e-9)),
             1.5 if node.effort <= EFFORT else EFFORT / node.effort,
             0.9 * max(missed, 1e-9) ** -0.2,
             2.0,
         )
+        return factor
 
     # -- what lies within a step ------------------------------------------------------------
 
@@ -302,7 +303,8 @@ class Arclength:
         if met.kind == "side":
             return self._switch(metric, met)
         point = self._singular_point(metric, met, met.found.trunk, 1.0)
-        self.branch_points.append(branch_point_record(met, point, self._overlap(metric, met.found), (met.a.point.index, met.b.point.index)))
+        index = met.a.point.index, met.b.point.index
+        self.branch_points.append(branch_point_record(met, point, self._overlap(metric, met.found), index))
         self._pass(metric, Node(point, met.found.spectrum))
         return False
 
@@ -313,7 +315,9 @@ class Arclength:
         departure = self._singular_point(metric, met, way * met.found.trunk, way)
         others = met.found.spectrum.index - int(met.found.curvature < -met.found.spectrum.zero)
         departure = replace(departure, index=others)
-        self.branch_points.append(branch_point_record(met, arrival, self._overlap(metric, met.found), (met.a.point.index, others)))
+        self.branch_points.append(
+            branch_point_record(met, arrival, self._overlap(metric, met.found), (met.a.point.index, others))
+        )
         self._pass(metric, Node(arrival, met.found.spectrum))
         if not met.found.converged:
             self.stop = "not classified"

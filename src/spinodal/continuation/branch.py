@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from spinodal.continuation.area import AreaCertificate, area_certificate
 from spinodal.continuation.point import StationaryPoint
 from spinodal.continuation.special import BranchPoint, Fold
 from spinodal.counts import Counts
+
+if TYPE_CHECKING:
+    from spinodal.continuation.coexistence import Coexistence
 
 STATUSES = {
     "reached": "complete: the branch reached the beta that was asked for",
@@ -41,6 +45,8 @@ class Branch:
     stop : str
         A key of `STATUSES`.
     spent : Counts
+    coexistence : tuple of Coexistence
+        Where stable parts of this very branch have equal L.
     seconds : float
     """
 
@@ -50,6 +56,7 @@ class Branch:
     method: str
     stop: str
     spent: Counts
+    coexistence: tuple[Coexistence, ...] = ()
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -96,12 +103,13 @@ class Branch:
             method=more.method,
             stop=more.stop,
             spent=self.spent + more.spent,
+            coexistence=self.coexistence + more.coexistence,
             seconds=self.seconds + more.seconds,
         )
 
     def parts(self) -> Iterator[tuple[StationaryPoint, ...]]:
         """Yield the stretches between special points, stable and unstable ones, ends shared."""
-        special = {id(item.point) for item in (*self.folds, *self.branch_points)}
+        special = {id(fold.point) for fold in self.folds} | {id(crossed.point) for crossed in self.branch_points}
         stretch: list[StationaryPoint] = []
         for point in self.points:
             stretch.append(point)
@@ -118,4 +126,4 @@ class Branch:
             f"branch of {len(self.points)} points by {self.method}, beta {low:.6g} to {high:.6g}, "
             f"index {self.points[0].index_text} to {self.points[-1].index_text}; {self.status}; {self.area}"
         )
-        return "\n".join([head, *map(str, (*self.folds, *self.branch_points))])
+        return "\n".join([head, *map(str, (*self.folds, *self.branch_points, *self.coexistence))])

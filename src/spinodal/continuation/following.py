@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-import torch
 from torch import Tensor
 
 from spinodal.continuation.arclength import FIRST, Arclength
 from spinodal.continuation.branch import Branch
-from spinodal.continuation.corrector import correct
+from spinodal.continuation.coexistence import within
 from spinodal.continuation.equations import Equations
-from spinodal.continuation.metric import Metric, Node
+from spinodal.continuation.exact import node_at
+from spinodal.continuation.metric import Node
 from spinodal.continuation.minor import mark_minor
 from spinodal.continuation.point import StationaryPoint
-from spinodal.continuation.spectrum import Bordered
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.kinds import whole_number
 from spinodal.landscape import Landscape
@@ -112,12 +111,12 @@ def continue_branch(
     first = _first(landscape, start, beta, penalty)
     limits = _bounds(bounds, first.beta, to)
     walk = _arclength(landscape, penalty, start, first, to, limits, through_folds, tuple(map(positive_beta, at)))
-    found = list(_told(walk, points, on_point))
-    branch = Branch(
-        tuple(found), tuple(walk.folds), tuple(walk.branch_points), "arclength", walk.stop or "points",
-        landscape.counts - before, time.perf_counter() - began,
-    )  # fmt: skip
-    return mark_minor(start.followed_by(branch) if isinstance(start, Branch) else branch, walk.error_range)
+    found = tuple(_told(walk, points, on_point))
+    stop = walk.stop or "points"
+    branch = Branch(found, tuple(walk.folds), tuple(walk.branch_points), "arclength", stop, landscape.counts - before)
+    branch = start.followed_by(branch) if isinstance(start, Branch) else branch
+    branch = replace(mark_minor(branch, walk.error_range), coexistence=within(landscape, branch, penalty))
+    return replace(branch, spent=landscape.counts - before, seconds=time.perf_counter() - began)
 
 
 def _told(walk: Arclength, points: int, on_point: Callable[[StationaryPoint], None]) -> Iterator[StationaryPoint]:
@@ -150,36 +149,16 @@ def _arclength(
 
 def _solved(equations: Equations, first: Candidate, sign: float) -> Node:
     """Return the point at the start's beta, with the tangent along which beta goes the way of `sign`."""
-    theta, log_beta = first.theta, math.log(first.beta)
-    spectrum = equations.spectrum(theta, first.beta)
-    for _ in range(5):
-        nothing = torch.zeros_like(theta)
-        border = Bordered(spectrum, first.beta * equations.column(theta), nothing, 1.0, Metric(equations.size(theta) or 1.0).weight)
-        found = correct(equations, theta, log_beta, border)
-        theta = found.theta
-        spectrum = equations.spectrum(theta, first.beta)
-        if found.converged:
-            break
-    else:
-        raise _not_stationary(float(found.residual.norm()), first.beta)
-    column = first.beta * equations.column(theta)
-    tangent, log_rate = Bordered(spectrum, column, nothing, 1.0, 1.0).solve(nothing, sign)
-    length = Metric(equations.size(theta) or 1.0).length(tangent, log_rate)
-    return Node(
-        equations.point(theta, first.beta, found.loss, found.residual, spectrum, tangent / length, first.beta * log_rate / length),
-        spectrum,
-    )
+    node = node_at(equations, first.theta, first.beta, equations.spectrum(first.theta, first.beta))
+    if node is None:
+        raise _not_stationary(float(equations.value_and_residual(first.theta, first.beta)[1].norm()), first.beta)
+    return node if sign > 0 else node.reversed()
 
 
 def _onward(node: Node, last: StationaryPoint) -> Node:
     """Return a node with the tangent pointing the way that the last point of a branch was walked."""
     along = float(node.point.tangent @ last.tangent) + node.point.beta_rate * last.beta_rate
-    if along >= 0:
-        return node
-    point = replace(
-        node.point, tangent=-node.point.tangent, beta_rate=-node.point.beta_rate, norm_rate=-node.point.norm_rate
-    )
-    return replace(node, point=point)
+    return node if along >= 0 else node.reversed()
 
 
 @dataclass(frozen=True)
@@ -225,7 +204,9 @@ def _not_stationary(residual: float, beta: float, why: str = "no stationary poin
 def _bounds(bounds: tuple[float, float] | None, beta: float, to: float) -> tuple[float, float]:
     """Return the range of beta to stay in, or refuse one that does not hold the start."""
     if to == beta:
-        raise SpinodalError(got=f"to = {to:g}, which is the start's beta", allowed="another beta is allowed", do="go up or down")
+        raise SpinodalError(
+            got=f"to = {to:g}, which is the start's beta", allowed="another beta is allowed", do="go up or down"
+        )
     low, high = min(beta, to), max(beta, to)
     if bounds is None:
         return (low / BEYOND, high) if to > beta else (low, high * BEYOND)

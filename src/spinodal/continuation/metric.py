@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -23,6 +23,12 @@ class Node:
     def log_rate(self) -> float:
         """Return `dlog beta/ds`."""
         return self.point.beta_rate / self.point.beta
+
+    def reversed(self) -> Node:
+        """Return this point walked the other way."""
+        point = self.point
+        rates = {"beta_rate": -point.beta_rate, "norm_rate": -point.norm_rate}
+        return replace(self, point=replace(point, tangent=-point.tangent, **rates))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from spinodal.continuation.branch import Branch
 from spinodal.transitions import MACROSCOPIC
@@ -30,7 +31,7 @@ def minor_pairs(errors: Sequence[float], least: float) -> set[int]:
     """
     left, minor = list(range(len(errors))), set[int]()
     while len(left) > 1:
-        gaps = [abs(errors[b] - errors[a]) for a, b in zip(left, left[1:], strict=False)]
+        gaps = [abs(errors[b] - errors[a]) for a, b in pairwise(left)]
         place = min(range(len(gaps)), key=gaps.__getitem__)
         if gaps[place] >= least:
             break

@@ -123,7 +123,7 @@ class Bordered:
     def _bordered_zero_modes(self) -> Tensor:
         """Return an orthonormal basis, shape (n, 0 to 2), of the zero modes that column or row have a part in."""
         zero = self.spectrum.vectors[:, self.spectrum.values.abs() <= self.spectrum.zero]
-        parts = []
+        parts: list[Tensor] = []
         for vector in (self.column, self.row):
             part = zero @ (zero.T @ vector)
             for earlier in parts:

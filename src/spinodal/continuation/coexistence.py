@@ -1,0 +1,279 @@
+"""Coexistence: where two phases have the same L, by two routes, with the saddle between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+from spinodal.continuation.area import area
+from spinodal.continuation.branch import Branch
+from spinodal.continuation.equations import Equations
+from spinodal.continuation.exact import nearest, solve_at
+from spinodal.continuation.point import StationaryPoint
+from spinodal.landscape import Landscape
+from spinodal.penalty import Penalty, weight_decay
+
+STATUSES = {
+    "converged": "converged: both phases are solved at this beta and their L are equal to rounding",
+    "not converged": "not converged: a phase could not be solved close to where the two L cross; beta is approximate",
+}
+MOST = 20  # Newton steps in beta
+EQUAL = 1e-13  # of |L| and of beta times the latent heat: where the iteration has arrived
+
+Solve = Callable[[StationaryPoint, float], StationaryPoint | None]
+Side = tuple[StationaryPoint, Branch | StationaryPoint]
+
+
+@dataclass(frozen=True)
+class Coexistence:
+    """The Maxwell point of two phases, `L_a(beta) = L_b(beta)`.
+
+    Attributes
+    ----------
+    beta : float
+        PyTorch's `weight_decay` is `2 * beta`.
+    phases : (StationaryPoint, StationaryPoint)
+        Both phases at this beta; first the one of larger `||theta||^2`, which is the stable one below.
+    saddle : StationaryPoint or None
+        The saddle of lowest L between them that the branches know at this beta.
+    by_area : float or None
+        beta from Maxwell's equal-area rule, `integral of rho dbeta = 0` along the branch from one phase to the other,
+        which looks at no L (but for what is left between the branches at their lowest beta, where they do not meet).
+    status : str
+        A key of `STATUSES`.
+    """
+
+    beta: float
+    phases: tuple[StationaryPoint, StationaryPoint]
+    saddle: StationaryPoint | None
+    by_area: float | None
+    status: str
+
+    @property
+    def loss(self) -> float:
+        """Return the common L."""
+        return self.phases[0].loss
+
+    @property
+    def latent_heat(self) -> float:
+        """Return the jump of `||theta||^2 = dL/dbeta` between the phases."""
+        return self.phases[0].norm_squared - self.phases[1].norm_squared
+
+    @property
+    def barrier(self) -> tuple[float, float] | None:
+        """Return `L(saddle) - L(phase)` for both phases, at this beta; None without a saddle."""
+        return None if self.saddle is None else (self.saddle.loss - self.phases[0].loss, self.saddle.loss - self.phases[1].loss)
+
+    def __str__(self) -> str:
+        """Return the coexistence point in one line."""
+        area_rule = "" if self.by_area is None else f", by equal area {self.by_area - self.beta:+.1e}"
+        barrier = "" if self.barrier is None else f", barrier {self.barrier[0]:.6g}"
+        return (
+            f"coexistence at beta = {self.beta:.10g} (weight_decay = {weight_decay(self.beta):.10g}){area_rule}: "
+            f"L = {self.loss:.8g}, latent heat {self.latent_heat:.6g}{barrier}; {STATUSES[self.status].split(':')[0]}"
+        )
+
+
+def coexistence(
+    landscape: Landscape,
+    a: Branch | StationaryPoint,
+    b: Branch | StationaryPoint,
+    *,
+    penalty: Penalty | None = None,
+    solve: Solve | None = None,
+) -> Coexistence | None:
+    """Return where the phases of two branches have equal L; None if they do not cross where both are known.
+
+    Newton's method in beta on `L_a - L_b`, whose slope is `||theta_a||^2 - ||theta_b||^2`, exactly; both phases are
+    solved at every step. The equal-area rule is evaluated on the branches as a second, independent route.
+
+    Parameters
+    ----------
+    landscape : Landscape
+    a, b : Branch or StationaryPoint
+        Of a branch the stable parts are compared. A point stands for the branch of minima through it.
+    penalty : Penalty, optional
+        The one that both were followed with.
+    solve : callable (point, beta) -> StationaryPoint or None, optional
+        Solves for the point of the same branch at another beta. Default: with dense Hessians.
+
+    Examples
+    --------
+    `E = x^6 - x^4`: the phase at x > 0 and the one at x = 0 have the same L at beta = 1/4:
+
+    >>> import torch
+    >>> from spinodal import Landscape, minimise
+    >>> from spinodal.continuation import continue_branch
+    >>> class X(torch.nn.Module):
+    ...     def __init__(self, x):
+    ...         super().__init__()
+    ...         self.x = torch.nn.Parameter(torch.tensor(x))
+    >>> E = Landscape(X(0.8), lambda model, batch: model.x**6 - model.x**4, None)
+    >>> live = continue_branch(E, minimise(E, beta=0.1, start=E.initial), to=0.5)
+    >>> dead = continue_branch(E, torch.zeros(1), beta=0.1, to=0.5)
+    >>> print(f"{coexistence(E, live, dead).beta:.9f}")
+    0.250000000
+    """
+    equations = Equations(landscape, penalty or Penalty())
+    solver = solve or (lambda point, beta: solve_at(equations, point, beta))
+    found = [_crossing(solver, x, y) for x in _stable_parts(a) for y in _stable_parts(b) if x is not y]
+    best = next((item for item in found if item is not None), None)
+    return None if best is None else _completed(solver, best, a, b)
+
+
+def within(landscape: Landscape, branch: Branch, penalty: Penalty, solve: Solve | None = None) -> tuple[Coexistence, ...]:
+    """Return where stable parts of one branch have equal L."""
+    equations = Equations(landscape, penalty)
+    solver = solve or (lambda point, beta: solve_at(equations, point, beta))
+    found = [_crossing(solver, x, y) for x, y in combinations(_stable_parts(branch), 2)]
+    return tuple(_completed(solver, item, branch, branch) for item in found if item is not None)
+
+
+def _stable_parts(item: Branch | StationaryPoint) -> list[tuple[StationaryPoint, ...]]:
+    """Return the stretches of minima, each of rising or of falling beta."""
+    if isinstance(item, StationaryPoint):
+        return [(item,)]
+    return [part for part in item.parts() if _is_stable(part)]
+
+
+def _is_stable(part: Sequence[StationaryPoint]) -> bool:
+    """Tell a stable stretch; its ends, which it may share with unstable ones, do not count where it has more points."""
+    inner = part[1:-1] or part
+    return all(point.is_stable for point in inner)
+
+
+def _crossing(
+    solve: Solve, x: Sequence[StationaryPoint], y: Sequence[StationaryPoint]
+) -> tuple[float, StationaryPoint, StationaryPoint, str] | None:
+    """Return beta and both points where the L of two stretches cross, by Newton's method from the middle of what they share."""
+    start = _shared(x, y)
+    if start is None:
+        return None
+    beta, bounds = start
+    pair: tuple[StationaryPoint, StationaryPoint] | None = None
+    for _ in range(MOST):
+        p, q = solve(nearest(x, beta), beta), solve(nearest(y, beta), beta)
+        if p is None or q is None or not (p.is_stable and q.is_stable):
+            break
+        pair = p, q
+        heat = p.norm_squared - q.norm_squared
+        step = -(p.loss - q.loss) / heat if heat else math.inf
+        if abs(step) <= EQUAL * (beta + abs(p.loss / heat if heat else 0.0)):
+            return beta, p, q, "converged"
+        if not bounds[0] <= beta + step <= bounds[1]:
+            return None
+        beta += step
+    if pair is None or abs(pair[0].loss - pair[1].loss) > 1e-6 * (1.0 + abs(pair[0].loss)):
+        return None
+    return pair[0].beta, *pair, "not converged"
+
+
+def _shared(x: Sequence[StationaryPoint], y: Sequence[StationaryPoint]) -> tuple[float, tuple[float, float]] | None:
+    """Return a beta to begin with and the range that both stretches share; a single point stands for any beta."""
+    ranges = [(min(p.beta for p in part), max(p.beta for p in part)) for part in (x, y) if len(part) > 1]
+    low = max((ends[0] for ends in ranges), default=0.0)
+    high = min((ends[1] for ends in ranges), default=math.inf)
+    if not low < high:
+        return None
+    if not ranges:
+        return x[0].beta, (0.0, math.inf)
+    return math.sqrt(max(low, 1e-300) * high), (low, high)
+
+
+def _completed(
+    solve: Solve,
+    found: tuple[float, StationaryPoint, StationaryPoint, str],
+    a: Branch | StationaryPoint,
+    b: Branch | StationaryPoint,
+) -> Coexistence:
+    """Add the saddle and the second route."""
+    beta, p, q, status = found
+    first, second = (p, q) if p.norm_squared >= q.norm_squared else (q, p)
+    branches = [item for item in (a, b) if isinstance(item, Branch)]
+    saddle = _saddle(solve, branches, beta)
+    left_over = _left_over(solve, (p, a), (q, b))
+    heat = p.norm_squared - q.norm_squared
+    by_area = None if left_over is None or not heat else beta + left_over / heat
+    return Coexistence(beta, (first, second), saddle, by_area, status)
+
+
+def _saddle(solve: Solve, branches: Sequence[Branch], beta: float) -> StationaryPoint | None:
+    """Return the saddle of lowest L among the unstable stretches that pass beta."""
+    parts = [part for branch in branches for part in branch.parts() if not _is_stable(part)]
+    passing = [part for part in parts if min(p.beta for p in part) <= beta <= max(p.beta for p in part)]
+    saddles = [solve(nearest(part[1:-1] or part, beta), beta) for part in passing]
+    known = [saddle for saddle in saddles if saddle is not None and not saddle.is_stable]
+    return min(known, key=lambda saddle: (saddle.index, saddle.loss), default=None)
+
+
+def _left_over(
+    solve: Solve,
+    first: tuple[StationaryPoint, Branch | StationaryPoint],
+    second: tuple[StationaryPoint, Branch | StationaryPoint],
+) -> float | None:
+    """Return `integral of rho dbeta` from the first phase to the second, which the equal-area rule says is 0.
+
+    Along one branch if both are on it. Else along the first one's branch to its end, and back along the second phase,
+    from the same beta; what L still differs by there is added.
+    """
+    (p, a), (q, b) = first, second
+    if a is b and isinstance(a, Branch):
+        return _along(a.points, p, q)
+    for (x, branch), (y, other), sign in ((first, second, 1.0), (second, first, -1.0)):
+        if isinstance(branch, Branch) and not branch.points[-1].is_stable:
+            total = _down_and_back(solve, branch, x, y, other)
+            if total is not None:
+                return sign * total
+    return None
+
+
+def _along(points: Sequence[StationaryPoint], p: StationaryPoint, q: StationaryPoint) -> float | None:
+    """Return the integral between two points that lie on the branch but are not among its points."""
+    start, end = _place(points, p), _place(points, q)
+    if start is None or end is None:
+        return None
+    sign = 1.0 if start <= end else -1.0
+    (near, first), (far, last) = sorted([(start, p), (end, q)], key=lambda item: item[0])
+    way = [first, *points[near + 1 : far + 1], last]
+    return sign * sum(area(x, y) for x, y in pairwise(way))
+
+
+def _place(points: Sequence[StationaryPoint], point: StationaryPoint) -> int | None:
+    """Return k such that the point lies between points k and k + 1."""
+    best, distance = None, math.inf
+    for k, (x, y) in enumerate(pairwise(points)):
+        if min(x.beta, y.beta) <= point.beta <= max(x.beta, y.beta):
+            apart = float((x.theta - point.theta).norm() + (y.theta - point.theta).norm() - (y.theta - x.theta).norm())
+            if apart < distance:
+                best, distance = k, apart
+    return best
+
+
+def _down_and_back(
+    solve: Solve, branch: Branch, x: StationaryPoint, y: StationaryPoint, other: Branch | StationaryPoint
+) -> float | None:
+    """Return the integral from x along its branch to the end, and from there, on the other phase, back to y."""
+    place = _place(branch.points, x)
+    end = branch.points[-1]
+    if place is None or end.beta >= y.beta:
+        return None
+    way = [x, *branch.points[place + 1 :]]
+    back = _stretch_down(solve, y, end.beta)
+    if back is None:
+        return None
+    there = sum(area(u, v) for u, v in pairwise(way))
+    return there + (back[-1].loss - end.loss) - sum(area(u, v) for u, v in pairwise(back))
+
+
+def _stretch_down(solve: Solve, point: StationaryPoint, beta: float, step: float = 0.05) -> list[StationaryPoint] | None:
+    """Return points of a phase from one beta down to another, close enough for the area rule."""
+    count = max(2, math.ceil(math.log(point.beta / beta) / step))
+    way = [point]
+    for k in range(1, count + 1):
+        following = solve(way[-1], point.beta * (beta / point.beta) ** (k / count) if k < count else beta)
+        if following is None:
+            return None
+        way.append(following)
+    return way
