@@ -140,12 +140,18 @@ class Catalogue:
         """
         known = sorted({identity for _, identity in self._near(found)} if continues is None else {self.id(continues)})
         if not known:
-            known = [len(self._parents)]
-            self._parents.append(known[0])
+            return self.begin(found)
         for other in known[1:]:
             self._parents[other] = known[0]
         self._entries.append((found, known[0]))
         return known[0]
+
+    def begin(self, found: Fingerprint) -> int:
+        """Add a minimum that is known to be none of the others, and return its id."""
+        identity = len(self._parents)
+        self._parents.append(identity)
+        self._entries.append((found, identity))
+        return identity
 
     def find(self, found: Fingerprint) -> int | None:
         """Return the id of the known minimum that this one is the closest copy of, None if there is none."""

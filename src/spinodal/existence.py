@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 Interval = tuple[float, float]
@@ -44,3 +46,23 @@ class Existence:
             "stable": [list(interval) for interval in self.stable],
             "metastable": [list(interval) for interval in self.metastable],
         }
+
+
+def divided(whole: Interval, stable: Iterable[Interval], known: Interval) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
+    """Return the stable and the metastable parts of a range.
+
+    Parameters
+    ----------
+    whole : the range
+    stable : by rising beta, where the phase is the deepest among those known at its points
+    known : from its first to its last point; what is true there is taken to hold to the ends of the range
+
+    Examples
+    --------
+    >>> divided((0.0, 0.41), [(0.001, 0.34)], known=(0.001, 0.409))
+    (((0.0, 0.34),), ((0.34, 0.41),))
+    """
+    edges = [[whole[0] if low <= known[0] else low, whole[1] if high >= known[1] else high] for low, high in stable]
+    outer = [whole[0], *(edge for interval in edges for edge in interval), whole[1]]
+    between = [(low, high) for low, high in list(pairwise(outer))[::2] if high > low]
+    return tuple((low, high) for low, high in edges), tuple(between)

@@ -14,6 +14,7 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
+from spinodal.joining import Joined, Joiner
 from spinodal.kinds import real_number, whole_number
 from spinodal.landscape import Landscape
 from spinodal.minimise import LOST, solver_for
@@ -22,13 +23,12 @@ from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.phases import PhaseDiagram
 from spinodal.soundness import refuse_scale_invariance
-from spinodal.sweep import BRACKET, Resolution, Scout, Sweep
+from spinodal.sweep import BRACKET, DIRECTIONS, Resolution, Scout, Sweep
 from spinodal.tasks.task import Task
 from spinodal.transitions import Transition
 from spinodal.trial import try_start
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 
-DIRECTIONS = ("up", "down")
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -40,7 +40,9 @@ class MapOptions:
     ----------
     beta : (low, high) or None
         Range of beta. None: HIGH by doubling until the trivial phase, LOW = HIGH / 300.
-    direction : {"up", "down"}
+    direction : {"up", "down", "loop"}
+        "up" follows the deepest phase, "down" the trivial one. "loop" goes up and back down, and follows every phase to
+        both of its ends.
     seed : int
         Of the random starts; start k uses seed `1000 * seed + k`.
     starts : int
@@ -112,8 +114,8 @@ def map_phases(
     """Map the phases of a task along the strength beta of its L2 penalty.
 
     The deepest phase is found from several random starts, minimised at the lowest beta and lowered to
-    it slowly from a tenth of the highest; then it is followed upwards (or the trivial one downwards),
-    and every discontinuity on the way is bracketed.
+    it slowly from a tenth of the highest; then it is followed upwards (or the trivial one downwards, or both
+    in a loop), and every discontinuity on the way is bracketed.
 
     Parameters
     ----------
@@ -219,15 +221,30 @@ class _Map:
         bottom = self.walker.find(low, lambda: self._counted(lambda: self._deepest(low, high)))
         top = self.walker.find(high, lambda: self._counted(lambda: self._trivial(high)))
         self._refuse_lost(bottom)
-        scout = self._scout(bottom, top)
-        start, to = (bottom, high) if self.options.direction == "up" else (top, low)
-        sweep = scout.walk(start, to)
-        for _ in range(DOUBLINGS if self.options.beta is None and self.options.direction == "up" else 0):
+        if self.options.direction == "down":
+            return self._diagram(low, high, self._scout(bottom, top).walk(top, low))
+        scout = self._scout(bottom, top, upward=True)
+        sweep = scout.walk(bottom, high)
+        for _ in range(DOUBLINGS if self.options.beta is None else 0):
             if sweep.status != "complete" or scout.is_end(sweep.points[-1]):
                 break
             high *= 2.0  # coarse doubling fell early: the true end lies higher
-            sweep = _joined(sweep, scout.walk(sweep.points[-1], high))
-        return self._diagram(low, high, sweep)
+            sweep = _extended(sweep, scout.walk(sweep.points[-1], high))
+        looped = self.options.direction == "loop" and sweep.status == "complete"
+        return self._diagram(low, high, sweep, self._back(bottom, top, sweep) if looped else None)
+
+    def _back(self, bottom: Point, top: Point, up: Sweep) -> Joined:
+        """Walk back down and join both ways."""
+        scout = self._scout(bottom, top)
+        back = scout.walk(up.points[-1], bottom.beta)
+
+        def quiet() -> Scout:
+            return self._scout(bottom, top, watched=False)
+
+        beta, criteria = (bottom.beta, up.points[-1].beta), scout.criteria
+        return Joiner(
+            self.walker, quiet, up, back, beta=beta, error_range=criteria.error_range, norm_range=criteria.norm_range
+        ).join()
 
     def _refuse_other_data(self) -> None:
         """Refuse to go on with a run whose task has other data or another model now, though its settings are the same."""
@@ -298,9 +315,9 @@ class _Map:
 
     # -- walking ----------------------------------------------------------------------------
 
-    def _scout(self, bottom: Point, top: Point) -> Scout:
+    def _scout(self, bottom: Point, top: Point, *, upward: bool = False, watched: bool = True) -> Scout:
         variance = bottom.observation.output_variance
-        upward = self.options.direction == "up"
+        progress = self.progress if watched else Progress()
 
         def is_end(point: Point) -> bool:
             here = point.observation.output_variance
@@ -314,8 +331,8 @@ class _Map:
             norm_range=max(bottom.norm_squared, least / top.beta),
             resolution=Resolution(bracket=self.options.bracket or BRACKET[self.solver]),
             is_end=is_end,
-            on_point=self.progress.point,
-            on_transition=self.progress.transition,
+            on_point=progress.point,
+            on_transition=progress.transition,
         )
 
     def _trivial_error(self, bottom: Point, top: Point) -> float:
@@ -327,7 +344,7 @@ class _Map:
         at_centre = self.landscape.value(theta - self.penalty.offset(theta))
         return max(top.error, at_centre) if math.isfinite(at_centre) else top.error
 
-    def _diagram(self, low: float, high: float, sweep: Sweep) -> PhaseDiagram:
+    def _diagram(self, low: float, high: float, sweep: Sweep, joined: Joined | None = None) -> PhaseDiagram:
         return PhaseDiagram(
             task={"name": self.task.name, **self.task.settings},
             seed=self.options.seed,
@@ -340,10 +357,11 @@ class _Map:
             run_status=sweep.status,
             exact=self.task.exact,
             models=Models.of(self.task),
+            **({} if joined is None else vars(joined)),
         )
 
 
-def _joined(first: Sweep, second: Sweep) -> Sweep:
+def _extended(first: Sweep, second: Sweep) -> Sweep:
     return Sweep(first.points + second.points[1:], first.transitions + second.transitions, second.status)
 
 

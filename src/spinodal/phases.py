@@ -188,7 +188,7 @@ class PhaseDiagram:
         """Return the phases by rising beta, then those that only the way back met."""
         stretches = stretches_of(self.points, self.transitions)
         upward = self.range[0] == self.points[0].beta or self.points[0].beta <= self.points[-1].beta
-        ordered = stretches if upward else [stretch[::-1] for stretch in reversed(stretches)]
+        ordered = list(stretches) if upward else [stretch[::-1] for stretch in reversed(stretches)]
         last = len(ordered) - 1
         first = [(stretch, _next_phase(index, last, upward)) for index, stretch in enumerate(ordered)]
         return tuple(
@@ -200,9 +200,8 @@ class PhaseDiagram:
         """Return points, by rising beta, and next phase of the phases that only the way back met."""
         if self.back is None:
             return []
-        stretches = stretches_of(self.back.points, self.back.transitions)
         following = (*self.back_phases[1:], None)
-        walked = zip(self.back_phases, stretches, following, strict=True)
+        walked = zip(self.back_phases, self.back.stretches, following, strict=True)
         return [(stretch[::-1], after) for phase, stretch, after in walked if phase >= known]
 
     def lost_classes(self, transition: Transition) -> tuple[int, ...] | None:
@@ -217,8 +216,7 @@ class PhaseDiagram:
         phases = self.phases
         home = {known.index: phase for phase in phases for known in phase.points}
         if self.back is not None and point.index not in home:
-            stretches = stretches_of(self.back.points, self.back.transitions)
-            back = zip(self.back_phases, stretches, strict=True)
+            back = zip(self.back_phases, self.back.stretches, strict=True)
             home |= {known.index: phases[phase] for phase, stretch in back for known in stretch}
         return home.get(point.index)
 
@@ -456,15 +454,9 @@ def _place(transition: Transition) -> str:
     return f"beta = {transition.beta:.5g} (weight_decay = {weight_decay(transition.beta):.5g})"
 
 
-def stretches_of(points: Sequence[Point], transitions: Iterable[Transition]) -> list[tuple[Point, ...]]:
+def stretches_of(points: Sequence[Point], transitions: Iterable[Transition]) -> tuple[tuple[Point, ...], ...]:
     """Return the points of a walk from one macroscopic transition to the next, in the order walked."""
-    borders = {transition.after.index for transition in transitions if not transition.minor}
-    stretches: list[list[Point]] = [[]]
-    for point in points:
-        if point.index in borders:
-            stretches.append([])
-        stretches[-1].append(point)
-    return [tuple(stretch) for stretch in stretches]
+    return Sweep(tuple(points), tuple(transitions), "").stretches
 
 
 def _stretches(numbers: Iterable[int]) -> str:

@@ -80,6 +80,17 @@ class Sweep:
     transitions: tuple[Transition, ...]
     status: str
 
+    @property
+    def stretches(self) -> tuple[tuple[Point, ...], ...]:
+        """Return the points from one macroscopic transition to the next, in the order walked."""
+        borders = {transition.after.index for transition in self.transitions if not transition.minor}
+        stretches: list[list[Point]] = [[]]
+        for point in self.points:
+            if point.index in borders:
+                stretches.append([])
+            stretches[-1].append(point)
+        return tuple(map(tuple, stretches))
+
 
 @dataclass
 class _State:

@@ -1,0 +1,299 @@
+"""Joins the two ways of a loop: each phase is followed to both of its ends, and phases that are the same are found out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from spinodal.catalogue import Allowance, Catalogue, Fingerprint
+from spinodal.envelope import Part, Violation, envelope, violations
+from spinodal.existence import Existence, Interval, divided
+from spinodal.loss_curve import LossCurve
+from spinodal.minimise import SECOND_ORDER
+from spinodal.spinodals import Spinodal
+from spinodal.sweep import Scout, Sweep
+from spinodal.transitions import MACROSCOPIC, NAMES, Transition, gap
+from spinodal.tree import Fall
+from spinodal.walk import Point, Walker
+
+FURTHER = (1.0, 0.1, 0.01, 0.001)  # of the lowest beta of the map: how far down phases are followed
+STIFF = 0.01  # of 2 beta: the margin of a phase that stays a minimum as beta goes to 0
+SPECTRUM = 0.05  # of the largest singular value: minima of one phase differ by less
+NEAR = 1e-3  # in log beta: how far beyond its ends a phase is compared with what fell from another one
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What both ways of a loop tell together (see `PhaseDiagram`)."""
+
+    back: Sweep
+    back_phases: tuple[int, ...]
+    existence: Mapping[int, Existence]
+    beyond: Mapping[int, tuple[Point, ...]]
+    spinodals: tuple[Spinodal, ...]
+    tree: tuple[Fall, ...]
+    violations: tuple[Violation, ...]
+
+
+@dataclass
+class _Known:
+    """A phase and how far it is known.
+
+    `walked` is its stretch of the loop and `entry` its id in the catalogue; `lower` and `upper` are the transitions that
+    end it, None where none was met; `halted` tells why the search for the lower end could not go on.
+    """
+
+    id: int
+    walked: tuple[Point, ...]
+    entry: int
+    lower: Transition | None = None
+    upper: Transition | None = None
+    beyond: list[Point] = field(default_factory=list)
+    halted: str = ""
+
+    @property
+    def points(self) -> list[Point]:
+        return sorted([*self.walked, *self.beyond], key=lambda point: point.beta)
+
+    @property
+    def range(self) -> Interval:
+        betas = [point.beta for point in (*self.walked, *self.beyond)]
+        return min(betas), max(betas)
+
+    def depth(self, beta: float) -> float:
+        """Return how deep inside the known range beta lies, in log beta; negative outside."""
+        low, high = self.range
+        return min(math.log(beta / low), math.log(high / beta))
+
+    def nearest(self, beta: float) -> Point:
+        return min((*self.walked, *self.beyond), key=lambda point: abs(math.log(point.beta / beta)))
+
+
+class Joiner:
+    """Completes a loop.
+
+    Every point that it needs goes through the walker, so that an interrupted loop can be resumed.
+
+    Parameters
+    ----------
+    walker : Walker
+    scout : callable -> Scout
+        Makes a scout for one walk.
+    up, back : Sweep
+        The two ways.
+    ranges : (low, high)
+        Of beta.
+    error_range, norm_range : float
+        What "macroscopic" refers to.
+    """
+
+    def __init__(
+        self,
+        walker: Walker,
+        scout: Callable[[], Scout],
+        up: Sweep,
+        back: Sweep,
+        *,
+        beta: Interval,
+        error_range: float,
+        norm_range: float,
+    ) -> None:
+        self.walker, self.scout, self.up, self.back = walker, scout, up, back
+        self.low, self.high = beta
+        self.error_range, self.norm_range = error_range, norm_range
+        allowance = Allowance(error=MACROSCOPIC * error_range, norm_squared=2.0 * MACROSCOPIC * norm_range, spectrum=SPECTRUM)
+        self.catalogue = Catalogue(allowance)
+        self.phases: list[_Known] = []
+        self.falls: list[Fall] = []
+
+    def join(self) -> Joined:
+        """Follow, match and describe all phases."""
+        self._take_up()
+        back_phases = self._take_back()
+        for phase in self.phases:
+            self._note_falls(phase)
+        curves = [LossCurve.through(phase.id, phase.points) for phase in self.phases]
+        parts = envelope(curves)
+        return Joined(
+            back=self.back,
+            back_phases=back_phases,
+            existence={phase.id: self._existence(phase, parts) for phase in self.phases},
+            beyond={phase.id: tuple(sorted(phase.beyond, key=lambda p: p.beta)) for phase in self.phases if phase.beyond},
+            spinodals=tuple(spinodal for phase in self.phases for spinodal in _spinodals(phase)),
+            tree=tuple(self.falls),
+            violations=violations(curves, parts, error_range=self.error_range, norm_range=self.norm_range),
+        )
+
+    # -- following --------------------------------------------------------------------------
+
+    def _take_up(self) -> None:
+        """Take the phases of the way up, and follow each down from where it began."""
+        ends = _macroscopic(self.up.transitions)
+        for stretch, upper in zip(self.up.stretches, [*ends, None], strict=True):
+            self._enter(stretch, upper)
+            if upper is not None:
+                self.falls.append(Fall(len(self.phases) - 1, len(self.phases), upper.beta, "up"))
+        first = self.back.stretches[0]  # the last phase went down on the way back
+        for phase in self.phases[:-1]:
+            self._descend(phase, phase.walked[0])
+        last, ends = self.phases[-1], _macroscopic(self.back.transitions)
+        last.beyond += [point for point in first if point.beta < last.walked[0].beta]
+        self._end_or_descend(last, first[-1], ends[0] if ends else None)
+
+    def _take_back(self) -> tuple[int, ...]:
+        """Take the phases of the way back, known ones or new; return their ids, in the order met."""
+        ends, ids = [*_macroscopic(self.back.transitions), None], [self.phases[-1].id]
+        for stretch, lower in list(zip(self.back.stretches, ends, strict=True))[1:]:
+            known = self._same(stretch)
+            if known is None:
+                known = self._enter(stretch[::-1], None)
+                self._ascend(self.phases[known])
+                self._end_or_descend(self.phases[known], stretch[-1], lower)
+            ids.append(known)
+        for (phase, following), end in zip(pairwise(ids), _macroscopic(self.back.transitions), strict=True):
+            self.falls.append(Fall(phase, following, end.beta, "down"))
+        return tuple(ids)
+
+    def _enter(self, walked: tuple[Point, ...], upper: Transition | None) -> int:
+        """Take a new phase and return its id."""
+        phase = _Known(len(self.phases), walked, self.catalogue.begin(_fingerprint(walked[0])), upper=upper)
+        self.phases.append(phase)
+        return phase.id
+
+    def _end_or_descend(self, phase: _Known, last: Point, lower: Transition | None) -> None:
+        """Take the transition that ended a stretch of the way back, or follow the phase further down."""
+        if lower is not None:
+            phase.lower = lower
+        elif self.back.status == "complete":
+            self._descend(phase, last)
+        else:
+            phase.halted = self.back.status
+
+    def _descend(self, phase: _Known, point: Point) -> None:
+        """Follow a phase down to its end, or to a thousandth of the lowest beta of the map."""
+        for target in (part * self.low for part in FURTHER):
+            if point.beta <= target:
+                continue
+            sweep = self.scout().walk(point, target, until=_is_macroscopic)
+            phase.lower = _fallen(sweep)
+            phase.beyond += _own(sweep)
+            if phase.lower is not None or sweep.status != "complete":
+                phase.halted = "" if phase.lower is not None else sweep.status
+                return
+            point = sweep.points[-1]
+
+    def _ascend(self, phase: _Known) -> None:
+        """Follow a phase that only the way back met up to its end, or to that of the map."""
+        sweep = self.scout().walk(phase.walked[-1], self.high, until=_is_macroscopic)
+        phase.upper = _fallen(sweep)
+        phase.beyond += _own(sweep)
+
+    # -- matching ---------------------------------------------------------------------------
+
+    def _same(self, stretch: Sequence[Point]) -> int | None:
+        """Return the known phase that a stretch belongs to, compared where it lies deepest inside what is known of it."""
+        candidates = [(max((phase.depth(p.beta), p.index) for p in stretch), phase) for phase in self.phases]
+        chosen = {point.index: point for point in stretch}
+        for (depth, index), phase in sorted(candidates, key=lambda item: item[0], reverse=True):
+            if depth >= 0.0 and self._agrees(phase, chosen[index]):
+                return phase.id
+        return None
+
+    def _home(self, point: Point, *, but: _Known) -> int | None:
+        """Return the phase, other than the one that fell, that a point behind a transition belongs to."""
+        near = [phase for phase in self.phases if phase is not but and phase.depth(point.beta) >= -NEAR]
+        for phase in sorted(near, key=lambda phase: -phase.depth(point.beta)):
+            if self._agrees(phase, point):
+                return phase.id
+        return None
+
+    def _agrees(self, phase: _Known, point: Point) -> bool:
+        """Tell whether a phase, followed from its nearest point to the beta of another one, is that point."""
+        near = phase.nearest(point.beta)
+        step = point.beta - near.beta
+        if step:
+            there = self.walker.finish(self.walker.follow(near, point.beta, step * near.tangent))
+            if self.scout().criteria.may_have_jumped(gap(near, there), believe_loss=False):
+                return False
+            near = there
+        self.catalogue.add(_fingerprint(near), continues=phase.entry)
+        return self.catalogue.find(_fingerprint(point)) == phase.entry
+
+    # -- describing -------------------------------------------------------------------------
+
+    def _note_falls(self, phase: _Known) -> None:
+        """Note what a phase falls into where that was met beside the loop."""
+        noted = {(fall.phase, fall.direction) for fall in self.falls}
+        for direction, end in (("up", phase.upper), ("down", phase.lower)):
+            if end is not None and (phase.id, direction) not in noted:
+                self.falls.append(Fall(phase.id, self._home(end.after, but=phase), end.beta, direction))
+
+    def _existence(self, phase: _Known, parts: Sequence[Part]) -> Existence:
+        low, lower_reason = self._lower_end(phase)
+        high = phase.upper.beta if phase.upper else phase.range[1]
+        stable = [(part.low, part.high) for part in parts if part.phase == phase.id]
+        return Existence((low, high), lower_reason, self._upper_reason(phase), *divided((low, high), stable, known=phase.range))
+
+    def _upper_reason(self, phase: _Known) -> str:
+        if phase.upper is None:
+            return f"not seen to end up to beta = {phase.range[1]:.6g}"
+        return self._fall_reason(phase, phase.upper, "up")
+
+    def _lower_end(self, phase: _Known) -> tuple[float, str]:
+        """Return the lowest beta of a phase, 0 where it stays a minimum for every beta > 0, and the reason."""
+        if phase.lower is not None:
+            return phase.lower.beta, self._fall_reason(phase, phase.lower, "down")
+        last = phase.nearest(phase.range[0])
+        further = [point for point in phase.points if point.beta <= self.low]
+        stiffness = min((point.minimum.margin / (2.0 * point.beta) for point in further), default=math.nan)
+        reached = last.beta <= self.low * FURTHER[-1] * 1.0001
+        if reached and stiffness >= STIFF and all(point.minimum.converged for point in further):
+            return 0.0, (
+                f"a minimum for every beta > 0: followed down to {last.beta:.3g}, where the smallest eigenvalue of Hess L is "
+                f"{last.minimum.margin / (2.0 * last.beta):.3g} times 2 beta{self._certainty()}, "
+                "so that of Hess E is not negative in the limit"
+            )
+        text = f"not seen to end down to beta = {last.beta:.6g}"
+        return last.beta, f"{text}, where the search {phase.halted}" if phase.halted else text
+
+    def _certainty(self) -> str:
+        return "" if self.walker.solver in SECOND_ORDER else " (estimated by a few Lanczos steps)"
+
+    def _fall_reason(self, phase: _Known, end: Transition, direction: str) -> str:
+        to = next(fall.falls_to for fall in self.falls if (fall.phase, fall.direction) == (phase.id, direction))
+        name = NAMES.get(end.order, "transition, not classified,")
+        where = "a minimum that is none of these phases" if to is None else f"phase {to}"
+        verb = "joins" if end.order == "second" else "falls into"
+        return f"{name} on the way {direction}: it {verb} {where}"
+
+
+def _spinodals(phase: _Known) -> Iterator[Spinodal]:
+    """Yield the ends of a phase at which it ceases to be a minimum with a jump, as walks bracketed them."""
+    for side, end in (("lower", phase.lower), ("upper", phase.upper)):
+        if end is not None and end.order != "second":
+            low, high = end.bracket
+            yield Spinodal(end.beta, phase.id, side, reason=f"bracketed on the way {end.direction}: {low:.8g} to {high:.8g}")
+
+
+def _fingerprint(point: Point) -> Fingerprint:
+    return Fingerprint.of(point.minimum, point.observation)
+
+
+def _is_macroscopic(transition: Transition) -> bool:
+    return not transition.minor
+
+
+def _macroscopic(transitions: Sequence[Transition]) -> list[Transition]:
+    return [transition for transition in transitions if not transition.minor]
+
+
+def _fallen(sweep: Sweep) -> Transition | None:
+    """Return the macroscopic transition in which a walk ended."""
+    return next(iter(_macroscopic(sweep.transitions)), None)
+
+
+def _own(sweep: Sweep) -> list[Point]:
+    """Return the points of a walk that lie on the phase it began in, without the first."""
+    return list(sweep.points[1:-1] if _fallen(sweep) else sweep.points[1:])
