@@ -27,8 +27,8 @@ class Node:
     def reversed(self) -> Node:
         """Return this point walked the other way."""
         point = self.point
-        rates = {"beta_rate": -point.beta_rate, "norm_rate": -point.norm_rate}
-        return replace(self, point=replace(point, tangent=-point.tangent, **rates))
+        back = replace(point, tangent=-point.tangent, beta_rate=-point.beta_rate, norm_rate=-point.norm_rate)
+        return replace(self, point=back)
 
 
 @dataclass(frozen=True)

@@ -92,13 +92,15 @@ def lbfgs_batch(loss: Regularised, starts: Tensor, *, tolerance: float, iteratio
     return thetas, torch.tensor([ends[row].value for row in range(len(starts))], dtype=torch.float64)
 
 
-def descend(start: Tensor, stop: Stop, iterations: int) -> Descent:
+def descend(start: Tensor, stop: Stop, iterations: int, memory: Memory | None = None) -> Descent:
     """Yield the points at which L and its gradient are wanted, and return where that led.
 
     `stop(theta, L, gradient)` names the reason to end, or None. A search that no longer moves ends as "still".
+    A `memory` that is given is used and added to: that of a neighbouring problem saves gradients.
     """
     value, gradient = yield start
-    theta, memory, stillness = start.clone(), Memory(start), Stillness(MEMORY)  # its gradients fall, but not at every step
+    memory = Memory(start) if memory is None else memory
+    theta, stillness = start.clone(), Stillness(MEMORY)  # its gradients fall, but not at every step
     for count in range(iterations):
         if reason := stop(theta, value, gradient):
             return Solution(theta, value, gradient, count, reason)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from spinodal.minimise.objective import Objective
 from spinodal.minimise.solution import Solution, Stillness, hopeless
-from spinodal.regularised import Regularised
 
 
-def newton_cg(loss: Regularised, start: Tensor, *, tolerance: float, radius: float, iterations: int = 500) -> Solution:
+def newton_cg(loss: Objective, start: Tensor, *, tolerance: float, radius: float, iterations: int = 500) -> Solution:
     """Minimise L from `start` (Steihaug 1983; Nocedal & Wright, algorithms 4.1 and 7.2).
 
     Each step runs conjugate gradients on `Hess L p = -grad L` until the model residual is below

@@ -77,34 +77,32 @@ def _special(kind: str, phase: int, found: Fold | BranchPoint, head: list[str]) 
     return Mark(kind, phase, point.beta, values, "\n".join(lines))
 
 
-def coexistence_marks(found: Any, minima: Mapping[int, Sequence[Piece]]) -> list[Mark]:
+def coexistence_marks(found: Mapping[str, Any], minima: Mapping[int, Sequence[Piece]]) -> list[Mark]:
     """Return the marks of a coexistence point: one in each of its two phases, and one on the saddle between them.
 
     Parameters
     ----------
-    found : Coexistence
+    found : mapping
+        The coexistence point in JSON types.
     minima : mapping of phase to the stretches of minima along it, its own first
     """
-    a, b = found.phases
-    lines = [f"coexistence of phases {a} and {b}", *place_lines(found.beta), f"L of both: {found.loss:.7g}"]
-    lines += [f"latent heat Δ‖θ‖²: {found.latent_heat:.6g}"]
-    if found.barrier is not None:
-        lines += [
-            f"barrier from phase {phase}: {height:.4g}" for phase, height in zip(found.phases, found.barrier, strict=True)
-        ]
-    text = "\n".join([*lines, str(found.status)])
+    beta, (a, b) = found["beta"], found["phases"]
+    lines = [f"coexistence of phases {a} and {b}", *place_lines(beta), f"L of both: {found['loss']:.7g}"]
+    lines += [f"latent heat Δ‖θ‖²: {found['latent_heat']:.6g}"]
+    lines += [f"barrier from phase {k}: {height:.4g}" for k, height in zip((a, b), found["barrier"] or (), strict=False)]
+    text = "\n".join([*lines, found["status"]])
     marks = []
-    for phase in found.phases:
-        here = next((piece for piece in minima[phase] if found.beta in piece), None)
+    for phase in (a, b):
+        here = next((piece for piece in minima[phase] if beta in piece), None)
         if here is not None:
-            marks.append(Mark("coexistence", phase, found.beta, here.values(found.beta), text))
-    return marks + ([] if found.saddle is None else [_saddle_mark(found, text)])
+            marks.append(Mark("coexistence", phase, beta, here.values(beta), text))
+    return marks + ([] if found["saddle"] is None else [_saddle_mark(found, text)])
 
 
-def _saddle_mark(found: Any, text: str) -> Mark:
-    saddle = found.saddle
-    values = {"error": saddle.error, "norm_squared": saddle.norm_squared, "loss": saddle.loss}
-    return Mark("barrier", found.phases[0], found.beta, values, f"saddle of index {saddle.index} at the {text}")
+def _saddle_mark(found: Mapping[str, Any], text: str) -> Mark:
+    saddle = found["saddle"]
+    values = {key: saddle[key] for key in ("error", "norm_squared", "loss")}
+    return Mark("barrier", found["phases"][0], found["beta"], values, f"saddle of index {saddle['index']} at the {text}")
 
 
 def place_lines(beta: float) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,19 @@ from spinodal import __version__
 from spinodal.errors import SpinodalError
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
-from spinodal.plots.record import diagram_record
+from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import FEW_MINOR
 from spinodal.report.answer import MEANING, answer_sentences
+from spinodal.report.branch_rows import (
+    back_table,
+    branch_table,
+    coexistence_table,
+    existence_table,
+    fall_table,
+    special_point_table,
+    spinodal_table,
+)
+from spinodal.report.certificates import certificate_sentences
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
@@ -32,7 +43,8 @@ def save_report(
     """Write the report of a diagram as one HTML file and return its path.
 
     The file holds its scripts and its data and asks for nothing from any network; its own security
-    policy forbids it. Figures of more than `thinning.MOST` points are thinned, which they say.
+    policy forbids it. Figures of more than `thinning.MOST` points are thinned, branches of more than
+    `thinning.MOST_ON_BRANCHES` likewise; the report says so.
 
     Parameters
     ----------
@@ -63,9 +75,10 @@ def render(
 ) -> str:
     """Return the report of a diagram as HTML (see `save_report`)."""
     shown = thinned(diagram)
-    record = diagram_record(shown.diagram)
+    record = _record(diagram, shown.diagram)
     data = payload(diagram, record, shown.diagram)
     scripts = [_plotly(), _asset("report.js")]
+    special, special_count = special_point_table(diagram)
     minor = sum(transition.minor for transition in diagram.transitions)
     page: str = _template().render(
         title=record.title,
@@ -78,19 +91,37 @@ def render(
         placements=placements,
         meaning=MEANING,
         convention=CONVENTION,
-        shown=shown.sentence,
+        shown=shown.sentences,
         transitions=transition_table(diagram),
         minor=minor_table(diagram),
         minor_count=minor,
         minor_most=MOST_MINOR,
         few=FEW_MINOR,
+        back=back_table(diagram),
+        looped=diagram.back is not None,
         phases=phase_table(diagram),
+        existence=existence_table(diagram),
+        falls=fall_table(diagram),
+        spinodals=spinodal_table(diagram),
+        coexistence=coexistence_table(diagram),
+        branches=branch_table(diagram),
+        special=special,
+        special_count=special_count,
+        certificates=certificate_sentences(diagram),
         closed_forms=closed_form_table(diagram),
         cost=cost(diagram),
         origin=_origin(diagram, provenance or {}),
         version=__version__,
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
+
+
+def _record(diagram: PhaseDiagram, shown: PhaseDiagram) -> DiagramRecord:
+    """Return the record of what is shown, with the area of the whole loop."""
+    record = diagram_record(shown)
+    if record.s_curves is None or diagram.loop is None:
+        return record
+    return replace(record, s_curves=replace(record.s_curves, area=diagram.loop.area))
 
 
 def _origin(diagram: PhaseDiagram, provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

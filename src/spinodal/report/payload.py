@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram
-from spinodal.plots.axis import BetaAxis, ordered_points
+from spinodal.plots.axis import BetaAxis, ordered_points, walked_phases
 from spinodal.plots.panel import Panel
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord
+from spinodal.report.numbers import rounded
 from spinodal.report.rows import point_columns, rank_pair, transition_table
+from spinodal.report.s_curve_payload import s_curve_figure, tree_figure
 from spinodal.report.step import steps
 from spinodal.theory import ExactTransition
 
-DIGITS = 7  # significant ones of what is drawn
 UNSAFE = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
 
 
@@ -50,8 +49,24 @@ def figures(record: DiagramRecord) -> list[dict[str, Any]]:
         [record.rank] if record.singular_values else [],
         [record.accuracy] if record.accuracy else [], *([panel] for panel in record.observables),
     ]  # fmt: skip
-    curves = [{"kind": "curves", "choices": [_panel(panel) for panel in group]} for group in groups if group]
-    return curves + [{"kind": "recall", "choices": [_recall(recall)]} for recall in record.recall]
+    curves = [_curves([_panel(panel) for panel in group]) for group in groups if group]
+    branches = [s_curve_figure(record.s_curves)] if record.s_curves else []
+    tree = [tree_figure(record.tree)] if record.tree else []
+    maps = [_recall(recall) for recall in record.recall]
+    return curves + branches + tree + [{"kind": "recall", "caption": item["meaning"], "choices": [item]} for item in maps]
+
+
+def _curves(panels: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a figure of curves; of several panels, which are those of the weight matrices, one is chosen."""
+    if len(panels) == 1:
+        return {"kind": "curves", "caption": panels[0]["meaning"], "choices": panels}
+    choices = [{**panel, "name": panel["label"].rpartition("\nof ")[2]} for panel in panels]
+    return {
+        "kind": "curves",
+        "caption": "Singular values of one weight matrix:",
+        "selects": "weight matrix",
+        "choices": choices,
+    }
 
 
 def script_json(value: Any) -> str:
@@ -69,20 +84,27 @@ def _axis(axis: BetaAxis) -> dict[str, Any]:
     return {
         "beta": list(axis.beta),
         "pieces": [list(piece) for piece in axis.pieces],
-        "edges": _numbers(axis.edges),
+        "edges": rounded(axis.edges),
         "limits": list(axis.limits),
-        "minor": _numbers(axis.minor),
+        "minor": rounded(axis.minor),
     }
 
 
 def _phases(diagram: PhaseDiagram, limits: tuple[float, float]) -> list[dict[str, Any]]:
-    """Return the phases, each reaching to the transitions beside it."""
-    phases = diagram.phases
+    """Return the phases, each reaching to the transitions beside it, those that only the way back of a loop met last."""
+    phases = walked_phases(diagram)
     borders = [limits[0], *sorted(transition.beta for transition in diagram.macroscopic), limits[1]]
     ranges = list(pairwise(borders)) if len(borders) == len(phases) + 1 else [phase.beta for phase in phases]
+    shown = dict(zip((phase.id for phase in phases), ranges, strict=True))
     return [
-        {"id": phase.id, "low": low, "high": high, "rank": phase.rank if diagram.has_matrices else None}
-        for phase, (low, high) in zip(phases, ranges, strict=True)
+        {
+            "id": phase.id,
+            "low": shown.get(phase.id, phase.beta)[0],
+            "high": shown.get(phase.id, phase.beta)[1],
+            "rank": phase.rank if diagram.has_matrices else None,
+            "walked": phase.id in shown,
+        }
+        for phase in diagram.phases
     ]
 
 
@@ -115,7 +137,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "whole": panel.whole,
         "most": panel.most,
         "curves": [
-            {"name": c.name, "values": _numbers(c.values), "spread": None if c.spread is None else _numbers(c.spread)}
+            {"name": c.name, "values": rounded(c.values), "spread": None if c.spread is None else rounded(c.spread)}
             for c in panel.curves
         ],
     }
@@ -128,10 +150,5 @@ def _recall(recall: RecallMap) -> dict[str, Any]:
         "meaning": recall.meaning,
         "note": "",
         "classes": list(recall.classes),
-        "rows": [_numbers(row, 4) for row in recall.rows],
+        "rows": [rounded(row, 4) for row in recall.rows],
     }
-
-
-def _numbers(values: Iterable[float], digits: int = DIGITS) -> Sequence[float | None]:
-    """Return rounded numbers, None for what JSON does not have."""
-    return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values]

@@ -33,30 +33,30 @@ def transition_table(diagram: PhaseDiagram) -> Table:
     found = steps(diagram)
     exact = {item.number: item for item in compare(diagram) if item.number is not None}
     rows = [
-        {"": str(step.number), **_transition(step.transition), "rank": _arrow(rank_pair(step)), **_classes(step),
+        {"": str(step.number), **transition_row(step.transition), "rank": arrow(rank_pair(step)), **_classes(step),
          **_beside(diagram, exact.get(step.number)), "status": step.transition.status}
         for step in found
     ]  # fmt: skip
-    return _table(rows, [str(step.number) for step in found])
+    return table(rows, [str(step.number) for step in found])
 
 
 def minor_table(diagram: PhaseDiagram) -> Table:
     """Return the minor transitions by rising beta, at most the `MOST_MINOR` with the largest jumps of E."""
     minor = [transition for transition in diagram.transitions if transition.minor]
     largest = sorted(minor, key=lambda t: -abs(t.after.error - t.before.error))[:MOST_MINOR]
-    rows = [{**_transition(t), "status": t.status} for t in sorted(largest, key=lambda t: t.beta)]
-    return _table(rows, [""] * len(rows))
+    rows = [{**transition_row(t), "status": t.status} for t in sorted(largest, key=lambda t: t.beta)]
+    return table(rows, [""] * len(rows))
 
 
 def phase_table(diagram: PhaseDiagram) -> Table:
     """Return the phases by rising beta."""
     phases = diagram.phases
-    return _table([_phase(phase) for phase in phases], [str(phase.id) for phase in phases])
+    return table([_phase(phase) for phase in phases], [str(phase.id) for phase in phases])
 
 
 def closed_form_table(diagram: PhaseDiagram) -> Table:
     """Return the closed forms beside the measurement."""
-    return _table([_closed_form(item) for item in compare(diagram)], [""] * len(diagram.exact))
+    return table([_closed_form(item) for item in compare(diagram)], [""] * len(diagram.exact))
 
 
 def cost(diagram: PhaseDiagram) -> list[tuple[str, str]]:
@@ -106,17 +106,17 @@ def point_columns(points: Sequence[Point]) -> list[tuple[str, list[str]]]:
         ("point", [str(point.index) for point in points]),
         ("β", [f"{point.beta:.7g}" for point in points]),
         ("weight_decay", [f"{weight_decay(point.beta):.7g}" for point in points]),
-        ("E", [_number(point.error) for point in points]),
-        ("L", [_number(point.minimum.loss) for point in points]),
-        ("‖θ‖", [_number(view.norm) for view in views]),
-        ("‖θ − centre‖", ["" if view.distance == view.norm else _number(view.distance) for view in views]),
+        ("E", [number(point.error) for point in points]),
+        ("L", [number(point.minimum.loss) for point in points]),
+        ("‖θ‖", [number(view.norm) for view in views]),
+        ("‖θ − centre‖", ["" if view.distance == view.norm else number(view.distance) for view in views]),
         ("margin", [_margin(point) for point in points]),
-        ("residual", [_number(point.minimum.residual, 2) for point in points]),
+        ("residual", [number(point.minimum.residual, 2) for point in points]),
         ("rank", [_rank(view) for view in views]),
         ("ranks", [", ".join(f"{name} {rank}" for name, rank in view.ranks.items()) for view in views]),
         *((f"accuracy, {PARTS[part]}", [_part(view.accuracy[part]) for view in views]) for part in PARTS),
-        ("variance of the outputs", [_number(view.output_variance) for view in views]),
-        *((str(name), [_number(view.custom.get(name)) for view in views]) for name in views[0].custom),
+        ("variance of the outputs", [number(view.output_variance) for view in views]),
+        *((str(name), [number(view.custom.get(name)) for view in views]) for name in views[0].custom),
         ("status", [point.minimum.status for point in points]),
     ]
     return [(name, cells) for name, cells in columns if any(cells)]
@@ -133,7 +133,8 @@ def _rank(view: Observation) -> str:
     return str(view.rank) if view.ranks else ""
 
 
-def _transition(transition: Transition) -> dict[str, str]:
+def transition_row(transition: Transition) -> dict[str, str]:
+    """Return what a table says of any transition; pairs are in the direction walked."""
     pair = (transition.before, transition.after)
     low, high = transition.bracket
     return {
@@ -142,12 +143,12 @@ def _transition(transition: Transition) -> dict[str, str]:
         "±": f"{(high - low) / 2:.1g}",
         "direction": transition.direction,
         "order": transition.order,
-        "E": _arrow([_number(side.error) for side in pair]),
-        "‖θ‖": _arrow([_number(side.observation.norm) for side in pair]),
-        "margin": _arrow([_number(side.minimum.margin, 3) for side in pair]),
-        "rank": _arrow([_rank(side.observation) for side in pair]),
-        "accuracy": _arrow([_part(side.observation.accuracy["train"]) for side in pair]),
-        "held out": _arrow([_part(side.observation.accuracy["held_out"]) for side in pair]),
+        "E": arrow([number(side.error) for side in pair]),
+        "‖θ‖": arrow([number(side.observation.norm) for side in pair]),
+        "margin": arrow([number(side.minimum.margin, 3) for side in pair]),
+        "rank": arrow([_rank(side.observation) for side in pair]),
+        "accuracy": arrow([_part(side.observation.accuracy["train"]) for side in pair]),
+        "held out": arrow([_part(side.observation.accuracy["held_out"]) for side in pair]),
     }
 
 
@@ -176,9 +177,9 @@ def _phase(phase: Phase) -> dict[str, str]:
         "weight_decay": f"{weight_decay(low):.5g} – {weight_decay(high):.5g}",
         "β": f"{low:.5g} – {high:.5g}",
         "rank": str(phase.rank) if phase.points[0].observation.ranks else "",
-        "E": _arrow([_number(value) for value in phase.error]),
-        "accuracy": _arrow([_part(value) for value in phase.accuracy("train") or ()]),
-        "held out": _arrow([_part(value) for value in phase.accuracy("held_out") or ()]),
+        "E": arrow([number(value) for value in phase.error]),
+        "accuracy": arrow([_part(value) for value in phase.accuracy("train") or ()]),
+        "held out": arrow([_part(value) for value in phase.accuracy("held_out") or ()]),
         "living classes": _listed(phase.classes),
         "falls to": "–" if phase.falls_to is None else f"phase {phase.falls_to}",
         "points": f"{len(phase.points):,}",
@@ -200,7 +201,7 @@ def _closed_form(item: ClosedForm) -> dict[str, str]:
     }
 
 
-def _table(rows: Sequence[Mapping[str, str]], keys: Sequence[str]) -> Table:
+def table(rows: Sequence[Mapping[str, str]], keys: Sequence[str]) -> Table:
     """Return rows as a table, without the columns that are empty in all of them."""
     headings = [heading for heading in (rows[0] if rows else ()) if any(row[heading] for row in rows)]
     return Table(tuple(headings), tuple(tuple(row[heading] for heading in headings) for row in rows), tuple(keys))
@@ -212,14 +213,14 @@ def _text(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def _arrow(pair: Sequence[str]) -> str:
+def arrow(pair: Sequence[str]) -> str:
     """Return `a → b`, one of them if they are alike, "" if there is nothing."""
     if not any(pair):
         return ""
     return pair[0] if pair[0] == pair[1] else " → ".join(pair)
 
 
-def _number(value: float | None, digits: int = 5) -> str:
+def number(value: float | None, digits: int = 5) -> str:
     """Return a number, a dash where it is not finite, "" where there is none."""
     if value is None:
         return ""
@@ -228,7 +229,7 @@ def _number(value: float | None, digits: int = 5) -> str:
 
 def _margin(point: Point) -> str:
     margin, error = point.minimum.margin, point.minimum.margin_error
-    return f"{_number(margin, 4)} ± {_number(error, 1)}" if math.isfinite(margin) and error > 0 else _number(margin, 4)
+    return f"{number(margin, 4)} ± {number(error, 1)}" if math.isfinite(margin) and error > 0 else number(margin, 4)
 
 
 def _part(value: float | None) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from spinodal.continuation.branch import Branch
 from spinodal.phases import PhaseDiagram
+from spinodal.transitions import Transition
+from spinodal.walk import Point
 
 MOST = 2000  # points that the figures of a report show
-NEIGHBOURS = 5  # points kept on either side of a macroscopic transition
+MOST_ON_BRANCHES = 4000  # points of branches of stationary points, all together
+NEIGHBOURS = 5  # points kept on either side of a macroscopic transition or a special point
 
 
 @dataclass(frozen=True)
@@ -20,14 +25,20 @@ class Thinned:
     diagram : PhaseDiagram
         With the points kept; its transitions are those of the whole diagram.
     total : int
-        Points of the whole diagram.
+        Points of the whole diagram, of a loop those of the way up.
     every : int
         Of the points away from transitions, one in so many is kept.
+    on_branches : (shown, all)
+        Points of the branches.
+    on_the_way_back : (shown, all)
+        Points of the way back of a loop.
     """
 
     diagram: PhaseDiagram
     total: int
     every: int
+    on_branches: tuple[int, int] = (0, 0)
+    on_the_way_back: tuple[int, int] = (0, 0)
 
     @property
     def sentence(self) -> str:
@@ -41,30 +52,79 @@ class Thinned:
             f"in {self.every}. Tables and sentences use all of them."
         )
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Say the same of the way back and of the branches, as far as there are any."""
+        back, branches = self.on_the_way_back, self.on_branches
+        return (
+            self.sentence,
+            *([f"Of the way back {_share(*back)} are shown, chosen likewise."] if back[0] < back[1] else []),
+            *([f"Of the branches {_share(*branches)} are shown: their ends, the {NEIGHBOURS} on either side of every special "
+               "point, and of the others as many of each."] if branches[0] < branches[1] else []),
+        )  # fmt: skip
 
-def thinned(diagram: PhaseDiagram, most: int = MOST) -> Thinned:
+
+def thinned(diagram: PhaseDiagram, most: int = MOST, most_on_branches: int = MOST_ON_BRANCHES) -> Thinned:
     """Return a diagram of about `most` points, or all of them if there are no more.
 
     Kept are the first and the last point of every phase, the `NEIGHBOURS` points on either side of every
     macroscopic transition, both points of every minor one, and all points that did not converge, even if
     these are more than `most`; of the others every k-th in the order walked, with the smallest k that does.
+    The way back of a loop is thinned likewise, and so are the branches, around their special points.
     """
-    total = len(diagram.points)
-    if total <= most:
-        return Thinned(diagram, total, 1)
-    needed = _needed(diagram)
+    points, every = _walk(diagram.points, diagram.transitions, most)
+    shown = diagram if len(points) == len(diagram.points) else replace(diagram, points=points)
+    back = (0, 0)
+    if diagram.back is not None:
+        kept, _ = _walk(diagram.back.points, diagram.back.transitions, most)
+        back = len(kept), len(diagram.back.points)
+        shown = shown if back[0] == back[1] else replace(shown, back=replace(diagram.back, points=kept))
+    total = sum(len(branch.points) for branch in diagram.branches.values())
+    if total > most_on_branches:
+        shown = replace(
+            shown, branches={phase: _branch(item, most_on_branches / total) for phase, item in diagram.branches.items()}
+        )
+    on_branches = sum(len(branch.points) for branch in shown.branches.values()), total
+    return Thinned(shown, len(diagram.points), every, on_branches, back)
+
+
+def _share(shown: int, total: int) -> str:
+    return f"{shown:,} of {total:,} points"
+
+
+def _walk(points: tuple[Point, ...], transitions: Sequence[Transition], most: int) -> tuple[tuple[Point, ...], int]:
+    """Return the points kept of a walk, and the k with which the others are."""
+    if len(points) <= most:
+        return points, 1
+    kept, every = _kept(_needed(points, transitions), len(points), most)
+    return tuple(points[position] for position in kept), every
+
+
+def _branch(branch: Branch, share: float) -> Branch:
+    """Return a branch with about a share of its points."""
+    special = {id(fold.point) for fold in branch.folds} | {id(item.point) for item in branch.branch_points}
+    last = len(branch.points) - 1
+    needed = {0, last}
+    for position, point in enumerate(branch.points):
+        if id(point) in special:
+            needed |= set(range(max(position - NEIGHBOURS, 0), min(position + NEIGHBOURS, last) + 1))
+    kept, _ = _kept(needed, last + 1, math.ceil(share * (last + 1)))
+    return replace(branch, points=tuple(branch.points[position] for position in kept))
+
+
+def _kept(needed: set[int], total: int, most: int) -> tuple[list[int], int]:
+    """Return the positions needed and every k-th of the others, and k."""
     others = [position for position in range(total) if position not in needed]
     every = max(math.ceil(len(others) / max(most - len(needed), 1)), 1)
-    kept = sorted(needed | set(others[::every]))
-    return Thinned(replace(diagram, points=tuple(diagram.points[position] for position in kept)), total, every)
+    return sorted(needed | set(others[::every])), every
 
 
-def _needed(diagram: PhaseDiagram) -> set[int]:
+def _needed(points: Sequence[Point], transitions: Sequence[Transition]) -> set[int]:
     """Return the positions of the points that are always kept."""
-    place = {point.index: position for position, point in enumerate(diagram.points)}
-    last = len(diagram.points) - 1
-    needed = {0, last} | {position for position, point in enumerate(diagram.points) if not point.minimum.converged}
-    for transition in diagram.transitions:
+    place = {point.index: position for position, point in enumerate(points)}
+    last = len(points) - 1
+    needed = {0, last} | {position for position, point in enumerate(points) if not point.minimum.converged}
+    for transition in transitions:
         reach = 0 if transition.minor else NEIGHBOURS - 1
         for side, step in ((transition.before, -reach), (transition.after, reach)):
             if side.index in place:
