@@ -123,7 +123,7 @@ def s_curve_record(diagram: PhaseDiagram) -> SCurveRecord | None:
     if not diagram.branches and diagram.back is None:
         return None
     sweeps = [Sweep(diagram.points, diagram.transitions, diagram.run_status), *([diagram.back] if diagram.back else [])]
-    minima = _minima(diagram, sweeps)
+    minima = _minima(diagram)
     branches = tuple(_branch_curve(phase, branch, minima) for phase, branch in sorted(diagram.branches.items()))
     ways = tuple(_way(sweep, minima) for sweep in sweeps)
     return SCurveRecord(
@@ -156,10 +156,9 @@ def _index_between(a: StationaryPoint, b: StationaryPoint, special: set[int]) ->
     return max(regular or [a.index, b.index])
 
 
-def _minima(diagram: PhaseDiagram, sweeps: Iterable[Sweep]) -> list[Piece]:
+def _minima(diagram: PhaseDiagram) -> list[Piece]:
     """Return all known stretches of minima."""
-    walked = (piece for sweep in sweeps for part in stretches_of(sweep.points, sweep.transitions) for piece in pieces(part))
-    return [*chain.from_iterable(_phase_pieces(diagram, phase.id) for phase in diagram.phases), *walked]
+    return [piece for phase in diagram.phases for piece in _phase_pieces(diagram, phase.id)]
 
 
 def _phase_pieces(diagram: PhaseDiagram, phase: int) -> list[Piece]:
@@ -167,8 +166,16 @@ def _phase_pieces(diagram: PhaseDiagram, phase: int) -> list[Piece]:
     branch = diagram.branches.get(phase)
     stable = [branch.points[start:stop] for start, stop, index in stability(branch) if index == 0] if branch else []
     found = diagram.phases[phase]
-    walked = sorted((*found.points, *found.beyond), key=lambda point: point.beta)
-    return [*pieces(walked), *chain.from_iterable(map(pieces, stable))]
+    walked = [sorted((*found.points, *found.beyond), key=lambda point: point.beta), *_back_in(diagram, phase)]
+    return [*chain.from_iterable(map(pieces, walked)), *chain.from_iterable(map(pieces, stable))]
+
+
+def _back_in(diagram: PhaseDiagram, phase: int) -> list[Sequence[Point]]:
+    """Return the stretches of the way back of a loop that lie in a phase."""
+    if diagram.back is None:
+        return []
+    stretches = stretches_of(diagram.back.points, diagram.back.transitions)
+    return [stretch for home, stretch in zip(diagram.back_phases, stretches, strict=True) if home == phase]
 
 
 def _excess(points: Sequence[Point] | Sequence[StationaryPoint], minima: Iterable[Piece]) -> tuple[float, ...]:

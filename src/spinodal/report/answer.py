@@ -34,7 +34,8 @@ def answer_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
     if not found:
         body = [_smooth(diagram)]
     elif found[0].transition.direction == "up":
-        body = [*_first_loss(diagram, found), _sequence("First to go", [step.loss for step in found]), _end(diagram)]
+        lost = _sequence("First to go", [step.loss for step in found])
+        body = [*_first_loss(diagram, found), lost, _end(diagram), _equally_deep(diagram), _way_back(diagram)]
     else:
         gains = [step.gain for step in reversed(found)]
         body = [*_downward(diagram, found[-1]), _sequence("First to appear", gains), _end(diagram)]
@@ -125,6 +126,32 @@ def _sequence(beginning: str, events: Sequence[str]) -> str:
 def _end(diagram: PhaseDiagram) -> str:
     _, last = diagram.ends
     return f"At the upper end of the map, {_place(last.beta)}, {_state(last)}."
+
+
+def _equally_deep(diagram: PhaseDiagram) -> str:
+    """Say from where on the deepest phase is metastable, where its coexistence with another one is known."""
+    _, end = diagram.phases[0].beta
+    known = [item for item in (point.to_dict() for point in diagram.coexistence) if 0 in item["phases"] and item["beta"] < end]
+    if not known:
+        return ""
+    first = min(known, key=lambda item: item["beta"])
+    (other,) = (phase for phase in first["phases"] if phase != 0)
+    return (
+        f"Phase {other} is as deep as phase 0 at {_place(first['beta'])}: from there to its end phase 0 is metastable, and training "
+        "with noise may leave it."
+    )
+
+
+def _way_back(diagram: PhaseDiagram) -> str:
+    """Say where the way back of a loop has its transitions."""
+    if diagram.back is None:
+        return ""
+    met = sorted((item.beta for item in diagram.back.transitions if not item.minor), reverse=True)
+    if not met:
+        return f"On the way back down to {_place(diagram.back.points[-1].beta)} no phase is left: what was lost does not come back."
+    return f"On the way back, the transitions are at {_joined([_place(beta) for beta in met[:MOST_NAMED]])}" + (
+        f"; {len(met) - MOST_NAMED} more are in the table." if len(met) > MOST_NAMED else "."
+    )
 
 
 def _state(point: Point) -> str:

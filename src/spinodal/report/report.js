@@ -3,7 +3,6 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const {axis, phases, transitions} = data;
   const beta = axis.beta;
-  const HEIGHT = {wide: 300, narrow: 260};
   const MARKED = 3000; // markers of one figure up to which every point gets one
   const PRINT_WIDTH = 680; // pixels of a page between its margins
   const ZOOM = 0.045; // decades shown on either side of a chosen transition
@@ -24,6 +23,12 @@
     chosen: "rgba(86,180,233,0.25)", exact: "rgba(230,159,0,0.55)", card: "#20242a",
     curves: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00"],
   };
+  const WAYS = {up: 1, down: 0}; // their colours
+  const INDICES = ["solid", "dash", "dot"]; // lines by index, from 0
+  const MARKERS = {
+    spinodal: {symbol: "circle", size: 10}, fold: {symbol: "circle-open", size: 9}, minor: {symbol: "circle", size: 5},
+    branch: {symbol: "square-open", size: 9}, coexistence: {symbol: "diamond", size: 9}, barrier: {symbol: "triangle-up", size: 10},
+  };
   const ONE_KIND = {error: 0, norm: 2, margin: 3, singular_values: 1, observable: 0};
   const DASHES = ["solid", "dash", "dashdot", "dot"];
 
@@ -38,7 +43,7 @@
   const lines = text => escaped(text).replace(/\n/g, "<br>");
   const scaled = values => state.decay ? values.map(value => value === null ? null : 2 * value) : values;
   const shift = () => state.decay ? Math.log10(2) : 0;
-  const visible = () => state.range || whole;
+  const visible = plot => state.range || (plot && plot.limits) || whole;
   const theme = () => dark.matches && !state.print ? DARK : LIGHT;
 
   // Rows of points with a gap between phases, so that no line crosses a transition.
@@ -72,13 +77,13 @@
   const hoverOfRows = rows.map(row => at(hover, row));
   const betaOfRows = rows.map(row => at(beta, row));
 
-  const plots = Array.from(document.querySelectorAll("figure[data-figure]")).map(figure => ({
-    figure,
-    place: figure.querySelector(".plot"),
-    choices: data.figures[Number(figure.dataset.figure)].choices,
-    kind: data.figures[Number(figure.dataset.figure)].kind,
-    choice: 0,
-  }));
+  const plots = Array.from(document.querySelectorAll("figure[data-figure]")).map(figure => {
+    const record = data.figures[Number(figure.dataset.figure)];
+    return {
+      figure, record, kind: record.kind, choices: record.choices, choice: 0, place: figure.querySelector(".plot"),
+      limits: record.limits ? record.limits.map(Math.log10) : null,
+    };
+  });
   const chosen = plot => plot.choices[plot.choice];
 
   const small = () => window.innerWidth < SMALL;
@@ -132,6 +137,95 @@
     }];
   }
 
+  // -- branches and the tree ----------------------------------------------------------------
+
+  const branchText = (branch, row) => packed([
+    `branch of phase: ${branch.phase}`, `β: ${branch.beta[row]}`, `weight_decay: ${2 * branch.beta[row]}`,
+    `E: ${branch.values.error[row]}`, `‖θ‖²: ${branch.values.norm_squared[row]}`,
+    `L: ${(branch.values.error[row] + branch.beta[row] * branch.values.norm_squared[row]).toPrecision(7)}`,
+    `L − lowest L: ${branch.values.excess[row] === null ? "–" : branch.values.excess[row]}`,
+    `index: ${branch.exact ? "" : "≥ "}${branch.index[row]}`, `margin: ${branch.margin[row] === null ? "–" : branch.margin[row]}`,
+  ]);
+  const wayText = (way, row) => packed([
+    `way ${way.direction}`, `β: ${way.beta[row]}`, `weight_decay: ${2 * way.beta[row]}`, `E: ${way.values.error[row]}`,
+    `‖θ‖²: ${way.values.norm_squared[row]}`, `L − lowest L: ${way.values.excess[row] === null ? "–" : way.values.excess[row]}`,
+  ]);
+
+  // A colour with an opacity in place of its own.
+  const faded = (colour, part) => `${colour}${Math.round(255 * part).toString(16).padStart(2, "0")}`;
+
+  function branchTraces(plot, colours) {
+    const {branches, ways, marks} = plot.record;
+    const {key} = chosen(plot), looped = ways.length > 1;
+    const shade = looped && key !== "excess" ? [{
+      type: "scatter", mode: "lines", fill: "toself", fillcolor: faded(colours.curves[4], 0.2), line: {width: 0}, hoverinfo: "skip", showlegend: false,
+      x: scaled(ways.flatMap(way => way.beta)), y: ways.flatMap(way => way.values[key]),
+    }] : [];
+    const steps = ways.map(way => ({
+      type: "scatter", mode: "lines", name: `way ${way.direction}`, meta: "way", showlegend: false,
+      x: scaled(way.beta), y: way.values[key], text: way.beta.map((_, row) => wayText(way, row)),
+      line: {color: faded(colours.curves[WAYS[way.direction]], 0.45), width: looped ? 6 : 4}, ...hovering(),
+    }));
+    const curves = branches.flatMap((branch, number) => branch.stretches.map(([start, stop, index], part) => {
+      const rowsOfPart = Array.from({length: stop - start}, (_, offset) => start + offset);
+      return {
+        type: "scatter", mode: "lines", name: `branch of phase ${branch.phase}`, meta: "branch", legendgroup: `branch ${number}`,
+        showlegend: part === 0 && branches.length > 1 && branches.length <= NAMED,
+        x: scaled(rowsOfPart.map(row => branch.beta[row])), y: rowsOfPart.map(row => branch.values[key][row]),
+        text: rowsOfPart.map(row => branchText(branch, row)), customdata: rowsOfPart.map(() => branch.phase),
+        line: {color: branches.length > 1 ? colours.curves[number % colours.curves.length] : colours.ink, width: 2, dash: INDICES[index]}, ...hovering(),
+      };
+    }));
+    const points = Object.entries(MARKERS).map(([kind, look]) => {
+      const found = marks.filter(mark => mark.kind === kind);
+      return {
+        type: "scatter", mode: "markers", name: kind, meta: "mark", showlegend: false, x: scaled(found.map(mark => mark.beta)),
+        y: found.map(mark => mark.values[key]), text: found.map(mark => packed(mark.text.split("\n"))), customdata: found.map(mark => mark.phase),
+        marker: {...look, color: colours.ink, line: {width: 1.5, color: colours.ink}}, ...hovering(),
+      };
+    }).filter(trace => trace.x.length);
+    return [...shade, ...steps, ...curves, ...points];
+  }
+
+  function branchArrows(plot, colours) {
+    const key = chosen(plot).key;
+    return plot.record.ways.flatMap(way => way.starts.slice(1).map(behind => ({
+      ...arrow([way.beta[behind - 1], way.values[key][behind - 1]], [way.beta[behind], way.values[key][behind]]),
+      arrowcolor: colours.curves[WAYS[way.direction]],
+    })));
+  }
+
+  // An arrow between two points, both on the axes.
+  const arrow = ([fromBeta, from], [toBeta, to]) => ({
+    xref: "x", yref: "y", axref: "x", ayref: "y", showarrow: true, text: "", arrowhead: 2, arrowwidth: 1.6, standoff: 2,
+    x: Math.log10(toBeta) + shift(), ax: Math.log10(fromBeta) + shift(), y: to, ay: from,
+  });
+
+  function treeTraces(plot, colours) {
+    const {bars, falls} = plot.record;
+    const edge = 10 ** visible(plot)[0];
+    const lines = bars.flatMap((bar, row) => [["stable", 9], ["metastable", 2.5]].map(([kind, width]) => {
+      const ends = bar[kind].flatMap(([low, high]) => [Math.max(low, Math.min(edge, plot.record.limits[0])), (low + high) / 2, high, null]);
+      return {
+        type: "scatter", mode: "lines", meta: "bar", showlegend: false, x: scaled(ends), y: ends.map(end => end === null ? null : row),
+        text: ends.map(() => packed(bar.text.split("\n"))), customdata: ends.map(() => bar.phase), line: {color: colours.ink, width}, ...hovering(),
+      };
+    }));
+    const lasting = bars.map((bar, row) => ({bar, row})).filter(item => item.bar.range[0] === 0);
+    const places = [
+      {symbol: "triangle-left", size: 11, color: lasting.map(() => colours.ink), list: lasting.map(({bar, row}) => ({beta: edge, row, phase: bar.phase, text: bar.text}))},
+      {symbol: falls.map(fall => fall.to === null ? "x" : "circle"), size: 8, color: falls.map(fall => colours.curves[WAYS[fall.direction]]), list: falls},
+    ];
+    return [...lines, ...places.map(({symbol, size, color, list}) => ({
+      type: "scatter", mode: "markers", meta: "bar", showlegend: false, cliponaxis: false, x: scaled(list.map(item => item.beta)), y: list.map(item => item.row),
+      text: list.map(item => packed(item.text.split("\n"))), customdata: list.map(item => item.phase), marker: {symbol, size, color}, ...hovering(),
+    }))].filter(trace => trace.x.length);
+  }
+
+  const treeArrows = (plot, colours) => plot.record.falls.filter(fall => fall.to !== null).map(fall => ({
+    ...arrow([fall.beta, fall.row], [fall.beta, fall.to]), standoff: 6, arrowcolor: colours.curves[WAYS[fall.direction]],
+  }));
+
   // Lines of many vertices, so that they can be pointed at anywhere; on an axis of their own from 0 to 1.
   function markTrace(marks, name, line, top = 1) {
     const count = top < 1 ? 3 : 33;
@@ -154,24 +248,26 @@
     markTrace(named, "transition", {color: colours.ink, width: 1.2}),
   ].filter(trace => trace.x.length);
 
-  function shapes(colours) {
-    const across = {xref: "x", yref: "paper", y0: 0, y1: 1};
-    const [low, high] = visible().map(value => 10 ** value);
-    const bands = phases.filter(phase => phase.high > low && phase.low < high).map(phase => ({
+  const walked = phases.filter(phase => phase.walked); // of a loop, on the way up
+  const across = {xref: "x", yref: "paper", y0: 0, y1: 1};
+  const uprights = (betas, line) => betas.map(value => ({...across, type: "line", x0: scaled([value])[0], x1: scaled([value])[0], ...line}));
+
+  // Phases as shades, and the transition that is chosen.
+  function shades(plot, colours) {
+    const [low, high] = visible(plot).map(value => 10 ** value);
+    const bands = walked.filter(phase => phase.high > low && phase.low < high).map(phase => ({
       ...across, type: "rect", layer: "below", line: {width: 0},
       x0: scaled([phase.low])[0], x1: scaled([phase.high])[0],
       fillcolor: phase.id === state.phase ? colours.chosen : colours.bands[phase.id % 2],
     }));
-    const found = transitions.filter(item => item.number === state.transition).map(item => ({
-      ...across, type: "line", x0: scaled([item.beta])[0], x1: scaled([item.beta])[0], line: {color: colours.accent, width: 4},
-    }));
-    return [...bands, ...found];
+    const found = transitions.filter(item => item.number === state.transition).map(item => item.beta);
+    return [...bands, ...uprights(found, {line: {color: colours.accent, width: 4}})];
   }
 
   // Names of the phases above the figure, as far as there is room for them.
   function phaseNames(width, colours) {
     const [low, high] = visible();
-    return phases.map(phase => {
+    return walked.map(phase => {
       const from = Math.max(Math.log10(phase.low), low), to = Math.min(Math.log10(phase.high), high);
       const room = (to - from) / (high - low) * width;
       const text = room > 60 ? `phase ${phase.id}` : room > 7 * String(phase.id).length + 4 ? `${phase.id}` : "";
@@ -182,18 +278,33 @@
     }).filter(item => item.text);
   }
 
-  // The vertical range of what is visible; from zero where nothing is zoomed.
-  function valueRange(panel) {
-    const [low, high] = visible().map(value => 10 ** value);
-    const log = panel.scale === "log";
+  // The least and the largest of values whose beta lies within bounds; on a logarithmic axis of the positive ones.
+  function extent(curves, [low, high], log = false) {
     let least = Infinity, most = -Infinity;
-    for (const curve of panel.curves) {
-      curve.values.forEach((value, row) => {
-        if (value === null || (log && value <= 0) || (state.range && (beta[row] < low || beta[row] > high))) return;
+    for (const [places, values] of curves) {
+      values.forEach((value, row) => {
+        if (value === null || (log && value <= 0) || places[row] < low || places[row] > high) return;
         least = Math.min(least, value);
         most = Math.max(most, value);
       });
     }
+    return [least, most];
+  }
+
+  // The vertical range of the branches and ways that are visible.
+  function branchRange(plot) {
+    const curves = [...plot.record.branches, ...plot.record.ways].map(curve => [curve.beta, curve.values[chosen(plot).key]]);
+    const [least, most] = extent(curves, visible(plot).map(value => 10 ** value));
+    if (least > most) return [0, 1];
+    const room = (most - least) || Math.abs(most) || 1;
+    return [least - 0.05 * room, most + 0.06 * room];
+  }
+
+  // The vertical range of what is visible; from zero where nothing is zoomed.
+  function valueRange(panel) {
+    const log = panel.scale === "log";
+    const bounds = state.range ? state.range.map(value => 10 ** value) : [0, Infinity];
+    let [least, most] = extent(panel.curves.map(curve => [beta, curve.values]), bounds, log);
     if (least > most) return log ? [-6, 0] : [0, 1];
     if (log) return [Math.log10(least) - 0.15, Math.log10(most) + 0.15];
     if (!state.range) [least, most] = [Math.min(least, 0), Math.max(most, panel.most || most)];
@@ -207,11 +318,44 @@
   }
 
   // Labels at 1, 2, 5 of every decade while there is room for them, at whole decades beyond.
-  function ticks(narrow) {
-    const decades = visible()[1] - visible()[0];
+  function ticks(plot, narrow) {
+    const decades = visible(plot)[1] - visible(plot)[0];
     if (decades < 1) return {nticks: narrow ? 4 : 8};
     return decades < (narrow ? 3 : 5) ? {dtick: "D2"} : {dtick: Math.ceil(decades / (narrow ? 5 : 10))};
   }
+
+  function classTicks(recall) {
+    const named = {tickvals: recall.classes.map((_, index) => index), ticktext: recall.classes.map(escaped)};
+    return {range: [-0.5, recall.classes.length - 0.5], showgrid: false, ...(recall.classes.length > 20 ? {} : named)};
+  }
+
+  const INSIDE = {orientation: "v", x: 0.01, y: 0.02, xanchor: "left", yanchor: "bottom", bgcolor: "rgba(0,0,0,0)", font: {size: 11}};
+
+  // What the kinds of figures have of their own; heights in a wide and in a narrow window.
+  const ids = (plot, colours, width) => phaseNames(width, colours);
+  const KINDS = {
+    curves: {
+      traces: (plot, colours) => [...curveTraces(chosen(plot), colours), ...marks(colours)],
+      vertical: plot => ({range: valueRange(chosen(plot)), type: chosen(plot).scale, ...(chosen(plot).whole ? wholeTicks(chosen(plot)) : {exponentformat: "power"})}),
+      shapes: shades, annotations: ids, height: () => [300, 260],
+    },
+    recall: {
+      traces: (plot, colours) => [...recallTraces(chosen(plot), colours), ...marks(colours)],
+      vertical: plot => classTicks(chosen(plot)), shapes: shades, annotations: ids, height: () => [300, 260],
+    },
+    branches: {
+      traces: branchTraces, annotations: branchArrows, height: () => [420, 320], legend: {orientation: "h", x: 0, y: 1},
+      vertical: plot => ({range: branchRange(plot), exponentformat: "power"}),
+      shapes: (plot, colours) => uprights(plot.record.coexistence, {layer: "below", line: {color: colours.faint, width: 1.2, dash: "dashdot"}}),
+    },
+    tree: {
+      traces: treeTraces, annotations: treeArrows, shapes: () => [],
+      vertical: ({record: {bars}}) => ({
+        range: [-0.6, bars.length - 0.4], showgrid: false, tickvals: bars.map((_, row) => row), ticktext: bars.map(bar => `phase ${bar.phase}`),
+      }),
+      height: ({record: {bars}}) => Array(2).fill(Math.max(190, 110 + 26 * bars.length)),
+    },
+  };
 
   function layout(plot, colours) {
     const panel = chosen(plot);
@@ -219,21 +363,19 @@
     const width = state.print ? PRINT_WIDTH : plot.place.clientWidth;
     const margin = {l: 76, r: plot.kind === "recall" ? 70 : 12, t: 22, b: 54};
     const lineOf = {gridcolor: colours.grid, linecolor: colours.faint, tickcolor: colours.faint, zeroline: false, ticks: "outside", showline: true};
-    const vertical = plot.kind === "recall"
-      ? {range: [-0.5, panel.classes.length - 0.5], tickvals: panel.classes.map((_, i) => i), ticktext: panel.classes.map(escaped), showgrid: false}
-      : {range: valueRange(panel), type: panel.scale, ...(panel.whole ? wholeTicks(panel) : {exponentformat: "power"})};
-    if (plot.kind === "recall" && panel.classes.length > 20) { delete vertical.tickvals; delete vertical.ticktext; }
+    const kind = KINDS[plot.kind];
     return {
-      width, height: narrow ? HEIGHT.narrow : HEIGHT.wide, margin, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      width, height: kind.height(plot)[narrow ? 1 : 0], margin, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: {family: "system-ui, sans-serif", size: 12, color: colours.ink}, hovermode: "closest", hoverdistance: 12,
       hoverlabel: {bgcolor: colours.card, bordercolor: colours.faint, align: "left", font: {size: 11, color: colours.ink}},
-      modebar: {bgcolor: "rgba(0,0,0,0)", color: colours.faint, activecolor: colours.accent}, dragmode: touch.matches ? false : "zoom", shapes: shapes(colours), annotations: phaseNames(width - margin.l - margin.r, colours),
-      legend: {orientation: "v", x: 0.01, y: 0.02, xanchor: "left", yanchor: "bottom", bgcolor: "rgba(0,0,0,0)", font: {size: 11}},
+      modebar: {bgcolor: "rgba(0,0,0,0)", color: colours.faint, activecolor: colours.accent}, dragmode: touch.matches ? false : "zoom", 
+      shapes: kind.shapes(plot, colours), annotations: kind.annotations(plot, colours, width - margin.l - margin.r),
+      legend: {...INSIDE, ...kind.legend},
       xaxis: {
-        type: "log", range: visible().map(value => value + shift()), exponentformat: "power", ...ticks(narrow),
+        type: "log", range: visible(plot).map(value => value + shift()), exponentformat: "power", ...ticks(plot, narrow),
         title: {text: state.decay ? "weight_decay = 2β" : "β   (L = E + β‖θ‖²)", standoff: 12}, ...lineOf,
       },
-      yaxis: {title: {text: lines(panel.label), standoff: 6}, fixedrange: true, ...lineOf, ...vertical},
+      yaxis: {title: {text: lines(panel.label), standoff: 6}, fixedrange: true, ...lineOf, ...kind.vertical(plot)},
       yaxis2: {overlaying: "y", range: [0, 1], visible: false, fixedrange: true},
     };
   }
@@ -245,9 +387,7 @@
 
   function draw(plot) {
     const colours = theme();
-    const panel = chosen(plot);
-    const shown = plot.kind === "recall" ? recallTraces(panel, colours) : curveTraces(panel, colours);
-    return Plotly.react(plot.place, [...shown, ...marks(colours)], layout(plot, colours), CONFIG);
+    return Plotly.react(plot.place, KINDS[plot.kind].traces(plot, colours), layout(plot, colours), CONFIG);
   }
   const drawAll = () => Promise.all(plots.map(draw));
 
@@ -317,9 +457,10 @@
       const point = event.points[0];
       if (point.data.meta === "transition") choose("transition", point.customdata);
       else if (point.data.meta === "point") choose("phase", phases[phaseOf(point.customdata)].id);
+      else if (["branch", "mark", "bar"].includes(point.data.meta)) choose("phase", point.customdata);
       else if (point.data.meta === "cell") choose("phase", phases[phaseOf(point.pointIndex[1])].id);
     });
-    plot.place.on("plotly_clickannotation", event => choose("phase", Number(event.annotation.name.split(" ")[1])));
+    plot.place.on("plotly_clickannotation", event => { if (event.annotation.name) choose("phase", Number(event.annotation.name.split(" ")[1])); });
     const select = plot.figure.querySelector("select");
     if (select) select.addEventListener("change", () => { plot.choice = Number(select.value); describe(plot); draw(plot); });
   }

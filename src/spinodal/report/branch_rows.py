@@ -1,0 +1,162 @@
+"""Tables of what branches and the way back of a loop give: spinodals, coexistence, ranges of existence, falls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spinodal.continuation.branch import Branch
+from spinodal.continuation.special import STATUSES, BranchPoint, Fold
+from spinodal.existence import Interval
+from spinodal.penalty import weight_decay
+from spinodal.phases import PhaseDiagram
+from spinodal.report.rows import MOST_MINOR, Table, arrow, number, table, transition_row
+from spinodal.spinodals import Spinodal
+
+
+def back_table(diagram: PhaseDiagram) -> Table:
+    """Return the macroscopic transitions of the way back of a loop by rising beta."""
+    found = [item for item in (diagram.back.transitions if diagram.back else ()) if not item.minor]
+    rows = [{**transition_row(item), "status": item.status} for item in sorted(found, key=lambda item: item.beta)]
+    return table(rows, [""] * len(rows))
+
+
+def spinodal_table(diagram: PhaseDiagram) -> Table:
+    """Return the ends of the phases by rising beta, with the certificates of those that were polished."""
+    found = sorted(diagram.spinodals, key=lambda item: item.beta)
+    return table([_spinodal(item) for item in found], [""] * len(found))
+
+
+def coexistence_table(diagram: PhaseDiagram) -> Table:
+    """Return the points of equal depth by rising beta."""
+    found = sorted((item.to_dict() for item in diagram.coexistence), key=lambda item: item["beta"])
+    return table([_coexistence(item) for item in found], [""] * len(found))
+
+
+def _coexistence(found: Mapping[str, Any]) -> dict[str, str]:
+    first, second = found["barrier"] or (None, None)
+    return {
+        **_place(found["beta"], 10),
+        "phases": " and ".join(map(str, found["phases"])),
+        "L": number(found["loss"], 8),
+        "latent heat Δ‖θ‖²": number(found["latent_heat"], 6),
+        "barrier from the first": number(first, 6),
+        "from the second": number(second, 6),
+        "index of the saddle": "" if found["saddle"] is None else str(found["saddle"]["index"]),
+        "β by equal areas": number((found["by_area"] or {}).get("beta"), 10),
+        "difference": number((found["by_area"] or {}).get("difference"), 2),
+        "status": found["status"],
+    }
+
+
+def existence_table(diagram: PhaseDiagram) -> Table:
+    """Return the range of every phase, and which part of it is metastable."""
+    rows = []
+    for phase in diagram.phases:
+        found = phase.existence
+        if found is not None:
+            low, high = found.range
+            rows.append({
+                "phase": str(phase.id),
+                "weight_decay": _range((weight_decay(low), weight_decay(high))),
+                "β": _range(found.range),
+                "deepest known, β": _ranges(found.stable),
+                "metastable, β": _ranges(found.metastable),
+                "ends": f"below: {found.lower_reason}; above: {found.upper_reason}",
+            })  # fmt: skip
+    return table(rows, [""] * len(rows))
+
+
+def fall_table(diagram: PhaseDiagram) -> Table:
+    """Return which phase falls into which."""
+    rows = [
+        {
+            "phase": str(fall.phase),
+            "walking": fall.direction,
+            **_place(fall.beta, 7),
+            "falls to": "not known" if fall.falls_to is None else f"phase {fall.falls_to}",
+        }
+        for fall in sorted(diagram.tree, key=lambda fall: (fall.phase, fall.direction))
+    ]
+    return table(rows, [""] * len(rows))
+
+
+def branch_table(diagram: PhaseDiagram) -> Table:
+    """Return the branches with how they ended and their area certificates."""
+    rows = [
+        {
+            "branch of": f"phase {phase}",
+            "method": branch.method,
+            "points": f"{len(branch.points):,}",
+            "β": _range((min(branch.beta), max(branch.beta))),
+            "index": arrow([branch.points[0].index_text, branch.points[-1].index_text]),
+            "area certificate": number(branch.area.worst, 2),
+            "worst near β": number(branch.area.place, 5),
+            "status": branch.status,
+        }
+        for phase, branch in sorted(diagram.branches.items())
+    ]
+    return table(rows, [""] * len(rows))
+
+
+def special_point_table(diagram: PhaseDiagram) -> tuple[Table, int]:
+    """Return the branch points and the folds that end no phase, by rising beta, and how many there are.
+
+    Of more than `MOST_MINOR` the table has so many, minor folds being left out first.
+    """
+    found = [(phase, item) for phase, branch in sorted(diagram.branches.items()) for item in _others(branch)]
+    kept = sorted(found, key=lambda pair: isinstance(pair[1], Fold) and pair[1].minor)[:MOST_MINOR]
+    rows = [_special(phase, item) for phase, item in sorted(kept, key=lambda pair: pair[1].beta)]
+    return table(rows, [""] * len(rows)), len(found)
+
+
+def _others(branch: Branch) -> list[Fold | BranchPoint]:
+    return [fold for fold in branch.folds if fold.minor or not fold.is_spinodal] + list(branch.branch_points)
+
+
+def _special(phase: int, item: Fold | BranchPoint) -> dict[str, str]:
+    kind = ("minor fold" if item.minor else "fold of a saddle") if isinstance(item, Fold) else item.kind
+    return {
+        **_place(item.beta, 10),
+        "kind": kind,
+        "branch of": f"phase {phase}",
+        "E": number(item.point.error),
+        "index": arrow([str(index) for index in item.index]),
+        "residual": number(item.point.residual, 2),
+        "eigenvalue": number(item.eigenvalue, 2),
+        "overlap": number(item.overlap, 2),
+        "status": STATUSES[item.status],
+    }
+
+
+def _spinodal(item: Spinodal) -> dict[str, str]:
+    found = item.certificate
+    return {
+        **_place(item.beta, 10),
+        "phase": str(item.phase),
+        "end": item.side,
+        "residual": "" if found is None else number(found.residual, 2),
+        "eigenvalue": "" if found is None else number(found.eigenvalue, 2),
+        "overlap": "" if found is None else number(found.overlap, 2),
+        "known from": item.reason or ("" if found is None else STATUSES.get(found.status, found.status)),
+    }
+
+
+def _place(beta: float, digits: int) -> dict[str, str]:
+    return {"weight_decay": f"{weight_decay(beta):.{digits}g}", "β": f"{beta:.{digits}g}"}
+
+
+def _range(interval: Interval) -> str:
+    """Return a range in words.
+
+    Examples
+    --------
+    >>> _range((0.0, 0.25)), _range((0.01, 0.25))
+    ('all up to 0.25', '0.01 – 0.25')
+    """
+    low, high = interval
+    return f"all up to {high:.5g}" if low == 0 else f"{low:.5g} – {high:.5g}"
+
+
+def _ranges(intervals: Sequence[Interval]) -> str:
+    return ", ".join(map(_range, intervals)) or "nowhere"
