@@ -144,7 +144,9 @@ def map_command(
     beta: Annotated[
         str | None, typer.Option(help="Range LOW:HIGH. Default: HIGH by doubling until the trivial phase, LOW = HIGH/300.")
     ] = None,
-    direction: Annotated[str, typer.Option(help="up: follow the deepest phase; down: follow the trivial one.")] = "up",
+    direction: Annotated[
+        str, typer.Option(help="up: follow the deepest phase; down: the trivial one; loop: up and back.")
+    ] = "up",
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
     starts: Annotated[int, typer.Option(help="Random starts from which the deepest phase is chosen.")] = 4,
     solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",

@@ -17,6 +17,7 @@ from spinodal.hysteresis import Loop
 from spinodal.minimise import SECOND_ORDER
 from spinodal.models import Models
 from spinodal.penalty import CONVENTION, one_beta, weight_decay
+from spinodal.phase_coexistence import PhaseCoexistence
 from spinodal.snapshot import Snapshot
 from spinodal.spinodals import Spinodal
 from spinodal.sweep import Sweep
@@ -143,7 +144,7 @@ class PhaseDiagram:
     branches : mapping of phases to Branch
         Through the fold in which the phase ends, and along the saddles behind it.
     spinodals : tuple of Spinodal
-    coexistence : tuple of Coexistence
+    coexistence : tuple of PhaseCoexistence
     tree : tuple of Fall
     violations : tuple of Violation
         In a loop: where a deeper phase must exist that was not found.
@@ -167,7 +168,7 @@ class PhaseDiagram:
     beyond: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
     branches: Mapping[int, Branch] = field(default_factory=dict)
     spinodals: tuple[Spinodal, ...] = ()
-    coexistence: tuple[Any, ...] = ()
+    coexistence: tuple[PhaseCoexistence, ...] = ()
     tree: tuple[Fall, ...] = ()
     violations: tuple[Violation, ...] = ()
 

@@ -48,6 +48,7 @@ class ProgressBar(Watcher):
         )
 
     def transition(self, transition: Transition) -> None:
-        """Print a macroscopic transition."""
+        """Print a macroscopic transition, and the way on the way back of a loop."""
         if not transition.minor:
-            self.console.print(str(transition))
+            back = transition.direction == "down" and not self.downward
+            self.console.print(f"{'on the way back: ' if back else ''}{transition}")

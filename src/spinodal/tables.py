@@ -51,6 +51,7 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
     found = [item for item in result["transitions"] if not item["minor"]]
     exact = [form["beta"] for form in result["exact"]]
     columns = [
+        *([Column("way", [item["direction"] for item in found])] if result.get("loop") else []),
         Column("beta", [f"{item['beta']:.6g}" for item in found]),
         Column("+/-", [f"{(item['bracket'][1] - item['bracket'][0]) / 2:.0e}" for item in found], spare=2),
         Column("w. decay", [f"{item['weight_decay']:.5g}" for item in found], spare=1),
@@ -59,7 +60,7 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
         Column("norm", [arrow(item["norm"], ".3g") for item in found], spare=3),
     ]
     if has_rank(result):
-        columns.append(Column("rank", [arrow(ranks_beside(item, result["phases"]), "d") for item in found]))
+        columns.append(Column("rank", [arrow(_ranks(item, result), "d") for item in found]))
     if any(item["lost_classes"] is not None for item in found):
         columns.append(Column("accuracy", [arrow(item["accuracy"]["train"], ".0%") for item in found]))
         columns.append(Column("classes lost", [listed(item["lost_classes"]) for item in found], folds=True))
@@ -72,6 +73,15 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
 def has_rank(result: Mapping[str, Any]) -> bool:
     """Tell whether any phase has a rank above 0; a model without weight matrices has none."""
     return any(item["rank"] for item in result["phases"])
+
+
+def _ranks(transition: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the ranks of the phases before and after, which the tree names where several phases overlap in beta."""
+    phases = {phase["id"]: phase["rank"] for phase in result["phases"]}
+    for edge in result.get("tree", ()):
+        if (edge["beta"], edge["direction"]) == (transition["beta"], transition["direction"]) and edge["falls_to"] in phases:
+            return phases[edge["phase"]], phases[edge["falls_to"]]
+    return ranks_beside(transition, result["phases"])
 
 
 def ranks_beside(transition: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
@@ -97,12 +107,23 @@ def phases_table(result: Mapping[str, Any], width: int) -> Table:
         *([Column("rank", [str(item["rank"]) for item in phases])] if has_rank(result) else []),
         Column("E", [arrow(item["error"], ".3g") for item in phases]),
     ]
+    if any(item.get("existence") for item in phases):
+        columns.append(Column("a minimum in", [_existence(item, "range") for item in phases]))
+        columns.append(Column("deepest in", [_existence(item, "stable") for item in phases], folds=True))
     for part, heading in (("train", "accuracy"), ("held_out", "held out")):
         if any(item["accuracy"][part] for item in phases):
             columns.append(Column(heading, [arrow(item["accuracy"][part], ".0%") for item in phases]))
     if any(item["classes"] is not None for item in phases):
         columns.append(Column("living classes", [listed(item["classes"]) for item in phases], folds=True))
     return table("Phases", columns, width)
+
+
+def _existence(phase: Mapping[str, Any], part: str) -> str:
+    """Return the whole range of a phase, or the parts of it where it is the deepest known."""
+    found = phase.get("existence")
+    if not found:
+        return "-"
+    return ", ".join(between(interval) for interval in ([found[part]] if part == "range" else found[part])) or "none"
 
 
 def theory_table(found: Sequence[ExactTransition], width: int) -> Table:
@@ -158,6 +179,8 @@ def summary(result: Mapping[str, Any]) -> Text:
         f"beta {low:.4g} to {high:.4g} (weight_decay {weight_decay(low):.4g} to {weight_decay(high):.4g})\n"
         f"convention: {result['convention']} (w. decay)\n"
         + (f"{_minor(minor)} (below 1 % of the range of E) in the report and the JSON\n" if minor else "")
+        + _loop(result.get("loop"))
+        + "".join(f"{item['text']}\n" for item in result.get("certificates", {}).get("violations", ()))
         + f"{stats['gradient_evaluations']:,} gradients, {stats['hessian_products']:,} Hessian products, "
         f"{stats['hessians']:,} Hessians, {stats['points']} points, {stats['seconds']:.1f} s"
         + (f"\n{_counted(stats['unconverged'])} did not converge; see `status` of their minima" if stats["unconverged"] else "")
@@ -191,6 +214,16 @@ def listed(values: Sequence[int] | None) -> str:
     if values is None:
         return "-"
     return " ".join(map(str, values)) or "none"
+
+
+def _loop(loop: Mapping[str, Any] | None) -> str:
+    if loop is None:
+        return ""
+    ended = "" if loop["status"] == "complete" else f"; the way back {loop['status']}"
+    size = (
+        "" if loop["area"] is None else f"loop area (integral of norm^2 dbeta between the ways up and down) {loop['area']:.4g}"
+    )
+    return f"{size}{ended}\n".removeprefix("; ")
 
 
 def _minor(count: int) -> str:

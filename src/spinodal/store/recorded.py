@@ -14,6 +14,7 @@ from spinodal.errors import SpinodalError, printable
 from spinodal.layout import Layout
 from spinodal.models import Models
 from spinodal.phases import PhaseDiagram
+from spinodal.store.joined_record import joined, points_beside
 from spinodal.store.journal import DAMAGE, STATES, Journal
 from spinodal.store.record import number, optional, positive, text, whole
 from spinodal.tasks.task import Task
@@ -49,8 +50,11 @@ def recorded_diagram(journal: Journal, make_task: TaskMaker | None = None) -> Ph
 
 def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker | None) -> PhaseDiagram:
     """Return the diagram; every value is taken by its type, so that a wrong one fails here."""
-    wanted = {index for item in result["transitions"] for index in item["points"]} | set(result["followed"])
+    sides = {index for item in result["transitions"] for index in item["points"]}
+    wanted = sides.union(result["followed"], points_beside(result))
     points = {index: journal.point(index) for index in sorted(map(whole, wanted))}
+    transitions = [_transition(item, points) for item in result["transitions"]]
+    back = [found for found in transitions if result.get("loop") and found.direction == "down"]
     followed = tuple(points[index] for index in result["followed"])
     low, high = map(positive, result["range"])
     stats = {key: whole(value) for key, value in result["stats"].items() if key in Counts.__dataclass_fields__}
@@ -60,7 +64,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         seed=whole(result["seed"]),
         range=(low, high),
         points=followed,
-        transitions=tuple(_transition(item, points) for item in result["transitions"]),
+        transitions=tuple(transitions[: len(transitions) - len(back)]),
         spent=Counts(**stats, parameters=len(followed[0].minimum.theta)),
         seconds=number(result["stats"]["seconds"]),
         solver=_words(result["solver"]),
@@ -68,6 +72,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         exact=tuple(_exact(item) for item in result["exact"]),
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         models=_models(journal, task, make_task),
+        **joined(result, points, back),
     )
 
 

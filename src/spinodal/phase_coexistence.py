@@ -1,0 +1,75 @@
+"""Where two phases of a diagram are equally deep."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spinodal.continuation.coexistence import STATUSES, Coexistence
+
+
+@dataclass(frozen=True)
+class Saddle:
+    """The saddle between two phases: E, L, `||theta - centre||^2` and Morse index there."""
+
+    error: float
+    loss: float
+    norm_squared: float
+    index: int
+
+
+@dataclass(frozen=True)
+class AreaRule:
+    """Coexistence by Maxwell's equal-area rule: its beta, and by how much it differs from that of equal L, relatively."""
+
+    beta: float
+    difference: float
+
+
+@dataclass(frozen=True)
+class PhaseCoexistence:
+    """A coexistence point and its two phases.
+
+    Attributes
+    ----------
+    beta : float
+    phases : (int, int)
+        First the one of larger `||theta||^2`, which is the stable one below.
+    loss, latent_heat : float
+        The common L, and the jump of `||theta||^2 = dL/dbeta`.
+    saddle : Saddle or None
+        The lowest one between them that the branches know at this beta.
+    barrier : (float, float) or None
+        `L(saddle) - L(phase)` for both.
+    by_area : AreaRule or None
+    status : str
+    """
+
+    beta: float
+    phases: tuple[int, int]
+    loss: float
+    latent_heat: float
+    saddle: Saddle | None
+    barrier: tuple[float, float] | None
+    by_area: AreaRule | None
+    status: str
+
+    @classmethod
+    def of(cls, found: Coexistence, phases: tuple[int, int]) -> PhaseCoexistence:
+        """Return the record of a coexistence point whose phases, in its order, have these ids."""
+        saddle, by_area = found.saddle, found.by_area
+        return cls(
+            beta=found.beta,
+            phases=phases,
+            loss=found.loss,
+            latent_heat=found.latent_heat,
+            saddle=None if saddle is None else Saddle(saddle.error, saddle.loss, saddle.norm_squared, saddle.index),
+            barrier=found.barrier,
+            by_area=None if by_area is None else AreaRule(by_area, by_area / found.beta - 1.0),
+            status=STATUSES[found.status],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the coexistence point in JSON types."""
+        barrier = None if self.barrier is None else list(self.barrier)
+        return asdict(self) | {"phases": list(self.phases), "barrier": barrier}

@@ -1,0 +1,105 @@
+"""What joins the sweeps and branches of a diagram, from its JSON; runs of older versions have none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spinodal.branch_record import from_record
+from spinodal.envelope import Violation
+from spinodal.errors import printable
+from spinodal.existence import Existence, Interval
+from spinodal.phase_coexistence import AreaRule, PhaseCoexistence, Saddle
+from spinodal.spinodals import Spinodal, SpinodalCertificate
+from spinodal.store.record import number, optional, positive, text, whole
+from spinodal.sweep import Sweep
+from spinodal.transitions import Transition
+from spinodal.tree import Fall
+from spinodal.walk import Point
+
+
+def points_beside(result: Mapping[str, Any]) -> set[int]:
+    """Return the numbers of the points that a result needs beside those of its first leg and of its transitions."""
+    back = set(map(whole, result["loop"]["followed"])) if result.get("loop") else set()
+    return back.union(*(map(whole, phase.get("beyond", ())) for phase in result["phases"]))
+
+
+def joined(result: Mapping[str, Any], points: Mapping[int, Point], back: Sequence[Transition]) -> dict[str, Any]:
+    """Return the fields of the diagram, given its points by their numbers and the transitions of the way back."""
+    loop, phases = result.get("loop"), result["phases"]
+    return {
+        "back": None if loop is None else _sweep(loop, points, back),
+        "back_phases": () if loop is None else tuple(map(whole, loop["phases"])),
+        "existence": {whole(item["id"]): _existence(item["existence"]) for item in phases if item.get("existence")},
+        "beyond": {whole(item["id"]): tuple(points[k] for k in item["beyond"]) for item in phases if item.get("beyond")},
+        "branches": {whole(item["phase"]): from_record(item) for item in result.get("branches", ())},
+        "spinodals": tuple(map(_spinodal, result.get("spinodals", ()))),
+        "coexistence": tuple(map(_coexistence, result.get("coexistence", ()))),
+        "tree": tuple(map(_fall, result.get("tree", ()))),
+        "violations": tuple(map(_violation, result.get("certificates", {}).get("violations", ()))),
+    }
+
+
+def _words(value: object) -> str:
+    return printable(text(value))
+
+
+def _sweep(loop: Mapping[str, Any], points: Mapping[int, Point], transitions: Sequence[Transition]) -> Sweep:
+    return Sweep(tuple(points[index] for index in loop["followed"]), tuple(transitions), _words(loop["status"]))
+
+
+def _existence(item: Mapping[str, Any]) -> Existence:
+    return Existence(
+        range=_interval(item["range"]),
+        lower_reason=_words(item["lower_reason"]),
+        upper_reason=_words(item["upper_reason"]),
+        stable=tuple(map(_interval, item["stable"])),
+        metastable=tuple(map(_interval, item["metastable"])),
+    )
+
+
+def _interval(item: Sequence[Any]) -> Interval:
+    low, high = map(number, item)
+    return low, high
+
+
+def _spinodal(item: Mapping[str, Any]) -> Spinodal:
+    return Spinodal(
+        beta=positive(item["beta"]),
+        phase=whole(item["phase"]),
+        side=_words(item["side"]),
+        certificate=optional(_certificate, item["certificate"]),
+        reason=optional(_words, item["reason"]),
+    )
+
+
+def _certificate(item: Mapping[str, Any]) -> SpinodalCertificate:
+    numbers = {name: number(item[name]) for name in ("residual", "eigenvalue", "overlap")}
+    return SpinodalCertificate(**numbers, status=_words(item["status"]))
+
+
+def _coexistence(item: Mapping[str, Any]) -> PhaseCoexistence:
+    first, second = map(whole, item["phases"])
+    return PhaseCoexistence(
+        beta=positive(item["beta"]),
+        phases=(first, second),
+        loss=number(item["loss"]),
+        latent_heat=number(item["latent_heat"]),
+        saddle=optional(_saddle, item["saddle"]),
+        barrier=optional(_interval, item["barrier"]),
+        by_area=optional(lambda rule: AreaRule(positive(rule["beta"]), number(rule["difference"])), item["by_area"]),
+        status=_words(item["status"]),
+    )
+
+
+def _saddle(item: Mapping[str, Any]) -> Saddle:
+    return Saddle(number(item["error"]), number(item["loss"]), number(item["norm_squared"]), whole(item["index"]))
+
+
+def _fall(item: Mapping[str, Any]) -> Fall:
+    to = optional(whole, item["falls_to"])
+    return Fall(whole(item["phase"]), to, positive(item["beta"]), _words(item["direction"]))
+
+
+def _violation(item: Mapping[str, Any]) -> Violation:
+    return Violation(positive(item["beta"]), _words(item["text"]))
