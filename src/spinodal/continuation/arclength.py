@@ -31,7 +31,7 @@ from spinodal.continuation.spectrum import Bordered
 FIRST, LARGEST, SMALLEST = 0.02, 0.3, 1e-9  # steps of arclength, in which ||theta|| and log beta have length one
 ANGLE, TURN = 0.3, 0.15  # radians between tangents: the most that is accepted, and what the step aims at
 EFFORT = 8  # gradients for one point that the step aims at
-AREA = 2e-11  # of the range of E: what the area certificate of one step may miss
+AREA = 1e-10  # of the range of E: what the area certificate of one step may miss
 FLOOR = 1e-2  # of the largest ||theta - centre|| met: the least length that steps are measured in
 HALVINGS = 12  # of a step in search of the special point in it
 

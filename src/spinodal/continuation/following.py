@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 from torch import Tensor
@@ -16,7 +17,7 @@ from spinodal.continuation.coexistence import within
 from spinodal.continuation.equations import Equations
 from spinodal.continuation.exact import node_at
 from spinodal.continuation.metric import Node
-from spinodal.continuation.minor import mark_minor
+from spinodal.continuation.minor import fall_from, mark_minor
 from spinodal.continuation.point import StationaryPoint
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.kinds import whole_number
@@ -115,7 +116,8 @@ def continue_branch(
     stop = walk.stop or "points"
     branch = Branch(found, tuple(walk.folds), tuple(walk.branch_points), "arclength", stop, landscape.counts - before)
     branch = start.followed_by(branch) if isinstance(start, Branch) else branch
-    branch = replace(mark_minor(branch, walk.error_range), coexistence=within(landscape, branch, penalty))
+    fall = partial(fall_from, landscape, penalty)
+    branch = replace(mark_minor(branch, walk.error_range, fall), coexistence=within(landscape, branch, penalty))
     return replace(branch, spent=landscape.counts - before, seconds=time.perf_counter() - began)
 
 

@@ -1,24 +1,43 @@
-"""Which folds matter: soft modes make pairs of them between which hardly anything changes."""
+"""Which folds matter: where a minimum ends, by how far it falls; elsewhere, by what changes between two folds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from spinodal.continuation.branch import Branch
+from spinodal.continuation.special import Fold
+from spinodal.landscape import Landscape
+from spinodal.minimise import Minimum, minimise
+from spinodal.penalty import Penalty
 from spinodal.transitions import MACROSCOPIC
 
+BEYOND = 1e-3  # of beta: how far past a fold its fall is looked at
 
-def mark_minor(branch: Branch, error_range: float) -> Branch:
+
+def mark_minor(branch: Branch, error_range: float, fall: Callable[[Fold], Minimum] | None = None) -> Branch:
     """Return the branch with its minor folds marked as such; `error_range` is what 1 % is taken of.
 
-    Two neighbouring folds are the turns of one S. Where E differs by less than 1 % of its range between them,
+    Where a phase ends, its fold is minor if E changes by less than 1 % as the minimum falls (`fall` tells where to).
+    Otherwise two neighbouring folds are taken as the turns of one S: where E differs by less than 1 % between them,
     both are minor; the smallest S is taken out first, so that a large one with a dent stays large.
     """
     errors = [point.error for point in branch.points]
-    minor = minor_pairs([fold.point.error for fold in branch.folds], MACROSCOPIC * max(error_range, max(errors) - min(errors)))
-    return replace(branch, folds=tuple(replace(fold, minor=k in minor) for k, fold in enumerate(branch.folds)))
+    least = MACROSCOPIC * max(error_range, max(errors) - min(errors))
+    pairs = minor_pairs([fold.point.error for fold in branch.folds], least)
+    folds = []
+    for place, fold in enumerate(branch.folds):
+        end = fold.fall or (fall(fold) if fall is not None and fold.is_spinodal else None)
+        small = place in pairs if end is None else abs(end.error - fold.point.error) < least
+        folds.append(replace(fold, fall=end, minor=small))
+    return replace(branch, folds=tuple(folds))
+
+
+def fall_from(landscape: Landscape, penalty: Penalty, fold: Fold) -> Minimum:
+    """Return the minimum into which a phase falls just past its end."""
+    beyond = fold.beta * (1.0 + (BEYOND if fold.side == "upper" else -BEYOND))
+    return minimise(landscape, beta=beyond, start=fold.theta, penalty=penalty)
 
 
 def minor_pairs(errors: Sequence[float], least: float) -> set[int]:

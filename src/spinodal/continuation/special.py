@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from spinodal.continuation.point import StationaryPoint
+from spinodal.minimise import Minimum
 
 STATUSES = {
     "converged": "converged: the defining equations hold to the tolerance",
@@ -37,11 +38,13 @@ class Fold:
     bracket : (lower, upper)
         In beta: how well the place is known. It has no width beyond rounding where the fold was polished.
     minor : bool
-        Whether E changes between this fold and the next one by less than 1 % of its range (soft modes make many such).
+        Whether E changes by less than 1 % of its range here (see `mark_minor`): soft modes make many such folds.
     status : str
         A key of `STATUSES`.
     iterations : int
         Newton steps spent on the polish.
+    fall : Minimum or None
+        Where a phase ends: the minimum that it falls into just past its end. None where that was not followed.
     """
 
     point: StationaryPoint
@@ -54,6 +57,7 @@ class Fold:
     minor: bool
     status: str
     iterations: int
+    fall: Minimum | None = None
 
     @property
     def beta(self) -> float:

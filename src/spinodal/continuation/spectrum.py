@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -79,6 +80,18 @@ def eigenbasis(matrix: Tensor, least: float = 1e-300) -> Spectrum:
 
 
 @dataclass(frozen=True)
+class _Parts:
+    """A bordered matrix taken apart: stiff modes, one by one, and the rest as a small dense inverse."""
+
+    hard: Tensor
+    stiffness: Tensor
+    inverse_column: Tensor
+    hard_row: Tensor
+    basis: Tensor
+    inverse: Tensor
+
+
+@dataclass(frozen=True)
 class Bordered:
     """The matrix `[[Hess L, column], [row, corner]]`, regular at a fold although Hess L is not.
 
@@ -102,23 +115,31 @@ class Bordered:
         border. A zero mode of a symmetry, which neither column nor row has a part in, is left alone (minimum
         norm); the soft mode of a fold, which they have, is not.
         """
-        values, vectors = self.spectrum.values, self.spectrum.vectors
-        stiff = values.abs() > SOFT * self.spectrum.largest
-        soft = vectors[:, (values.abs() > self.spectrum.zero) & ~stiff]
-        basis = torch.cat([soft, self._bordered_zero_modes()], 1)
-        inside = torch.diag(values[(values.abs() > self.spectrum.zero) & ~stiff])
-        inside = torch.nn.functional.pad(inside, (0, basis.shape[1] - len(inside), 0, basis.shape[1] - len(inside)))
-        stiffness, hard = values[stiff], vectors[:, stiff]
-        inverse_right, inverse_column = hard.T @ right / stiffness, hard.T @ self.column / stiffness
-        rest = hard.T @ self.row
-        system = torch.cat([torch.cat([inside, (basis.T @ self.column)[:, None]], 1), basis.new_zeros(1, len(inside) + 1)])
-        system[-1, :-1] = basis.T @ self.row
-        system[-1, -1] = self.corner - float(rest @ inverse_column)
-        load = torch.cat([basis.T @ right, right.new_tensor([last - float(rest @ inverse_right)])])
-        scales = system.abs().amax(1, keepdim=True).clamp_min(1e-300)
-        found = torch.linalg.lstsq(system / scales, (load[:, None] / scales), driver="gelsd", rcond=CUTOFF).solution[:, 0]
+        parts = self._parts
+        inverse_right = parts.hard.T @ right / parts.stiffness
+        rest = last - float(parts.hard_row @ inverse_right)
+        load = torch.cat([parts.basis.T @ right, right.new_tensor([rest])])
+        found = parts.inverse @ load
         b = float(found[-1])
-        return hard @ (inverse_right - b * inverse_column) + basis @ found[:-1], b
+        return parts.hard @ (inverse_right - b * parts.inverse_column) + parts.basis @ found[:-1], b
+
+    @cached_property
+    def _parts(self) -> _Parts:
+        """Return what every solve with this matrix needs."""
+        values, vectors, zero = self.spectrum.values, self.spectrum.vectors, self.spectrum.zero
+        stiff = values.abs() > SOFT * self.spectrum.largest
+        soft = (values.abs() > zero) & ~stiff
+        basis = torch.cat([vectors[:, soft], self._bordered_zero_modes()], 1)
+        hard, stiffness = vectors[:, stiff], values[stiff]
+        inverse_column, hard_row = hard.T @ self.column / stiffness, hard.T @ self.row
+        size = basis.shape[1]
+        system = basis.new_zeros(size + 1, size + 1)
+        system.diagonal()[: int(soft.sum())] = values[soft]
+        system[:-1, -1], system[-1, :-1] = basis.T @ self.column, basis.T @ self.row
+        system[-1, -1] = self.corner - float(hard_row @ inverse_column)
+        scales = system.abs().amax(1).clamp_min(1e-300)
+        inverse = torch.linalg.pinv(system / scales[:, None], rtol=CUTOFF) / scales
+        return _Parts(hard, stiffness, inverse_column, hard_row, basis, inverse)
 
     def _bordered_zero_modes(self) -> Tensor:
         """Return an orthonormal basis, shape (n, 0 to 2), of the zero modes that column or row have a part in."""
