@@ -18,6 +18,7 @@ from spinodal.counts import Counts
 from spinodal.existence import Existence
 from spinodal.minimise import Minimum
 from spinodal.observe import Observation
+from spinodal.phase_coexistence import AreaRule, PhaseCoexistence, Saddle
 from spinodal.spinodals import Spinodal, SpinodalCertificate
 from spinodal.theory import ExactTransition
 from spinodal.transitions import Evidence, Transition
@@ -263,9 +264,16 @@ def loop_diagram(*, branches: bool = True, back: bool = True, count: int = 30, n
     )
     if not back:
         return made
+    middle = loop_coexistence()
+    deep, saddle, dead = (curve.at(curve.x_at(middle, *bounds)) for bounds in ((1.2, 1.7), (0.8, 1.2), (1e-9, 0.8)))
+    barrier = (saddle.loss - deep.loss, saddle.loss - dead.loss)
+    latent_heat = deep.norm_squared - dead.norm_squared
+    between = Saddle(saddle.error, saddle.loss, saddle.norm_squared, 1)
+    equal = PhaseCoexistence(
+        middle, (0, 1), deep.loss, latent_heat, between, barrier, AreaRule(middle, 1e-12), "converged: L are equal"
+    )
     certificate = SpinodalCertificate(1e-16, 1e-17, 1.0, "converged") if branches else None
     known = None if branches else "bracketed by a walk"
-    middle = loop_coexistence()
     return replace(
         made,
         back=down,
@@ -278,5 +286,6 @@ def loop_diagram(*, branches: bool = True, back: bool = True, count: int = 30, n
             Spinodal(upper, 0, "upper", certificate, known),
             Spinodal(lower, 1, "lower", certificate, known),
         ),
+        coexistence=(equal,) if branches else (),
         tree=(Fall(0, 1, upper, "up"), Fall(1, 0, lower, "down")),
     )

@@ -373,6 +373,21 @@ def test_the_excess_is_that_of_the_closed_form() -> None:
     assert spinodal.values["excess"] == pytest.approx(deep.loss - dead.loss, rel=1e-4)
 
 
+def test_coexistence_is_marked_in_both_phases_and_on_the_saddle_between() -> None:
+    record = diagram_record(loop_diagram(count=60)).s_curves
+    assert record is not None
+    curve, beta = loop_curve(), loop_coexistence()
+    deep, dead, saddle = (curve.at(curve.x_at(beta, *bounds)) for bounds in ((1.2, 1.7), (1e-9, 0.8), (0.8, 1.2)))
+    found = [mark for mark in record.marks if mark.kind in ("coexistence", "barrier")]
+    for mark, point_there in zip(found, (deep, dead, saddle), strict=True):
+        assert mark.values["error"] == pytest.approx(point_there.error, rel=1e-4)
+        assert mark.values["norm_squared"] == pytest.approx(point_there.norm_squared, rel=1e-4)
+        assert f"barrier from phase 1: {saddle.loss - dead.loss:.4g}" in mark.text
+    assert found[0].values["excess"] == pytest.approx(0.0, abs=1e-6)
+    assert found[2].values["excess"] == pytest.approx(saddle.loss - dead.loss, rel=1e-3)
+    assert record.coexistence == (beta,)
+
+
 def test_a_way_is_cut_at_its_transitions() -> None:
     record = diagram_record(loop_diagram(branches=False)).s_curves
     assert record is not None
@@ -394,7 +409,7 @@ def test_the_area_of_the_record_is_that_of_the_loop() -> None:
 
 
 def test_folds_are_marked_as_what_they_are() -> None:
-    made = loop_diagram()
+    made = replace(loop_diagram(), coexistence=())
     minor = loop_curve().branch(1.3, 0.5, minor=True)
     saddle = replace(made.branches[0].folds[0], index=(1, 2))
     rest = replace(made.branches[0], folds=(saddle, made.branches[0].folds[1]))

@@ -13,14 +13,24 @@ from typing import Any
 import pytest
 
 import spinodal as sp
-from diagrams import diagram, transition
+from diagrams import diagram, loop_coexistence, loop_curve, loop_diagram, transition
+from spinodal.envelope import Violation
 from spinodal.errors import SpinodalError
 from spinodal.penalty import weight_decay
 from spinodal.report import answer_sentences, render, save_report
+from spinodal.report.branch_rows import (
+    branch_table,
+    coexistence_table,
+    existence_table,
+    fall_table,
+    special_point_table,
+    spinodal_table,
+)
+from spinodal.report.certificates import certificate_sentences
 from spinodal.report.closed_forms import compare
-from spinodal.report.rows import MOST_MINOR, minor_table, phase_table, transition_table
+from spinodal.report.rows import MOST_MINOR, Table, minor_table, phase_table, transition_table
 from spinodal.report.step import steps
-from spinodal.report.thinning import MOST, NEIGHBOURS, thinned
+from spinodal.report.thinning import MOST, MOST_ON_BRANCHES, NEIGHBOURS, thinned
 from spinodal.theory import ExactTransition
 
 EVIL = "<script>alert(1)</script>"
@@ -507,3 +517,184 @@ def test_a_real_map_is_reported_beside_its_closed_form() -> None:
     assert all(item.inside for item in compare(made))
     assert all(abs(item.relative or 1.0) < 1e-3 for item in compare(made))
     assert "Closed forms beside the measurement" in page_of(made).text
+
+
+# -- branches and loops ---------------------------------------------------------------------
+
+
+def cells(table: Table) -> list[dict[str, str]]:
+    return [dict(zip(table.headings, row, strict=True)) for row in table.rows]
+
+
+def test_a_map_without_branches_and_way_back_has_none_of_their_sections() -> None:
+    page = page_of(diagram(classes=3))
+    sections = {attributes.get("id") for tag, attributes in page.tags if tag == "section"}
+    assert not sections & {"spinodals", "coexistence", "branches", "way-back"}
+    assert {figure["kind"] for figure in page.data["figures"]} == {"curves", "recall"}
+    assert "Ranges of existence" not in page.text
+
+
+def test_a_loop_with_branches_has_all_of_them() -> None:
+    page = page_of(loop_diagram())
+    sections = {attributes.get("id") for tag, attributes in page.tags if tag == "section"}
+    assert sections >= {"spinodals", "coexistence", "branches", "way-back"}
+    kinds = [figure["kind"] for figure in page.data["figures"]]
+    assert kinds[-2:] == ["branches", "tree"]
+    for words in ("Ranges of existence", "Falls", "The loop encloses ∮‖θ‖²dβ = 0.0864"):
+        assert words in page.text
+
+
+def test_the_answer_says_where_the_deepest_phase_becomes_metastable_and_what_the_way_back_meets() -> None:
+    text = " ".join(answer_sentences(loop_diagram()))
+    assert f"Phase 1 is as deep as phase 0 at weight_decay = {2 * loop_coexistence():.5g}" in text
+    assert "from there to its end phase 0 is metastable" in text
+    assert "On the way back, the transitions are at weight_decay = 0.336 (beta = 0.168)." in text
+
+
+def test_a_way_back_on_which_nothing_comes_back_says_so() -> None:
+    made = loop_diagram()
+    assert made.back is not None
+    kept = tuple(item for item in made.back.points if item.beta > 0.168)
+    made = replace(made, back=replace(made.back, points=kept, transitions=()), back_phases=(1,))
+    text = " ".join(answer_sentences(made))
+    assert f"On the way back down to weight_decay = {2 * kept[-1].beta:.5g}" in text
+    assert "what was lost does not come back" in text
+
+
+def test_spinodals_stand_with_their_certificates_or_with_what_they_are_known_from() -> None:
+    lower, upper = cells(spinodal_table(loop_diagram()))
+    assert (lower["phase"], lower["end"], lower["β"]) == ("1", "lower", "0.168")
+    assert (upper["phase"], upper["end"], upper["weight_decay"]) == ("0", "upper", "0.464")
+    assert (upper["residual"], upper["eigenvalue"], upper["overlap"]) == ("1e-16", "1e-17", "1")
+    bare = cells(spinodal_table(loop_diagram(branches=False)))
+    assert [row["known from"] for row in bare] == ["bracketed by a walk"] * 2
+    assert "residual" not in bare[0]
+
+
+def test_coexistence_stands_with_latent_heat_and_barriers() -> None:
+    (row,) = cells(coexistence_table(loop_diagram()))
+    curve, beta = loop_curve(), loop_coexistence()
+    deep, saddle, dead = (curve.at(curve.x_at(beta, *bounds)) for bounds in ((1.2, 1.7), (0.8, 1.2), (1e-9, 0.8)))
+    assert float(row["β"]) == pytest.approx(beta, rel=1e-9)
+    assert row["phases"] == "0 and 1"
+    assert float(row["latent heat Δ‖θ‖²"]) == pytest.approx(deep.norm_squared - dead.norm_squared, rel=1e-5)
+    assert float(row["barrier from the first"]) == pytest.approx(saddle.loss - deep.loss, rel=1e-5)
+    assert row["index of the saddle"] == "1"
+
+
+def test_ranges_of_existence_say_what_is_metastable_and_why_they_end() -> None:
+    deep, dead = cells(existence_table(loop_diagram()))
+    assert (deep["β"], dead["β"]) == ("0.08 – 0.232", "0.168 – 0.4")
+    assert dead["metastable, β"] == f"0.168 – {loop_coexistence():.5g}"
+    assert deep["ends"] == "below: the walk ends here; above: spinodal"
+
+
+def test_a_phase_that_lasts_for_every_beta_says_so() -> None:
+    made = loop_diagram()
+    for_ever = replace(made.existence[1], range=(0.0, 0.4), metastable=((0.0, 0.2),))
+    row = cells(existence_table(replace(made, existence={**made.existence, 1: for_ever})))[1]
+    assert (row["weight_decay"], row["metastable, β"]) == ("all up to 0.8", "all up to 0.2")
+
+
+def test_falls_are_listed_and_an_unknown_one_is_called_unknown() -> None:
+    made = loop_diagram()
+    lost = replace(made.tree[0], falls_to=None)
+    assert [row["falls to"] for row in cells(fall_table(replace(made, tree=(lost, made.tree[1]))))] == ["not known", "phase 0"]
+
+
+def test_folds_that_end_no_phase_stand_apart() -> None:
+    made = loop_diagram()
+    assert special_point_table(made)[1] == 0
+    saddle = replace(made.branches[0].folds[0], index=(1, 2))
+    branches = {0: replace(made.branches[0], folds=(saddle,)), 1: loop_curve().branch(1.3, 0.7, minor=True)}
+    table, count = special_point_table(replace(made, branches=branches))
+    assert count == len(table.rows) == 3
+    assert sorted(row["kind"] for row in cells(table)) == ["fold of a saddle", "minor fold", "minor fold"]
+
+
+def test_certificates_are_said_in_words() -> None:
+    made = loop_diagram()
+    area, loop, envelope = certificate_sentences(made)
+    assert f"holds to {made.branches[0].area.worst:.1e}" in area
+    assert "0.0864" in loop
+    assert "nothing says that one was missed" in envelope
+    assert cells(branch_table(made))[0]["area certificate"] == f"{made.branches[0].area.worst:.2g}"
+
+
+def test_a_violation_is_reported_with_its_place() -> None:
+    made = replace(loop_diagram(), violations=(Violation(0.25, "a deeper branch was missed here: <b>L</b> is not concave"),))
+    assert (
+        certificate_sentences(made)[-1]
+        == "Near weight_decay = 0.5 (β = 0.25): a deeper branch was missed here: <b>L</b> is not concave."
+    )
+    assert "missed here: <b>L</b> is not concave" in page_of(made).text
+
+
+def test_the_area_of_an_incomplete_loop_is_not_known() -> None:
+    made = loop_diagram()
+    assert made.back is not None
+    made = replace(made, back=replace(made.back, status="stopped at beta = 0.3"))
+    assert "The area of the loop is not known, as a way is not complete: stopped at beta = 0.3." in certificate_sentences(made)
+
+
+def test_the_figure_of_branches_holds_what_the_record_holds() -> None:
+    (figure,) = [item for item in page_of(loop_diagram()).data["figures"] if item["kind"] == "branches"]
+    made = loop_diagram().branches[0]
+    (branch,) = figure["branches"]
+    assert branch["beta"] == pytest.approx(made.beta)
+    assert branch["values"]["error"] == pytest.approx([item.error for item in made.points], rel=1e-6)
+    assert branch["index"] == list(made.index)
+    assert [way["direction"] for way in figure["ways"]] == ["up", "down"]
+    assert [choice["key"] for choice in figure["choices"]] == ["error", "norm_squared", "excess"]
+    assert "dashed: saddles of index 1" in figure["choices"][0]["note"]
+    assert "dotted: saddles" not in figure["choices"][0]["note"]
+
+
+def test_a_lower_bound_of_an_index_is_called_one() -> None:
+    made = loop_diagram()
+    bounded = replace(made.branches[0], points=tuple(replace(item, index_is_exact=False) for item in made.branches[0].points))
+    (figure,) = [item for item in page_of(replace(made, branches={0: bounded})).data["figures"] if item["kind"] == "branches"]
+    assert "an index is a lower bound" in figure["choices"][0]["note"]
+    assert not figure["branches"][0]["exact"]
+
+
+def test_phases_that_only_the_way_back_met_are_listed_last_and_shade_nothing() -> None:
+    page = page_of(replace(loop_diagram(), back_phases=(1, 2)))
+    assert [(phase["id"], phase["walked"]) for phase in page.data["phases"]] == [(0, True), (1, True), (2, False)]
+    assert len(page.data["axis"]["pieces"]) == 2
+
+
+def test_long_branches_are_thinned_around_their_special_points_and_it_is_said() -> None:
+    made = loop_diagram()
+    long = replace(made, branches={0: loop_curve().branch(1.5, 0.45, MOST_ON_BRANCHES + 500)})
+    found = thinned(long)
+    branch, whole = found.diagram.branches[0], long.branches[0]
+    assert 0.4 * MOST_ON_BRANCHES < len(branch.points) <= MOST_ON_BRANCHES
+    assert (branch.points[0], branch.points[-1]) == (whole.points[0], whole.points[-1])
+    for fold in whole.folds:
+        place = whole.points.index(fold.point)
+        assert set(whole.beta[place - NEIGHBOURS : place + NEIGHBOURS + 1]) <= set(branch.beta)
+    sentence = f"Of the branches {len(branch.points):,} of {len(whole.points):,} points are shown"
+    assert sentence in found.sentences[1]
+    assert sentence in page_of(long).text
+    assert thinned(made).diagram is made
+
+
+def test_a_long_way_back_is_thinned_and_the_area_is_that_of_all_points() -> None:
+    made = loop_diagram(branches=False, count=MOST + 200)
+    assert made.loop is not None
+    found = thinned(made)
+    assert found.diagram.back is not None
+    assert len(found.diagram.back.points) <= MOST
+    assert "Of the way back" in found.sentences[1]
+    assert found.diagram.back.transitions == made.loop.down.transitions
+    assert f"∮‖θ‖²dβ = {made.loop.area:.6g}" in page_of(made).text
+
+
+def test_texts_of_branches_and_ends_are_escaped() -> None:
+    made = loop_diagram()
+    told = {phase: replace(found, upper_reason=EVIL) for phase, found in made.existence.items()}
+    page = page_of(replace(made, existence=told, spinodals=(replace(made.spinodals[0], certificate=None, reason=EVIL),)))
+    assert len(page.scripts) == 3
+    assert not set("<>&") & set(page.scripts[0])
+    assert page.text.count(EVIL) == 3

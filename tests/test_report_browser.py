@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import spinodal as sp
+from diagrams import loop_coexistence, loop_diagram
 from spinodal.plots.record import diagram_record
 from spinodal.report import save_report
 
@@ -68,12 +69,29 @@ def report(browser: Any, path: Path) -> Iterator[Any]:
     """Open the report afresh in a wide window; whatever a test does, the console must stay empty."""
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     resize(browser, 1400)
+    yield from opened(browser, path)
+
+
+def opened(browser: Any, path: Path) -> Iterator[Any]:
     for kind in ("browser", "performance"):
         browser.get_log(kind)  # what was there before is not the report's
     browser.get(path.as_uri())
     wait(lambda: browser.execute_script("return document.documentElement.dataset.drawn === 'yes'"))
     yield browser
     assert browser.get_log("browser") == []
+
+
+@pytest.fixture(scope="module")
+def loop_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_report(loop_diagram(name=NAME), tmp_path_factory.mktemp("loop") / "report.html")
+
+
+@pytest.fixture
+def loop(browser: Any, loop_path: Path) -> Iterator[Any]:
+    """Open the report of a loop with branches afresh in a wide window."""
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    resize(browser, 1400)
+    yield from opened(browser, loop_path)
 
 
 def wait(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -331,3 +349,101 @@ def test_dark_screens_get_light_ink(report: Any) -> None:
     page, ink = report.execute_script("const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]")
     assert page == "rgb(22, 24, 28)"
     assert ink == "rgb(232, 232, 232)"
+
+
+# -- branches and loops ---------------------------------------------------------------------
+
+
+def number_of(loop: Any, kind: str) -> int:
+    """Return the place of a figure among all."""
+    kinds = [item.get_attribute("class") for item in loop.find_elements(By.CSS_SELECTOR, "#figures figure")]
+    return kinds.index(kind)
+
+
+def drawn(loop: Any, kind: str, script: str) -> Any:
+    return loop.execute_script(f"const plot = document.querySelectorAll('.plot')[{number_of(loop, kind)}]; return {script}")
+
+
+def test_branches_are_drawn_with_their_stability_and_their_special_points(loop: Any) -> None:
+    dashes = drawn(loop, "branches", "plot.data.filter(trace => trace.meta === 'branch').map(trace => trace.line.dash)")
+    assert dashes == ["solid", "dash", "solid"]
+    marks = drawn(
+        loop, "branches", "plot.data.filter(trace => trace.meta === 'mark').map(trace => [trace.name, trace.x.length])"
+    )
+    assert marks == [["spinodal", 2], ["coexistence", 2], ["barrier", 1]]
+    (line,) = drawn(loop, "branches", "plot.layout.shapes.map(shape => shape.x0)")
+    assert line == pytest.approx(loop_coexistence())
+    assert drawn(loop, "branches", "plot.layout.annotations.length") == 2  # a fall each way
+    figure = plots(loop)[number_of(loop, "branches")]
+    assert len(figure.find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .points path")) == 5
+
+
+def test_hovering_over_a_spinodal_shows_its_certificate_and_a_click_finds_its_phase(loop: Any) -> None:
+    marker = plots(loop)[number_of(loop, "branches")].find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .points path")[0]
+    loop.execute_script("arguments[0].scrollIntoView({block: 'center'})", marker)
+    ActionChains(loop, duration=20).move_to_element(marker).perform()
+    text = hovered(loop)
+    for words in ("spinodal, branch of phase 0", "β: 0.232", "weight_decay: 0.464", "residual: 1e-16", "overlap: 1"):
+        assert words in text
+    ActionChains(loop, duration=20).move_to_element(marker).click().perform()
+    wait(lambda: "chosen" in (loop.find_element(By.ID, "phase-0").get_attribute("class") or ""))
+
+
+def test_hovering_over_a_saddle_shows_its_index(loop: Any) -> None:
+    number = number_of(loop, "branches")
+    x, y = loop.execute_script(
+        """const plot = document.querySelectorAll('.plot')[arguments[0]], {xaxis, yaxis} = plot._fullLayout;
+        plot.scrollIntoView({block: 'center'});
+        const saddle = plot.data.find(trace => trace.meta === 'branch' && trace.line.dash === 'dash');
+        const box = plot.getBoundingClientRect();
+        return [box.x + xaxis._offset + xaxis.d2p(saddle.x[6]), box.y + yaxis._offset + yaxis.d2p(saddle.y[6])]""",
+        number,
+    )  # fmt: skip
+    move_to(loop, (round(x), round(y))).perform()
+    text = hovered(loop)
+    for words in ("branch of phase: 0", "index: 1", "margin: -", "L − lowest L: 0.0"):
+        assert words in text
+
+
+def test_another_quantity_of_the_branches_can_be_chosen(loop: Any) -> None:
+    figure = loop.find_elements(By.CSS_SELECTOR, "#figures figure")[number_of(loop, "branches")]
+    names = [option.text for option in figure.find_elements(By.TAG_NAME, "option")]
+    assert names == ["error E", "‖θ‖²", "L − lowest L"]
+    figure.find_elements(By.TAG_NAME, "option")[1].click()
+    wait(lambda: figure.find_element(By.CSS_SELECTOR, ".ytitle").text == "‖θ‖²")
+    assert drawn(loop, "branches", "plot.data.find(trace => trace.name === 'spinodal').y") == pytest.approx([1.44, 0.64])
+
+
+def test_branches_and_tree_are_zoomed_with_all_figures_and_switched_to_weight_decay(loop: Any) -> None:
+    numbers = [number_of(loop, "branches"), number_of(loop, "tree")]
+    loop.find_element(By.ID, "transition-1").find_elements(By.TAG_NAME, "td")[0].click()
+    wait(lambda: axis_of(loop, numbers[1])["range"] == axis_of(loop, 0)["range"])
+    low, high = axis_of(loop, numbers[0])["range"]
+    assert 10**low < 0.232 < 10**high
+    assert high - low < 0.2
+    loop.find_element(By.ID, "whole").click()
+    loop.find_element(By.ID, "axis-decay").click()
+    wait(lambda: all("weight_decay" in axis_of(loop, number)["title"] for number in numbers))
+    assert drawn(loop, "branches", "plot.data.find(trace => trace.name === 'spinodal').x") == pytest.approx([0.464, 0.336])
+    (line,) = drawn(loop, "branches", "plot.layout.shapes.map(shape => shape.x0)")
+    assert line == pytest.approx(2 * loop_coexistence())
+
+
+def test_a_click_on_a_bar_of_the_tree_finds_its_phase(loop: Any) -> None:
+    number = number_of(loop, "tree")
+    assert drawn(loop, "tree", "plot.layout.annotations.length") == 2
+    place = pixel(loop, number, 0.3, 1.6 / 2.2)
+    move_to(loop, place).perform()
+    assert "upper end: the walk ends here" in hovered(loop)
+    move_to(loop, place).click().perform()
+    wait(lambda: "chosen" in (loop.find_element(By.ID, "phase-1").get_attribute("class") or ""))
+
+
+def test_the_report_of_a_loop_fits_narrow_windows_and_paper(loop: Any) -> None:
+    resize(loop, 390, mobile=True)
+    wait(lambda: drawn_width(loop) < 390)
+    assert loop.execute_script("return document.documentElement.scrollWidth") <= 390
+    resize(loop, 720)
+    loop.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    wait(lambda: drawn_width(loop) == 680)
+    assert loop.execute_script("return document.documentElement.scrollWidth") <= 720

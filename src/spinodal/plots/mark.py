@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from spinodal.continuation.special import STATUSES, BranchPoint, Fold
 from spinodal.penalty import weight_decay
+from spinodal.phase_coexistence import PhaseCoexistence
 from spinodal.plots.lowest import Piece
 
 
@@ -77,32 +77,38 @@ def _special(kind: str, phase: int, found: Fold | BranchPoint, head: list[str]) 
     return Mark(kind, phase, point.beta, values, "\n".join(lines))
 
 
-def coexistence_marks(found: Mapping[str, Any], minima: Mapping[int, Sequence[Piece]]) -> list[Mark]:
+def coexistence_marks(found: PhaseCoexistence, minima: Mapping[int, Sequence[Piece]]) -> list[Mark]:
     """Return the marks of a coexistence point: one in each of its two phases, and one on the saddle between them.
 
     Parameters
     ----------
-    found : mapping
-        The coexistence point in JSON types.
+    found : PhaseCoexistence
     minima : mapping of phase to the stretches of minima along it, its own first
     """
-    beta, (a, b) = found["beta"], found["phases"]
-    lines = [f"coexistence of phases {a} and {b}", *place_lines(beta), f"L of both: {found['loss']:.7g}"]
-    lines += [f"latent heat Δ‖θ‖²: {found['latent_heat']:.6g}"]
-    lines += [f"barrier from phase {k}: {height:.4g}" for k, height in zip((a, b), found["barrier"] or (), strict=False)]
-    text = "\n".join([*lines, found["status"]])
+    text = "\n".join(_coexistence_lines(found))
     marks = []
-    for phase in (a, b):
-        here = next((piece for piece in minima[phase] if beta in piece), None)
+    for phase in found.phases:
+        here = next((piece for piece in minima[phase] if found.beta in piece), None)
         if here is not None:
-            marks.append(Mark("coexistence", phase, beta, here.values(beta), text))
-    return marks + ([] if found["saddle"] is None else [_saddle_mark(found, text)])
+            marks.append(Mark("coexistence", phase, found.beta, here.values(found.beta), text))
+    if found.saddle is not None:
+        values = {"error": found.saddle.error, "norm_squared": found.saddle.norm_squared, "loss": found.saddle.loss}
+        head = f"saddle of index {found.saddle.index} at the {text}"
+        marks.append(Mark("barrier", found.phases[0], found.beta, values, head))
+    return marks
 
 
-def _saddle_mark(found: Mapping[str, Any], text: str) -> Mark:
-    saddle = found["saddle"]
-    values = {key: saddle[key] for key in ("error", "norm_squared", "loss")}
-    return Mark("barrier", found["phases"][0], found["beta"], values, f"saddle of index {saddle['index']} at the {text}")
+def _coexistence_lines(found: PhaseCoexistence) -> list[str]:
+    a, b = found.phases
+    heights = zip(found.phases, found.barrier or (), strict=False)
+    return [
+        f"coexistence of phases {a} and {b}",
+        *place_lines(found.beta),
+        f"L of both: {found.loss:.7g}",
+        f"latent heat Δ‖θ‖²: {found.latent_heat:.6g}",
+        *(f"barrier from phase {phase}: {height:.4g}" for phase, height in heights),
+        found.status,
+    ]
 
 
 def place_lines(beta: float) -> list[str]:

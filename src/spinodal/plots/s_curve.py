@@ -220,8 +220,8 @@ def _marks(diagram: PhaseDiagram, minima: Sequence[Piece]) -> tuple[Mark, ...]:
     for phase, branch in sorted(diagram.branches.items()):
         found += [fold_mark(phase, fold) for fold in branch.folds]
         found += [branch_point_mark(phase, item) for item in branch.branch_points]
-    for item in (point.to_dict() for point in diagram.coexistence):
-        found += coexistence_marks(item, {phase: _phase_pieces(diagram, phase) for phase in item["phases"]})
+    for item in diagram.coexistence:
+        found += coexistence_marks(item, {phase: _phase_pieces(diagram, phase) for phase in item.phases})
     lowest = lowest_loss(minima, [mark.beta for mark in found])
     above = [float(mark.values["loss"] - value) for mark, value in zip(found, lowest, strict=True)]
     return tuple(replace(mark, values={**mark.values, "excess": value}) for mark, value in zip(found, above, strict=True))

@@ -131,14 +131,14 @@ def _end(diagram: PhaseDiagram) -> str:
 def _equally_deep(diagram: PhaseDiagram) -> str:
     """Say from where on the deepest phase is metastable, where its coexistence with another one is known."""
     _, end = diagram.phases[0].beta
-    known = [item for item in (point.to_dict() for point in diagram.coexistence) if 0 in item["phases"] and item["beta"] < end]
+    known = [item for item in diagram.coexistence if 0 in item.phases and item.beta < end]
     if not known:
         return ""
-    first = min(known, key=lambda item: item["beta"])
-    (other,) = (phase for phase in first["phases"] if phase != 0)
+    first = min(known, key=lambda item: item.beta)
+    (other,) = (phase for phase in first.phases if phase != 0)
     return (
-        f"Phase {other} is as deep as phase 0 at {_place(first['beta'])}: from there to its end phase 0 is metastable, and training "
-        "with noise may leave it."
+        f"Phase {other} is as deep as phase 0 at {_place(first.beta)}: from there to its end phase 0 is metastable, and "
+        "training with noise may leave it."
     )
 
 
@@ -148,7 +148,8 @@ def _way_back(diagram: PhaseDiagram) -> str:
         return ""
     met = sorted((item.beta for item in diagram.back.transitions if not item.minor), reverse=True)
     if not met:
-        return f"On the way back down to {_place(diagram.back.points[-1].beta)} no phase is left: what was lost does not come back."
+        end = _place(diagram.back.points[-1].beta)
+        return f"On the way back down to {end} no phase is left: what was lost does not come back."
     return f"On the way back, the transitions are at {_joined([_place(beta) for beta in met[:MOST_NAMED]])}" + (
         f"; {len(met) - MOST_NAMED} more are in the table." if len(met) > MOST_NAMED else "."
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from spinodal.continuation.branch import Branch
 from spinodal.continuation.special import STATUSES, BranchPoint, Fold
 from spinodal.existence import Interval
 from spinodal.penalty import weight_decay
+from spinodal.phase_coexistence import PhaseCoexistence
 from spinodal.phases import PhaseDiagram
 from spinodal.report.rows import MOST_MINOR, Table, arrow, number, table, transition_row
 from spinodal.spinodals import Spinodal
@@ -29,23 +29,23 @@ def spinodal_table(diagram: PhaseDiagram) -> Table:
 
 def coexistence_table(diagram: PhaseDiagram) -> Table:
     """Return the points of equal depth by rising beta."""
-    found = sorted((item.to_dict() for item in diagram.coexistence), key=lambda item: item["beta"])
+    found = sorted(diagram.coexistence, key=lambda item: item.beta)
     return table([_coexistence(item) for item in found], [""] * len(found))
 
 
-def _coexistence(found: Mapping[str, Any]) -> dict[str, str]:
-    first, second = found["barrier"] or (None, None)
+def _coexistence(found: PhaseCoexistence) -> dict[str, str]:
+    first, second = found.barrier or (None, None)
     return {
-        **_place(found["beta"], 10),
-        "phases": " and ".join(map(str, found["phases"])),
-        "L": number(found["loss"], 8),
-        "latent heat Δ‖θ‖²": number(found["latent_heat"], 6),
+        **_place(found.beta, 10),
+        "phases": " and ".join(map(str, found.phases)),
+        "L": number(found.loss, 8),
+        "latent heat Δ‖θ‖²": number(found.latent_heat, 6),
         "barrier from the first": number(first, 6),
         "from the second": number(second, 6),
-        "index of the saddle": "" if found["saddle"] is None else str(found["saddle"]["index"]),
-        "β by equal areas": number((found["by_area"] or {}).get("beta"), 10),
-        "difference": number((found["by_area"] or {}).get("difference"), 2),
-        "status": found["status"],
+        "index of the saddle": "" if found.saddle is None else str(found.saddle.index),
+        "β by equal areas": "" if found.by_area is None else number(found.by_area.beta, 10),
+        "relative difference": "" if found.by_area is None else number(found.by_area.difference, 2),
+        "status": found.status,
     }
 
 
