@@ -1,0 +1,167 @@
+"""Folds, pitchforks and coexistence points of toy energies: error, evaluations and time of four packages.
+
+    OMP_NUM_THREADS=1 python bench/continuation.py             # needs: pip install -c constraints.txt -e '.[bench]'
+    python bench/continuation.py --problems sextic chain3
+    python bench/continuation.py --quick                       # two problems
+
+One row per problem and package, each in a process of its own that is ended after `--limit` seconds. Errors are
+`|beta / exact - 1|`; the exact values follow from roots of polynomials (`continuation_problems.py`). Settings of PyCont-Lite
+are its largest step, of CosmoTransitions its aimed error in theta; JaxCont has its own defaults. See
+`continuation_packages.py` for what each is given.
+
+    missed          no point of this kind was found within 5 %
+    (as a fold)     found, but reported as another kind
+    not offered     the package has no such thing
+    invented        points found more than 2 % away from every exact one of their kind; copies by symmetry do not count
+    points          points that the walk kept
+    evaluations     one for E, a gradient or residual, a Hessian product; n for a dense Hessian or Jacobian
+    seconds         the fastest of three runs; in brackets without tracing and compiling
+    ahead of ...    in what and why; errors below 1e-11 count as equal
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import continuation_packages as packages
+from continuation_problems import PROBLEMS, Problem
+from hardware import hardware_line, print_table, use_threads
+
+KINDS = ("fold", "pitchfork", "coexistence")
+OURS = "spinodal"
+PACKAGES: dict[str, Callable[[Problem], packages.Outcome]] = {
+    OURS: packages.spinodal,
+    "PyCont-Lite, step .01": lambda problem: packages.pycont_lite(problem, 1e-2),
+    "PyCont-Lite, step .001": lambda problem: packages.pycont_lite(problem, 1e-3),
+    "JaxCont": packages.jaxcont,
+    "CosmoTransitions, 1e-2": lambda problem: packages.cosmotransitions(problem, 1e-2),
+    "CosmoTransitions, 1e-4": lambda problem: packages.cosmotransitions(problem, 1e-4),
+}
+OFFERS = {"PyCont-Lite": ("fold", "pitchfork"), "JaxCont": ("fold",), "CosmoTransitions": KINDS, OURS: KINDS}
+NEAR, FAR = 0.05, 0.02  # relative: a point found within the one is taken for the exact one, beyond the other for another
+ROUNDING = 1e-11  # below, errors count as equal
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--packages", nargs="+", choices=PACKAGES, default=list(PACKAGES))
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds a package may take for a problem (default 120)")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="two problems")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # a problem and a package, in a process of its own
+    options = parser.parse_args()
+    use_threads(options.threads)
+    if options.one:
+        print(json.dumps(vars(PACKAGES[options.one[1]](PROBLEMS[options.one[0]]))))
+        return
+    print(hardware_line() + "\n")
+    for name in ["quartic", "chain3"] if options.quick else options.problems:
+        print_problem(name, options)
+
+
+def print_problem(name: str, options: argparse.Namespace) -> None:
+    """Print what every package finds for one problem."""
+    problem = PROBLEMS[name]
+    exact = ", ".join(f"{kind} {beta:.12g}" for kind, beta in problem.exact)
+    print(f"**{problem.title}**, {problem.size} weight{'s' * (problem.size > 1)}: {exact}\n")
+    outcomes = {package: measured(name, package, options) for package in options.packages}
+    kinds = [kind for kind in KINDS if kind in dict(problem.exact)]
+    header = ["package", *(f"error of the {kind}" for kind in kinds), "invented", "points", "evaluations", "seconds"]
+    print_table(
+        [*header, "ahead of spinodal in"],
+        [row(problem, package, outcome, outcomes.get(OURS)) for package, outcome in outcomes.items()],
+    )
+    print()
+
+
+def measured(name: str, package: str, options: argparse.Namespace) -> dict[str, Any] | str:
+    """Return the outcome from a process of its own, or why there is none."""
+    command = [sys.executable, str(Path(__file__)), "--one", name, package, "--threads", str(options.threads)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=options.limit, check=False)
+    except subprocess.TimeoutExpired:
+        return f"not finished in {options.limit:.0f} s"
+    if done.returncode:
+        return done.stderr.strip().splitlines()[-1].replace("|", "/")[:120]
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+# -- the rows ---------------------------------------------------------------------------------
+
+
+def row(problem: Problem, package: str, outcome: dict[str, Any] | str, ours: dict[str, Any] | str | None) -> list[str]:
+    """Return one line of the table."""
+    kinds = [kind for kind in KINDS if kind in dict(problem.exact)]
+    if isinstance(outcome, str):
+        return [package, *("-" for _ in kinds), "-", "-", "-", "-", outcome]
+    errors = [cell(problem, package, outcome, kind) for kind in kinds]
+    seconds = f"{outcome['seconds']:.2f}"
+    if outcome["compiling"]:
+        seconds += f" ({outcome['seconds'] - outcome['compiling']:.2f})"
+    ahead = "" if package == OURS or not isinstance(ours, dict) else "; ".join(where_ahead(problem, outcome, ours))
+    counted = f"{evaluations(problem, outcome):,}"
+    remark = "; ".join(filter(None, [ahead, outcome["note"]]))
+    return [package, *errors, str(invented(problem, outcome)), f"{outcome['points']:,}", counted, seconds, remark]
+
+
+def cell(problem: Problem, package: str, outcome: dict[str, Any], kind: str) -> str:
+    """Return the worst error of a kind, or what became of it."""
+    errors = [error(outcome, kind, beta) for name, beta in problem.exact if name == kind]
+    if all(value is not None for value in errors):
+        return f"{max(errors):.0e}" if max(errors) else "0"
+    other = {"fold": "pitchfork", "pitchfork": "fold"}.get(kind, kind)
+    errors = [error(outcome, other, beta) for name, beta in problem.exact if name == kind]
+    if other != kind and all(value is not None for value in errors):
+        return f"{max(errors):.0e} (as a {other})"
+    return "missed" if kind in OFFERS[package.partition(",")[0]] else "not offered"
+
+
+def error(outcome: dict[str, Any], kind: str, beta: float) -> float | None:
+    """Return the relative error of the nearest point of a kind; None where there is none near."""
+    errors = [abs(found / beta - 1) for name, found in outcome["places"] if name == kind]
+    return min((value for value in errors if value < NEAR), default=None)
+
+
+def invented(problem: Problem, outcome: dict[str, Any]) -> int:
+    """Return the number of points far from every exact one."""
+    exact = {"coexistence": [beta for kind, beta in problem.exact if kind == "coexistence"]}
+    exact["fold"] = exact["pitchfork"] = [beta for kind, beta in problem.exact if kind != "coexistence"]
+    return sum(all(abs(found / beta - 1) > FAR for beta in exact[kind]) for kind, found in outcome["places"])
+
+
+def evaluations(problem: Problem, outcome: dict[str, Any]) -> int:
+    """Return the cost in evaluations, a dense Hessian n of them."""
+    counts = outcome["counts"]
+    single = sum(counts.get(name, 0) for name in ("E", "gradient", "product"))
+    return single + problem.size * counts.get("Hessian", 0)
+
+
+def where_ahead(problem: Problem, outcome: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """Return in what another package is ahead, with the reason in numbers of this run."""
+    reasons = []
+    for kind, beta in problem.exact:
+        theirs, here = error(outcome, kind, beta), error(ours, kind, beta)
+        if theirs is not None and (here is None or max(theirs, ROUNDING) < here):
+            reasons.append(f"error of the {kind}")
+    if evaluations(problem, outcome) < evaluations(problem, ours):
+        reasons.append(
+            f"evaluations: it keeps {outcome['points']:,} points, spinodal {ours['points']:,}, for its area certificate"
+        )
+    if outcome["seconds"] < ours["seconds"]:
+        each = f"one takes {1e6 * outcome['each']:.0f} us in NumPy, {1e6 * ours['each']:.0f} us by automatic differentiation"
+        reasons.append(f"seconds: {each}")
+    elif outcome["compiling"] and outcome["seconds"] - outcome["compiling"] < ours["seconds"]:
+        reasons.append("seconds but for compiling, which every call does anew: the walk is one compiled program")
+    return reasons
+
+
+if __name__ == "__main__":
+    main()
