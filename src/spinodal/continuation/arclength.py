@@ -29,9 +29,9 @@ from spinodal.continuation.special import BranchPoint, Fold
 from spinodal.continuation.spectrum import Bordered
 
 FIRST, LARGEST, SMALLEST = 0.02, 0.3, 1e-9  # steps of arclength, in which ||theta|| and log beta have length one
-ANGLE, TURN = 0.3, 0.15  # radians between tangents: the most that is accepted, and what the step aims at
+ANGLE, TURN = 0.4, 0.2  # radians between tangents: the most that is accepted, and what the step aims at
 EFFORT = 8  # gradients for one point that the step aims at
-AREA = 1e-10  # of the range of E: what the area certificate of one step may miss
+STEPS = 100.0  # of a branch, among which what its area certificate may miss is shared out
 FLOOR = 1e-2  # of the largest ||theta - centre|| met: the least length that steps are measured in
 HALVINGS = 12  # of a step in search of the special point in it
 
@@ -54,8 +54,8 @@ class Arclength:
     to : float
         The bound at which the branch has "reached" its end.
     through_folds : bool
-    error_range : float
-        What `AREA` is relative to.
+    area : float
+        What the area certificate of the branch may miss.
     at : exact values of beta at which points are wanted
     """
 
@@ -67,12 +67,12 @@ class Arclength:
         bounds: tuple[float, float],
         to: float,
         through_folds: bool,
-        error_range: float,
+        area: float,
         at: tuple[float, ...] = (),
         step: float = FIRST,
     ) -> None:
         self.equations, self.bounds, self.to, self.through_folds = equations, bounds, to, through_folds
-        self.error_range, self.at, self.step = error_range, at, step
+        self.missed, self.at, self.step = area / STEPS, at, step
         self.node, self.earlier = start, None
         self.first = start
         self.largest = equations.size(start.point.theta)
@@ -165,7 +165,7 @@ class Arclength:
     def _growth(self, metric: Metric, node: Node, found: list[Node | Encounter]) -> float:
         """Return the factor by which the next step may be longer: by the turn, the effort and the area of this one."""
         turn = metric.angle(self.node, node)
-        missed = abs(discrepancy(self.node.point, node.point)) / (AREA * self.error_range)
+        missed = abs(discrepancy(self.node.point, node.point)) / self.missed
         factor: float = min(
             math.sqrt(TURN / max(turn, 1e-9)),
             1.5 if node.effort <= EFFORT else EFFORT / node.effort,
@@ -184,7 +184,7 @@ class Arclength:
         kind = kind_between(a, b)
         if kind is not None and (met := self._polished(metric, a, b, kind)) is not None:
             return [met, b]
-        smooth = abs(discrepancy(a.point, b.point)) <= 2.0 * AREA * self.error_range
+        smooth = abs(discrepancy(a.point, b.point)) <= 2.0 * self.missed
         if kind is None and smooth:
             return [b]
         if depth == 0:
@@ -286,7 +286,7 @@ class Arclength:
         """Tell, and end, a walk that has come back to its first point."""
         if self.travelled < 3.0 * self.step or metric.distance(node.point, self.first.point) > 0.6 * self.step:
             return False
-        if metric.angle(node, self.first) > ANGLE or abs(node.point.loss - self.first.point.loss) > 1e-3 * self.error_range:
+        if metric.angle(node, self.first) > ANGLE or abs(node.point.loss - self.first.point.loss) > 1e3 * self.missed:
             return False
         self._pass(metric, node)
         self.stop = "closed"

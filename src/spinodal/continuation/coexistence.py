@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
-from spinodal.continuation.area import area
+from spinodal.continuation.area import area, discrepancy
 from spinodal.continuation.branch import Branch
 from spinodal.continuation.equations import Equations
-from spinodal.continuation.exact import nearest, solve_at
+from spinodal.continuation.exact import Exact, nearest
 from spinodal.continuation.point import StationaryPoint
 from spinodal.landscape import Landscape
 from spinodal.penalty import Penalty, weight_decay
@@ -21,6 +21,8 @@ STATUSES = {
 }
 MOST = 20  # Newton steps in beta
 EQUAL = 1e-13  # of |L| and of beta times the latent heat: where the iteration has arrived
+LONGEST, DEPTH = 0.5, 6  # steps in log beta along a phase for the area rule, and how often they are halved
+AREA = 1e-11  # of L: what one such step may miss
 
 Solve = Callable[[StationaryPoint, float], StationaryPoint | None]
 Side = tuple[StationaryPoint, Branch | StationaryPoint]
@@ -116,8 +118,7 @@ def coexistence(
     >>> print(f"{coexistence(E, live, dead).beta:.9f}")
     0.250000000
     """
-    equations = Equations(landscape, penalty or Penalty())
-    solver = solve or (lambda point, beta: solve_at(equations, point, beta))
+    solver = solve or Exact(Equations(landscape, penalty or Penalty()))
     found = [_crossing(solver, x, y) for x in _stable_parts(a) for y in _stable_parts(b) if x is not y]
     best = next((item for item in found if item is not None), None)
     return None if best is None else _completed(solver, best, a, b)
@@ -125,8 +126,7 @@ def coexistence(
 
 def within(landscape: Landscape, branch: Branch, penalty: Penalty, solve: Solve | None = None) -> tuple[Coexistence, ...]:
     """Return where stable parts of one branch have equal L."""
-    equations = Equations(landscape, penalty)
-    solver = solve or (lambda point, beta: solve_at(equations, point, beta))
+    solver = solve or Exact(Equations(landscape, penalty))
     found = [_crossing(solver, x, y) for x, y in combinations(_stable_parts(branch), 2)]
     return tuple(_completed(solver, item, branch, branch) for item in found if item is not None)
 
@@ -267,13 +267,21 @@ def _down_and_back(
     return there + (back[-1].loss - end.loss) - sum(area(u, v) for u, v in pairwise(back))
 
 
-def _stretch_down(solve: Solve, point: StationaryPoint, beta: float, step: float = 0.05) -> list[StationaryPoint] | None:
-    """Return points of a phase from one beta down to another, close enough for the area rule."""
-    count = max(2, math.ceil(math.log(point.beta / beta) / step))
+def _stretch_down(solve: Solve, point: StationaryPoint, beta: float) -> list[StationaryPoint] | None:
+    """Return points of a phase from one beta down to another, as close as the area rule needs them."""
+    count = max(1, math.ceil(math.log(point.beta / beta) / LONGEST))
     way = [point]
     for k in range(1, count + 1):
         following = solve(way[-1], point.beta * (beta / point.beta) ** (k / count) if k < count else beta)
         if following is None:
             return None
-        way.append(following)
+        way += _filled(solve, way[-1], following, DEPTH)
     return way
+
+
+def _filled(solve: Solve, a: StationaryPoint, b: StationaryPoint, depth: int) -> list[StationaryPoint]:
+    """Return the points of (a, b], with others in between until the area rule holds from one to the next."""
+    if depth == 0 or abs(discrepancy(a, b)) <= AREA * (abs(a.loss) + abs(b.loss)):
+        return [b]
+    middle = solve(a, math.sqrt(a.beta * b.beta))
+    return [b] if middle is None else _filled(solve, a, middle, depth - 1) + _filled(solve, middle, b, depth - 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -13,6 +15,7 @@ from spinodal.continuation.metric import Metric, Node
 from spinodal.continuation.point import StationaryPoint
 from spinodal.continuation.spectrum import Bordered, Spectrum
 
+KEPT = 8  # points whose spectra are kept
 TRIES = 60  # steps in beta, refused ones included
 STRAYED = 0.3  # most that the corrector may move, of ||theta|| and more than a tenth of it only over a long step
 
@@ -23,21 +26,47 @@ def nearest(points: Sequence[StationaryPoint], beta: float) -> StationaryPoint:
     return min(regular, key=lambda point: abs(math.log(point.beta / beta)))
 
 
-def solve_at(equations: Equations, point: StationaryPoint, beta: float) -> StationaryPoint | None:
-    """Return the point of the same branch and index at `beta`, or None where Newton's steps in beta do not lead there."""
-    node = node_at(equations, point.theta, point.beta, equations.spectrum(point.theta, point.beta))
-    step = math.log(beta / point.beta)
-    for _ in range(TRIES):
+class Exact:
+    """Solves for the point of the same branch and index at another beta, by Newton's steps in beta.
+
+    The spectra of the last few points it returned are kept, so that going on from them costs no Hessian.
+
+    Parameters
+    ----------
+    equations : Equations
+    """
+
+    def __init__(self, equations: Equations) -> None:
+        self.equations = equations
+        self._known: deque[Node] = deque(maxlen=KEPT)
+
+    def __call__(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
+        """Return the point at `beta`, or None where the steps do not lead there."""
+        node = self._node(point)
+        step = math.log(beta / point.beta)
         if node is None:
             return None
-        rest = math.log(beta / node.point.beta)
-        if rest == 0.0:
-            return node.point
-        step = rest if abs(rest) <= abs(step) else step
-        target = beta if step == rest else node.point.beta * math.exp(step)
-        ahead = _stepped(equations, node, target)
-        node, step = (node, 0.5 * step) if ahead is None else (ahead, 2.0 * step)
-    return None
+        for _ in range(TRIES):
+            rest = math.log(beta / node.point.beta)
+            if rest == 0.0:
+                self._known.append(node)
+                return node.point
+            step = rest if abs(rest) <= abs(step) else step
+            ahead = _stepped(self.equations, node, beta if step == rest else node.point.beta * math.exp(step))
+            if ahead is None:
+                step *= 0.5
+            else:
+                node, step = ahead, 2.0 * step
+        return None
+
+    def _node(self, point: StationaryPoint) -> Node | None:
+        for node in self._known:
+            if node.point is point:
+                return node
+        node = node_at(self.equations, point.theta, point.beta, self.equations.spectrum(point.theta, point.beta))
+        if node is not None:
+            self._known.append(replace(node, point=point if point.beta_rate > 0 else node.point))
+        return node
 
 
 def _stepped(equations: Equations, node: Node, beta: float) -> Node | None:

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from torch import Tensor
-
-from spinodal.continuation.arclength import FIRST, Arclength
+from spinodal.continuation.arclength import Arclength
 from spinodal.continuation.branch import Branch
 from spinodal.continuation.coexistence import within
 from spinodal.continuation.equations import Equations
 from spinodal.continuation.exact import node_at
+from spinodal.continuation.fixed_norm import walk_fixed_norm
 from spinodal.continuation.metric import Node
 from spinodal.continuation.minor import fall_from, mark_minor
 from spinodal.continuation.point import StationaryPoint
+from spinodal.continuation.start import Candidate, Start, bounds_of, candidate, not_stationary
+from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
-from spinodal.kinds import whole_number
+from spinodal.kinds import real_number, whole_number
 from spinodal.landscape import Landscape
-from spinodal.minimise import Minimum, minimise
+from spinodal.minimise import solver_for
 from spinodal.penalty import Penalty
 
 METHODS = ("auto", "arclength", "fixed_norm")
-BEYOND = 1e3  # how far, as a factor, a branch is followed past its start or its goal on the side where no end was given
-Start = Minimum | StationaryPoint | Branch | Tensor
 
 
 def continue_branch(
@@ -42,6 +41,7 @@ def continue_branch(
     bounds: tuple[float, float] | None = None,
     at: Sequence[float] = (),
     points: int = 2000,
+    area: float = 1e-8,
     on_point: Callable[[StationaryPoint], None] = lambda point: None,
 ) -> Branch:
     """Follow a branch of stationary points of `L = E + beta ||theta - centre||^2`, stable or not.
@@ -76,6 +76,9 @@ def continue_branch(
         Points are solved exactly there, each time the branch passes.
     points : int
         Most points. Default 2000.
+    area : float > 0
+        What the area certificate (see `AreaCertificate`) may miss, relative to the range of E: it decides how close the
+        points are, not how exact. Default 1e-8; 1e-4 takes about a third of the points.
     on_point : callable, optional
         Told of every point as it is found.
 
@@ -95,6 +98,7 @@ def continue_branch(
     the saddle behind it has index 1:
 
     >>> import torch
+    >>> from spinodal import minimise
     >>> class Chain(torch.nn.Module):
     ...     def __init__(self):
     ...         super().__init__()
@@ -104,122 +108,81 @@ def continue_branch(
     >>> [round(fold.beta, 6) for fold in branch.folds], branch.index[-1]
     ([0.236235], 1)
     """
-    penalty, to = penalty or Penalty(), positive_beta(to, "to")
+    to = positive_beta(to, "to")
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     whole_number("points", points, least=1, do="try 2000")
+    if not 0 < real_number(area) < 1:
+        raise SpinodalError(got=f"area = {area!r}", allowed="a number between 0 and 1 is allowed", do="try 1e-8")
+    route = Route(
+        to, penalty or Penalty(), through_folds, tuple(positive_beta(value, "at") for value in at), points, area, on_point
+    )
+    first = candidate(landscape, start, beta, route.penalty)
+    limits = bounds_of(bounds, first.beta, to)
     began, before = time.perf_counter(), landscape.counts.copy()
-    first = _first(landscape, start, beta, penalty)
-    limits = _bounds(bounds, first.beta, to)
-    walk = _arclength(landscape, penalty, start, first, to, limits, through_folds, tuple(map(positive_beta, at)))
-    found = tuple(_told(walk, points, on_point))
-    stop = walk.stop or "points"
-    branch = Branch(found, tuple(walk.folds), tuple(walk.branch_points), "arclength", stop, landscape.counts - before)
-    branch = start.followed_by(branch) if isinstance(start, Branch) else branch
-    fall = partial(fall_from, landscape, penalty)
-    branch = replace(mark_minor(branch, walk.error_range, fall), coexistence=within(landscape, branch, penalty))
+    walk = _fixed_norm if _is_large(landscape, method) else _arclength
+    branch = walk(landscape, route, limits, first, start)
     return replace(branch, spent=landscape.counts - before, seconds=time.perf_counter() - began)
 
 
-def _told(walk: Arclength, points: int, on_point: Callable[[StationaryPoint], None]) -> Iterator[StationaryPoint]:
-    for point in islice(walk, points):
-        on_point(point)
-        yield point
+@dataclass(frozen=True)
+class Route:
+    """What was asked of a walk, whatever its method."""
+
+    to: float
+    penalty: Penalty
+    through_folds: bool
+    at: tuple[float, ...]
+    points: int
+    area: float
+    on_point: Callable[[StationaryPoint], None]
 
 
-def _arclength(
-    landscape: Landscape,
-    penalty: Penalty,
-    start: Start,
-    first: Candidate,
-    to: float,
-    bounds: tuple[float, float],
-    through_folds: bool,
-    at: tuple[float, ...],
-) -> Arclength:
-    """Return the walk from a start that is solved, or refuse it with its residual."""
-    equations = Equations(landscape, penalty)
-    sign = math.copysign(1.0, to - first.beta)
-    node = _solved(equations, first, sign)
-    if isinstance(start, Branch):
-        node = _onward(node, start.points[-1])
-    return Arclength(
-        equations, node, bounds=bounds, to=to, through_folds=through_folds, at=at,
-        error_range=_error_range(landscape, penalty, node.point), step=FIRST,
-    )  # fmt: skip
+def _is_large(landscape: Landscape, method: str) -> bool:
+    """Tell whether a walk has to do without dense Hessians."""
+    return method == "fixed_norm" or (method == "auto" and solver_for(landscape) != "newton")
 
 
-def _solved(equations: Equations, first: Candidate, sign: float) -> Node:
-    """Return the point at the start's beta, with the tangent along which beta goes the way of `sign`."""
+def _arclength(landscape: Landscape, route: Route, bounds: tuple[float, float], first: Candidate, start: Start) -> Branch:
+    """Walk by arclength, then see into what the folds fall, and where stable parts coexist."""
+    equations = Equations(landscape, route.penalty)
+    node = _begun(equations, first, route.to, start)
+    size = _error_range(landscape, route.penalty, node.point)
+    walk = Arclength(
+        equations, node, bounds=bounds, to=route.to, through_folds=route.through_folds, at=route.at, area=size * route.area
+    )
+    found = []
+    for point in islice(walk, route.points):
+        route.on_point(point)
+        found.append(point)
+    stop = walk.stop or "points"
+    branch = Branch(tuple(found), tuple(walk.folds), tuple(walk.branch_points), "arclength", stop, Counts())
+    branch = start.followed_by(branch) if isinstance(start, Branch) else branch
+    branch = mark_minor(branch, size, partial(fall_from, landscape, route.penalty))
+    return replace(branch, coexistence=within(landscape, branch, route.penalty))
+
+
+def _begun(equations: Equations, first: Candidate, to: float, start: Start) -> Node:
+    """Return the first point, solved, with the tangent along which beta goes towards `to`, or a branch went on."""
     node = node_at(equations, first.theta, first.beta, equations.spectrum(first.theta, first.beta))
     if node is None:
-        raise _not_stationary(float(equations.value_and_residual(first.theta, first.beta)[1].norm()), first.beta)
-    return node if sign > 0 else node.reversed()
+        residual = equations.value_and_residual(first.theta, first.beta)[1]
+        raise not_stationary(float(residual.norm()), first.beta)
+    if isinstance(start, Branch):
+        last = start.points[-1]
+        onward = float(node.point.tangent @ last.tangent) + node.point.beta_rate * last.beta_rate >= 0
+    else:
+        onward = to > first.beta
+    return node if onward else node.reversed()
 
 
-def _onward(node: Node, last: StationaryPoint) -> Node:
-    """Return a node with the tangent pointing the way that the last point of a branch was walked."""
-    along = float(node.point.tangent @ last.tangent) + node.point.beta_rate * last.beta_rate
-    return node if along >= 0 else node.reversed()
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Where a walk is asked to begin."""
-
-    theta: Tensor
-    beta: float
-
-
-def _first(landscape: Landscape, start: Start, beta: float | None, penalty: Penalty) -> Candidate:
-    """Return theta and beta of a start; what comes as a tensor is minimised."""
-    point = start.points[-1] if isinstance(start, Branch) else start
-    if isinstance(point, Minimum | StationaryPoint):
-        if beta is not None and beta != point.beta:
-            raise SpinodalError(
-                got=f"beta = {beta!r} and a start at beta = {point.beta!r}",
-                allowed="a start that has its own beta is continued from there",
-                do="leave beta out, or minimise at the other beta first",
-            )
-        if isinstance(point, StationaryPoint) or point.converged:
-            return Candidate(landscape.vector(point.theta), point.beta)
-        beta = point.beta
-    if beta is None:
-        raise SpinodalError(
-            got="a start without beta", allowed="a tensor and its beta, or a Minimum, is allowed", do="add beta=..."
-        )
-    theta = point.theta if isinstance(point, Minimum) else point
-    minimum = minimise(landscape, beta=beta, start=theta, penalty=penalty)
-    if not minimum.converged:
-        raise _not_stationary(minimum.residual, beta, minimum.status)
-    return Candidate(minimum.theta, minimum.beta)
-
-
-def _not_stationary(residual: float, beta: float, why: str = "no stationary point of L was found from it") -> SpinodalError:
-    return SpinodalError(
-        got=f"the start is not stationary at beta = {beta:.6g}: its residual ||grad L|| is {residual:.2e} ({why})",
-        allowed="a start from which a stationary point of L is reached is allowed",
-        do="start from spinodal.minimise(...), or at another beta",
-    )
-
-
-def _bounds(bounds: tuple[float, float] | None, beta: float, to: float) -> tuple[float, float]:
-    """Return the range of beta to stay in, or refuse one that does not hold the start."""
-    if to == beta:
-        raise SpinodalError(
-            got=f"to = {to:g}, which is the start's beta", allowed="another beta is allowed", do="go up or down"
-        )
-    low, high = min(beta, to), max(beta, to)
-    if bounds is None:
-        return (low / BEYOND, high) if to > beta else (low, high * BEYOND)
-    lower, upper = (positive_beta(value, "bounds") for value in bounds)
-    if not lower < upper or not lower <= low or not high <= upper:
-        raise SpinodalError(
-            got=f"bounds = ({lower:g}, {upper:g})",
-            allowed=f"LOW < HIGH that hold the start, {beta:g}, and to = {to:g}, are allowed",
-            do=f"try ({low / BEYOND:g}, {high:g})",
-        )
-    return lower, upper
+def _fixed_norm(landscape: Landscape, route: Route, bounds: tuple[float, float], first: Candidate, start: Start) -> Branch:
+    """Walk at fixed norm, matrix-free."""
+    branch = walk_fixed_norm(
+        landscape, first.theta, first.beta, to=route.to, through_folds=route.through_folds, penalty=route.penalty,
+        bounds=bounds, points=route.points, tolerance=None, on_point=route.on_point,
+    )  # fmt: skip
+    return start.followed_by(branch) if isinstance(start, Branch) else branch
 
 
 def _error_range(landscape: Landscape, penalty: Penalty, point: StationaryPoint) -> float:
