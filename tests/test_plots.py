@@ -399,6 +399,22 @@ def test_a_way_is_cut_at_its_transitions() -> None:
     assert record.branches == ()
 
 
+def test_a_phase_followed_beyond_the_ways_is_drawn_within_their_range() -> None:
+    made = loop_diagram(branches=False)
+    assert made.back is not None
+    further = tuple(item for item in made.back.points[::-1] if 0.168 < item.beta < 0.232)
+    lowest = replace(further[0], minimum=replace(further[0].minimum, beta=1e-6))
+    record = diagram_record(replace(made, beyond={1: (lowest, *further)})).s_curves
+    assert record is not None
+    (extension,) = record.extensions
+    assert extension.phase == 1
+    assert extension.beta == (1e-6, *(item.beta for item in (*further, *made.phases[1].points)))
+    assert record.limits == pytest.approx((0.08, 0.4))
+    figure = draw_s_curves(diagram_record(replace(made, beyond={1: further})))
+    assert figure is not None
+    assert "phase, followed further" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_the_area_of_the_record_is_that_of_the_loop() -> None:
     made = loop_diagram()
     record = diagram_record(made).s_curves

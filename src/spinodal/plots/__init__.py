@@ -19,7 +19,7 @@ from spinodal.plots.panel import Curve, Panel
 from spinodal.plots.phase_tree import PhaseBar, TreeRecord, tree_record
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord, diagram_record
-from spinodal.plots.s_curve import BranchCurve, SCurveRecord, Way, s_curve_record
+from spinodal.plots.s_curve import BranchCurve, Extension, SCurveRecord, Way, s_curve_record
 from spinodal.plots.save import save_figures, save_phase_map
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "BranchCurve",
     "Curve",
     "DiagramRecord",
+    "Extension",
     "Mark",
     "Panel",
     "PhaseBar",

@@ -29,6 +29,7 @@ MARKERS: Mapping[str, Mapping[str, Any]] = {
     "barrier": {"marker": "^", "markersize": 4.5},
 }
 DASHED = (0, (6, 2, 1, 2))  # the lines of coexistence
+EXTENSION: Mapping[str, Any] = {"color": GREY, "linewidth": 0.8}
 SHADED = ("error", "norm_squared")
 
 
@@ -54,6 +55,8 @@ def _figure(record: SCurveRecord) -> Figure:
 def _draw(axes: Axes, record: SCurveRecord, quantity: Quantity) -> None:
     if len(record.ways) > 1 and quantity.key in SHADED:
         _shade(axes, record, quantity)
+    for item in record.extensions:
+        axes.plot(item.beta, item.values[quantity.key], zorder=2, **EXTENSION)
     for way in record.ways:
         _draw_way(axes, way, quantity.key, arrows=len(record.ways) > 1)
     for number, branch in enumerate(record.branches):
@@ -132,6 +135,8 @@ def _handles(record: SCurveRecord) -> list[Artist]:
         )
     for way in record.ways:
         handles.append(Line2D([], [], color=WAYS[way.direction], linewidth=2.6, alpha=0.5, label=f"way {way.direction}"))
+    if record.extensions:
+        handles.append(Line2D([], [], label="phase, followed further", **EXTENSION))
     if len(record.ways) > 1:
         handles.append(Patch(color=SKY, alpha=0.25, label="hysteresis"))
     return handles

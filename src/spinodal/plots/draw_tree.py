@@ -83,7 +83,7 @@ def _name_rows(axes: Axes, record: TreeRecord) -> None:
     shown = range(len(names)) if len(names) <= LABELLED else []
     axes.set_yticks(list(shown), [names[row] for row in shown])
     axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_ylabel("phases by rising E")
+    axes.set_ylabel("by rising E")
     if any(bar.range[0] == 0 for bar in record.bars):
         axes.text(0.01, 0.02, "◂ a minimum for every β > 0", transform=axes.transAxes, fontsize=6, color=GREY)
 

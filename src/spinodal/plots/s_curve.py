@@ -8,7 +8,7 @@ from itertools import accumulate, chain, groupby, pairwise
 
 from spinodal.continuation.branch import Branch
 from spinodal.continuation.point import StationaryPoint
-from spinodal.phases import PhaseDiagram, stretches_of
+from spinodal.phases import Phase, PhaseDiagram, stretches_of
 from spinodal.plots.axis import padded
 from spinodal.plots.lowest import Piece, level, lowest_loss, pieces
 from spinodal.plots.mark import Mark, branch_point_mark, coexistence_marks, fold_mark
@@ -89,6 +89,22 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Extension:
+    """A phase with the points at which it was followed beyond the ways, in search of its ends.
+
+    Attributes
+    ----------
+    phase : int
+    beta, values
+        As in `BranchCurve`, by rising beta.
+    """
+
+    phase: int
+    beta: tuple[float, ...]
+    values: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class SCurveRecord:
     """What the figure of S-curves shows, in papers and in the report.
 
@@ -98,6 +114,7 @@ class SCurveRecord:
     branches : tuple of BranchCurve
     ways : tuple of Way
         The way up (or the only one) and, of a loop, the way back.
+    extensions : tuple of Extension
     marks : tuple of Mark
         Folds and branch points of all branches, coexistence points and the saddles between phases.
     area : float or None
@@ -108,6 +125,7 @@ class SCurveRecord:
     title: str
     branches: tuple[BranchCurve, ...]
     ways: tuple[Way, ...]
+    extensions: tuple[Extension, ...]
     marks: tuple[Mark, ...]
     area: float | None
     limits: tuple[float, float]
@@ -130,6 +148,7 @@ def s_curve_record(diagram: PhaseDiagram) -> SCurveRecord | None:
         title=f"Branches of {diagram.task['name']}",
         branches=branches,
         ways=ways,
+        extensions=tuple(_extension(phase, minima) for phase in diagram.phases if phase.beyond),
         marks=_marks(diagram, minima),
         area=diagram.loop.area if diagram.loop else None,
         limits=padded([*chain(*(curve.beta for curve in branches), *(way.beta for way in ways))]),
@@ -165,8 +184,7 @@ def _phase_pieces(diagram: PhaseDiagram, phase: int) -> list[Piece]:
     """Return the stretches of minima along a phase: those walked, then the stable ones of the branch that begins in it."""
     branch = diagram.branches.get(phase)
     stable = [branch.points[start:stop] for start, stop, index in stability(branch) if index == 0] if branch else []
-    found = diagram.phases[phase]
-    walked = [sorted((*found.points, *found.beyond), key=lambda point: point.beta), *_back_in(diagram, phase)]
+    walked = [_walked(diagram.phases[phase]), *_back_in(diagram, phase)]
     return [*chain.from_iterable(map(pieces, walked)), *chain.from_iterable(map(pieces, stable))]
 
 
@@ -212,6 +230,15 @@ def _way(sweep: Sweep, minima: Iterable[Piece]) -> Way:
         values=_values(sweep.points, minima),
         starts=tuple(accumulate([0, *lengths[:-1]])),
     )
+
+
+def _extension(phase: Phase, minima: Iterable[Piece]) -> Extension:
+    points = _walked(phase)
+    return Extension(phase.id, tuple(point.beta for point in points), _values(points, minima))
+
+
+def _walked(phase: Phase) -> list[Point]:
+    return sorted((*phase.points, *phase.beyond), key=lambda point: point.beta)
 
 
 def _marks(diagram: PhaseDiagram, minima: Sequence[Piece]) -> tuple[Mark, ...]:

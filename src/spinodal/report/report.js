@@ -146,8 +146,8 @@
     `L − lowest L: ${branch.values.excess[row] === null ? "–" : branch.values.excess[row]}`,
     `index: ${branch.exact ? "" : "≥ "}${branch.index[row]}`, `margin: ${branch.margin[row] === null ? "–" : branch.margin[row]}`,
   ]);
-  const wayText = (way, row) => packed([
-    `way ${way.direction}`, `β: ${way.beta[row]}`, `weight_decay: ${2 * way.beta[row]}`, `E: ${way.values.error[row]}`,
+  const walkText = (name, way, row) => packed([
+    name, `β: ${way.beta[row]}`, `weight_decay: ${2 * way.beta[row]}`, `E: ${way.values.error[row]}`,
     `‖θ‖²: ${way.values.norm_squared[row]}`, `L − lowest L: ${way.values.excess[row] === null ? "–" : way.values.excess[row]}`,
   ]);
 
@@ -155,7 +155,7 @@
   const faded = (colour, part) => `${colour}${Math.round(255 * part).toString(16).padStart(2, "0")}`;
 
   function branchTraces(plot, colours) {
-    const {branches, ways, marks} = plot.record;
+    const {branches, ways, extensions, marks} = plot.record;
     const {key} = chosen(plot), looped = ways.length > 1;
     const shade = looped && key !== "excess" ? [{
       type: "scatter", mode: "lines", fill: "toself", fillcolor: faded(colours.curves[4], 0.2), line: {width: 0}, hoverinfo: "skip", showlegend: false,
@@ -163,7 +163,7 @@
     }] : [];
     const steps = ways.map(way => ({
       type: "scatter", mode: "lines", name: `way ${way.direction}`, meta: "way", showlegend: false,
-      x: scaled(way.beta), y: way.values[key], text: way.beta.map((_, row) => wayText(way, row)),
+      x: scaled(way.beta), y: way.values[key], text: way.beta.map((_, row) => walkText(`way ${way.direction}`, way, row)),
       line: {color: faded(colours.curves[WAYS[way.direction]], 0.45), width: looped ? 6 : 4}, ...hovering(),
     }));
     const curves = branches.flatMap((branch, number) => branch.stretches.map(([start, stop, index], part) => {
@@ -184,7 +184,12 @@
         marker: {...look, color: colours.ink, line: {width: 1.5, color: colours.ink}}, ...hovering(),
       };
     }).filter(trace => trace.x.length);
-    return [...shade, ...steps, ...curves, ...points];
+    const further = extensions.map(item => ({
+      type: "scatter", mode: "lines", name: `phase ${item.phase}`, meta: "branch", showlegend: false, x: scaled(item.beta), y: item.values[key],
+      text: item.beta.map((_, row) => walkText(`phase ${item.phase}`, item, row)), customdata: item.beta.map(() => item.phase),
+      line: {color: colours.faint, width: 1.2}, ...hovering(),
+    }));
+    return [...shade, ...further, ...steps, ...curves, ...points];
   }
 
   function branchArrows(plot, colours) {

@@ -9,7 +9,7 @@ from typing import Any
 from spinodal.penalty import weight_decay
 from spinodal.plots.mark import KINDS
 from spinodal.plots.phase_tree import PhaseBar, TreeRecord
-from spinodal.plots.s_curve import MANY, QUANTITIES, BranchCurve, SCurveRecord, Way
+from spinodal.plots.s_curve import MANY, QUANTITIES, BranchCurve, Extension, SCurveRecord, Way
 from spinodal.report.numbers import rounded
 
 PLACED = 10  # significant digits of beta
@@ -36,6 +36,7 @@ def s_curve_figure(record: SCurveRecord) -> dict[str, Any]:
         "limits": list(record.limits),
         "branches": [_branch(branch) for branch in record.branches],
         "ways": [_way(way) for way in record.ways],
+        "extensions": [_extension(item) for item in record.extensions],
         "marks": [
             {"kind": mark.kind, "phase": mark.phase, "beta": mark.beta, "values": _values(mark.values), "text": mark.text}
             for mark in record.marks
@@ -78,6 +79,7 @@ def _legend(record: SCurveRecord) -> str:
     marks = {mark.kind for mark in record.marks}
     parts = [LINES[index] for index in lines] + [MARKS[kind] for kind in KINDS if kind in marks]
     parts += [WALKED[way.direction] for way in record.ways]
+    parts += ["grey: phases followed further"] if record.extensions else []
     parts += ["shaded: what lies between them"] if len(record.ways) > 1 else []
     parts += ["an index is a lower bound"] if not all(branch.exact for branch in record.branches) else []
     return "; ".join(parts)
@@ -98,6 +100,11 @@ def _branch(branch: BranchCurve) -> dict[str, Any]:
 def _way(way: Way) -> dict[str, Any]:
     values = {key: rounded(values) for key, values in way.values.items()}
     return {"direction": way.direction, "beta": rounded(way.beta, PLACED), "values": values, "starts": list(way.starts)}
+
+
+def _extension(item: Extension) -> dict[str, Any]:
+    values = {key: rounded(values) for key, values in item.values.items()}
+    return {"phase": item.phase, "beta": rounded(item.beta, PLACED), "values": values}
 
 
 def _values(values: Any) -> dict[str, float | None]:
