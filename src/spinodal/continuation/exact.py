@@ -42,10 +42,11 @@ class Exact:
 
     def __call__(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
         """Return the point at `beta`, or None where the steps do not lead there."""
-        node = self._node(point)
+        first = self._node(point)
         step = math.log(beta / point.beta)
-        if node is None:
+        if first is None:
             return None
+        node = first
         for _ in range(TRIES):
             rest = math.log(beta / node.point.beta)
             if rest == 0.0:
@@ -60,13 +61,14 @@ class Exact:
         return None
 
     def _node(self, point: StationaryPoint) -> Node | None:
-        for node in self._known:
-            if node.point is point:
-                return node
-        node = node_at(self.equations, point.theta, point.beta, self.equations.spectrum(point.theta, point.beta))
-        if node is not None:
-            self._known.append(replace(node, point=point if point.beta_rate > 0 else node.point))
-        return node
+        """Return a point with its spectrum, and its tangent the way of rising beta."""
+        for known in self._known:
+            if known.point is point:
+                return known
+        found = node_at(self.equations, point.theta, point.beta, self.equations.spectrum(point.theta, point.beta))
+        if found is not None:
+            self._known.append(replace(found, point=point) if point.beta_rate > 0 else found)
+        return found
 
 
 def _stepped(equations: Equations, node: Node, beta: float) -> Node | None:
