@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from spinodal.continuation.branch import Branch
+from spinodal.continuation import special
+from spinodal.continuation.branch import STATUSES, Branch
 from spinodal.continuation.point import StationaryPoint
 from spinodal.continuation.special import BranchPoint, Fold
 from spinodal.counts import Counts
 
 NUMBERS = ("beta", "error", "loss", "norm_squared", "residual", "margin", "beta_rate", "norm_rate")
 WHOLE = ("index", "zero_modes")
+METHODS, SIDES, KINDS = ("arclength", "fixed norm"), ("upper", "lower"), ("pitchfork", "crossing")
 
 
 def to_record(branch: Branch) -> dict[str, Any]:
@@ -45,8 +47,8 @@ def from_record(record: Mapping[str, Any]) -> Branch:
         points=points,
         folds=tuple(_fold_of(item, points) for item in record["folds"]),
         branch_points=tuple(_branch_point_of(item, points) for item in record["branch_points"]),
-        method=str(record["method"]),
-        stop=str(record["stop"]),
+        method=_one_of(METHODS, record["method"]),
+        stop=_one_of(STATUSES, record["stop"]),
         spent=Counts(),
     )
 
@@ -111,24 +113,31 @@ def _common(item: Mapping[str, Any], points: Sequence[StationaryPoint]) -> dict[
         "eigenvalue": _number(item["eigenvalue"]),
         "overlap": _number(item["overlap"]),
         "index": (before, after),
-        "status": str(item["status"]),
+        "status": _one_of(special.STATUSES, item["status"]),
         "iterations": int(item["iterations"]),
     }
 
 
 def _fold_of(item: Mapping[str, Any], points: Sequence[StationaryPoint]) -> Fold:
     low, high = map(_number, item["bracket"])
-    own: dict[str, Any] = {"side": str(item["side"]), "minor": bool(item["minor"]), "bracket": (low, high)}
+    own: dict[str, Any] = {"side": _one_of(SIDES, item["side"]), "minor": bool(item["minor"]), "bracket": (low, high)}
     return Fold(**_common(item, points), **own)
 
 
 def _branch_point_of(item: Mapping[str, Any], points: Sequence[StationaryPoint]) -> BranchPoint:
     own: dict[str, Any] = {
-        "kind": str(item["kind"]),
+        "kind": _one_of(KINDS, item["kind"]),
         "side_branch": bool(item["side_branch"]),
         "multiplicity": int(item["multiplicity"]),
     }
     return BranchPoint(**_common(item, points), **own)
+
+
+def _one_of(known: Collection[str], word: Any) -> str:
+    """Return a word if it is one of those known."""
+    if word not in known:
+        raise ValueError(word)
+    return str(word)
 
 
 def _null(value: float) -> float | None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from typing import Any
 
+from spinodal.branch_following import BranchFollower, Followable, Followed, bracketed
 from spinodal.catalogue import Allowance, Catalogue, Fingerprint
+from spinodal.continuation import Branch
 from spinodal.envelope import Part, Violation, envelope, violations
 from spinodal.existence import Existence, Interval, divided
 from spinodal.loss_curve import LossCurve
 from spinodal.minimise import SECOND_ORDER
+from spinodal.phase_coexistence import PhaseCoexistence
 from spinodal.spinodals import Spinodal
 from spinodal.sweep import Scout, Sweep
 from spinodal.transitions import MACROSCOPIC, NAMES, Transition, gap
-from spinodal.tree import Fall
+from spinodal.tree import Fall, falls_along
 from spinodal.walk import Point, Walker
 
 FURTHER = (1.0, 0.1, 0.01, 0.001)  # of the lowest beta of the map: how far down phases are followed
@@ -26,15 +29,41 @@ NEAR = 1e-3  # in log beta: how far beyond its ends a phase is compared with wha
 
 @dataclass(frozen=True)
 class Joined:
-    """What both ways of a loop tell together (see `PhaseDiagram`)."""
+    """What both ways of a loop and the branches tell together (see `PhaseDiagram`)."""
 
+    transitions: tuple[Transition, ...]
+    branches: Mapping[int, Branch]
+    coexistence: tuple[PhaseCoexistence, ...]
+    spinodals: tuple[Spinodal, ...]
+    tree: tuple[Fall, ...]
     back: Sweep
     back_phases: tuple[int, ...]
     existence: Mapping[int, Existence]
     beyond: Mapping[int, tuple[Point, ...]]
-    spinodals: tuple[Spinodal, ...]
-    tree: tuple[Fall, ...]
     violations: tuple[Violation, ...]
+
+
+def branched(walker: Walker, up: Sweep, *, beta: Interval, norm_range: float) -> dict[str, Any]:
+    """Return what branches add to a walk up: fields of `PhaseDiagram`."""
+    ends = [*_macroscopic(up.transitions), None]
+    last = len(ends) - 1
+    phases = [
+        Followable(k, stretch, end, k + 1 if k < last else None)
+        for k, (stretch, end) in enumerate(zip(up.stretches, ends, strict=True))
+    ]
+    followed = BranchFollower(walker, beta=beta, norm_range=norm_range).follow(phases)
+    transitions = followed.polished(up.transitions)
+    polished = {(item.phase, item.side) for item in followed.spinodals}
+    walked = [
+        (k, end) for k, end in enumerate(_macroscopic(transitions)) if end.order != "second" and (k, "upper") not in polished
+    ]
+    return {
+        "transitions": transitions,
+        "branches": followed.branches,
+        "coexistence": followed.coexistence,
+        "spinodals": (*followed.spinodals, *(bracketed(end, k, "upper") for k, end in walked)),
+        "tree": falls_along(range(len(phases)), transitions),
+    }
 
 
 @dataclass
@@ -105,26 +134,42 @@ class Joiner:
         self.error_range, self.norm_range = error_range, norm_range
         allowance = Allowance(error=MACROSCOPIC * error_range, norm_squared=2.0 * MACROSCOPIC * norm_range, spectrum=SPECTRUM)
         self.catalogue = Catalogue(allowance)
+        self.follower = BranchFollower(walker, beta=beta, norm_range=norm_range)
         self.phases: list[_Known] = []
         self.falls: list[Fall] = []
 
     def join(self) -> Joined:
         """Follow, match and describe all phases."""
         self._take_up()
+        followed = self._branches()
         back_phases = self._take_back()
         for phase in self.phases:
             self._note_falls(phase)
         curves = [LossCurve.through(phase.id, phase.points) for phase in self.phases]
-        parts = envelope(curves)
+        parts = envelope(curves, followed.borders)
         return Joined(
+            transitions=followed.polished(self.up.transitions),
+            branches=followed.branches,
+            coexistence=followed.coexistence,
+            spinodals=tuple(spinodal for phase in self.phases for spinodal in _spinodals(phase, followed)),
+            tree=tuple(self.falls),
             back=self.back,
             back_phases=back_phases,
             existence={phase.id: self._existence(phase, parts) for phase in self.phases},
             beyond={phase.id: tuple(sorted(phase.beyond, key=lambda p: p.beta)) for phase in self.phases if phase.beyond},
-            spinodals=tuple(spinodal for phase in self.phases for spinodal in _spinodals(phase)),
-            tree=tuple(self.falls),
             violations=violations(curves, parts, error_range=self.error_range, norm_range=self.norm_range),
         )
+
+    def _branches(self) -> Followed:
+        """Follow the phases of the way up as branches, and take the transitions that these explain in their place."""
+        last = len(self.phases) - 1
+        followed = self.follower.follow([
+            Followable(phase.id, phase.points, phase.upper, phase.id + 1 if phase.id < last else None) for phase in self.phases
+        ])  # fmt: skip
+        for phase in self.phases:
+            phase.upper = followed.uppers.get(phase.id, phase.upper)
+        self.falls += falls_along([phase.id for phase in self.phases], followed.polished(self.up.transitions))
+        return followed
 
     # -- following --------------------------------------------------------------------------
 
@@ -133,8 +178,6 @@ class Joiner:
         ends = _macroscopic(self.up.transitions)
         for stretch, upper in zip(self.up.stretches, [*ends, None], strict=True):
             self._enter(stretch, upper)
-            if upper is not None:
-                self.falls.append(Fall(len(self.phases) - 1, len(self.phases), upper.beta, "up"))
         first = self.back.stretches[0]  # the last phase went down on the way back
         for phase in self.phases[:-1]:
             self._descend(phase, phase.walked[0])
@@ -152,8 +195,7 @@ class Joiner:
                 self._ascend(self.phases[known])
                 self._end_or_descend(self.phases[known], stretch[-1], lower)
             ids.append(known)
-        for (phase, following), end in zip(pairwise(ids), _macroscopic(self.back.transitions), strict=True):
-            self.falls.append(Fall(phase, following, end.beta, "down"))
+        self.falls += falls_along(ids, self.back.transitions)
         return tuple(ids)
 
     def _enter(self, walked: tuple[Point, ...], upper: Transition | None) -> int:
@@ -269,12 +311,12 @@ class Joiner:
         return f"{name} on the way {direction}: it {verb} {where}"
 
 
-def _spinodals(phase: _Known) -> Iterator[Spinodal]:
-    """Yield the ends of a phase at which it ceases to be a minimum with a jump, as walks bracketed them."""
+def _spinodals(phase: _Known, followed: Followed) -> Iterator[Spinodal]:
+    """Yield the ends of a phase at which it ceases to be a minimum with a jump, polished or as walks bracketed them."""
     for side, end in (("lower", phase.lower), ("upper", phase.upper)):
         if end is not None and end.order != "second":
-            low, high = end.bracket
-            yield Spinodal(end.beta, phase.id, side, reason=f"bracketed on the way {end.direction}: {low:.8g} to {high:.8g}")
+            polished = [item for item in followed.spinodals if (item.phase, item.side) == (phase.id, side)]
+            yield from polished or [bracketed(end, phase.id, side)]
 
 
 def _fingerprint(point: Point) -> Fingerprint:

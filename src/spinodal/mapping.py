@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
-from spinodal.joining import Joined, Joiner
-from spinodal.kinds import real_number, whole_number
+from spinodal.joining import Joined, Joiner, branched
+from spinodal.kinds import real_number, switch, whole_number
 from spinodal.landscape import Landscape
 from spinodal.minimise import LOST, solver_for
 from spinodal.models import Models
@@ -26,6 +26,7 @@ from spinodal.soundness import refuse_scale_invariance
 from spinodal.sweep import BRACKET, DIRECTIONS, Resolution, Scout, Sweep
 from spinodal.tasks.task import Task
 from spinodal.transitions import Transition
+from spinodal.tree import falls_along
 from spinodal.trial import try_start
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 
@@ -55,6 +56,9 @@ class MapOptions:
         Relative width of macroscopic brackets; None: 1e-5 dense, 1e-3 matrix-free.
     dtype : {"float64", "float32"}
     device : str
+    branches : bool
+        Whether to follow, in a map upwards, every phase as a branch through the fold in which it may end, and to find
+        where phases are equally deep. A loop always does so.
     """
 
     beta: tuple[float, float] | None = None
@@ -66,6 +70,7 @@ class MapOptions:
     bracket: float | None = None
     dtype: str = "float64"
     device: str = "cpu"
+    branches: bool = False
 
     def __post_init__(self) -> None:
         """Refuse options that mean nothing."""
@@ -81,6 +86,7 @@ class MapOptions:
             raise unknown_name("direction", self.direction, DIRECTIONS)
         if self.dtype not in DTYPES:
             raise unknown_name("dtype", self.dtype, DTYPES)
+        switch("branches", self.branches)
         whole_number("starts", self.starts, least=1, do="try 4")
         if self.bracket is not None:
             Resolution(bracket=self.bracket)
@@ -222,7 +228,9 @@ class _Map:
         top = self.walker.find(high, lambda: self._counted(lambda: self._trivial(high)))
         self._refuse_lost(bottom)
         if self.options.direction == "down":
-            return self._diagram(low, high, self._scout(bottom, top).walk(top, low))
+            down = self._scout(bottom, top).walk(top, low)
+            count = len(down.stretches)
+            return self._diagram(low, high, down, {"tree": falls_along(range(count)[::-1], down.transitions)})
         scout = self._scout(bottom, top, upward=True)
         sweep = scout.walk(bottom, high)
         for _ in range(DOUBLINGS if self.options.beta is None else 0):
@@ -230,8 +238,12 @@ class _Map:
                 break
             high *= 2.0  # coarse doubling fell early: the true end lies higher
             sweep = _extended(sweep, scout.walk(sweep.points[-1], high))
-        looped = self.options.direction == "loop" and sweep.status == "complete"
-        return self._diagram(low, high, sweep, self._back(bottom, top, sweep) if looped else None)
+        if sweep.status != "complete" or (self.options.direction == "up" and not self.options.branches):
+            return self._diagram(low, high, sweep, {"tree": falls_along(range(len(sweep.stretches)), sweep.transitions)})
+        if self.options.direction == "up":
+            beta, norm_range = (bottom.beta, sweep.points[-1].beta), scout.criteria.norm_range
+            return self._diagram(low, high, sweep, branched(self.walker, sweep, beta=beta, norm_range=norm_range))
+        return self._diagram(low, high, sweep, vars(self._back(bottom, top, sweep)))
 
     def _back(self, bottom: Point, top: Point, up: Sweep) -> Joined:
         """Walk back down and join both ways."""
@@ -344,20 +356,19 @@ class _Map:
         at_centre = self.landscape.value(theta - self.penalty.offset(theta))
         return max(top.error, at_centre) if math.isfinite(at_centre) else top.error
 
-    def _diagram(self, low: float, high: float, sweep: Sweep, joined: Joined | None = None) -> PhaseDiagram:
+    def _diagram(self, low: float, high: float, sweep: Sweep, joined: Mapping[str, Any]) -> PhaseDiagram:
+        fields = {"points": sweep.points, "transitions": sweep.transitions, **joined}
         return PhaseDiagram(
             task={"name": self.task.name, **self.task.settings},
             seed=self.options.seed,
             range=(low, high),
-            points=sweep.points,
-            transitions=sweep.transitions,
             spent=self.walker.spent,
             seconds=self.recorder.seconds(time.perf_counter() - self.began),
             solver=self.solver,
             run_status=sweep.status,
             exact=self.task.exact,
             models=Models.of(self.task),
-            **({} if joined is None else vars(joined)),
+            **fields,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +17,12 @@ class Saddle:
     loss: float
     norm_squared: float
     index: int
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Saddle:
+        """Return the saddle of a record in JSON types."""
+        numbers = {name: float(record[name]) for name in ("error", "loss", "norm_squared")}
+        return cls(**numbers, index=int(record["index"]))
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,22 @@ class PhaseCoexistence:
             barrier=found.barrier,
             by_area=None if by_area is None else AreaRule(by_area, by_area / found.beta - 1.0),
             status=STATUSES[found.status],
+        )
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> PhaseCoexistence:
+        """Return what `to_dict` made a record of."""
+        first, second = record["phases"]
+        saddle, barrier, by_area = (record[name] for name in ("saddle", "barrier", "by_area"))
+        return cls(
+            beta=float(record["beta"]),
+            phases=(int(first), int(second)),
+            loss=float(record["loss"]),
+            latent_heat=float(record["latent_heat"]),
+            saddle=None if saddle is None else Saddle.from_dict(saddle),
+            barrier=None if barrier is None else (float(barrier[0]), float(barrier[1])),
+            by_area=None if by_area is None else AreaRule(float(by_area["beta"]), float(by_area["difference"])),
+            status=str(record["status"]),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
+
+from spinodal.transitions import Transition
 
 
 @dataclass(frozen=True)
@@ -29,3 +33,9 @@ class Fall:
     def to_dict(self) -> dict[str, Any]:
         """Return the edge in JSON types."""
         return asdict(self)
+
+
+def falls_along(phases: Sequence[int], transitions: Iterable[Transition]) -> tuple[Fall, ...]:
+    """Return the edges along a walk: its phases, in the order met, and the transitions between them, minor ones left out."""
+    ends = [item for item in transitions if not item.minor]
+    return tuple(Fall(a, b, end.beta, end.direction) for (a, b), end in zip(pairwise(phases), ends, strict=True))

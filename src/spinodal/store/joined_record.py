@@ -9,7 +9,7 @@ from spinodal.branch_record import from_record
 from spinodal.envelope import Violation
 from spinodal.errors import printable
 from spinodal.existence import Existence, Interval
-from spinodal.phase_coexistence import AreaRule, PhaseCoexistence, Saddle
+from spinodal.phase_coexistence import PhaseCoexistence
 from spinodal.spinodals import Spinodal, SpinodalCertificate
 from spinodal.store.record import number, optional, positive, text, whole
 from spinodal.sweep import Sweep
@@ -79,21 +79,8 @@ def _certificate(item: Mapping[str, Any]) -> SpinodalCertificate:
 
 
 def _coexistence(item: Mapping[str, Any]) -> PhaseCoexistence:
-    first, second = map(whole, item["phases"])
-    return PhaseCoexistence(
-        beta=positive(item["beta"]),
-        phases=(first, second),
-        loss=number(item["loss"]),
-        latent_heat=number(item["latent_heat"]),
-        saddle=optional(_saddle, item["saddle"]),
-        barrier=optional(_interval, item["barrier"]),
-        by_area=optional(lambda rule: AreaRule(positive(rule["beta"]), number(rule["difference"])), item["by_area"]),
-        status=_words(item["status"]),
-    )
-
-
-def _saddle(item: Mapping[str, Any]) -> Saddle:
-    return Saddle(number(item["error"]), number(item["loss"]), number(item["norm_squared"]), whole(item["index"]))
+    positive(item["beta"])
+    return PhaseCoexistence.from_dict({**item, "status": _words(item["status"])})
 
 
 def _fall(item: Mapping[str, Any]) -> Fall:

@@ -1,0 +1,280 @@
+"""Follows the phases of a map as branches: through the folds in which they end, to where they are equally deep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spinodal.branch_record import from_record, to_record
+from spinodal.continuation import Branch, StationaryPoint, coexistence, continue_branch
+from spinodal.continuation.special import STATUSES, BranchPoint, Fold
+from spinodal.counts import Counts
+from spinodal.errors import SpinodalError
+from spinodal.existence import Interval
+from spinodal.phase_coexistence import PhaseCoexistence
+from spinodal.spinodals import Spinodal, SpinodalCertificate
+from spinodal.transitions import CONTINUOUS, Transition
+from spinodal.walk import Point, Walker
+
+BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed
+SAME = 1e-4  # relative: how far a polished point may lie outside of the bracket of the transition that it explains
+POINTS = 1000  # most points of a branch
+
+
+@dataclass(frozen=True)
+class Followable:
+    """A phase as far as walks know it.
+
+    Attributes
+    ----------
+    id : int
+    points : sequence of Point
+        By rising beta.
+    upper : Transition or None
+        In which it ends on the way up.
+    falls_to : int or None
+    """
+
+    id: int
+    points: Sequence[Point]
+    upper: Transition | None
+    falls_to: int | None
+
+    @property
+    def is_worth_following(self) -> bool:
+        """Tell whether its end may be a fold."""
+        return self.upper is not None and self.upper.order != "second"
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What the branches tell.
+
+    Attributes
+    ----------
+    branches : mapping of phases to Branch
+    uppers : mapping of phases to Transition
+        In which they end, polished and with the order that the branch shows.
+    spinodals : tuple of Spinodal
+        With certificates.
+    coexistence : tuple of PhaseCoexistence
+    failed : mapping of phases to str
+        Why there is no branch.
+    """
+
+    branches: Mapping[int, Branch]
+    uppers: Mapping[int, Transition]
+    spinodals: tuple[Spinodal, ...]
+    coexistence: tuple[PhaseCoexistence, ...]
+    failed: Mapping[int, str]
+
+    @property
+    def borders(self) -> Mapping[frozenset[int], Sequence[float]]:
+        """Return the coexistence points by pairs of phases."""
+        return {frozenset(item.phases): (item.beta,) for item in self.coexistence}
+
+    def polished(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
+        """Return transitions with those that a branch explains in their place."""
+        better = {(item.before.index, item.after.index): item for item in self.uppers.values()}
+        return tuple(better.get((item.before.index, item.after.index), item) for item in transitions)
+
+
+class BranchFollower:
+    """Follows phases as branches; every branch is one note of the recorder, made again only where its theta is needed.
+
+    Parameters
+    ----------
+    walker : Walker
+        Its recorder keeps the notes, and what branches cost is added to what it spent.
+    beta : (low, high)
+        The range to follow them in.
+    norm_range : float
+        What a jump of `||theta||^2` is relative to.
+    """
+
+    def __init__(self, walker: Walker, *, beta: Interval, norm_range: float) -> None:
+        self.walker, self.landscape, self.penalty = walker, walker.landscape, walker.penalty
+        self.low, self.high = beta
+        self.norm_range = norm_range
+        self._live: dict[int, Branch] = {}
+
+    def follow(self, phases: Sequence[Followable]) -> Followed:
+        """Follow the phases that may end in a fold, and those that they fall into.
+
+        Phases come by their ids, from 0.
+        """
+        known = {phase.id: phase for phase in phases}
+        ending = [phase for phase in phases if phase.is_worth_following]
+        wanted = sorted({phase.id for phase in ending} | {phase.falls_to for phase in ending if phase.falls_to is not None})
+        branches, failed = {}, {}
+        for number in wanted:
+            note = self._noted(f"branch of phase {number}", lambda phase=known[number]: self._recorded(phase))  # type: ignore[misc]
+            if note["branch"] is None:
+                failed[number] = note["failed"]
+            else:
+                branches[number] = self._live.get(number) or from_record(note["branch"])
+        uppers = {p.id: explained(p.upper, branches[p.id], self.norm_range) for p in ending if p.upper and p.id in branches}
+        return Followed(
+            branches=branches,
+            uppers=uppers,
+            spinodals=tuple(self._spinodals(known, branches, uppers)),
+            coexistence=tuple(self._coexistence(known, ending, branches)),
+            failed=failed,
+        )
+
+    def _noted(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return a note, with what it cost added to what the walker spent."""
+
+        def counted() -> dict[str, Any]:
+            before = self.landscape.counts.copy()
+            made = make()
+            return made | {"counts": vars(self.landscape.counts - before)}
+
+        note = self.walker.recorder.note(name, counted)
+        self.walker.spent = self.walker.spent + Counts(**note["counts"])
+        return note
+
+    # -- branches ---------------------------------------------------------------------------
+
+    def _recorded(self, phase: Followable) -> dict[str, Any]:
+        try:
+            return {"branch": to_record(self._branch(phase)), "failed": None}
+        except SpinodalError as refused:
+            return {"branch": None, "failed": str(refused)}
+
+    def _branch(self, phase: Followable) -> Branch:
+        """Return the branch of a phase: from its lower end or the lowest beta, through its upper end, along what follows."""
+        if phase.id not in self._live:
+            start = next((point for point in phase.points if point.beta >= self.low), phase.points[-1])
+            top = self.high if phase.upper is None else BEYOND * phase.upper.bracket[1]
+            up = self._continued(start, to=max(top, start.beta * BEYOND), through_folds=phase.upper is not None)
+            if start.beta > self.low * (1.0 + 1e-6):
+                up = turned(self._continued(start, to=self.low, through_folds=False)).followed_by(up)
+            self._live[phase.id] = up
+        return self._live[phase.id]
+
+    def _continued(self, start: Point, *, to: float, through_folds: bool) -> Branch:
+        bounds = (min(self.low, start.beta, to), max(start.beta, to))
+        return continue_branch(
+            self.landscape,
+            start.minimum,
+            to=to,
+            bounds=bounds,
+            through_folds=through_folds,
+            penalty=self.penalty,
+            points=POINTS,
+        )
+
+    # -- what they tell ---------------------------------------------------------------------
+
+    def _spinodals(
+        self, known: Mapping[int, Followable], branches: Mapping[int, Branch], uppers: Mapping[int, Transition]
+    ) -> Iterator[Spinodal]:
+        for number, branch in branches.items():
+            first = branch.folds[0] if branch.folds and branch.folds[0].point is branch.points[0] else None
+            if first is not None and first.is_spinodal:
+                yield _spinodal(first, number, "lower")
+            upper = known[number].upper
+            special = None if upper is None else special_point(upper, branch)
+            if special is not None and uppers[number].order != "second":
+                yield _spinodal(special, number, "upper")
+
+    def _coexistence(
+        self, known: Mapping[int, Followable], ending: Sequence[Followable], branches: Mapping[int, Branch]
+    ) -> Iterator[PhaseCoexistence]:
+        for phase in ending:
+            to = phase.falls_to
+            if to is None or phase.id not in branches or to not in branches:
+                continue
+            pair = phase, known[to]
+            note = self._noted(f"coexistence of phases {phase.id} and {to}", lambda pair=pair: self._equal(*pair))  # type: ignore[misc]
+            if note["found"] is not None:
+                yield PhaseCoexistence.from_dict(note["found"])
+
+    def _equal(self, phase: Followable, other: Followable) -> dict[str, Any]:
+        """Find where two phases are equally deep."""
+        branch, below = self._branch(phase), stable_part(self._branch(other))
+        found = coexistence(self.landscape, branch, below, penalty=self.penalty)
+        return {"found": None if found is None else PhaseCoexistence.of(found, (phase.id, other.id)).to_dict()}
+
+
+def turned(branch: Branch) -> Branch:
+    """Return a branch walked the other way.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spinodal import Landscape, minimise
+    >>> class X(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.x = torch.nn.Parameter(torch.tensor(0.8))
+    >>> E = Landscape(X(), lambda model, batch: model.x**6 - model.x**4, None)
+    >>> branch = continue_branch(E, minimise(E, beta=0.1, start=E.initial), to=0.5)
+    >>> back = turned(branch)
+    >>> [(fold.index, fold.point is back.points[k]) for fold in back.folds for k in [back.beta.index(fold.beta)]]
+    [((1, 0), True)]
+    """
+    flipped = {id(point): _turned_point(point) for point in branch.points}
+
+    def special(item: Any) -> Any:
+        return replace(item, point=flipped[id(item.point)], null_vector=-item.null_vector, index=item.index[::-1])
+
+    return replace(
+        branch,
+        points=tuple(flipped[id(point)] for point in reversed(branch.points)),
+        folds=tuple(map(special, reversed(branch.folds))),
+        branch_points=tuple(map(special, reversed(branch.branch_points))),
+    )
+
+
+def _turned_point(point: StationaryPoint) -> StationaryPoint:
+    return replace(point, tangent=-point.tangent, beta_rate=-point.beta_rate, norm_rate=-point.norm_rate)
+
+
+def stable_part(branch: Branch) -> Branch:
+    """Return the first stretch of minima of a branch alone."""
+    part = next(branch.parts(), branch.points)
+    return replace(branch, points=tuple(part), folds=(), branch_points=(), coexistence=())
+
+
+def special_point(transition: Transition, branch: Branch) -> Fold | BranchPoint | None:
+    """Return the fold or branch point at which the phase before a transition ends, None if the branch has none there."""
+    low, high = transition.bracket
+    slack = high - low + SAME * high
+    ends: list[Fold | BranchPoint] = [fold for fold in branch.folds if fold.is_spinodal and fold.side == "upper"]
+    ends += [item for item in branch.branch_points if 0 in item.index]
+    near = [item for item in ends if low - slack <= item.beta <= high + slack]
+    return min(near, key=lambda item: abs(item.beta - transition.beta), default=None)
+
+
+def explained(transition: Transition, branch: Branch, norm_range: float) -> Transition:
+    """Return a transition with the place and the order that the branch of the phase before it shows.
+
+    A fold makes it of first order; a branch point of second order where `||theta||^2` is continuous, else of first.
+    """
+    special = special_point(transition, branch)
+    if special is None or special.status != "converged":
+        return transition
+    continuous = transition.evidence.jump_norm_squared <= CONTINUOUS * norm_range
+    order = "second" if isinstance(special, BranchPoint) and continuous else "first"
+    low, high = transition.bracket
+    kind = "branch point" if isinstance(special, BranchPoint) else "fold"
+    return replace(
+        transition,
+        beta=min(max(special.beta, low), high),
+        order=order,
+        status=f"{transition.status}; {kind} of the branch at beta = {special.beta:.12g}",
+    )
+
+
+def _spinodal(special: Fold | BranchPoint, phase: int, side: str) -> Spinodal:
+    certificate = SpinodalCertificate(special.point.residual, special.eigenvalue, special.overlap, STATUSES[special.status])
+    return Spinodal(special.beta, phase, side, certificate)
+
+
+def bracketed(end: Transition, phase: int, side: str) -> Spinodal:
+    """Return the spinodal in which a phase ends as a walk bracketed it."""
+    low, high = end.bracket
+    return Spinodal(end.beta, phase, side, reason=f"bracketed on the way {end.direction}: {low:.8g} to {high:.8g}")
