@@ -12,15 +12,15 @@ from spinodal.plots.draw import (
     draw_recall,
     draw_singular_values,
 )
-from spinodal.plots.draw_s_curve import draw_s_curves
-from spinodal.plots.draw_tree import draw_tree
 from spinodal.plots.mark import Mark
 from spinodal.plots.panel import Curve, Panel
 from spinodal.plots.phase_tree import PhaseBar, TreeRecord, tree_record
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.s_curve import BranchCurve, Extension, SCurveRecord, Way, s_curve_record
+from spinodal.plots.s_curve_figure import draw_s_curves
 from spinodal.plots.save import save_figures, save_phase_map
+from spinodal.plots.tree_figure import draw_tree
 
 __all__ = [
     "BetaAxis",

@@ -19,10 +19,10 @@ from spinodal.plots.draw import (
     draw_recall,
     draw_singular_values,
 )
-from spinodal.plots.draw_s_curve import draw_s_curves
-from spinodal.plots.draw_tree import draw_tree
 from spinodal.plots.record import DiagramRecord, diagram_record
+from spinodal.plots.s_curve_figure import draw_s_curves
 from spinodal.plots.style import paper
+from spinodal.plots.tree_figure import draw_tree
 from spinodal.store.disk import write_whole
 
 if TYPE_CHECKING:
