@@ -578,7 +578,7 @@ def test_coexistence_stands_with_latent_heat_and_barriers() -> None:
     assert float(row["β"]) == pytest.approx(beta, rel=1e-9)
     assert row["phases"] == "0 and 1"
     assert float(row["latent heat Δ‖θ‖²"]) == pytest.approx(deep.norm_squared - dead.norm_squared, rel=1e-5)
-    assert float(row["barrier from the first"]) == pytest.approx(saddle.loss - deep.loss, rel=1e-5)
+    assert float(row["barrier"]) == pytest.approx(saddle.loss - deep.loss, rel=1e-5)
     assert row["index of the saddle"] == "1"
 
 

@@ -34,14 +34,12 @@ def coexistence_table(diagram: PhaseDiagram) -> Table:
 
 
 def _coexistence(found: PhaseCoexistence) -> dict[str, str]:
-    first, second = found.barrier or (None, None)
     return {
         **_place(found.beta, 10),
         "phases": " and ".join(map(str, found.phases)),
         "L": number(found.loss, 8),
         "latent heat Δ‖θ‖²": number(found.latent_heat, 6),
-        "barrier from the first": number(first, 6),
-        "from the second": number(second, 6),
+        "barrier": arrow([number(height, 6) for height in found.barrier or ()]),
         "index of the saddle": "" if found.saddle is None else str(found.saddle.index),
         "β by equal areas": "" if found.by_area is None else number(found.by_area.beta, 10),
         "relative difference": "" if found.by_area is None else number(found.by_area.difference, 2),
