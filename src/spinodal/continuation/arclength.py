@@ -183,17 +183,27 @@ class Arclength:
         """
         kind = kind_between(a, b)
         if kind is not None and (met := self._polished(metric, a, b, kind)) is not None:
-            return [met, b]
+            before, after = self._filled(metric, a, met.node, depth), self._filled(metric, met.node, b, depth)
+            return [*before, met, *(() if kind == "side" else after), b]
         smooth = abs(discrepancy(a.point, b.point)) <= 2.0 * self.missed
         if kind is None and smooth:
             return [b]
         if depth == 0:
-            return [self._unresolved(a, b, kind), b] if kind is not None else None
+            return [self._unresolved(metric, a, b, kind), b] if kind is not None else None
         middle = self._middle(metric, a, b)
         if middle is None:
             return None
         parts = [self._refined(metric, *ends, depth - 1) for ends in ((a, middle), (middle, b))]
         return None if parts[0] is None or parts[1] is None else parts[0] + parts[1]
+
+    def _filled(self, metric: Metric, a: Node, b: Node, depth: int) -> list[Node]:
+        """Return the points that the area certificate needs between two that nothing else lies between."""
+        if depth == 0 or abs(discrepancy(a.point, b.point)) <= 2.0 * self.missed:
+            return []
+        middle = self._middle(metric, a, b)
+        if middle is None:
+            return []
+        return [*self._filled(metric, a, middle, depth - 1), middle, *self._filled(metric, middle, b, depth - 1)]
 
     def _middle(self, metric: Metric, a: Node, b: Node) -> Node | None:
         """Return the point halfway between two, from their cubic interpolation."""
@@ -220,9 +230,17 @@ class Arclength:
         ends = [metric.length(found.theta - end.point.theta, math.log(found.beta / end.point.beta)) for end in (a, b)]
         if max(ends) > 1.2 * apart + 1e-7 or not explains(a, b, kind, found):
             return None
-        return Encounter(kind, found, a, b)
+        return self._encounter(metric, kind, found, a, b)
 
-    def _unresolved(self, a: Node, b: Node, kind: str) -> Encounter:
+    def _encounter(self, metric: Metric, kind: str, found: Singular, a: Node, b: Node) -> Encounter:
+        """Return a special point as a point of the walk: along phi at a fold and at the end of a side branch."""
+        tangent, rate = (found.trunk, 1.0) if kind == "crossing" else (found.mode, 0.0)
+        way, way_rate = metric.tangent(a)
+        along = metric.weight * float(way @ tangent) + way_rate * rate / found.beta
+        point = self._singular_point(metric, found, math.copysign(1.0, along), tangent, rate)
+        return Encounter(kind, found, a, b, Node(replace(point, index=a.point.index), found.spectrum))
+
+    def _unresolved(self, metric: Metric, a: Node, b: Node, kind: str) -> Encounter:
         """Return the record of a special point that could not be polished, at the nearer of its neighbours."""
         near = a if abs(a.point.beta_rate) < abs(b.point.beta_rate) else b
         point, spectrum = near.point, near.spectrum
@@ -231,7 +249,7 @@ class Arclength:
         found = Singular(
             point.theta, point.beta, point.loss, residual, spectrum, mode, curvature, 0.0, 0.0, 0.0 * mode, 1, 0, False
         )  # fmt: skip
-        return Encounter(kind, found, a, b)
+        return self._encounter(metric, kind, found, a, b)
 
     # -- keeping ----------------------------------------------------------------------------
 
@@ -294,56 +312,41 @@ class Arclength:
 
     def _met(self, metric: Metric, met: Encounter) -> bool:
         """Keep a special point; tell whether what follows it in this step is to be forgotten."""
+        overlap = self._overlap(metric, met.found)
         if met.kind == "fold":
-            point = self._singular_point(metric, met, met.found.mode, 0.0)
-            self.folds.append(fold_record(met, point, self._overlap(metric, met.found)))
-            self._pass(metric, Node(point, met.found.spectrum))
+            self.folds.append(fold_record(met, overlap))
+            self._pass(metric, met.node)
             self.stop = "" if self.through_folds else "fold"
             return not self.through_folds
         if met.kind == "side":
-            return self._switch(metric, met)
-        point = self._singular_point(metric, met, met.found.trunk, 1.0)
-        index = met.a.point.index, met.b.point.index
-        self.branch_points.append(branch_point_record(met, point, self._overlap(metric, met.found), index))
-        self._pass(metric, Node(point, met.found.spectrum))
+            return self._switch(metric, met, overlap)
+        self.branch_points.append(branch_point_record(met, overlap, met.b.point.index))
+        self._pass(metric, met.node)
         return False
 
-    def _switch(self, metric: Metric, met: Encounter) -> bool:
+    def _switch(self, metric: Metric, met: Encounter, overlap: float) -> bool:
         """Go on from the end of a side branch along the trunk, to where that is stable."""
-        arrival = self._singular_point(metric, met, met.found.mode, 0.0)
-        way = math.copysign(1.0, met.found.crossing)
-        departure = self._singular_point(metric, met, way * met.found.trunk, way)
-        others = met.found.spectrum.index - int(met.found.curvature < -met.found.spectrum.zero)
-        departure = replace(departure, index=others)
-        self.branch_points.append(
-            branch_point_record(met, arrival, self._overlap(metric, met.found), (met.a.point.index, others))
-        )
-        self._pass(metric, Node(arrival, met.found.spectrum))
-        if not met.found.converged:
+        found = met.found
+        others = found.spectrum.index - int(found.curvature < -found.spectrum.zero)
+        self.branch_points.append(branch_point_record(met, overlap, others))
+        self._pass(metric, met.node)
+        if not found.converged:
             self.stop = "not classified"
             return True
+        departure = self._singular_point(metric, found, math.copysign(1.0, found.crossing), found.trunk, 1.0)
+        departure = replace(departure, index=others)
         self._ready.append(departure)
-        self.node, self.earlier = Node(departure, met.found.spectrum), None
-        self.step = FIRST
+        self.node, self.earlier, self.step = Node(departure, found.spectrum), None, FIRST
         return True
 
-    def _singular_point(self, metric: Metric, met: Encounter, tangent: Tensor, beta_rate: float) -> StationaryPoint:
-        """Return the record of a special point with a tangent of length one, the way walked."""
-        found = met.found
-        log_rate = beta_rate / found.beta
-        length = metric.length(tangent, log_rate) or 1.0
-        way, rate = metric.tangent(met.a)
-        along = metric.weight * float(way @ tangent) + rate * log_rate
-        sign = -1.0 if along < 0 and met.kind != "side" else 1.0
-        if met.kind == "side" and not beta_rate:
-            sign = math.copysign(1.0, along)
-        return replace(
-            self.equations.point(
-                found.theta, found.beta, found.loss, found.residual, found.spectrum,
-                (sign / length) * tangent, sign * beta_rate / length,
-            ),
-            index=met.a.point.index,
-        )  # fmt: skip
+    def _singular_point(
+        self, metric: Metric, found: Singular, sign: float, tangent: Tensor, beta_rate: float
+    ) -> StationaryPoint:
+        """Return the record of a special point with a tangent of length one."""
+        length = sign * (metric.length(tangent, beta_rate / found.beta) or 1.0)
+        return self.equations.point(
+            found.theta, found.beta, found.loss, found.residual, found.spectrum, tangent / length, beta_rate / length
+        )
 
     def _overlap(self, metric: Metric, found: Singular) -> float:
         """Return `|phi . (theta - centre)| / ||theta - centre||`, with the floor of the metric under the latter."""

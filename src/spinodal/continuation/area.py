@@ -9,6 +9,8 @@ from typing import Protocol
 
 from spinodal.continuation.point import StationaryPoint
 
+TURNS = 1e-7  # |d rho/ds| below this fraction of rho is none
+
 
 class OnBranch(Protocol):
     """A point on a branch with the rates of beta and of the squared norm along it."""
@@ -74,10 +76,27 @@ def area(a: OnBranch, b: OnBranch) -> float:
     beta does, relatively, and in rho (by parts) near a fold, where `d beta / d rho` is 0. Slopes are exact. Where
     rho is little but rounding, its slopes say nothing, and the end correction in rho is the larger one.
     """
+    if _ends_branch(a, b) or _ends_branch(b, a):
+        return _towards_turn(a, b)
     in_beta, in_norm = _in_beta(a, b), _in_norm(a, b)
     if in_norm and _is_steep(a, b) and (in_beta is None or a.beta_rate * b.beta_rate < 0.0 or in_norm[1] <= in_beta[1]):
         return in_norm[0]
     return in_beta[0] if in_beta else 0.5 * (b.beta - a.beta) * (a.norm_squared + b.norm_squared)
+
+
+def _ends_branch(point: OnBranch, other: OnBranch) -> bool:
+    """Tell the end of a side branch, where beta and rho turn together."""
+    return point.beta_rate == 0.0 and abs(point.norm_rate) <= TURNS * max(point.norm_squared, other.norm_squared)
+
+
+def _towards_turn(a: OnBranch, b: OnBranch) -> float:
+    """Integrate to or from the end of a side branch by a parabola, as only the other end has a slope."""
+    width = b.beta - a.beta
+    if not (a.beta_rate or b.beta_rate):
+        return 0.5 * width * (a.norm_squared + b.norm_squared)
+    known, other, sign = (a, b, 1.0) if a.beta_rate else (b, a, -1.0)
+    slope, change = known.norm_rate / known.beta_rate, other.norm_squared - known.norm_squared
+    return width * (known.norm_squared + sign * width * slope / 6.0 + change / 3.0)
 
 
 def _is_steep(a: OnBranch, b: OnBranch) -> bool:

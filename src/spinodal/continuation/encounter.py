@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from spinodal.continuation.metric import Node
-from spinodal.continuation.point import StationaryPoint
 from spinodal.continuation.singular import Singular
 from spinodal.continuation.special import BranchPoint, Fold
 
@@ -16,12 +15,13 @@ SYMMETRIC = 1e-6  # |D^3 E [phi, phi, phi]| below this fraction of the largest e
 
 @dataclass(frozen=True)
 class Encounter:
-    """A special point between two points of the walk."""
+    """A special point between two points of the walk, and as a point of the walk itself."""
 
     kind: str
     found: Singular
     a: Node
     b: Node
+    node: Node
 
 
 def kind_between(a: Node, b: Node) -> str | None:
@@ -66,37 +66,37 @@ def explains(a: Node, b: Node, kind: str, found: Singular) -> bool:
     return change <= max(found.multiplicity - min(a.spectrum.zero_modes, b.spectrum.zero_modes), 1)
 
 
-def fold_record(met: Encounter, point: StationaryPoint, overlap: float) -> Fold:
+def fold_record(met: Encounter, overlap: float) -> Fold:
     """Return the record of a fold."""
     betas = sorted((met.a.point.beta, met.b.point.beta))
     done = met.found.converged
     return Fold(
-        point=point,
+        point=met.node.point,
         null_vector=met.found.mode,
         eigenvalue=met.found.curvature,
         overlap=overlap,
         side="upper" if met.a.point.beta_rate > 0 else "lower",
         index=(met.a.point.index, met.b.point.index),
-        bracket=(point.beta, point.beta) if done else (betas[0], betas[1]),
+        bracket=(met.found.beta, met.found.beta) if done else (betas[0], betas[1]),
         minor=False,
         status="converged" if done else "not converged",
         iterations=met.found.iterations,
     )
 
 
-def branch_point_record(met: Encounter, point: StationaryPoint, overlap: float, index: tuple[int, int]) -> BranchPoint:
+def branch_point_record(met: Encounter, overlap: float, after: int) -> BranchPoint:
     """Return the record of a branch point."""
     found, symmetries = met.found, min(met.a.spectrum.zero_modes, met.b.spectrum.zero_modes)
     symmetric = abs(found.bend) <= SYMMETRIC * found.spectrum.largest
     return BranchPoint(
-        point=point,
+        point=met.node.point,
         null_vector=found.mode,
         eigenvalue=found.curvature,
         overlap=overlap,
         kind="pitchfork" if met.kind == "side" or symmetric else "crossing",
         side_branch=met.kind == "side",
         multiplicity=max(found.multiplicity - symmetries, 1),
-        index=index,
+        index=(met.a.point.index, after),
         status="converged" if found.converged else "not classified",
         iterations=found.iterations,
     )

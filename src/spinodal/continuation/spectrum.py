@@ -8,10 +8,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-ZERO = 1e-8  # |eigenvalue| below this fraction of the largest is a zero mode
+ZERO = 1e-11  # |eigenvalue| below this fraction of the largest is a zero mode: points are solved to rounding here
 SOFT = 1e-3  # modes below this fraction of the largest are solved for together, in a small dense system
 CUTOFF = 1e-14  # relative singular value of that system, its rows scaled, below which a direction is left alone
-PART = 1e-4  # relative part in the border from which a zero mode belongs to the branch and to no symmetry
+PART = 1e-7  # relative part in the border from which a zero mode belongs to the branch and to no symmetry
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Bordered:
         inverse_column, hard_row = hard.T @ self.column / stiffness, hard.T @ self.row
         size = basis.shape[1]
         system = basis.new_zeros(size + 1, size + 1)
-        system.diagonal()[: int(soft.sum())] = values[soft]
+        system.diagonal()[:-1] = ((vectors.T @ basis) ** 2 * values[:, None]).sum(0)
         system[:-1, -1], system[-1, :-1] = basis.T @ self.column, basis.T @ self.row
         system[-1, -1] = self.corner - float(hard_row @ inverse_column)
         scales = system.abs().amax(1).clamp_min(1e-300)
