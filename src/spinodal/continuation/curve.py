@@ -25,8 +25,22 @@ def beta_velocity(point: StationaryPoint) -> float:
     return point.beta_rate * (point.norm_squared / point.norm_rate)
 
 
+def theta_beyond(points: Sequence[StationaryPoint], t: float) -> Tensor:
+    """Return theta at t beyond the last point, shape (n,), by its velocity and, given two points, the change of that.
+
+    Positions of earlier points are not used: where the model has a symmetry they differ by any motion along it,
+    which extrapolation would amplify.
+    """
+    last = points[-1]
+    ahead, step = velocity(last), t - place(last)
+    if len(points) == 1:
+        return last.theta + step * ahead
+    bend = step / (2 * (place(last) - place(points[-2])))
+    return last.theta + step * (ahead + bend * (ahead - velocity(points[-2])))
+
+
 def theta_between(a: StationaryPoint, b: StationaryPoint, t: float) -> Tensor:
-    """Return theta at t on the cubic through two points with their velocities, shape (n,); it may extrapolate."""
+    """Return theta at t on the cubic through two points with their velocities, shape (n,)."""
     at_a, at_b, leave, arrive = _hermite(place(a), place(b), t)
     return at_a * a.theta + at_b * b.theta + leave * velocity(a) + arrive * velocity(b)
 

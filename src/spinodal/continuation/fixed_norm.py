@@ -32,8 +32,10 @@ from spinodal.regularised import Regularised
 FIRST = 0.02  # step in log rho
 DEVIATION = 0.05  # of beta times the step in rho: what E may deviate from the integral of beta before a step is refused
 AREA = 1e-10  # of |E| + beta rho: what the area certificate of one step aims to miss
+HASTE = 1e-3  # step in log rho below which predictions need not be good: the branch may have a kink in the norm
 STRAYED = 0.5  # of a step: how far from its prediction a point may lie
 WHOLE = 64  # parameters up to which the whole spectrum is computed
+CHEAP = 25  # gradients for one point after which the next step is longer
 POLISHES = 12  # points in search of one place
 FAR = 1e12  # factor in rho
 
@@ -75,7 +77,7 @@ def effort_for(landscape: Landscape, tolerance: float | None = None) -> Effort:
     if solver == "newton" or (precise and tolerance is not None and tolerance <= 1e-6):
         return Effort(True, tolerance or TOLERANCE["newton"], 1e-8, 2 * landscape.size + 100, 1e-10, 0.4, 1e-7, 200)
     rough = tolerance or (TOLERANCE[solver] if precise else 1e-3)
-    return Effort(False, rough, 0.02, 4, 0.02, 0.25, 1e-2, 150)
+    return Effort(False, rough, 0.02, 4, 0.02, 0.35, 1e-2, 150)
 
 
 class FixedNorm:
@@ -214,8 +216,7 @@ class FixedNorm:
             if point is not None:
                 strayed = float((point.theta - guess).norm()) / float((point.theta - last.theta).norm() or 1.0)
                 jumped = self._deviation(last, point) > DEVIATION
-                close = not self.effort.second_order or strayed <= STRAYED or self.step < 100 * self.effort.shortest
-                if close and not jumped and not _bent_twice(last, point):
+                if self._is_close(last, point, strayed) and not jumped and not _bent_twice(last, point):
                     self._grow(last, point, strayed, self.landscape.counts.gradient_evaluations - spent)
                     self._keep(point)
                     return
@@ -227,11 +228,18 @@ class FixedNorm:
     def _predict(self, t: float) -> Tensor:
         """Extrapolate from the last points: by their velocities where these are exact."""
         recent = self._recent
-        if len(recent) == 1:
-            return recent[0].theta + (t - curve.place(recent[0])) * curve.velocity(recent[0])
-        if self.effort.second_order:
-            return curve.theta_between(recent[-2], recent[-1], t)
-        return curve.theta_through(recent[-3:], t)
+        if not self.effort.second_order and len(recent) > 1:
+            return curve.theta_through(recent[-3:], t)
+        return curve.theta_beyond(recent[-2:], t)
+
+    def _is_close(self, a: StationaryPoint, b: StationaryPoint, strayed: float) -> bool:
+        """Tell whether a step was short enough for its predictions to hold, where these are precise."""
+        if not self.effort.second_order or self.step < HASTE:
+            return True
+        return strayed <= STRAYED and abs(discrepancy(a, b)) <= 30 * self._aim(b)
+
+    def _aim(self, point: StationaryPoint) -> float:
+        return AREA * (abs(point.error) + point.beta * point.norm_squared)
 
     def _deviation(self, a: StationaryPoint, b: StationaryPoint) -> float:
         """Return how far E is from the integral of `-beta drho`, relative to it."""
@@ -242,10 +250,9 @@ class FixedNorm:
     def _grow(self, a: StationaryPoint, b: StationaryPoint, strayed: float, gradients: int) -> None:
         """Choose the next step: by the area this one missed, or by what it cost."""
         if self.effort.second_order:
-            aim = AREA * (abs(b.error) + b.beta * b.norm_squared)
-            factor = min(0.9 * (aim / (abs(discrepancy(a, b)) + 1e-30)) ** 0.2, 0.5 * STRAYED / (strayed + 1e-30))
+            factor = min(0.9 * (self._aim(b) / (abs(discrepancy(a, b)) + 1e-30)) ** 0.2, 0.5 * STRAYED / (strayed + 1e-30))
         else:
-            factor = 1.5 if gradients <= 12 else 1.0 if gradients <= 30 else 0.7
+            factor = 1.4 if gradients <= CHEAP else 1.0
         self.step = min(min(max(factor, 0.3), 2.0) * self.step, self.effort.longest)
 
     def _keep(self, point: StationaryPoint) -> None:
@@ -274,12 +281,17 @@ class FixedNorm:
 
     def _crossed(self, a: StationaryPoint, b: StationaryPoint) -> float | None:
         """Return the end of the walk, in beta, that lies between two points, the nearest to the first."""
-        ends = [beta for beta in {self.to, *self.bounds} if (a.beta - beta) * (b.beta - beta) <= 0 and a.beta != beta]
+        close = self.effort.tolerance
+        ends = [
+            beta
+            for beta in {self.to, *self.bounds}
+            if (a.beta - beta) * (b.beta - beta) <= 0 and abs(a.beta - beta) > close * beta  # a walk may begin at its bound
+        ]
         return min(ends, key=lambda beta: abs(beta - a.beta), default=None)
 
     def _finish(self, a: StationaryPoint, b: StationaryPoint, level: float) -> None:
         """Solve where beta has a value between those of two points, and end there."""
-        close = max(self.effort.tolerance, 1e-12) * level
+        close = (1e-12 if self.effort.second_order else self.effort.tolerance) * level
         best = min(a, b, key=lambda point: abs(point.beta - level))
         for _ in range(POLISHES):
             if abs(best.beta - level) <= close:

@@ -101,8 +101,8 @@ class Sphere:
         return operator
 
     def scale(self, p: Tensor) -> float:
-        """Return the size that gradients are measured against, `2 |beta| sqrt(rho)`."""
-        return 2 * self.strength * self.radius
+        """Return the size that gradients of F are measured against: `2 |beta| sqrt(rho)`, and less far out on the ray."""
+        return 2 * self.strength * self.radius * min(1.0, self.radius / float((self.mask * p).norm()))
 
     def _ray(self, p: Tensor) -> tuple[Tensor, Tensor]:
         """Return the unit vector along p, and the factor by which theta moves less than p."""
@@ -123,7 +123,7 @@ class Sphere:
         if second_order:
             return newton_cg(self, p, tolerance=tolerance, radius=0.3 * self.radius, iterations=iterations)
         solution = self._descended(p, tolerance, memory, iterations)
-        calm = float(solution.gradient.norm()) <= 10 * tolerance * self.scale(p)
+        calm = float(solution.gradient.norm()) <= 10 * tolerance * self.scale(solution.theta)
         return Solution(*_fields(solution), "rounding") if solution.stop == "still" and calm else solution
 
     def _descended(self, p: Tensor, tolerance: float, memory: Memory | None, iterations: int) -> Solution:
