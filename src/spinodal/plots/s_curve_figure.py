@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spinodal.plots.mark import KINDS
 from spinodal.plots.s_curve import MANY, QUANTITIES, BranchCurve, Quantity, SCurveRecord, Way
-from spinodal.plots.style import BLUE, GREY, NAMED, ORANGE, PALETTE, SKY, new_figure, paper, set_axes
+from spinodal.plots.style import AMBER, BLUE, GREEN, GREY, NAMED, ORANGE, PINK, SKY, new_figure, paper, set_axes
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STABILITY: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))  # lines by index: 0, 1, more
 NAMES = ("stable (index 0)", "saddle of index 1", f"saddle of index ≥ {MANY}")
 WAYS = {"up": ORANGE, "down": BLUE}
+BRANCHES = ("black", GREEN, PINK, AMBER, GREY)  # none of the ways' colours
 MARKERS: Mapping[str, Mapping[str, Any]] = {
     "spinodal": {"marker": "o", "markersize": 5},
     "fold": {"marker": "o", "markersize": 4, "markerfacecolor": "white"},
@@ -30,6 +31,7 @@ MARKERS: Mapping[str, Mapping[str, Any]] = {
 }
 DASHED = (0, (6, 2, 1, 2))  # the lines of coexistence
 EXTENSION: Mapping[str, Any] = {"color": GREY, "linewidth": 0.8}
+BEHIND = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}  # a text that lines may cross
 SHADED = ("error", "norm_squared")
 
 
@@ -60,7 +62,7 @@ def _draw(axes: Axes, record: SCurveRecord, quantity: Quantity) -> None:
     for way in record.ways:
         _draw_way(axes, way, quantity.key, arrows=len(record.ways) > 1)
     for number, branch in enumerate(record.branches):
-        _draw_branch(axes, branch, quantity.key, colour_of(record, number))
+        _draw_branch(axes, branch, quantity.key, BRANCHES[number % len(BRANCHES)])
     for beta in record.coexistence:
         axes.axvline(beta, color=GREY, linewidth=0.7, linestyle=DASHED, zorder=1)
     for mark in record.marks:
@@ -68,11 +70,6 @@ def _draw(axes: Axes, record: SCurveRecord, quantity: Quantity) -> None:
         axes.plot([mark.beta], [mark.values[quantity.key]], **look)
     axes.set_ylabel(quantity.label)
     axes.margins(y=0.06)
-
-
-def colour_of(record: SCurveRecord, number: int) -> str:
-    """Return the colour of a branch: of one alone that of ink."""
-    return "black" if len(record.branches) == 1 else PALETTE[number % len(PALETTE)]
 
 
 def _draw_branch(axes: Axes, branch: BranchCurve, key: str, colour: str) -> None:
@@ -114,7 +111,7 @@ def _shade(axes: Axes, record: SCurveRecord, quantity: Quantity) -> None:
     axes.fill(*outline, color=SKY, alpha=0.25, linewidth=0, zorder=0)
     if quantity.key == "norm_squared" and record.area is not None and math.isfinite(record.area):
         text = f"loop area ∮‖θ‖²dβ = {record.area:.4g}"
-        axes.text(0.99, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=7, color=GREY)
+        axes.text(0.99, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=7, color=GREY, bbox=BEHIND)
 
 
 def _handles(record: SCurveRecord) -> list[Artist]:
@@ -126,7 +123,7 @@ def _handles(record: SCurveRecord) -> list[Artist]:
     handles: list[Artist] = [Line2D([], [], color="black", linestyle=STABILITY[k], label=NAMES[k]) for k in present]
     if 1 < len(record.branches) <= NAMED:
         for number, branch in enumerate(record.branches):
-            handles.append(Line2D([], [], color=colour_of(record, number), label=f"branch of phase {branch.phase}"))
+            handles.append(Line2D([], [], color=BRANCHES[number % len(BRANCHES)], label=f"branch of phase {branch.phase}"))
     kinds = {mark.kind for mark in record.marks}
     for kind in (kind for kind in KINDS if kind in kinds):
         line = {"color": GREY, "linewidth": 0.7, "linestyle": DASHED} if kind == "coexistence" else {"linestyle": "none"}

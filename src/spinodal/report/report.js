@@ -154,6 +154,12 @@
   // A colour with an opacity in place of its own.
   const faded = (colour, part) => `${colour}${Math.round(255 * part).toString(16).padStart(2, "0")}`;
 
+  // None of the colours of the ways.
+  function branchColour(number, colours) {
+    const list = [colours.ink, ...[2, 3, 5].map(index => colours.curves[index]), colours.faint];
+    return list[number % list.length];
+  }
+
   function branchTraces(plot, colours) {
     const {branches, ways, extensions, marks} = plot.record;
     const {key} = chosen(plot), looped = ways.length > 1;
@@ -173,7 +179,7 @@
         showlegend: part === 0 && branches.length > 1 && branches.length <= NAMED,
         x: scaled(rowsOfPart.map(row => branch.beta[row])), y: rowsOfPart.map(row => branch.values[key][row]),
         text: rowsOfPart.map(row => branchText(branch, row)), customdata: rowsOfPart.map(() => branch.phase),
-        line: {color: branches.length > 1 ? colours.curves[number % colours.curves.length] : colours.ink, width: 2, dash: INDICES[index]}, ...hovering(),
+        line: {color: branchColour(number, colours), width: 2, dash: INDICES[index]}, ...hovering(),
       };
     }));
     const points = Object.entries(MARKERS).map(([kind, look]) => {
