@@ -85,7 +85,7 @@ def test_both_methods_agree_on_the_fold_and_the_saddle() -> None:
     landscape = _chain()
     start = sp.minimise(landscape, beta=0.1, start=landscape.initial)
     other = sp.continue_branch(landscape, start, to=0.3, method="arclength", at=[0.2])
-    walked = [_walk(landscape, 0.1, to=to, bounds=(0.1, 0.5)) for to in (0.2, 0.4)]
+    walked = [_walk(landscape, 0.1, to=to, bounds=(0.05, 0.5)) for to in (0.2, 0.4)]
     assert walked[1].folds[0].beta == pytest.approx(other.folds[0].beta, rel=1e-10)
     exact = next(point for point in other.points if abs(point.beta - 0.2) < 1e-12)
     assert walked[0].points[-1].loss == pytest.approx(exact.loss, rel=1e-10)
@@ -213,7 +213,7 @@ def test_a_start_that_is_not_stationary_is_minimised_on_its_sphere() -> None:
 def test_free_parameters_stay_free_and_the_centre_may_lie_anywhere() -> None:
     function = TOYS["sextic"][0]
     landscape = _energy(lambda x: function(x[:1] - 0.7) + (x[1] - x[0] ** 2) ** 2, 2.5, 6.0)
-    penalty = Penalty(centre=torch.tensor([0.7, 5.0]), mask=torch.tensor([True, False]))
+    penalty = Penalty(centre=torch.tensor([0.7, 5.0], dtype=torch.float64), mask=torch.tensor([True, False]))
     branch = _walk(landscape, 0.3, to=9.0, bounds=(0.1, 9.0), penalty=penalty)
     x = 0.7 + math.sqrt(2.0)
     assert branch.folds[0].beta == pytest.approx(1.0, rel=1e-10)
@@ -227,7 +227,7 @@ def test_a_start_at_the_centre_is_refused_with_another_way() -> None:
 
 def test_a_norm_with_no_stationary_point_at_positive_beta_is_refused_with_the_residual() -> None:
     with pytest.raises(sp.SpinodalError, match=r"residual .*minimise"):
-        _walk(_energy(lambda x: -(x**2).sum(), 1.0), 0.1, to=1.0, bounds=(0.1, 1.0))
+        _walk(_energy(lambda x: (x**2).sum(), 1.0), 0.1, to=1.0, bounds=(0.1, 1.0))
 
 
 # -- the sphere ------------------------------------------------------------------------------------

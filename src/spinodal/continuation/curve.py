@@ -45,6 +45,12 @@ def theta_between(a: StationaryPoint, b: StationaryPoint, t: float) -> Tensor:
     return at_a * a.theta + at_b * b.theta + leave * velocity(a) + arrive * velocity(b)
 
 
+def velocity_between(a: StationaryPoint, b: StationaryPoint, t: float) -> Tensor:
+    """Return `d theta / dt` at t on the straight line between those of two points, shape (n,)."""
+    x = (t - place(a)) / (place(b) - place(a))
+    return (1 - x) * velocity(a) + x * velocity(b)
+
+
 def theta_through(points: Sequence[StationaryPoint], t: float) -> Tensor:
     """Return theta at t on the polynomial through points, shape (n,)."""
     weights = _lagrange([place(point) for point in points], t)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
@@ -36,8 +36,11 @@ HASTE = 1e-3  # step in log rho below which predictions need not be good: the br
 STRAYED = 0.5  # of a step: how far from its prediction a point may lie
 WHOLE = 64  # parameters up to which the whole spectrum is computed
 CHEAP = 25  # gradients for one point after which the next step is longer
+UNAIDED = 5  # times more products for a slope where no neighbour is known
 POLISHES = 12  # points in search of one place
 FAR = 1e12  # factor in rho
+
+Change = Callable[[Tensor], Tensor]  # d theta / d log rho, given theta
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def effort_for(landscape: Landscape, tolerance: float | None = None) -> Effort:
     if solver == "newton" or (precise and tolerance is not None and tolerance <= 1e-6):
         return Effort(True, tolerance or TOLERANCE["newton"], 1e-8, 2 * landscape.size + 100, 1e-10, 0.4, 1e-7, 200)
     rough = tolerance or (TOLERANCE[solver] if precise else 1e-3)
-    return Effort(False, rough, 0.02, 4, 0.02, 0.35, 1e-2, 150)
+    return Effort(False, rough, 0.02, 4, 0.02, 0.35, 1e-3 if precise else 1e-2, 150)
 
 
 class FixedNorm:
@@ -180,7 +183,7 @@ class FixedNorm:
                 do='use method="arclength"',
             )
         self._sign = -1.0
-        first = self._solve(theta, rho, beta, (), iterations=20 * self.effort.iterations)
+        first = self._solve(theta, rho, beta, None, iterations=20 * self.effort.iterations)
         if first is None:
             raise self._refusal(theta, beta)
         if down is None:
@@ -212,11 +215,11 @@ class FixedNorm:
             rho = math.exp(t + self._sign * self.step)
             spent = self.landscape.counts.gradient_evaluations
             guess = self._predict(math.log(rho))
-            point = self._solve(guess, rho, last.beta, self._recent)
+            point = self._solve(guess, rho, last.beta, self._change_up_to(math.log(rho)))
             if point is not None:
                 strayed = float((point.theta - guess).norm()) / float((point.theta - last.theta).norm() or 1.0)
                 jumped = self._deviation(last, point) > DEVIATION
-                if self._is_close(last, point, strayed) and not jumped and not _bent_twice(last, point):
+                if self._is_close(last, point, strayed) and not jumped:
                     self._grow(last, point, strayed, self.landscape.counts.gradient_evaluations - spent)
                     self._keep(point)
                     return
@@ -236,7 +239,7 @@ class FixedNorm:
         """Tell whether a step was short enough for its predictions to hold, where these are precise."""
         if not self.effort.second_order or self.step < HASTE:
             return True
-        return strayed <= STRAYED and abs(discrepancy(a, b)) <= 30 * self._aim(b)
+        return not _bent_twice(a, b) and strayed <= STRAYED and abs(discrepancy(a, b)) <= 30 * self._aim(b)
 
     def _aim(self, point: StationaryPoint) -> float:
         return AREA * (abs(point.error) + point.beta * point.norm_squared)
@@ -349,32 +352,35 @@ class FixedNorm:
         """Return the constrained minimum at a place between two points, or None where it is on no branch with them."""
         if t in (curve.place(a), curve.place(b)):
             return None
-        if self.effort.second_order:
-            guess, near = curve.theta_between(a, b, t), [a, b]
-        else:
-            pool = {point.norm_squared: point for point in (*self._recent, a, b)}
-            near = sorted(pool.values(), key=lambda point: abs(curve.place(point) - t))[:3]
-            guess = curve.theta_through(near, t)
-        point = self._solve(guess, math.exp(t), 0.5 * (a.beta + b.beta), near)
+        guess = curve.theta_between(a, b, t) if self.effort.second_order else self._through_neighbours(a, b, t)
+        point = self._solve(guess, math.exp(t), 0.5 * (a.beta + b.beta), lambda theta: curve.velocity_between(a, b, t))
         return point if point is not None and self._deviation(a, point) <= DEVIATION else None
+
+    def _through_neighbours(self, a: StationaryPoint, b: StationaryPoint, t: float) -> Tensor:
+        pool = {point.norm_squared: point for point in (*self._recent, a, b)}
+        return curve.theta_through(sorted(pool.values(), key=lambda point: abs(curve.place(point) - t))[:3], t)
+
+    def _change_up_to(self, t: float) -> Change:
+        """Return how theta changes at t by the difference to the last points."""
+        return lambda theta: curve.velocity_through(self._recent[-2:], theta, t)
 
     # -- one point --------------------------------------------------------------------------
 
     def _solve(
-        self, guess: Tensor, rho: float, beta: float, near: Sequence[StationaryPoint], iterations: int = 0
+        self, guess: Tensor, rho: float, beta: float, change: Change | None, iterations: int = 0
     ) -> StationaryPoint | None:
         """Return the constrained minimum near a guess, or None where none was found with beta > 0."""
         sphere = Sphere(self.landscape, self.penalty, rho, beta)
         solution = self._minimised(sphere, guess, iterations or self.effort.iterations)
         if solution is None or not sphere.beta_at(solution.theta) > 0:
             return None
-        local = self._slope(sphere, solution, near)
+        local = self._slope(sphere, solution, change)
         if local.escape is not None and self.effort.second_order:  # a saddle on the sphere: leave it, either way
             pushed = sphere.theta(solution.theta) + 1e-2 * sphere.radius * local.escape / float(local.escape.norm())
             solution = self._minimised(sphere, pushed, iterations or self.effort.iterations)
             if solution is None or not sphere.beta_at(solution.theta) > 0:
                 return None
-            local = self._slope(sphere, solution, near)
+            local = self._slope(sphere, solution, change)
         return self._point(sphere, solution, local)
 
     def _minimised(self, sphere: Sphere, guess: Tensor, iterations: int) -> Solution | None:
@@ -389,14 +395,14 @@ class FixedNorm:
         )
         return solution if solution.stop in CONVERGED else None
 
-    def _slope(self, sphere: Sphere, solution: Solution, near: Sequence[StationaryPoint]) -> Slope:
+    def _slope(self, sphere: Sphere, solution: Solution, change: Change | None) -> Slope:
+        """Return the slope, from scratch where it is to be exact, else by improving what neighbours say."""
         theta, beta = sphere.theta(solution.theta), sphere.beta_at(solution.theta)
         product = Regularised(self.landscape, beta, self.penalty).hessian_operator(theta)
-        guess = None
-        if near and not self.effort.second_order:
-            guess = curve.velocity_through(near[-2:], theta, math.log(sphere.norm_squared)) / sphere.norm_squared
-        most = self.effort.products if near or self.effort.second_order else 5 * self.effort.products
-        return slope(product, self.penalty.offset(theta), guess=guess, scale=2 * beta, tolerance=self.effort.slope, most=most)
+        known = None if change is None or self.effort.second_order else change(theta) / sphere.norm_squared
+        most = self.effort.products * (UNAIDED if known is None and not self.effort.second_order else 1)
+        offset = self.penalty.offset(theta)
+        return slope(product, offset, guess=known, scale=2 * beta, tolerance=self.effort.slope, most=most)
 
     def _point(self, sphere: Sphere, solution: Solution, local: Slope) -> StationaryPoint:
         p = solution.theta
