@@ -32,6 +32,7 @@ FIRST, LARGEST, SMALLEST = 0.02, 0.3, 1e-9  # steps of arclength, in which ||the
 ANGLE, TURN = 0.4, 0.2  # radians between tangents: the most that is accepted, and what the step aims at
 EFFORT = 8  # gradients for one point that the step aims at
 STEPS = 100.0  # of a branch, among which what its area certificate may miss is shared out
+ROUNDING = 1e-14  # of L: what no area certificate can see
 FLOOR = 1e-2  # of the largest ||theta - centre|| met: the least length that steps are measured in
 HALVINGS = 12  # of a step in search of the special point in it
 
@@ -72,7 +73,8 @@ class Arclength:
         step: float = FIRST,
     ) -> None:
         self.equations, self.bounds, self.to, self.through_folds = equations, bounds, to, through_folds
-        self.missed, self.at, self.step = area / STEPS, at, step
+        self.missed = max(area / STEPS, ROUNDING * abs(start.point.loss))
+        self.at, self.step = at, step
         self.node, self.earlier = start, None
         self.first = start
         self.largest = equations.size(start.point.theta)
