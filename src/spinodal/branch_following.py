@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from spinodal.walk import Point, Walker
 
 BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed
 SAME = 1e-4  # relative: how far a polished point may lie outside of the bracket of the transition that it explains
-POINTS = 1000  # most points of a branch
+POINTS = 500  # most points of a branch
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Followable:
     ----------
     id : int
     points : sequence of Point
-        By rising beta.
+        Of its last smooth stretch, behind all minor transitions; by rising beta.
     upper : Transition or None
         In which it ends on the way up.
     falls_to : int or None
@@ -72,7 +72,7 @@ class Followed:
     @property
     def borders(self) -> Mapping[frozenset[int], Sequence[float]]:
         """Return the coexistence points by pairs of phases."""
-        return {frozenset(item.phases): (item.beta,) for item in self.coexistence}
+        return borders(self.coexistence)
 
     def polished(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
         """Return transitions with those that a branch explains in their place."""
@@ -144,15 +144,26 @@ class BranchFollower:
             return {"branch": None, "failed": str(refused)}
 
     def _branch(self, phase: Followable) -> Branch:
-        """Return the branch of a phase: from its lower end or the lowest beta, through its upper end, along what follows."""
+        """Return the branch of a phase: its stable part from below, through its upper end, and what follows there.
+
+        It begins at the last point before that end, since soft modes may have changed the branch further below.
+        """
         if phase.id not in self._live:
-            start = next((point for point in phase.points if point.beta >= self.low), phase.points[-1])
+            start = phase.points[0 if phase.upper is None else -1]
             top = self.high if phase.upper is None else BEYOND * phase.upper.bracket[1]
             up = self._continued(start, to=max(top, start.beta * BEYOND), through_folds=phase.upper is not None)
             if start.beta > self.low * (1.0 + 1e-6):
-                up = turned(self._continued(start, to=self.low, through_folds=False)).followed_by(up)
+                down = stable_part(self._continued(start, to=self.low, through_folds=False))
+                up = turned(down).followed_by(up)
             self._live[phase.id] = up
         return self._live[phase.id]
+
+    def _with_parameters(self, phase: Followable) -> Branch:
+        """Return a branch with its theta, made again, uncounted, where it was recalled."""
+        counts = self.landscape.counts.copy()
+        branch = self._branch(phase)
+        self.landscape.counts = counts
+        return branch
 
     def _continued(self, start: Point, *, to: float, through_folds: bool) -> Branch:
         bounds = (min(self.low, start.beta, to), max(start.beta, to))
@@ -194,7 +205,7 @@ class BranchFollower:
 
     def _equal(self, phase: Followable, other: Followable) -> dict[str, Any]:
         """Find where two phases are equally deep."""
-        branch, below = self._branch(phase), stable_part(self._branch(other))
+        branch, below = self._with_parameters(phase), first_minima(self._with_parameters(other))
         found = coexistence(self.landscape, branch, below, penalty=self.penalty)
         return {"found": None if found is None else PhaseCoexistence.of(found, (phase.id, other.id)).to_dict()}
 
@@ -234,9 +245,24 @@ def _turned_point(point: StationaryPoint) -> StationaryPoint:
 
 
 def stable_part(branch: Branch) -> Branch:
-    """Return the first stretch of minima of a branch alone."""
-    part = next(branch.parts(), branch.points)
-    return replace(branch, points=tuple(part), folds=(), branch_points=(), coexistence=())
+    """Return the first stretch of minima of a branch alone, with the special point at which it ends."""
+    special: dict[int, Fold | BranchPoint] = {id(item.point): item for item in branch.folds}
+    special |= {id(item.point): item for item in branch.branch_points}
+    last = next((k for k, point in enumerate(branch.points) if id(point) in special and k), len(branch.points) - 1)
+    end = special.get(id(branch.points[last]))
+    return replace(
+        branch,
+        points=branch.points[: last + 1],
+        folds=(end,) if isinstance(end, Fold) else (),
+        branch_points=(end,) if isinstance(end, BranchPoint) else (),
+        coexistence=(),
+    )
+
+
+def first_minima(branch: Branch) -> Branch:
+    """Return the first stretch of minima of a branch, without special points."""
+    part = next((part for part in branch.parts() if all(point.is_stable for point in part[1:-1])), branch.points)
+    return replace(branch, points=part, folds=(), branch_points=(), coexistence=())
 
 
 def special_point(transition: Transition, branch: Branch) -> Fold | BranchPoint | None:
@@ -272,6 +298,11 @@ def explained(transition: Transition, branch: Branch, norm_range: float) -> Tran
 def _spinodal(special: Fold | BranchPoint, phase: int, side: str) -> Spinodal:
     certificate = SpinodalCertificate(special.point.residual, special.eigenvalue, special.overlap, STATUSES[special.status])
     return Spinodal(special.beta, phase, side, certificate)
+
+
+def borders(found: Iterable[PhaseCoexistence]) -> dict[frozenset[int], tuple[float, ...]]:
+    """Return coexistence points by pairs of phases."""
+    return {frozenset(item.phases): (item.beta,) for item in found}
 
 
 def bracketed(end: Transition, phase: int, side: str) -> Spinodal:

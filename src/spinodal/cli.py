@@ -147,6 +147,9 @@ def map_command(
     direction: Annotated[
         str, typer.Option(help="up: follow the deepest phase; down: the trivial one; loop: up and back.")
     ] = "up",
+    branches: Annotated[
+        bool, typer.Option("--branches", help="Follow every phase through its fold; find where phases are equally deep.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
     starts: Annotated[int, typer.Option(help="Random starts from which the deepest phase is chosen.")] = 4,
     solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",
@@ -171,7 +174,7 @@ def map_command(
     """Map the phases of TASK (see `MAP_HELP`)."""
     options = MapOptions(
         beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
-        tolerance=tolerance, bracket=bracket, dtype=dtype, device=device,
+        tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches,
     )  # fmt: skip
     check_json(json_file)
     made = make_task(task, _pairs(settings or []))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-from spinodal.branch_following import BranchFollower, Followable, Followed, bracketed
+from spinodal.branch_following import BranchFollower, Followable, Followed, borders, bracketed
 from spinodal.catalogue import Allowance, Catalogue, Fingerprint
 from spinodal.continuation import Branch
-from spinodal.envelope import Part, Violation, envelope, violations
+from spinodal.envelope import NORM, Part, Violation, envelope, violations
 from spinodal.existence import Existence, Interval, divided
 from spinodal.loss_curve import LossCurve
 from spinodal.minimise import SECOND_ORDER
@@ -21,9 +22,12 @@ from spinodal.transitions import MACROSCOPIC, NAMES, Transition, gap
 from spinodal.tree import Fall, falls_along
 from spinodal.walk import Point, Walker
 
-FURTHER = (1.0, 0.1, 0.01, 0.001)  # of the lowest beta of the map: how far down phases are followed
-STIFF = 0.01  # of 2 beta: the margin of a phase that stays a minimum as beta goes to 0
+FURTHER = 1e-3  # of the lowest beta of the map: how far down phases are followed
+STIFF = 0.01  # of 2 beta: the least margin of a phase that stays a minimum as beta goes to 0
 SPECTRUM = 0.05  # of the largest singular value: minima of one phase differ by less
+STEPS = 8  # of Newton's method towards equal depth
+EQUAL = 1e-8  # of the range of E: losses that are equal
+BY_WALKS = "found by walks: both phases were minimised at this beta; no branch tells of a saddle between them"
 NEAR = 1e-3  # in log beta: how far beyond its ends a phase is compared with what fell from another one
 
 
@@ -48,7 +52,7 @@ def branched(walker: Walker, up: Sweep, *, beta: Interval, norm_range: float) ->
     ends = [*_macroscopic(up.transitions), None]
     last = len(ends) - 1
     phases = [
-        Followable(k, stretch, end, k + 1 if k < last else None)
+        Followable(k, up.smooth_end(stretch), end, k + 1 if k < last else None)
         for k, (stretch, end) in enumerate(zip(up.stretches, ends, strict=True))
     ]
     followed = BranchFollower(walker, beta=beta, norm_range=norm_range).follow(phases)
@@ -145,12 +149,13 @@ class Joiner:
         back_phases = self._take_back()
         for phase in self.phases:
             self._note_falls(phase)
-        curves = [LossCurve.through(phase.id, phase.points) for phase in self.phases]
-        parts = envelope(curves, followed.borders)
+        curves = [LossCurve.through(phase.id, self._within(phase)) for phase in self.phases]
+        coexistence = (*followed.coexistence, *self._meetings(envelope(curves), followed.borders))
+        parts = envelope(curves, borders(coexistence))
         return Joined(
             transitions=followed.polished(self.up.transitions),
             branches=followed.branches,
-            coexistence=followed.coexistence,
+            coexistence=tuple(sorted(coexistence, key=lambda item: item.beta)),
             spinodals=tuple(spinodal for phase in self.phases for spinodal in _spinodals(phase, followed)),
             tree=tuple(self.falls),
             back=self.back,
@@ -164,7 +169,8 @@ class Joiner:
         """Follow the phases of the way up as branches, and take the transitions that these explain in their place."""
         last = len(self.phases) - 1
         followed = self.follower.follow([
-            Followable(phase.id, phase.points, phase.upper, phase.id + 1 if phase.id < last else None) for phase in self.phases
+            Followable(phase.id, self.up.smooth_end(phase.walked), phase.upper, phase.id + 1 if phase.id < last else None)
+            for phase in self.phases
         ])  # fmt: skip
         for phase in self.phases:
             phase.upper = followed.uppers.get(phase.id, phase.upper)
@@ -214,11 +220,12 @@ class Joiner:
             phase.halted = self.back.status
 
     def _descend(self, phase: _Known, point: Point) -> None:
-        """Follow a phase down to its end, or to a thousandth of the lowest beta of the map."""
-        for target in (part * self.low for part in FURTHER):
+        """Follow a phase down to its end or to the lowest beta of the map, and from there on as long as it is stiff."""
+        for target in (self.low, FURTHER * self.low):
             if point.beta <= target:
                 continue
-            sweep = self.scout().walk(point, target, until=_is_macroscopic)
+            further = target < self.low
+            sweep = self.scout().walk(point, target, until=_is_macroscopic, enough=lambda p: further and not _is_stiff(p))  # noqa: B023
             phase.lower = _fallen(sweep)
             phase.beyond += _own(sweep)
             if phase.lower is not None or sweep.status != "complete":
@@ -231,6 +238,39 @@ class Joiner:
         sweep = self.scout().walk(phase.walked[-1], self.high, until=_is_macroscopic)
         phase.upper = _fallen(sweep)
         phase.beyond += _own(sweep)
+
+    # -- equal depth ------------------------------------------------------------------------
+
+    def _meetings(self, parts: Sequence[Part], known: Mapping[frozenset[int], Sequence[float]]) -> Iterator[PhaseCoexistence]:
+        """Yield where neighbours on the lower envelope are equally deep, for pairs that the branches do not know it of."""
+        for a, b in pairwise(parts):
+            first, second = self.phases[a.phase], self.phases[b.phase]
+            if frozenset((first.id, second.id)) in known or min(first.depth(a.high), second.depth(a.high)) <= NEAR:
+                continue  # a second-order transition, where one ends as the other begins, is no coexistence
+            if (found := self._meeting(first, second, a.high)) is not None:
+                yield found
+
+    def _meeting(self, first: _Known, second: _Known, beta: float) -> PhaseCoexistence | None:
+        """Return where two phases have equal L, by Newton's method in beta: the slope of L is `||theta - centre||^2`."""
+        a, b = first.nearest(beta), second.nearest(beta)
+        for _ in range(STEPS):
+            a, b = self._moved(a, beta), self._moved(b, beta)
+            heat, gap_in_loss = a.norm_squared - b.norm_squared, a.minimum.loss - b.minimum.loss
+            if heat <= NORM * self.norm_range:
+                return None
+            if abs(gap_in_loss) <= EQUAL * self.error_range:
+                return PhaseCoexistence(
+                    beta - gap_in_loss / heat, (first.id, second.id), a.minimum.loss, heat, None, None, None, BY_WALKS
+                )
+            beta -= gap_in_loss / heat
+            if min(first.depth(beta), second.depth(beta)) <= 0.0:
+                return None
+        return None
+
+    def _moved(self, point: Point, beta: float) -> Point:
+        """Return the point of the same phase at another beta."""
+        step = beta - point.beta
+        return self.walker.finish(self.walker.follow(point, beta, step * point.tangent)) if step else point
 
     # -- matching ---------------------------------------------------------------------------
 
@@ -254,14 +294,15 @@ class Joiner:
     def _agrees(self, phase: _Known, point: Point) -> bool:
         """Tell whether a phase, followed from its nearest point to the beta of another one, is that point."""
         near = phase.nearest(point.beta)
-        step = point.beta - near.beta
-        if step:
-            there = self.walker.finish(self.walker.follow(near, point.beta, step * near.tangent))
-            if self.scout().criteria.may_have_jumped(gap(near, there), believe_loss=False):
-                return False
-            near = there
-        self.catalogue.add(_fingerprint(near), continues=phase.entry)
+        there = self._moved(near, point.beta)
+        if there is not near and self.scout().criteria.may_have_jumped(gap(near, there), believe_loss=False):
+            return False
+        self.catalogue.add(_fingerprint(there), continues=phase.entry)
         return self.catalogue.find(_fingerprint(point)) == phase.entry
+
+    def _within(self, phase: _Known) -> list[Point]:
+        """Return the points of a phase in the range of the map, where every phase was followed to its ends."""
+        return [point for point in phase.points if self.low <= point.beta <= self.high]
 
     # -- describing -------------------------------------------------------------------------
 
@@ -276,7 +317,12 @@ class Joiner:
         low, lower_reason = self._lower_end(phase)
         high = phase.upper.beta if phase.upper else phase.range[1]
         stable = [(part.low, part.high) for part in parts if part.phase == phase.id]
-        return Existence((low, high), lower_reason, self._upper_reason(phase), *divided((low, high), stable, known=phase.range))
+        return Existence(
+            (low, high),
+            lower_reason,
+            self._upper_reason(phase),
+            *divided((low, high), stable, known=(max(phase.range[0], self.low), phase.range[1])),
+        )
 
     def _upper_reason(self, phase: _Known) -> str:
         if phase.upper is None:
@@ -289,16 +335,17 @@ class Joiner:
             return phase.lower.beta, self._fall_reason(phase, phase.lower, "down")
         last = phase.nearest(phase.range[0])
         further = [point for point in phase.points if point.beta <= self.low]
-        stiffness = min((point.minimum.margin / (2.0 * point.beta) for point in further), default=math.nan)
-        reached = last.beta <= self.low * FURTHER[-1] * 1.0001
-        if reached and stiffness >= STIFF and all(point.minimum.converged for point in further):
+        if last.beta <= self.low * FURTHER * 1.0001 and all(map(_is_stiff, further)):
             return 0.0, (
                 f"a minimum for every beta > 0: followed down to {last.beta:.3g}, where the smallest eigenvalue of Hess L is "
                 f"{last.minimum.margin / (2.0 * last.beta):.3g} times 2 beta{self._certainty()}, "
                 "so that of Hess E is not negative in the limit"
             )
         text = f"not seen to end down to beta = {last.beta:.6g}"
-        return last.beta, f"{text}, where the search {phase.halted}" if phase.halted else text
+        if phase.halted:
+            return last.beta, f"{text}, where the search {phase.halted}"
+        soft = last.minimum.margin / (2.0 * last.beta)
+        return last.beta, f"{text}, where it is too soft to tell: the smallest eigenvalue of Hess L is {soft:.2g} times 2 beta"
 
     def _certainty(self) -> str:
         return "" if self.walker.solver in SECOND_ORDER else " (estimated by a few Lanczos steps)"
@@ -325,6 +372,11 @@ def _fingerprint(point: Point) -> Fingerprint:
 
 def _is_macroscopic(transition: Transition) -> bool:
     return not transition.minor
+
+
+def _is_stiff(point: Point) -> bool:
+    """Tell a minimum whose margin is a good part of what the penalty gives, so that Hess E has hardly a negative eigenvalue."""
+    return point.minimum.converged and point.minimum.margin >= STIFF * 2.0 * point.beta
 
 
 def _macroscopic(transitions: Sequence[Transition]) -> list[Transition]:

@@ -30,6 +30,7 @@ from spinodal.tree import falls_along
 from spinodal.trial import try_start
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 
+BESIDE = 0.1  # relative width of minor brackets where phases are followed beside the ways of a loop
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -86,7 +87,10 @@ class MapOptions:
             raise unknown_name("direction", self.direction, DIRECTIONS)
         if self.dtype not in DTYPES:
             raise unknown_name("dtype", self.dtype, DTYPES)
-        switch("branches", self.branches)
+        if switch("branches", self.branches) and self.direction == "down":
+            raise SpinodalError(
+                got="branches in a map downwards", allowed="branches in direction up or loop are allowed", do="go up"
+            )
         whole_number("starts", self.starts, least=1, do="try 4")
         if self.bracket is not None:
             Resolution(bracket=self.bracket)
@@ -330,6 +334,7 @@ class _Map:
     def _scout(self, bottom: Point, top: Point, *, upward: bool = False, watched: bool = True) -> Scout:
         variance = bottom.observation.output_variance
         progress = self.progress if watched else Progress()
+        resolution = Resolution(bracket=self.options.bracket or BRACKET[self.solver])
 
         def is_end(point: Point) -> bool:
             here = point.observation.output_variance
@@ -341,7 +346,7 @@ class _Map:
             self.walker,
             error_range=max(trivial - bottom.error, least),
             norm_range=max(bottom.norm_squared, least / top.beta),
-            resolution=Resolution(bracket=self.options.bracket or BRACKET[self.solver]),
+            resolution=resolution if watched else replace(resolution, minor=BESIDE),
             is_end=is_end,
             on_point=progress.point,
             on_transition=progress.transition,

@@ -258,9 +258,11 @@ class PhaseDiagram:
     def _all_points(self) -> tuple[Point, ...]:
         walked = self.points + (self.back.points if self.back else ())
         known = walked + tuple(point for points in self.beyond.values() for point in points)
-        return known + tuple(side for found in self._all_transitions() for side in (found.before, found.after))
+        return known + tuple(side for found in self.all_transitions for side in (found.before, found.after))
 
-    def _all_transitions(self) -> tuple[Transition, ...]:
+    @property
+    def all_transitions(self) -> tuple[Transition, ...]:
+        """Return the transitions of the first leg, then those of the way back of a loop."""
         return self.transitions + (self.back.transitions if self.back else ())
 
     def _snapshot(self, point: Point) -> Snapshot:
@@ -382,7 +384,7 @@ class PhaseDiagram:
             "range": list(self.range),
             "convention": CONVENTION,
             "solver": self.solver,
-            "transitions": [self._transition(transition) for transition in self._all_transitions()],
+            "transitions": [self._transition(transition) for transition in self.all_transitions],
             "phases": [_phase(phase) for phase in self.phases],
             "spinodals": [item.to_dict() for item in self.spinodals],
             "coexistence": [item.to_dict() for item in self.coexistence],

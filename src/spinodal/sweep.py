@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, overload
 
@@ -91,6 +91,12 @@ class Sweep:
             stretches[-1].append(point)
         return tuple(map(tuple, stretches))
 
+    def smooth_end(self, stretch: Sequence[Point]) -> tuple[Point, ...]:
+        """Return the part of a stretch behind its last minor transition."""
+        borders = {transition.after.index for transition in self.transitions}
+        first = max((k for k, point in enumerate(stretch) if point.index in borders), default=0)
+        return tuple(stretch[first:])
+
 
 @dataclass
 class _State:
@@ -155,8 +161,18 @@ class Scout:
         self.criteria = Criteria(max(error_range, 1e-300), max(norm_range, 1e-300), rough=walker.solver not in SECOND_ORDER)
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
 
-    def walk(self, start: Point, to: float, *, until: Callable[[Transition], bool] = lambda transition: False) -> Sweep:
-        """Walk from `start` to beta = `to`, or to the first transition of which `until` is true, and return what was met."""
+    def walk(
+        self,
+        start: Point,
+        to: float,
+        *,
+        until: Callable[[Transition], bool] = lambda transition: False,
+        enough: Callable[[Point], bool] = lambda point: False,
+    ) -> Sweep:
+        """Walk from `start` to beta = `to`, or to the first transition of which `until` is true; return what was met.
+
+        It also ends, complete, at the first point of which `enough` is true.
+        """
         self.sign = 1.0 if to > start.beta else -1.0
         state = _State(start, None, self.resolution.first, [start])
         while state.status == "complete" and self.sign * (to - state.point.beta) > 1e-12 * to:
@@ -164,7 +180,7 @@ class Scout:
             self.on_point(state.point)
             for found in state.transitions[-1:]:
                 self.criteria = self.criteria.widened(found)
-            if any(map(until, state.transitions[-1:])):
+            if any(map(until, state.transitions[-1:])) or enough(state.point):
                 break
         return Sweep(tuple(state.points), tuple(state.transitions), state.status)
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import xarray
 
 COORDINATES = {
-    "point": "number of the point in the journal; points come in the order walked",
-    "transition": "in the order met",
+    "point": "number of the point in the journal; points come in the order walked, without the way back of a loop",
+    "transition": "in the order met, the way back of a loop included",
     "phase": "by rising beta",
     "exact": "closed forms, by rising beta",
     "side": "of a transition, in the direction walked",
@@ -66,7 +66,7 @@ def _labels(diagram: PhaseDiagram) -> dict[str, list[Any]]:
     classes = max((len(recall or ()) for view in views for recall in view.class_accuracy.values()), default=0)
     return {
         "point": [point.index for point in diagram.points],
-        "transition": list(range(len(diagram.transitions))),
+        "transition": list(range(len(diagram.all_transitions))),
         "phase": [phase.id for phase in diagram.phases],
         "exact": list(range(len(diagram.exact))),
         "side": ["before", "after"],
