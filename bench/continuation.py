@@ -5,18 +5,19 @@
     python bench/continuation.py --quick                       # two problems
 
 One row per problem and package, each in a process of its own that is ended after `--limit` seconds. Errors are
-`|beta / exact - 1|`; the exact values follow from roots of polynomials (`continuation_problems.py`). Settings of PyCont-Lite
-are its largest step, of CosmoTransitions its aimed error in theta; JaxCont has its own defaults. See
-`continuation_packages.py` for what each is given.
+`|beta / exact - 1|`; the exact values follow from roots of polynomials (`continuation_problems.py`). Settings: the largest
+step of PyCont-Lite, the aimed error in theta of CosmoTransitions, what the area certificate of spinodal may miss (default
+1e-8); JaxCont has its own defaults. `continuation_packages.py` shows what each is given.
 
     missed          no point of this kind was found within 5 %
     (as a fold)     found, but reported as another kind
     not offered     the package has no such thing
     invented        points found more than 2 % away from every exact one of their kind; copies by symmetry do not count
     points          points that the walk kept
-    evaluations     one for E, a gradient or residual, a Hessian product; n for a dense Hessian or Jacobian
-    seconds         the fastest of three runs; in brackets without tracing and compiling
-    ahead of ...    in what and why; errors below 1e-11 count as equal
+    evaluations     one for E, a gradient or residual, a Hessian product; n for a dense Hessian or Jacobian. For spinodal those
+                    of the walk + those of the coexistence points, which do not count against packages that have none
+    seconds         the fastest of three runs; in brackets without tracing and compiling, and the first call
+    ahead in        what, compared with "spinodal, area 1e-2", and why; errors below 1e-11 count as equal
 """
 
 from __future__ import annotations
@@ -34,16 +35,17 @@ from continuation_problems import PROBLEMS, Problem
 from hardware import hardware_line, print_table, use_threads
 
 KINDS = ("fold", "pitchfork", "coexistence")
-OURS = "spinodal"
+OURS = "spinodal, area 1e-2"
 PACKAGES: dict[str, Callable[[Problem], packages.Outcome]] = {
-    OURS: packages.spinodal,
+    "spinodal": lambda problem: packages.spinodal(problem, 1e-8),
+    OURS: lambda problem: packages.spinodal(problem, 1e-2),
     "PyCont-Lite, step .01": lambda problem: packages.pycont_lite(problem, 1e-2),
     "PyCont-Lite, step .001": lambda problem: packages.pycont_lite(problem, 1e-3),
     "JaxCont": packages.jaxcont,
     "CosmoTransitions, 1e-2": lambda problem: packages.cosmotransitions(problem, 1e-2),
     "CosmoTransitions, 1e-4": lambda problem: packages.cosmotransitions(problem, 1e-4),
 }
-OFFERS = {"PyCont-Lite": ("fold", "pitchfork"), "JaxCont": ("fold",), "CosmoTransitions": KINDS, OURS: KINDS}
+OFFERS = {"PyCont-Lite": ("fold", "pitchfork"), "JaxCont": ("fold",), "CosmoTransitions": KINDS, "spinodal": KINDS}
 NEAR, FAR = 0.05, 0.02  # relative: a point found within the one is taken for the exact one, beyond the other for another
 ROUNDING = 1e-11  # below, errors count as equal
 
@@ -53,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--packages", nargs="+", choices=PACKAGES, default=list(PACKAGES))
-    parser.add_argument("--limit", type=float, default=120.0, help="seconds a package may take for a problem (default 120)")
+    parser.add_argument("--limit", type=float, default=240.0, help="seconds a package may take for a problem (default 240)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="two problems")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # a problem and a package, in a process of its own
@@ -76,7 +78,7 @@ def print_problem(name: str, options: argparse.Namespace) -> None:
     kinds = [kind for kind in KINDS if kind in dict(problem.exact)]
     header = ["package", *(f"error of the {kind}" for kind in kinds), "invented", "points", "evaluations", "seconds"]
     print_table(
-        [*header, "ahead of spinodal in"],
+        [*header, "ahead in"],
         [row(problem, package, outcome, outcomes.get(OURS)) for package, outcome in outcomes.items()],
     )
     print()
@@ -105,9 +107,11 @@ def row(problem: Problem, package: str, outcome: dict[str, Any] | str, ours: dic
     errors = [cell(problem, package, outcome, kind) for kind in kinds]
     seconds = f"{outcome['seconds']:.2f}"
     if outcome["compiling"]:
-        seconds += f" ({outcome['seconds'] - outcome['compiling']:.2f})"
-    ahead = "" if package == OURS or not isinstance(ours, dict) else "; ".join(where_ahead(problem, outcome, ours))
-    counted = f"{evaluations(problem, outcome):,}"
+        seconds += f" ({outcome['seconds'] - outcome['compiling']:.2f}; first call {outcome['first']:.1f})"
+    compared = isinstance(ours, dict) and not package.startswith("spinodal")
+    ahead = "; ".join(where_ahead(problem, package, outcome, ours)) if compared else ""
+    counted = f"{cost(problem, outcome['counts']):,}"
+    counted += f" + {cost(problem, outcome['equal']):,}" if outcome["equal"] else ""
     remark = "; ".join(filter(None, [ahead, outcome["note"]]))
     return [package, *errors, str(invented(problem, outcome)), f"{outcome['points']:,}", counted, seconds, remark]
 
@@ -121,7 +125,12 @@ def cell(problem: Problem, package: str, outcome: dict[str, Any], kind: str) -> 
     errors = [error(outcome, other, beta) for name, beta in problem.exact if name == kind]
     if other != kind and all(value is not None for value in errors):
         return f"{max(errors):.0e} (as a {other})"
-    return "missed" if kind in OFFERS[package.partition(",")[0]] else "not offered"
+    return "missed" if kind in offered(package) else "not offered"
+
+
+def offered(package: str) -> tuple[str, ...]:
+    """Return the kinds of points that a package looks for."""
+    return OFFERS[package.partition(",")[0]]
 
 
 def error(outcome: dict[str, Any], kind: str, beta: float) -> float | None:
@@ -137,21 +146,21 @@ def invented(problem: Problem, outcome: dict[str, Any]) -> int:
     return sum(all(abs(found / beta - 1) > FAR for beta in exact[kind]) for kind, found in outcome["places"])
 
 
-def evaluations(problem: Problem, outcome: dict[str, Any]) -> int:
+def cost(problem: Problem, counts: dict[str, int]) -> int:
     """Return the cost in evaluations, a dense Hessian n of them."""
-    counts = outcome["counts"]
-    single = sum(counts.get(name, 0) for name in ("E", "gradient", "product"))
-    return single + problem.size * counts.get("Hessian", 0)
+    return sum(count * (problem.size if name == "Hessian" else 1) for name, count in counts.items())
 
 
-def where_ahead(problem: Problem, outcome: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+def where_ahead(problem: Problem, package: str, outcome: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     """Return in what another package is ahead, with the reason in numbers of this run."""
+    here = cost(problem, ours["counts"])
+    here += cost(problem, ours["equal"]) if "coexistence" in offered(package) else 0
     reasons = []
     for kind, beta in problem.exact:
-        theirs, here = error(outcome, kind, beta), error(ours, kind, beta)
-        if theirs is not None and (here is None or max(theirs, ROUNDING) < here):
+        theirs, mine = error(outcome, kind, beta), error(ours, kind, beta)
+        if theirs is not None and (mine is None or max(theirs, ROUNDING) < mine):
             reasons.append(f"error of the {kind}")
-    if evaluations(problem, outcome) < evaluations(problem, ours):
+    if cost(problem, outcome["counts"]) < here:
         reasons.append(
             f"evaluations: it keeps {outcome['points']:,} points, spinodal {ours['points']:,}, for its area certificate"
         )

@@ -24,6 +24,8 @@ from torch import nn
 
 Places = list[tuple[str, float]]
 REPEATS = 3
+LONG = 6.0  # seconds, after which a run is not repeated
+MOST = 200  # steps of JaxCont, of which it keeps those that it needs
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Outcome:
         Special points in the order found.
     counts : Counter
         Calls of "E", "gradient", "product", "Hessian".
+    equal : Counter
+        Calls after the walk, for coexistence, where they can be told apart.
     points : int
         Points that the walk kept.
     each : float
@@ -52,6 +56,7 @@ class Outcome:
 
     places: Places
     counts: Counter[str] = field(default_factory=Counter)
+    equal: Counter[str] = field(default_factory=Counter)
     points: int = 0
     each: float = 0.0
     seconds: float = 0.0
@@ -61,9 +66,10 @@ class Outcome:
 
 
 def timed(run: Callable[[], Any], repeats: int = REPEATS) -> tuple[Any, list[float]]:
-    """Return the last result and the seconds of every run, printing nothing."""
-    seconds, result = [], None
-    for _ in range(repeats):
+    """Return the last result and the seconds of every run, printing nothing; what takes long is not repeated."""
+    seconds: list[float] = []
+    result = None
+    while len(seconds) < repeats and sum(seconds) < LONG:
         started = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -94,19 +100,29 @@ class Weights(nn.Module):
         self.vector = nn.Parameter(torch.tensor(values, dtype=torch.float64))
 
 
-def spinodal(problem: Problem) -> Outcome:
-    """Follow the branch from the minimum; a second phase that is no part of it is given as its minimum at the start."""
+def spinodal(problem: Problem, area: float) -> Outcome:
+    """Follow the branch from the minimum; a second phase that is no part of it is given as its minimum at the start.
+
+    `area` is what the area certificate may miss, which decides how close the points lie.
+    """
     from spinodal import Landscape
     from spinodal.continuation import coexistence, continue_branch
 
     thetas = problem.minima(problem.start)
     landscapes = [Landscape(Weights(thetas[0]), lambda model, _: problem.energy(model.vector), None) for _ in range(REPEATS)]
-    unused = iter(landscapes)
+    unused, walked = iter(landscapes), {}
 
     def follow() -> tuple[Any, list[Any]]:
         landscape = next(unused)
         walk = {"beta": problem.start, "to": problem.end}
-        branch = continue_branch(landscape, landscape.initial, bounds=(problem.low, problem.end), **walk)
+        branch = continue_branch(
+            landscape,
+            landscape.initial,
+            bounds=(problem.low, problem.end),
+            area=area,
+            on_point=lambda _: walked.update(tally(landscape)),
+            **walk,
+        )
         others = [continue_branch(landscape, torch.tensor(theta), points=1, **walk).points[0] for theta in thetas[1:]]
         crossings = [coexistence(landscape, branch, other) for other in others]
         return branch, [*branch.coexistence, *(item for item in crossings if item is not None)]
@@ -115,18 +131,28 @@ def spinodal(problem: Problem) -> Outcome:
     places = [("fold", fold.beta) for fold in branch.folds]
     places += [("pitchfork", point.beta) for point in branch.branch_points if point.kind == "pitchfork"]
     places += [("coexistence", item.beta) for item in equal]
-    spent = landscapes[-1].counts.copy()
-    counts = {"E": spent.error_evaluations, "gradient": spent.gradient_evaluations}
-    counts |= {"product": spent.hessian_products, "Hessian": spent.hessians}
+    spent = Counter(tally(landscapes[len(seconds) - 1]))
     return Outcome(
         places,
-        Counter(counts),
+        Counter(walked),
+        equal=spent - Counter(walked),
         points=len(branch.points),
         each=duration(lambda: landscapes[-1].gradient(landscapes[-1].initial)),
         seconds=min(seconds),
         first=seconds[0],
         note="" if branch.is_complete else branch.status,
     )
+
+
+def tally(landscape: Any) -> dict[str, int]:
+    """Return the evaluations of a landscape by kind."""
+    spent = landscape.counts
+    return {
+        "E": spent.error_evaluations,
+        "gradient": spent.gradient_evaluations,
+        "product": spent.hessian_products,
+        "Hessian": spent.hessians,
+    }
 
 
 # -- PyCont-Lite ------------------------------------------------------------------------------
@@ -223,10 +249,11 @@ def jaxcont(problem: Problem) -> Outcome:
         folds = [jc.fold_point(function, hit.u, hit.p, tol=1e-12) for hit in found.events if hit.p > problem.low]
         return found.branch, [float(beta) for _, beta, _, converged in folds if bool(converged)]
 
-    branch, _ = walk(residual, 200)
+    (branch, _), first = timed(lambda: walk(residual, MOST), repeats=1)
     steps = steps_needed(np.asarray(branch.params), problem)
-    (branch, folds), seconds, shares = (None, None), [], []
-    for _ in range(REPEATS):
+    seconds: list[float] = []
+    shares: list[float] = []
+    while len(seconds) < REPEATS and sum(seconds) < LONG:
         compiling.clear()
         (branch, folds), once = timed(lambda: walk(residual, steps), repeats=1)
         seconds += once
@@ -234,9 +261,8 @@ def jaxcont(problem: Problem) -> Outcome:
     walk(counted, steps)
     jax.effects_barrier()
     fastest = int(np.argmin(seconds))
-    note = ""
-    if len(branch.params) < steps and branch.params[-1] < problem.end:
-        note = f"stalled at beta = {float(branch.params[-1]):.3f}"
+    end = float(branch.params[-1])
+    note = f"stalled at beta = {end:.3f}" if problem.low < end < problem.end and steps < MOST else ""
     places = [("fold", beta) for beta in folds]
     return Outcome(
         places,
@@ -244,7 +270,7 @@ def jaxcont(problem: Problem) -> Outcome:
         points=len(branch.params),
         seconds=seconds[fastest],
         compiling=shares[fastest],
-        first=seconds[0],
+        first=first[0],
         note=note,
     )
 
