@@ -36,7 +36,8 @@ HASTE = 1e-3  # step in log rho below which predictions need not be good: the br
 STRAYED = 0.5  # of a step: how far from its prediction a point may lie
 WHOLE = 64  # parameters up to which the whole spectrum is computed
 CHEAP = 25  # gradients for one point after which the next step is longer
-UNAIDED = 5  # times more products for a slope where no neighbour is known
+UNAIDED = 8  # times more products for a slope where no neighbour is known
+ROUGH = 3  # times less precise is the first point of L-BFGS: those after it, on their way, converge for less
 POLISHES = 12  # points in search of one place
 FAR = 1e12  # factor in rho
 
@@ -80,7 +81,7 @@ def effort_for(landscape: Landscape, tolerance: float | None = None) -> Effort:
     if solver == "newton" or (precise and tolerance is not None and tolerance <= 1e-6):
         return Effort(True, tolerance or TOLERANCE["newton"], 1e-8, 2 * landscape.size + 100, 1e-10, 0.4, 1e-7, 200)
     rough = tolerance or (TOLERANCE[solver] if precise else 1e-3)
-    return Effort(False, rough, 0.02, 4, 0.02, 0.35, 1e-3 if precise else 1e-2, 150)
+    return Effort(False, rough, 0.02, 2, 0.02, 0.35, 1e-3 if precise else 1e-2, 400)
 
 
 class FixedNorm:
@@ -388,7 +389,8 @@ class FixedNorm:
             return None
         solution = sphere.minimise(
             guess,
-            tolerance=self.effort.tolerance,
+            tolerance=self.effort.tolerance
+            * (ROUGH if not self.points and not self._ready and not self.effort.second_order else 1),
             second_order=self.effort.second_order,
             memory=self._memory,
             iterations=iterations,
