@@ -55,6 +55,11 @@ def padded(beta: Sequence[float]) -> tuple[float, float]:
     return (low, high) if low < high else (low / ALONE, high * ALONE)
 
 
+def is_joined(diagram: PhaseDiagram) -> bool:
+    """Tell whether there is more than one way: branches, or the way back of a loop."""
+    return bool(diagram.branches) or diagram.back is not None
+
+
 def walked_phases(diagram: PhaseDiagram) -> list[Phase]:
     """Return the phases of the first way by rising beta: of a loop, those of the way up."""
     own = {point.index for point in diagram.points}

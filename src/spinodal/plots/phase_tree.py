@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinodal.phases import Phase, PhaseDiagram
-from spinodal.plots.axis import padded
+from spinodal.plots.axis import is_joined, padded
 from spinodal.tree import Fall
 
 Interval = tuple[float, float]
@@ -64,8 +64,8 @@ class TreeRecord:
 
 
 def tree_record(diagram: PhaseDiagram) -> TreeRecord | None:
-    """Return the record of a diagram, or None where no hierarchy was computed."""
-    if not diagram.tree and not diagram.existence:
+    """Return the record of a diagram, or None where there is neither a branch nor a way back."""
+    if not is_joined(diagram):
         return None
     bars = sorted((_bar(phase, diagram.has_matrices) for phase in diagram.phases), key=lambda bar: sum(bar.error))
     ends = [beta for bar in bars for interval in (bar.range, *bar.stable, *bar.metastable) for beta in interval]

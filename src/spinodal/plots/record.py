@@ -41,7 +41,7 @@ class DiagramRecord:
     s_curves : SCurveRecord or None
         Of the branches and of both ways of a loop; None where there are none.
     tree : TreeRecord or None
-        None where no hierarchy was computed.
+        Likewise.
     """
 
     title: str

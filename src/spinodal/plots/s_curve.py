@@ -9,7 +9,7 @@ from itertools import accumulate, chain, groupby, pairwise
 from spinodal.continuation.branch import Branch
 from spinodal.continuation.point import StationaryPoint
 from spinodal.phases import Phase, PhaseDiagram, stretches_of
-from spinodal.plots.axis import padded
+from spinodal.plots.axis import is_joined, padded
 from spinodal.plots.lowest import Piece, level, lowest_loss, pieces
 from spinodal.plots.mark import Mark, branch_point_mark, coexistence_marks, fold_mark
 from spinodal.sweep import Sweep
@@ -138,7 +138,7 @@ class SCurveRecord:
 
 def s_curve_record(diagram: PhaseDiagram) -> SCurveRecord | None:
     """Return the record of a diagram, or None where there is neither a branch nor a way back."""
-    if not diagram.branches and diagram.back is None:
+    if not is_joined(diagram):
         return None
     sweeps = [Sweep(diagram.points, diagram.transitions, diagram.run_status), *([diagram.back] if diagram.back else [])]
     minima = _minima(diagram)

@@ -14,6 +14,7 @@ from spinodal import __version__
 from spinodal.errors import SpinodalError
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
+from spinodal.plots.axis import is_joined
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import FEW_MINOR
 from spinodal.report.answer import MEANING, answer_sentences
@@ -101,6 +102,7 @@ def render(
         looped=diagram.back is not None,
         phases=phase_table(diagram),
         existence=existence_table(diagram),
+        joined=is_joined(diagram),
         falls=fall_table(diagram),
         spinodals=spinodal_table(diagram),
         coexistence=coexistence_table(diagram),
