@@ -7,11 +7,11 @@
 MNIST.npz holds x_train (images of bytes) and y_train (digits). 784-128-128-10, sigmoid, biases, cross-entropy, float32, inputs
 normalised by (.1307, .3081), full batch. `w = 2 beta` is PyTorch's weight_decay, `r = ||theta||`.
 
-Preparation. A random start is minimised on the small sphere r = 1, where there is but one minimum: a point of the saddle
-branch behind the last transition. From there the walk goes up, past the spinodal, along the stable branch of the deep phase;
-then, from the same point, down the saddle branch into the trivial phase. Both halves are joined to one branch. Nothing else
-is prepared, so the seconds printed are those from the random start on. Coexistence is printed by two routes: equal L on the
-stable part and on the trivial phase, and equal areas under beta over rho.
+Preparation. A random start is minimised on the small sphere r = 1, where all starts tried end in one minimum: a point of the
+saddle branch behind the last transition. Scaled to r = 2 and minimised there it is near the spinodal of the deep phase. From
+there the walk goes up along the stable branch, and then, from the same point, down the saddle branch into the trivial phase.
+Both halves are joined to one branch. Nothing else is prepared, so the seconds printed are those from the random start on.
+Coexistence is printed by two routes: equal L on the stable part and on the trivial phase, and equal areas under beta over rho.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ from torch.nn import functional
 import spinodal as sp
 from spinodal import Branch, StationaryPoint
 from spinodal.continuation.fixed_norm import FixedNorm
+from spinodal.continuation.sphere import Sphere
+from spinodal.penalty import Penalty
 
 MEAN, DEVIATION = 0.1307, 0.3081
 SMALL, LARGE = 1.0, 3.2  # norms at which random starts are minimised
+MIDDLE = 2.0  # norm, near the spinodal, from which the walk goes both ways
 LOW, HIGH = 0.025, 0.046  # beta: the lowest on the stable branch, and the one at which the trivial phase is left alone
 TOLERANCE = 3e-3  # ||grad L|| / (2 beta r), at which w is known to about .2 %
 GUESS = 0.03  # of beta at a random start, for the size of residuals
@@ -95,7 +98,9 @@ def random_start(landscape: sp.Landscape, seed: int, norm: float) -> Tensor:
 
 def s_curve(landscape: sp.Landscape, seed: int) -> Branch:
     """Return the branch from the stable deep phase to the trivial phase."""
-    start = random_start(landscape, seed, SMALL)
+    small = Sphere(landscape, Penalty(), SMALL**2, GUESS)
+    found = small.minimise(random_start(landscape, seed, SMALL), tolerance=1e-2, second_order=False)
+    start = small.theta(found.theta) * (MIDDLE / SMALL)
     up = walked(FixedNorm(landscape, start, GUESS, to=LOW, bounds=(0.5 * LOW, 2 * HIGH), down=False, tolerance=TOLERANCE))
     middle = up.points[0]
     down = walked(FixedNorm(landscape, middle.theta, middle.beta, to=HIGH, bounds=(1e-6, HIGH), down=True, tolerance=TOLERANCE))
