@@ -314,7 +314,7 @@ class Arclength:
 
     def _met(self, metric: Metric, met: Encounter) -> bool:
         """Keep a special point; tell whether what follows it in this step is to be forgotten."""
-        overlap = self._overlap(metric, met.found)
+        overlap = self._overlap(met.found)
         if met.kind == "fold":
             self.folds.append(fold_record(met, overlap))
             self._pass(metric, met.node)
@@ -350,6 +350,7 @@ class Arclength:
             found.theta, found.beta, found.loss, found.residual, found.spectrum, tangent / length, beta_rate / length
         )
 
-    def _overlap(self, metric: Metric, found: Singular) -> float:
+    def _overlap(self, found: Singular) -> float:
         """Return `|phi . (theta - centre)| / ||theta - centre||`, with the floor of the metric under the latter."""
-        return abs(float(found.mode @ self.equations.penalty.offset(found.theta))) / metric.size
+        size = max(self.equations.size(found.theta), FLOOR * self.largest) or 1.0
+        return abs(float(found.mode @ self.equations.penalty.offset(found.theta))) / size

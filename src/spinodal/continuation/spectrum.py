@@ -11,7 +11,8 @@ from torch import Tensor
 ZERO = 1e-11  # |eigenvalue| below this fraction of the largest is a zero mode: points are solved to rounding here
 SOFT = 1e-3  # modes below this fraction of the largest are solved for together, in a small dense system
 CUTOFF = 1e-14  # relative singular value of that system, its rows scaled, below which a direction is left alone
-PART = 1e-7  # relative part in the border from which a zero mode belongs to the branch and to no symmetry
+PART = 1e-7  # relative part in the column from which a zero mode belongs to a fold and to no symmetry
+ALONG = 0.7  # the same in the row: at the end of a side branch the tangent itself is a zero mode
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,10 @@ class Bordered:
         """Return an orthonormal basis, shape (n, 0 to 2), of the zero modes that column or row have a part in."""
         zero = self.spectrum.vectors[:, self.spectrum.values.abs() <= self.spectrum.zero]
         parts: list[Tensor] = []
-        for vector in (self.column, self.row):
+        for vector, least in ((self.column, PART), (self.row, ALONG)):
             part = zero @ (zero.T @ vector)
             for earlier in parts:
                 part = part - earlier * float(earlier @ part)
-            if float(part.norm()) > PART * float(vector.norm()):
+            if float(part.norm()) > least * float(vector.norm()):
                 parts.append(part / part.norm())
         return torch.stack(parts, 1) if parts else zero[:, :0]
