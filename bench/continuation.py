@@ -16,7 +16,8 @@ step of PyCont-Lite, the aimed error in theta of CosmoTransitions, what the area
     points          points that the walk kept
     evaluations     one for E, a gradient or residual, a Hessian product; n for a dense Hessian or Jacobian. For spinodal those
                     of the walk + those of the coexistence points, which do not count against packages that have none
-    seconds         the fastest of three runs; in brackets without tracing and compiling, and the first call
+    seconds         the fastest of `--repeats` runs, or of those that begin within six seconds; in brackets without tracing and
+                    compiling, and the first call
     ahead in        what, compared with "spinodal, area 1e-2", and why; errors below 1e-11 count as equal
 """
 
@@ -33,6 +34,8 @@ from typing import Any
 import continuation_packages as packages
 from continuation_problems import PROBLEMS, Problem
 from hardware import hardware_line, print_table, use_threads
+
+from spinodal.continuation.arclength import ANGLE
 
 KINDS = ("fold", "pitchfork", "coexistence")
 OURS = "spinodal, area 1e-2"
@@ -56,11 +59,13 @@ def main() -> None:
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--packages", nargs="+", choices=PACKAGES, default=list(PACKAGES))
     parser.add_argument("--limit", type=float, default=240.0, help="seconds a package may take for a problem (default 240)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs, of which the fastest counts (default 3)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="two problems")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # a problem and a package, in a process of its own
     options = parser.parse_args()
     use_threads(options.threads)
+    packages.REPEATS = options.repeats
     if options.one:
         print(json.dumps(vars(PACKAGES[options.one[1]](PROBLEMS[options.one[0]]))))
         return
@@ -86,7 +91,8 @@ def print_problem(name: str, options: argparse.Namespace) -> None:
 
 def measured(name: str, package: str, options: argparse.Namespace) -> dict[str, Any] | str:
     """Return the outcome from a process of its own, or why there is none."""
-    command = [sys.executable, str(Path(__file__)), "--one", name, package, "--threads", str(options.threads)]
+    settings = ["--threads", str(options.threads), "--repeats", str(options.repeats)]
+    command = [sys.executable, str(Path(__file__)), "--one", name, package, *settings]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=options.limit, check=False)
     except subprocess.TimeoutExpired:
@@ -161,9 +167,8 @@ def where_ahead(problem: Problem, package: str, outcome: dict[str, Any], ours: d
         if theirs is not None and (mine is None or max(theirs, ROUNDING) < mine):
             reasons.append(f"error of the {kind}")
     if cost(problem, outcome["counts"]) < here:
-        reasons.append(
-            f"evaluations: it keeps {outcome['points']:,} points, spinodal {ours['points']:,}, for its area certificate"
-        )
+        turn = f"whose tangents turn by at most {ANGLE:g} in a step"
+        reasons.append(f"evaluations: {outcome['points']:,} points against {ours['points']:,}, {turn}")
     if outcome["seconds"] < ours["seconds"]:
         each = f"one takes {1e6 * outcome['each']:.0f} us in NumPy, {1e6 * ours['each']:.0f} us by automatic differentiation"
         reasons.append(f"seconds: {each}")

@@ -65,11 +65,11 @@ class Outcome:
     note: str = ""
 
 
-def timed(run: Callable[[], Any], repeats: int = REPEATS) -> tuple[Any, list[float]]:
+def timed(run: Callable[[], Any], repeats: int | None = None) -> tuple[Any, list[float]]:
     """Return the last result and the seconds of every run, printing nothing; what takes long is not repeated."""
     seconds: list[float] = []
     result = None
-    while len(seconds) < repeats and sum(seconds) < LONG:
+    while len(seconds) < (repeats or REPEATS) and sum(seconds) < LONG:
         started = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
