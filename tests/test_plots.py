@@ -457,6 +457,14 @@ def test_stable_parts_are_solid_and_saddles_dashed() -> None:
     ]  # fmt: skip
 
 
+def test_lower_bounds_of_the_index_are_named_as_such() -> None:
+    made = loop_diagram(back=False)
+    bounded = tuple(replace(item, index_is_exact=False) for item in made.branches[0].points)
+    figure = draw_s_curves(diagram_record(replace(made, branches={0: replace(made.branches[0], points=bounded)})))
+    assert figure is not None
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["index ≥ 0", "saddle of index ≥ 1"]
+
+
 def test_a_loop_has_arrows_both_ways_and_its_area() -> None:
     figure = draw_s_curves(diagram_record(loop_diagram()))
     assert figure is not None

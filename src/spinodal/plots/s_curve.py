@@ -131,6 +131,11 @@ class SCurveRecord:
     limits: tuple[float, float]
 
     @property
+    def is_exact(self) -> bool:
+        """Tell whether all indices are exact; otherwise some are lower bounds."""
+        return all(branch.exact for branch in self.branches)
+
+    @property
     def coexistence(self) -> tuple[float, ...]:
         """Return the betas at which two phases are equally deep."""
         return tuple(sorted({mark.beta for mark in self.marks if mark.kind == "coexistence"}))

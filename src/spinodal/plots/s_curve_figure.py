@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STABILITY: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))  # lines by index: 0, 1, more
 NAMES = ("stable (index 0)", "saddle of index 1", f"saddle of index ≥ {MANY}")
+BOUNDED = ("index ≥ 0", "saddle of index ≥ 1", NAMES[MANY])  # where an index is a lower bound
 WAYS = {"up": ORANGE, "down": BLUE}
 BRANCHES = ("black", GREEN, PINK, AMBER, GREY)  # none of the ways' colours
 MARKERS: Mapping[str, Mapping[str, Any]] = {
@@ -119,8 +120,9 @@ def _handles(record: SCurveRecord) -> list[Artist]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
+    names = NAMES if record.is_exact else BOUNDED
     present = sorted({index for branch in record.branches for _, _, index in branch.stretches})
-    handles: list[Artist] = [Line2D([], [], color="black", linestyle=STABILITY[k], label=NAMES[k]) for k in present]
+    handles: list[Artist] = [Line2D([], [], color="black", linestyle=STABILITY[k], label=names[k]) for k in present]
     if 1 < len(record.branches) <= NAMED:
         for number, branch in enumerate(record.branches):
             handles.append(Line2D([], [], color=BRANCHES[number % len(BRANCHES)], label=f"branch of phase {branch.phase}"))

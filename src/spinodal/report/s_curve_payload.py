@@ -15,6 +15,7 @@ from spinodal.report.numbers import rounded
 PLACED = 10  # significant digits of beta
 WALKED = {"up": "orange: the way up", "down": "blue: the way down"}
 LINES = ("solid: minima", "dashed: saddles of index 1", f"dotted: saddles of index {MANY} and more")
+BOUNDED = ("solid: no direction of negative curvature seen", "dashed: saddles of index 1 or more", LINES[MANY])
 MARKS = {
     "spinodal": "large circles: spinodals",
     "fold": "open circles: folds of saddles",
@@ -77,11 +78,13 @@ def _legend(record: SCurveRecord) -> str:
     """Say what occurs in the figure, and how it is drawn."""
     lines = sorted({index for branch in record.branches for _, _, index in branch.stretches})
     marks = {mark.kind for mark in record.marks}
-    parts = [LINES[index] for index in lines] + [MARKS[kind] for kind in KINDS if kind in marks]
+    parts = [(LINES if record.is_exact else BOUNDED)[index] for index in lines] + [
+        MARKS[kind] for kind in KINDS if kind in marks
+    ]
     parts += [WALKED[way.direction] for way in record.ways]
     parts += ["grey: phases followed further"] if record.extensions else []
     parts += ["shaded: what lies between them"] if len(record.ways) > 1 else []
-    parts += ["an index is a lower bound"] if not all(branch.exact for branch in record.branches) else []
+    parts += [] if record.is_exact else ["an index is a lower bound"]
     return "; ".join(parts)
 
 
