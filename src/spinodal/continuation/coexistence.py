@@ -124,10 +124,9 @@ def coexistence(
     return None if best is None else _completed(solver, best, a, b)
 
 
-def within(landscape: Landscape, branch: Branch, penalty: Penalty, solve: Solve | None = None) -> tuple[Coexistence, ...]:
-    """Return where stable parts of one branch have equal L."""
-    solver = solve or Exact(Equations(landscape, penalty))
-    found = [_crossing(solver, x, y) for x, y in combinations(_stable_parts(branch), 2)]
+def within(branch: Branch, solver: Solve, precision: float = EQUAL) -> tuple[Coexistence, ...]:
+    """Return where stable parts of one branch have equal L; `precision` is that of beta, relative."""
+    found = [_crossing(solver, x, y, precision) for x, y in combinations(_stable_parts(branch), 2)]
     return tuple(_completed(solver, item, branch, branch) for item in found if item is not None)
 
 
@@ -145,7 +144,7 @@ def _is_stable(part: Sequence[StationaryPoint]) -> bool:
 
 
 def _crossing(
-    solve: Solve, x: Sequence[StationaryPoint], y: Sequence[StationaryPoint]
+    solve: Solve, x: Sequence[StationaryPoint], y: Sequence[StationaryPoint], precision: float = EQUAL
 ) -> tuple[float, StationaryPoint, StationaryPoint, str] | None:
     """Return beta and both points where the L of two stretches cross, by Newton's method from the middle of what they share."""
     start = _shared(x, y)
@@ -159,8 +158,9 @@ def _crossing(
             break
         pair = p, q
         heat = p.norm_squared - q.norm_squared
-        step = -(p.loss - q.loss) / heat if heat else math.inf
-        if abs(step) <= EQUAL * (beta + abs(p.loss / heat if heat else 0.0)):
+        apart = _loss_at(p, beta) - _loss_at(q, beta)
+        step = -apart / heat if heat else math.inf
+        if abs(step) <= precision * (beta + abs(p.loss / heat if heat else 0.0)):
             return beta, p, q, "converged"
         if not bounds[0] <= beta + step <= bounds[1]:
             return None
@@ -168,6 +168,11 @@ def _crossing(
     if pair is None or abs(pair[0].loss - pair[1].loss) > 1e-6 * (1.0 + abs(pair[0].loss)):
         return None
     return pair[0].beta, *pair, "not converged"
+
+
+def _loss_at(point: StationaryPoint, beta: float) -> float:
+    """Return L of a phase where the point was solved at only nearly this beta: `dL/dbeta = rho`."""
+    return point.loss + (beta - point.beta) * point.norm_squared
 
 
 def _shared(x: Sequence[StationaryPoint], y: Sequence[StationaryPoint]) -> tuple[float, tuple[float, float]] | None:

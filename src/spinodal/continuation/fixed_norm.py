@@ -109,6 +109,8 @@ class FixedNorm:
         The residual relative to `2 beta ||theta - centre||`. See `effort_for`.
     down : bool, optional
         Whether the norm falls, instead of by `to`.
+    at : values of beta
+        Where points are wanted, as exactly as the tolerance allows.
 
     Attributes
     ----------
@@ -132,7 +134,9 @@ class FixedNorm:
         through_folds: bool = True,
         tolerance: float | None = None,
         down: bool | None = None,
+        at: tuple[float, ...] = (),
     ) -> None:
+        self.at = at
         self.landscape, self.penalty, self.to, self.bounds = landscape, penalty, to, bounds
         self.through_folds, self.effort = through_folds, effort_for(landscape, tolerance)
         self.points: list[StationaryPoint] = []
@@ -266,6 +270,7 @@ class FixedNorm:
         path = [last, point] if fold is None else [last, fold.point, point]
         for a, b in pairwise(path):
             level = self._crossed(a, b)
+            self._ready.extend(self.between(a, b, beta) for beta in self._asked(a.beta, b.beta if level is None else level))
             if level is not None:
                 self._finish(a, b, level)
                 return
@@ -293,8 +298,16 @@ class FixedNorm:
         ]
         return min(ends, key=lambda beta: abs(beta - a.beta), default=None)
 
+    def _asked(self, a: float, b: float) -> list[float]:
+        return sorted((beta for beta in self.at if min(a, b) < beta < max(a, b)), reverse=a > b)
+
     def _finish(self, a: StationaryPoint, b: StationaryPoint, level: float) -> None:
         """Solve where beta has a value between those of two points, and end there."""
+        self._ready.append(self.between(a, b, level))
+        self.stop = "reached" if level == self.to else "range"
+
+    def between(self, a: StationaryPoint, b: StationaryPoint, level: float) -> StationaryPoint:
+        """Return the point of the branch between two others at which beta has a value, or the nearest one found."""
         close = (1e-12 if self.effort.second_order else self.effort.tolerance) * level
         best = min(a, b, key=lambda point: abs(point.beta - level))
         for _ in range(POLISHES):
@@ -305,8 +318,20 @@ class FixedNorm:
                 break
             a, b = (a, found) if (a.beta - level) * (found.beta - level) <= 0 else (found, b)
             best = min(best, found, key=lambda point: abs(point.beta - level))
-        self._ready.append(best)
-        self.stop = "reached" if level == self.to else "range"
+        return best
+
+    def solve(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
+        """Return the point of the branch at `beta` that lies between the same folds as a point of it; None beyond them."""
+        place = next((k for k, other in enumerate(self.points) if other is point), None)
+        if place is None:
+            return None
+        for way in (self.points[place:], self.points[place::-1]):
+            for a, b in pairwise(way):
+                if (b.beta - a.beta) * (way[1].beta - way[0].beta) < 0:
+                    break  # a fold: beta turns back
+                if (a.beta - beta) * (b.beta - beta) <= 0:
+                    return self.between(a, b, beta)
+        return None
 
     def _fold(self, a: StationaryPoint, b: StationaryPoint) -> Fold:
         """Solve for `d beta / d rho = 0` between two points at which it differs in sign, by real points."""

@@ -13,8 +13,8 @@ from spinodal.continuation.arclength import Arclength
 from spinodal.continuation.branch import Branch
 from spinodal.continuation.coexistence import within
 from spinodal.continuation.equations import Equations
-from spinodal.continuation.exact import node_at
-from spinodal.continuation.fixed_norm import walk_fixed_norm
+from spinodal.continuation.exact import Exact, node_at
+from spinodal.continuation.fixed_norm import FixedNorm
 from spinodal.continuation.metric import Node
 from spinodal.continuation.minor import fall_from, mark_minor
 from spinodal.continuation.point import StationaryPoint
@@ -159,7 +159,7 @@ def _arclength(landscape: Landscape, route: Route, bounds: tuple[float, float], 
     branch = Branch(tuple(found), tuple(walk.folds), tuple(walk.branch_points), "arclength", stop, Counts())
     branch = start.followed_by(branch) if isinstance(start, Branch) else branch
     branch = mark_minor(branch, size, partial(fall_from, landscape, route.penalty))
-    return replace(branch, coexistence=within(landscape, branch, route.penalty))
+    return replace(branch, coexistence=within(branch, Exact(equations)))
 
 
 def _begun(equations: Equations, first: Candidate, to: float, start: Start) -> Node:
@@ -177,12 +177,17 @@ def _begun(equations: Equations, first: Candidate, to: float, start: Start) -> N
 
 
 def _fixed_norm(landscape: Landscape, route: Route, bounds: tuple[float, float], first: Candidate, start: Start) -> Branch:
-    """Walk at fixed norm, matrix-free."""
-    branch = walk_fixed_norm(
-        landscape, first.theta, first.beta, to=route.to, through_folds=route.through_folds, penalty=route.penalty,
-        bounds=bounds, points=route.points, tolerance=None, on_point=route.on_point,
+    """Walk at fixed norm, matrix-free, then see where stable parts coexist."""
+    down = start.points[-1].norm_rate < 0 if isinstance(start, Branch) else None
+    walk = FixedNorm(
+        landscape, first.theta, first.beta, to=route.to, bounds=bounds, penalty=route.penalty,
+        through_folds=route.through_folds, down=down, at=route.at,
     )  # fmt: skip
-    return start.followed_by(branch) if isinstance(start, Branch) else branch
+    for point in islice(walk, route.points):
+        route.on_point(point)
+    branch = walk.branch()
+    branch = start.followed_by(branch) if isinstance(start, Branch) else branch
+    return replace(branch, coexistence=branch.coexistence + within(walk.branch(), walk.solve, walk.effort.tolerance))
 
 
 def _error_range(landscape: Landscape, penalty: Penalty, point: StationaryPoint) -> float:
