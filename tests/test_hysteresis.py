@@ -108,19 +108,21 @@ def test_a_loop_that_is_cut_short_has_no_area() -> None:
 
 
 def linear(hidden: tuple[int, ...], values: tuple[float, ...]) -> sp.Task:
-    return sp.tasks.gaussian(activation="linear", hidden=hidden, singular_values=values, samples=40, bias=False)
+    return sp.tasks.gaussian(
+        activation="linear", hidden=hidden, singular_values=values, inputs=2, outputs=2, samples=20, bias=False
+    )
 
 
 @functools.cache
 def nested() -> sp.PhaseDiagram:
     """Return the loop of a net of three weight matrices: two modes, two first-order transitions."""
-    return sp.map_phases(linear((3, 3), (0.9, 0.5)), direction="loop", starts=2)
+    return sp.map_phases(linear((2, 2), (0.9, 0.5)), direction="loop", beta=(0.06, 0.5), starts=2, bracket=1e-3)
 
 
 @functools.cache
 def shallow() -> sp.PhaseDiagram:
     """Return the loop of a net of two weight matrices, which has second-order transitions only."""
-    return sp.map_phases(linear((3,), (0.9, 0.5)), direction="loop", starts=2)
+    return sp.map_phases(linear((2,), (0.9, 0.5)), direction="loop", beta=(0.1, 1.2), starts=2)
 
 
 def test_every_nested_phase_of_a_deep_linear_net_is_a_minimum_for_every_beta() -> None:
@@ -128,7 +130,8 @@ def test_every_nested_phase_of_a_deep_linear_net_is_a_minimum_for_every_beta() -
         assert phase.existence is not None
         assert phase.existence.range[0] == 0.0
         assert phase.existence.lower_reason.startswith("a minimum for every beta > 0: followed down to")
-        assert "is 1 times 2 beta" in phase.existence.lower_reason  # the dead mode feels the penalty alone
+        assert "times 2 beta, so that of Hess E is not negative" in phase.existence.lower_reason
+    assert "is 1 times 2 beta" in nested().phases[-1].existence.lower_reason  # dead modes feel the penalty alone
 
 
 def test_phases_end_at_the_exact_spinodals() -> None:
@@ -278,7 +281,7 @@ def test_the_result_of_a_loop_is_strict_json_with_both_ways() -> None:
 
 
 def test_branches_in_a_map_upwards_polish_its_spinodals() -> None:
-    diagram = sp.map_phases(linear((3, 3), (0.9,)), branches=True, starts=1)
+    diagram = sp.map_phases(linear((2, 2), (0.9,)), branches=True, beta=(0.2, 0.5), starts=3, bracket=1e-3)
     (exact,) = diagram.exact
     assert [item.beta for item in diagram.transitions] == pytest.approx([exact.beta], rel=1e-9)
     assert "fold of the branch at beta" in diagram.transitions[0].status
@@ -289,6 +292,18 @@ def test_branches_in_a_map_upwards_polish_its_spinodals() -> None:
     assert [edge.to_dict()["falls_to"] for edge in diagram.tree] == [1]
 
 
+def test_without_dense_hessians_phases_are_equally_deep_at_the_same_beta() -> None:
+    diagram = sp.map_phases(linear((30, 30), (0.9,)), branches=True, starts=1, beta=(0.1, 0.6))
+    (exact,), (found,) = diagram.exact, diagram.coexistence
+    assert diagram.solver == "lbfgs"
+    assert [item.beta for item in diagram.spinodals] == pytest.approx([exact.beta], rel=2e-4)
+    assert [item.order for item in diagram.transitions] == ["first"]
+    assert found.beta == pytest.approx(exact.coexistence, rel=1e-6)
+    w = brentq(lambda w: w * (0.9 - w**3) - exact.coexistence, 1e-9, 0.225 ** (1.0 / 3.0))
+    barrier = (0.9 - w**3) ** 2 + 3.0 * exact.coexistence * w**2 - 0.81
+    assert found.barrier == pytest.approx((barrier, barrier), rel=1e-3)
+
+
 def test_branches_downwards_are_refused() -> None:
     with pytest.raises(SpinodalError, match="branches in a map downwards"):
         sp.MapOptions(direction="down", branches=True)
@@ -296,7 +311,7 @@ def test_branches_downwards_are_refused() -> None:
 
 # -- loops on disk --------------------------------------------------------------------------------
 
-LOOP = {"direction": "loop", "beta": (0.1, 1.0), "starts": 2, "bracket": 1e-3}
+LOOP = {"direction": "loop", "beta": (0.25, 0.45), "starts": 3, "bracket": 1e-3}
 
 
 def run(path: Path, *, resume: bool = False) -> dict[str, Any]:

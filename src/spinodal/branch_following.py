@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from spinodal.branch_record import from_record, to_record
 from spinodal.continuation import Branch, StationaryPoint, coexistence, continue_branch
@@ -12,13 +16,17 @@ from spinodal.continuation.special import STATUSES, BranchPoint, Fold
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.existence import Interval
-from spinodal.phase_coexistence import PhaseCoexistence
+from spinodal.minimise import minimise, solver_for
+from spinodal.phase_coexistence import PhaseCoexistence, Saddle
 from spinodal.spinodals import Spinodal, SpinodalCertificate
 from spinodal.transitions import CONTINUOUS, Transition
 from spinodal.walk import Point, Walker
 
 BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed
 SAME = 1e-4  # relative: how far a polished point may lie outside of the bracket of the transition that it explains
+KNOWN = 0.01  # relative: how far an end that a walk found may lie from the polished one
+BACK = 3  # points before the end of a phase at which a large network's branch begins
+FLAT = 1e-3  # of 2 beta: a negative margin of a descended point that is less is rounding
 POINTS = 500  # most points of a branch
 
 
@@ -74,6 +82,11 @@ class Followed:
         """Return the coexistence points by pairs of phases."""
         return borders(self.coexistence)
 
+    def end(self, phase: int, side: str, walked: float) -> float:
+        """Return beta of the polished end of a phase, or where a walk found it; it may be further than a branch knows."""
+        polished = [item.beta for item in self.spinodals if (item.phase, item.side) == (phase, side)]
+        return next((beta for beta in polished if abs(beta / walked - 1.0) <= KNOWN), walked) if walked else walked
+
     def polished(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
         """Return transitions with those that a branch explains in their place."""
         better = {(item.before.index, item.after.index): item for item in self.uppers.values()}
@@ -98,6 +111,8 @@ class BranchFollower:
         self.low, self.high = beta
         self.norm_range = norm_range
         self._live: dict[int, Branch] = {}
+        self._large = solver_for(self.landscape) != "newton"
+        self._back = BACK if self._large else 1
 
     def follow(self, phases: Sequence[Followable]) -> Followed:
         """Follow the phases that may end in a fold, and those that they fall into.
@@ -109,7 +124,7 @@ class BranchFollower:
         wanted = sorted({phase.id for phase in ending} | {phase.falls_to for phase in ending if phase.falls_to is not None})
         branches, failed = {}, {}
         for number in wanted:
-            note = self._noted(f"branch of phase {number}", lambda phase=known[number]: self._recorded(phase))  # type: ignore[misc]
+            note = self._noted(f"branch of phase {number}", partial(self._recorded, known[number]))
             if note["branch"] is None:
                 failed[number] = note["failed"]
             else:
@@ -140,16 +155,17 @@ class BranchFollower:
     def _recorded(self, phase: Followable) -> dict[str, Any]:
         try:
             return {"branch": to_record(self._branch(phase)), "failed": None}
-        except SpinodalError as refused:
-            return {"branch": None, "failed": str(refused)}
+        except (SpinodalError, RuntimeError, np.linalg.LinAlgError) as cause:  # a map is worth more than a branch
+            return {"branch": None, "failed": " ".join(str(cause).split())}
 
     def _branch(self, phase: Followable) -> Branch:
         """Return the branch of a phase: its stable part from below, through its upper end, and what follows there.
 
-        It begins at the last point before that end, since soft modes may have changed the branch further below.
+        It begins at the last point before that end, since soft modes may have changed the branch further below;
+        without dense Hessians a few points before, since minima close to the end are not exact.
         """
         if phase.id not in self._live:
-            start = phase.points[0 if phase.upper is None else -1]
+            start = phase.points[0] if phase.upper is None else phase.points[-self._back :][0]
             top = self.high if phase.upper is None else BEYOND * phase.upper.bracket[1]
             up = self._continued(start, to=max(top, start.beta * BEYOND), through_folds=phase.upper is not None)
             if start.beta > self.low * (1.0 + 1e-6):
@@ -196,18 +212,48 @@ class BranchFollower:
     ) -> Iterator[PhaseCoexistence]:
         for phase in ending:
             to = phase.falls_to
-            if to is None or phase.id not in branches or to not in branches:
+            if to is None or phase.id not in branches:
                 continue
             pair = phase, known[to]
-            note = self._noted(f"coexistence of phases {phase.id} and {to}", lambda pair=pair: self._equal(*pair))  # type: ignore[misc]
+            make = partial(self._equal, *pair, followed=to in branches)
+            note = self._noted(f"coexistence of phases {phase.id} and {to}", make)
             if note["found"] is not None:
                 yield PhaseCoexistence.from_dict(note["found"])
 
-    def _equal(self, phase: Followable, other: Followable) -> dict[str, Any]:
-        """Find where two phases are equally deep."""
-        branch, below = self._with_parameters(phase), first_minima(self._with_parameters(other))
-        found = coexistence(self.landscape, branch, below, penalty=self.penalty)
-        return {"found": None if found is None else PhaseCoexistence.of(found, (phase.id, other.id)).to_dict()}
+    def _equal(self, phase: Followable, other: Followable, *, followed: bool) -> dict[str, Any]:
+        """Find where two phases are equally deep; the second may have no branch."""
+        branch = self._with_parameters(phase)
+        below = first_minima(self._with_parameters(other)) if followed else stationary(other.points[0])
+        solve = self._minimised if self._large else None
+        found = coexistence(self.landscape, branch, below, penalty=self.penalty, solve=solve)
+        if found is None:
+            return {"found": None}
+        record = PhaseCoexistence.of(found, (phase.id, other.id))
+        if self._large:
+            record = record.over(saddle_between(branch, found.beta))
+        return {"found": record.to_dict()}
+
+    def _minimised(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
+        """Return the minimum of a phase at another beta, matrix-free; None for a saddle, to which no descent leads."""
+        if not point.is_stable:
+            return None
+        minimum = minimise(self.landscape, beta=beta, start=point.theta, penalty=self.penalty, solver=self.walker.solver)
+        offset = self.penalty.offset(minimum.theta)
+        flat = minimum.stop == "saddle" and minimum.margin > -FLAT * 2.0 * beta  # a symmetry, seen through rounding
+        return None if not (minimum.converged or flat) else replace(
+            point, theta=minimum.theta, beta=beta, error=minimum.error, loss=minimum.loss, residual=minimum.residual,
+            margin=minimum.margin, norm_squared=float(offset @ offset), index_is_exact=False,
+        )  # fmt: skip
+
+
+def stationary(point: Point) -> StationaryPoint:
+    """Return a point of a walk as one on a branch."""
+    minimum = point.minimum
+    return StationaryPoint(
+        theta=minimum.theta, beta=point.beta, error=point.error, loss=minimum.loss, norm_squared=point.norm_squared,
+        residual=minimum.residual, index=0, index_is_exact=minimum.zero_modes is not None, margin=minimum.margin,
+        zero_modes=minimum.zero_modes, tangent=point.tangent, beta_rate=point.beta_rate, norm_rate=point.norm_rate,
+    )  # fmt: skip
 
 
 def turned(branch: Branch) -> Branch:
@@ -263,6 +309,21 @@ def first_minima(branch: Branch) -> Branch:
     """Return the first stretch of minima of a branch, without special points."""
     part = next((part for part in branch.parts() if all(point.is_stable for point in part[1:-1])), branch.points)
     return replace(branch, points=part, folds=(), branch_points=(), coexistence=())
+
+
+def saddle_between(branch: Branch, beta: float) -> Saddle | None:
+    """Return the saddle of lowest L that a branch passes at beta, interpolated between its points.
+
+    L is a cubic in beta there, whose slopes `||theta - centre||^2` are exact; E is what the penalty leaves of it.
+    """
+    passed = []
+    for a, b in pairwise(branch.points):
+        if not a.is_stable and not b.is_stable and (a.beta - beta) * (b.beta - beta) <= 0.0 and a.beta != b.beta:
+            t, width, rise = (beta - a.beta) / (b.beta - a.beta), b.beta - a.beta, b.loss - a.loss
+            bend = (1.0 - t) * (width * a.norm_squared - rise) - t * (width * b.norm_squared - rise)
+            loss, norm_squared = a.loss + t * rise + t * (1.0 - t) * bend, (1.0 - t) * a.norm_squared + t * b.norm_squared
+            passed.append(Saddle(loss - beta * norm_squared, loss, norm_squared, max(a.index, b.index)))
+    return min(passed, key=lambda saddle: saddle.loss, default=None)
 
 
 def special_point(transition: Transition, branch: Branch) -> Fold | BranchPoint | None:

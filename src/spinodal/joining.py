@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from spinodal.branch_following import BranchFollower, Followable, Followed, borders, bracketed
+from spinodal.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
 from spinodal.catalogue import Allowance, Catalogue, Fingerprint
 from spinodal.continuation import Branch
 from spinodal.envelope import NORM, Part, Violation, envelope, violations
@@ -27,7 +27,7 @@ STIFF = 0.01  # of 2 beta: the least margin of a phase that stays a minimum as b
 SPECTRUM = 0.05  # of the largest singular value: minima of one phase differ by less
 STEPS = 8  # of Newton's method towards equal depth
 EQUAL = 1e-8  # of the range of E: losses that are equal
-BY_WALKS = "found by walks: both phases were minimised at this beta; no branch tells of a saddle between them"
+BY_WALKS = "found by walks: both phases were minimised at this beta; a saddle is interpolated on the branch"
 NEAR = 1e-3  # in log beta: how far beyond its ends a phase is compared with what fell from another one
 
 
@@ -150,7 +150,7 @@ class Joiner:
         for phase in self.phases:
             self._note_falls(phase)
         curves = [LossCurve.through(phase.id, self._within(phase)) for phase in self.phases]
-        coexistence = (*followed.coexistence, *self._meetings(envelope(curves), followed.borders))
+        coexistence = (*followed.coexistence, *self._meetings(envelope(curves), followed))
         parts = envelope(curves, borders(coexistence))
         return Joined(
             transitions=followed.polished(self.up.transitions),
@@ -160,7 +160,7 @@ class Joiner:
             tree=tuple(self.falls),
             back=self.back,
             back_phases=back_phases,
-            existence={phase.id: self._existence(phase, parts) for phase in self.phases},
+            existence={phase.id: self._existence(phase, parts, followed) for phase in self.phases},
             beyond={phase.id: tuple(sorted(phase.beyond, key=lambda p: p.beta)) for phase in self.phases if phase.beyond},
             violations=violations(curves, parts, error_range=self.error_range, norm_range=self.norm_range),
         )
@@ -241,14 +241,15 @@ class Joiner:
 
     # -- equal depth ------------------------------------------------------------------------
 
-    def _meetings(self, parts: Sequence[Part], known: Mapping[frozenset[int], Sequence[float]]) -> Iterator[PhaseCoexistence]:
+    def _meetings(self, parts: Sequence[Part], followed: Followed) -> Iterator[PhaseCoexistence]:
         """Yield where neighbours on the lower envelope are equally deep, for pairs that the branches do not know it of."""
         for a, b in pairwise(parts):
             first, second = self.phases[a.phase], self.phases[b.phase]
-            if frozenset((first.id, second.id)) in known or min(first.depth(a.high), second.depth(a.high)) <= NEAR:
+            if frozenset((first.id, second.id)) in followed.borders or min(first.depth(a.high), second.depth(a.high)) <= NEAR:
                 continue  # a second-order transition, where one ends as the other begins, is no coexistence
             if (found := self._meeting(first, second, a.high)) is not None:
-                yield found
+                branch = followed.branches.get(first.id)
+                yield found.over(saddle_between(branch, found.beta)) if branch else found
 
     def _meeting(self, first: _Known, second: _Known, beta: float) -> PhaseCoexistence | None:
         """Return where two phases have equal L, by Newton's method in beta: the slope of L is `||theta - centre||^2`."""
@@ -313,9 +314,10 @@ class Joiner:
             if end is not None and (phase.id, direction) not in noted:
                 self.falls.append(Fall(phase.id, self._home(end.after, but=phase), end.beta, direction))
 
-    def _existence(self, phase: _Known, parts: Sequence[Part]) -> Existence:
+    def _existence(self, phase: _Known, parts: Sequence[Part], followed: Followed) -> Existence:
         low, lower_reason = self._lower_end(phase)
         high = phase.upper.beta if phase.upper else phase.range[1]
+        low, high = followed.end(phase.id, "lower", low), followed.end(phase.id, "upper", high)
         stable = [(part.low, part.high) for part in parts if part.phase == phase.id]
         return Existence(
             (low, high),

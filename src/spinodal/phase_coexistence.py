@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from spinodal.continuation.coexistence import STATUSES, Coexistence
@@ -75,6 +75,11 @@ class PhaseCoexistence:
             by_area=None if by_area is None else AreaRule(by_area, by_area / found.beta - 1.0),
             status=STATUSES[found.status],
         )
+
+    def over(self, saddle: Saddle | None) -> PhaseCoexistence:
+        """Return the same with another saddle."""
+        barrier = None if saddle is None else (saddle.loss - self.loss, saddle.loss - self.loss)
+        return replace(self, saddle=saddle, barrier=barrier)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> PhaseCoexistence:
