@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spinodal.branch_record import to_record
+from spinodal.certificates import Certificates
 from spinodal.continuation.branch import Branch
 from spinodal.counts import Counts
 from spinodal.envelope import Violation
@@ -178,6 +179,11 @@ class PhaseDiagram:
         if self.back is None:
             return None
         return Loop(Sweep(self.points, self.transitions, self.run_status), self.back)
+
+    @property
+    def certificates(self) -> Certificates:
+        """Return the checks of all branches, and of the lower envelope of L."""
+        return Certificates(max((branch.area.worst for branch in self.branches.values()), default=None), self.violations)
 
     @property
     def macroscopic(self) -> tuple[Transition, ...]:
@@ -391,7 +397,7 @@ class PhaseDiagram:
             "branches": [{"phase": phase, **to_record(branch)} for phase, branch in self.branches.items()],
             "loop": self._loop(),
             "tree": [edge.to_dict() for edge in self.tree],
-            "certificates": {"area": self._worst_area(), "violations": [item.to_dict() for item in self.violations]},
+            "certificates": self.certificates.to_dict(),
             "placement": None,  # of a model on this map; `spinodal map --start` puts it here
             "followed": [point.index for point in self.points],
             "exact": [asdict(item) for item in self.exact],
@@ -417,10 +423,6 @@ class PhaseDiagram:
             "followed": [point.index for point in self.loop.down.points],
             "phases": list(self.back_phases),
         }
-
-    def _worst_area(self) -> float | None:
-        """Return the largest violation of the area certificate over all branches."""
-        return max((branch.area.worst for branch in self.branches.values()), default=None)
 
     def _transition(self, transition: Transition) -> dict[str, Any]:
         sides = (transition.before, transition.after)
