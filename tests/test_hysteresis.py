@@ -17,6 +17,7 @@ from scipy.optimize import brentq
 
 import spinodal as sp
 from diagrams import point as made_point
+from small_run import lines, write_lines
 from spinodal.envelope import Part, envelope, violations
 from spinodal.errors import SpinodalError
 from spinodal.existence import divided
@@ -362,6 +363,25 @@ def test_a_loop_is_read_back_from_its_journal(whole: tuple[Path, dict[str, Any]]
     assert loaded.loop.area == expected["loop"]["area"]
     assert loaded.branches[0].folds[0].beta == expected["spinodals"][0]["beta"]
     assert loaded.branches[0].points[0].theta.numel() == 0  # parameters of branches are not kept
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("loop", {"followed": [0], "phases": [0, 1, 2], "status": "complete"}),
+        ("tree", [{"phase": 7, "falls_to": None, "beta": 0.1, "direction": "up"}]),
+        ("branches", [{"phase": 0, "stop": "anything"}]),
+        ("spinodals", [{"beta": -0.1, "phase": 0, "side": "upper", "certificate": None, "reason": None}]),
+        ("coexistence", [{"beta": 0.1, "phases": [0, 5]}]),
+    ],
+)
+def test_a_loop_that_was_damaged_is_refused(whole: tuple[Path, dict[str, Any]], tmp_path: Path, key: str, value: Any) -> None:
+    shutil.copytree(whole[0], tmp_path / "damaged")
+    changed = lines(tmp_path / "damaged")
+    changed[-1]["value"][key] = value
+    write_lines(tmp_path / "damaged", changed)
+    with pytest.raises(SpinodalError, match=r"the result in .* is damaged"):
+        sp.load(tmp_path / "damaged")
 
 
 # -- the lower envelope ---------------------------------------------------------------------------

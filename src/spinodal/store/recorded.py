@@ -59,7 +59,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
     low, high = map(positive, result["range"])
     stats = {key: whole(value) for key, value in result["stats"].items() if key in Counts.__dataclass_fields__}
     task = {**result["task"], "name": text(result["task"]["name"])}
-    return PhaseDiagram(
+    diagram = PhaseDiagram(
         task=task,
         seed=whole(result["seed"]),
         range=(low, high),
@@ -74,6 +74,18 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         models=_models(journal, task, make_task),
         **joined(result, points, back),
     )
+    _check_phases(diagram)
+    return diagram
+
+
+def _check_phases(diagram: PhaseDiagram) -> None:
+    """Raise ValueError where something belongs to a phase that the diagram does not have."""
+    known = {phase.id for phase in diagram.phases}
+    named = {*diagram.back_phases, *diagram.existence, *diagram.beyond, *diagram.branches}
+    named |= {phase for item in diagram.coexistence for phase in item.phases} | {item.phase for item in diagram.spinodals}
+    named |= {phase for edge in diagram.tree for phase in (edge.phase, edge.falls_to) if phase is not None}
+    if not named <= known:
+        raise ValueError(sorted(named - known))
 
 
 def _words(value: object) -> str:
