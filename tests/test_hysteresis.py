@@ -23,6 +23,7 @@ from spinodal.errors import SpinodalError
 from spinodal.existence import divided
 from spinodal.loss_curve import LossCurve
 from spinodal.store import RunFolder
+from spinodal.tables import phases_table, summary, transitions_table
 from spinodal.walk import Point
 
 
@@ -203,6 +204,21 @@ def test_second_order_transitions_have_no_hysteresis_and_phases_touch() -> None:
         assert lower.metastable == ()
     edges = [(edge.phase, edge.falls_to, edge.direction) for edge in diagram.tree]
     assert edges == [(0, 1, "up"), (1, 2, "up"), (2, 1, "down"), (1, 0, "down")]
+
+
+def cells(table: Any, heading: str) -> list[str]:
+    return next(list(column.cells) for column in table.columns if column.header == heading)
+
+
+def test_tables_of_a_loop_show_the_way_and_where_phases_exist() -> None:
+    result = shallow().to_dict()
+    made = transitions_table(result, 120)
+    assert cells(made, "way") == ["up", "up", "down", "down"]
+    assert cells(made, "rank") == ["2->1", "1->0", "0->1", "1->2"]
+    phases = phases_table(result, 120)
+    assert cells(phases, "a minimum in")[1:] == ["0.5 - 0.9", "0.9 - 1.2"]
+    assert cells(phases, "deepest in")[1:] == ["0.5 - 0.9", "0.9 - 1.2"]
+    assert "loop area" in str(summary(result))
 
 
 class Wells(torch.nn.Module):

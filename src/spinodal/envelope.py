@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from scipy.optimize import brentq
-
 from spinodal.loss_curve import LossCurve
 from spinodal.walk import Point
 
@@ -72,6 +70,8 @@ def _deepest(curves: Sequence[LossCurve], beta: float) -> LossCurve:
 
 def _border(first: LossCurve, second: LossCurve, low: float, high: float, known: Sequence[float]) -> float:
     """Return where two phases are equally deep between two values of beta, or where the one that ends does so."""
+    from scipy.optimize import brentq  # slow to import, and needed in loops only
+
     slack = 0.01 * (high - low)
     for beta in known:
         if low - slack <= beta <= high + slack:
