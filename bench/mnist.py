@@ -8,19 +8,16 @@ MNIST.npz holds x_train (images of bytes) and y_train (digits). 784-128-128-10, 
 normalised by (.1307, .3081), full batch. `w = 2 beta` is PyTorch's weight_decay, `r = ||theta||`.
 
 Preparation. A random start is minimised on the small sphere r = 1, where all starts tried end in one minimum: a point of the
-saddle branch behind the last transition. Scaled to r = 2 and minimised there it is near the spinodal of the deep phase. From
-there the walk goes up along the stable branch, and then, from the same point, down the saddle branch into the trivial phase.
-Both halves are joined to one branch. Nothing else is prepared, so the seconds printed are those from the random start on.
-Coexistence is printed by two routes: equal L on the stable part and on the trivial phase, and equal areas under beta over rho.
+saddle branch behind the last transition. Scaled to r = 2 and minimised there it is near the spinodal of the deep phase; from
+there the stable branch is followed back up to w = .075. All of that is in the seconds printed. Then one walk goes down from
+w = .075 through the spinodal and along the saddle branch to w = .015. From its end the trivial phase is minimised.
+Coexistence is printed by two routes: equal L of the deep and the trivial phase, and equal areas along the branch.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -37,9 +34,10 @@ from spinodal.penalty import Penalty
 MEAN, DEVIATION = 0.1307, 0.3081
 SMALL, LARGE = 1.0, 3.2  # norms at which random starts are minimised
 MIDDLE = 2.0  # norm, near the spinodal, from which the walk goes both ways
-LOW, HIGH = 0.025, 0.046  # beta: the lowest on the stable branch, and the one at which the trivial phase is left alone
-TOLERANCE = 3e-3  # ||grad L|| / (2 beta r), at which w is known to about .2 %
-GUESS = 0.03  # of beta at a random start, for the size of residuals
+STABLE, SADDLE = 0.0375, 0.0075  # beta at which the walk begins, on the stable branch, and ends, on the saddle branch
+ROUGH, CLOSE = 1e-2, 5e-3  # ||grad L|| / (2 beta r) of the two minima of the preparation
+SECOND = 0.025  # beta at which a random start ends in another rank-1 minimum
+GUESS = 0.04  # beta that residuals are measured with there
 
 
 def main() -> None:
@@ -58,14 +56,17 @@ def main() -> None:
     landscape = load(options.data, options.images, options.device)
     gradient = seconds_per_gradient(landscape)
     print(f"{landscape.size:,} parameters, {options.images:,} images, one gradient {1e3 * gradient:.0f} ms\n", flush=True)
-    began, spent, processor = time.perf_counter(), landscape.counts.copy(), time.process_time()
-    deep = s_curve(landscape, options.seed)
+    began, spent = time.perf_counter(), landscape.counts.copy()
+    top = prepared(landscape, options.seed)
+    print(f"prepared: {time.perf_counter() - began:.1f} s, {landscape.counts.gradient_evaluations} gradients\n", flush=True)
+    branch = followed(landscape, top, SADDLE)
+    trivial = sp.minimise(landscape, beta=branch.folds[0].beta, start=branch.points[-1].theta)
+    found = sp.coexistence(landscape, branch, trivial)
     seconds, cost = time.perf_counter() - began, landscape.counts - spent
-    show(deep)
-    coexistence(deep)
-    evaluations = f"{cost.gradient_evaluations} gradients and {cost.hessian_products} Hessian products"
-    price = f"{gradient_cost(cost, gradient):.1f} s at the price of a gradient"
-    print(f"\n{seconds:.1f} s ({time.process_time() - processor:.1f} s of processors), {evaluations}; {price}")
+    show(branch)
+    print(f"trivial phase: {trivial}")
+    print("no coexistence found" if found is None else f"w = {2 * found.beta:.6f}: {found}")
+    print(f"\n{seconds:.1f} s, {cost.gradient_evaluations} gradients and {cost.hessian_products} Hessian products")
     if options.second:
         second_minimum(landscape, options.second_seed)
 
@@ -96,39 +97,29 @@ def random_start(landscape: sp.Landscape, seed: int, norm: float) -> Tensor:
     return theta * (norm / float(theta.norm()))
 
 
-def s_curve(landscape: sp.Landscape, seed: int) -> Branch:
-    """Return the branch from the stable deep phase to the trivial phase."""
-    small = Sphere(landscape, Penalty(), SMALL**2, GUESS)
-    found = small.minimise(random_start(landscape, seed, SMALL), tolerance=1e-2, second_order=False)
-    start = small.theta(found.theta) * (MIDDLE / SMALL)
-    up = walked(FixedNorm(landscape, start, GUESS, to=LOW, bounds=(0.5 * LOW, 2 * HIGH), down=False, tolerance=TOLERANCE))
-    middle = up.points[0]
-    down = walked(FixedNorm(landscape, middle.theta, middle.beta, to=HIGH, bounds=(1e-6, HIGH), down=True, tolerance=TOLERANCE))
-    return backwards(up).followed_by(down)
+def prepared(landscape: sp.Landscape, seed: int) -> StationaryPoint:
+    """Return a point of the deep phase at w = .075, from a random start."""
+    theta = random_start(landscape, seed, SMALL)
+    for norm, tolerance in ((SMALL, ROUGH), (MIDDLE, CLOSE)):
+        sphere = Sphere(landscape, Penalty(), norm**2, GUESS)
+        found = sphere.minimise(theta * (norm / float(theta.norm())), tolerance=tolerance, second_order=False)
+        theta = sphere.theta(found.theta)
+    return list(FixedNorm(landscape, theta, GUESS, to=STABLE, bounds=(STABLE, 0.05), down=False))[-1]
 
 
-def walked(walk: FixedNorm) -> Branch:
-    """Walk to the end, with a line for every point."""
-    for point in walk:
-        spent = walk.landscape.counts
-        values = f"w = {2 * point.beta:.6f}  E = {point.error:.6f}  L = {point.loss:.6f}  index {point.index_text}"
-        cost = f"{spent.gradient_evaluations} gradients, {spent.hessian_products} products"
-        print(f"  r = {point.norm_squared**0.5:.4f}  {values}, {cost}", flush=True)
-    branch = walk.branch()
-    jump = "" if walk.jump is None else f" (r between {walk.jump[1] ** 0.5:.4f} and {walk.jump[0] ** 0.5:.4f})"
-    print(f"  {branch.status}{jump}")
-    return branch
+def followed(landscape: sp.Landscape, start: StationaryPoint, to: float) -> Branch:
+    """Return the branch from a stable point through its fold, as the norm falls, with a line for every point."""
+    return sp.continue_branch(
+        landscape, start, to=0.05, bounds=(to, 0.05), method="fixed_norm", on_point=lambda point: told(landscape, point)
+    )
 
 
-def backwards(branch: Branch) -> Branch:
-    """Return a branch in the other direction."""
-    turned = {id(point): _turned(point) for point in branch.points}
-    folds = tuple(replace(fold, point=turned[id(fold.point)], index=fold.index[::-1]) for fold in branch.folds[::-1])
-    return replace(branch, points=tuple(turned[id(point)] for point in branch.points[::-1]), folds=folds)
-
-
-def _turned(point: StationaryPoint) -> StationaryPoint:
-    return replace(point, tangent=-point.tangent, beta_rate=-point.beta_rate, norm_rate=-point.norm_rate)
+def told(landscape: sp.Landscape, point: StationaryPoint) -> None:
+    """Print a point and what was spent so far."""
+    spent = landscape.counts
+    values = f"w = {2 * point.beta:.6f}  E = {point.error:.6f}  L = {point.loss:.6f}  index {point.index_text}"
+    cost = f"{spent.gradient_evaluations} gradients, {spent.hessian_products} products"
+    print(f"  r = {point.norm_squared**0.5:.4f}  {values}, {cost}", flush=True)
 
 
 def show(branch: Branch) -> None:
@@ -145,79 +136,17 @@ def show(branch: Branch) -> None:
         print(f"w = {2 * fold.beta:.6f}: {fold}")
 
 
-def coexistence(branch: Branch) -> None:
-    """Print where the stable part and the trivial phase have equal L, and equal areas."""
-    upper = [fold.point for fold in branch.folds if fold.side == "upper"]
-    lower = [fold.point for fold in branch.folds if fold.side == "lower"]
-    if not upper or not lower:
-        print("no coexistence: the branch has not both folds")
-        return
-    stable = branch.points[: _place(branch, upper[0]) + 1]
-    trivial = branch.points[_place(branch, lower[-1]) :]
-    by_loss = _zero(lambda beta: _loss_at(stable, beta) - _loss_at(trivial, beta), stable, trivial)
-    by_area = _zero(lambda beta: _excess(branch, beta), stable, trivial)
-    equal = f"w = {2 * by_loss:.6f} by equal L = {_loss_at(trivial, by_loss):.6f}"
-    print(f"coexistence: {equal}, w = {2 * by_area:.6f} by equal areas")
-
-
-def _place(branch: Branch, point: StationaryPoint) -> int:
-    return next(k for k, other in enumerate(branch.points) if other is point)
-
-
-def _loss_at(points: Sequence[StationaryPoint], beta: float) -> float:
-    """Return L on a part of the branch along which beta is monotone; its slope is rho exactly (cubic between points)."""
-    for a, b in pairwise(points):
-        if (a.beta - beta) * (b.beta - beta) <= 0:
-            width, x = b.beta - a.beta, (beta - a.beta) / (b.beta - a.beta)
-            ends = (1 + 2 * x) * (1 - x) ** 2 * a.loss + x * x * (3 - 2 * x) * b.loss
-            return ends + width * x * (1 - x) * ((1 - x) * a.norm_squared - x * b.norm_squared)
-    raise ValueError(f"no point at beta = {beta}")
-
-
-def _excess(branch: Branch, beta: float) -> float:
-    """Return the integral of `beta(rho) - beta` from the trivial phase to the stable one."""
-    t = np.array([point.norm_squared for point in branch.points[::-1]])
-    heights = np.array([point.beta for point in branch.points[::-1]])
-    slopes = np.array([point.beta_rate / point.norm_rate for point in branch.points[::-1]])
-    fine = np.unique(np.concatenate([np.linspace(a, b, 40) for a, b in pairwise(t)]))
-    curve = _cubic(t, heights, slopes, fine)
-    inside = np.flatnonzero(curve >= beta)
-    first_low = np.flatnonzero(curve < beta)[0]
-    return float(np.trapezoid((curve - beta)[first_low : inside[-1] + 1], fine[first_low : inside[-1] + 1]))
-
-
-def _cubic(x: np.ndarray, y: np.ndarray, slopes: np.ndarray, at: np.ndarray) -> np.ndarray:
-    from scipy.interpolate import CubicHermiteSpline
-
-    values: np.ndarray = CubicHermiteSpline(x, y, slopes)(at)
-    return values
-
-
-def _zero(function: Callable[[float], float], stable: Sequence[StationaryPoint], trivial: Sequence[StationaryPoint]) -> float:
-    low = max(min(p.beta for p in stable), min(p.beta for p in trivial))
-    high = min(max(p.beta for p in stable), max(p.beta for p in trivial))
-    sign = function(low) > 0
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if (function(middle) > 0) == sign else (low, middle)
-    return 0.5 * (low + high)
-
-
 def second_minimum(landscape: sp.Landscape, seed: int) -> None:
-    """Minimise a random start on a large sphere and walk down from there: another rank-1 minimum, another spinodal."""
+    """Minimise a random start at w = .1 / 2 and follow it: another rank-1 minimum, another spinodal."""
     began, spent = time.perf_counter(), landscape.counts.copy()
-    print(f"\nSecond rank-1 minimum: seed {seed}, minimised at r = {LARGE}")
-    branch = walked(
-        FixedNorm(
-            landscape, random_start(landscape, seed, LARGE), GUESS, to=HIGH, bounds=(LOW, HIGH), down=True, tolerance=TOLERANCE
-        )
-    )
+    print(f"\nAnother minimum: seed {seed}, minimised at w = {2 * SECOND:g}")
+    start = sp.minimise(landscape, beta=SECOND, start=landscape.vector(network(seed)))
+    print(start)
+    branch = followed(landscape, start, 0.5 * SECOND)
     for fold in branch.folds:
         print(f"w = {2 * fold.beta:.6f}: {fold}")
     cost = landscape.counts - spent
-    print(
-        f"{time.perf_counter() - began:.1f} s, {cost.gradient_evaluations} gradients, {cost.hessian_products} Hessian products"
-    )
+    print(f"{time.perf_counter() - began:.1f} s, {cost.gradient_evaluations} gradients, {cost.hessian_products} products")
 
 
 def seconds_per_gradient(landscape: sp.Landscape) -> float:
@@ -228,11 +157,6 @@ def seconds_per_gradient(landscape: sp.Landscape) -> float:
         landscape.value_and_gradient(theta)
         seconds.append(time.perf_counter() - began)
     return min(seconds)
-
-
-def gradient_cost(cost: sp.Counts, gradient: float) -> float:
-    """Return the seconds that gradients and products (1.4 gradients each, as measured) cost where nothing else runs."""
-    return gradient * (cost.gradient_evaluations + 1.4 * cost.hessian_products)
 
 
 if __name__ == "__main__":

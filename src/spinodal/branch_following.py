@@ -342,7 +342,7 @@ def explained(transition: Transition, branch: Branch, norm_range: float) -> Tran
     A fold makes it of first order; a branch point of second order where `||theta||^2` is continuous, else of first.
     """
     special = special_point(transition, branch)
-    if special is None or special.status != "converged":
+    if special is None or special.status not in ("converged", "bracketed"):
         return transition
     continuous = transition.evidence.jump_norm_squared <= CONTINUOUS * norm_range
     order = "second" if isinstance(special, BranchPoint) and continuous else "first"

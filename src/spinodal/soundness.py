@@ -225,9 +225,12 @@ def _shrinking_blocks(landscape: Landscape, penalty: Penalty) -> dict[str, Tenso
 
 
 def _is_radial_flat(block: Tensor, gradient: Tensor) -> bool:
-    """Tell whether the gradient is there but orthogonal to the block."""
+    """Tell whether the gradient is there but orthogonal to the block, far more so than two random vectors of n entries.
+
+    Those have a cosine of about n^(-1/2), which is small for a large block.
+    """
     size = float(gradient.norm() * block.norm())
-    return size > 1e-12 and abs(float(gradient @ block)) < 1e-3 * size
+    return size > 1e-12 and abs(float(gradient @ block)) < min(1e-3, 1e-2 * len(block) ** -0.5) * size
 
 
 def _blocks(landscape: Landscape) -> dict[str, Tensor]:

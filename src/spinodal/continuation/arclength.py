@@ -33,6 +33,7 @@ ANGLE, TURN = 0.4, 0.2  # radians between tangents: the most that is accepted, a
 EFFORT = 8  # gradients for one point that the step aims at
 STEPS = 100.0  # of a branch, among which what its area certificate may miss is shared out
 ROUNDING = 1e-14  # of L: what no area certificate can see
+CLOSE = 0.05  # of a step: how far beside it a point may lie that it passes
 FLOOR = 1e-2  # of the largest ||theta - centre|| met: the least length that steps are measured in
 HALVINGS = 12  # of a step in search of the special point in it
 
@@ -303,12 +304,16 @@ class Arclength:
         return False
 
     def _closed(self, metric: Metric, node: Node) -> bool:
-        """Tell, and end, a walk that has come back to its first point."""
-        if self.travelled < 3.0 * self.step or metric.distance(node.point, self.first.point) > 0.6 * self.step:
+        """Tell, and end, a walk whose last step passes the first point again, the same way."""
+        first = self.first.point
+        if self.travelled < 10 * FIRST or metric.angle(node, self.first) > ANGLE:
             return False
-        if metric.angle(node, self.first) > ANGLE or abs(node.point.loss - self.first.point.loss) > 1e3 * self.missed:
+        step, back = metric.between(self.node.point, node.point), metric.between(self.node.point, first)
+        along = metric.product(step, back) / metric.product(step, step)
+        beside = metric.product(back, back) - along**2 * metric.product(step, step)
+        if not 0 < along <= 1 or beside > (CLOSE**2) * metric.product(step, step):
             return False
-        self._pass(metric, node)
+        self._pass(metric, self.first)
         self.stop = "closed"
         return True
 

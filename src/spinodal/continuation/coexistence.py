@@ -7,12 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
+import torch
+
 from spinodal.continuation.area import area, discrepancy
 from spinodal.continuation.branch import Branch
 from spinodal.continuation.equations import Equations
 from spinodal.continuation.exact import Exact, nearest
+from spinodal.continuation.matrix_free import MatrixFree
 from spinodal.continuation.point import StationaryPoint
 from spinodal.landscape import Landscape
+from spinodal.minimise import Minimum, solver_for
 from spinodal.penalty import Penalty, weight_decay
 
 STATUSES = {
@@ -80,8 +84,8 @@ class Coexistence:
 
 def coexistence(
     landscape: Landscape,
-    a: Branch | StationaryPoint,
-    b: Branch | StationaryPoint,
+    a: Branch | StationaryPoint | Minimum,
+    b: Branch | StationaryPoint | Minimum,
     *,
     penalty: Penalty | None = None,
     solve: Solve | None = None,
@@ -94,12 +98,13 @@ def coexistence(
     Parameters
     ----------
     landscape : Landscape
-    a, b : Branch or StationaryPoint
+    a, b : Branch, StationaryPoint or Minimum
         Of a branch the stable parts are compared. A point stands for the branch of minima through it.
     penalty : Penalty, optional
         The one that both were followed with.
     solve : callable (point, beta) -> StationaryPoint or None, optional
-        Solves for the point of the same branch at another beta. Default: with dense Hessians.
+        Solves for the point of the same branch at another beta. Default: with dense Hessians where they are
+        affordable; else between the points of branches at fixed norm, and by minimising.
 
     Examples
     --------
@@ -118,10 +123,31 @@ def coexistence(
     >>> print(f"{coexistence(E, live, dead).beta:.9f}")
     0.250000000
     """
-    solver = solve or Exact(Equations(landscape, penalty or Penalty()))
-    found = [_crossing(solver, x, y) for x in _stable_parts(a) for y in _stable_parts(b) if x is not y]
+    penalty = penalty or Penalty()
+    a, b = (of_minimum(item, penalty) if isinstance(item, Minimum) else item for item in (a, b))
+    solver, precision = (solve, EQUAL) if solve is not None else _solver(landscape, penalty, (a, b))
+    found = [_crossing(solver, x, y, precision) for x in _stable_parts(a) for y in _stable_parts(b) if x is not y]
     best = next((item for item in found if item is not None), None)
     return None if best is None else _completed(solver, best, a, b)
+
+
+def _solver(landscape: Landscape, penalty: Penalty, items: Sequence[Branch | StationaryPoint]) -> tuple[Solve, float]:
+    """Return what solves for points of the items at another beta, and how exact beta can be with it."""
+    branches = [item for item in items if isinstance(item, Branch)]
+    if solver_for(landscape) == "newton" and all(branch.method == "arclength" for branch in branches):
+        return Exact(Equations(landscape, penalty)), EQUAL
+    free = MatrixFree(landscape, penalty, branches)
+    return free, free.precision
+
+
+def of_minimum(minimum: Minimum, penalty: Penalty) -> StationaryPoint:
+    """Return a minimum as a point of a branch, its tangent unknown."""
+    return StationaryPoint(
+        theta=minimum.theta, beta=minimum.beta, error=minimum.error, loss=minimum.loss,
+        norm_squared=penalty.norm_squared(minimum.theta), residual=minimum.residual, index=0, index_is_exact=False,
+        margin=minimum.margin, zero_modes=minimum.zero_modes, tangent=torch.zeros_like(minimum.theta),
+        beta_rate=0.0, norm_rate=0.0,
+    )  # fmt: skip
 
 
 def within(branch: Branch, solver: Solve, precision: float = EQUAL) -> tuple[Coexistence, ...]:

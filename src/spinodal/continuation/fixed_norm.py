@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,7 +37,9 @@ HASTE = 1e-3  # step in log rho below which predictions need not be good: the br
 STRAYED = 0.5  # of a step: how far from its prediction a point may lie
 WHOLE = 64  # parameters up to which the whole spectrum is computed
 CHEAP = 25  # gradients for one point after which the next step is longer
-UNAIDED = 8  # times more products for a slope where no neighbour is known
+UNAIDED = 3  # times more products for a slope where no neighbour is known
+LOOSE, LOOSE_SINGLE = 1e-3, 0.02  # residuals, relative to 2 beta r, that L-BFGS walks with; soft valleys cost the rest
+FINE = 0.25  # times more precise are folds and points at a given beta
 ROUGH = 3  # times less precise is the first point of L-BFGS: those after it, on their way, converge for less
 POLISHES = 12  # points in search of one place
 FAR = 1e12  # factor in rho
@@ -80,8 +83,8 @@ def effort_for(landscape: Landscape, tolerance: float | None = None) -> Effort:
     precise = landscape.dtype == torch.float64
     if solver == "newton" or (precise and tolerance is not None and tolerance <= 1e-6):
         return Effort(True, tolerance or TOLERANCE["newton"], 1e-8, 2 * landscape.size + 100, 1e-10, 0.4, 1e-7, 200)
-    rough = tolerance or (TOLERANCE[solver] if precise else 1e-3)
-    return Effort(False, rough, 0.02, 2, 0.02, 0.35, 1e-3 if precise else 1e-2, 400)
+    rough = tolerance or (LOOSE if precise else LOOSE_SINGLE)
+    return Effort(False, rough, 0.02, 2, 0.02, 0.25, 1e-4, 150)
 
 
 class FixedNorm:
@@ -148,6 +151,15 @@ class FixedNorm:
         self._ready: deque[StationaryPoint] = deque()
         self._begin(theta, beta, down)
 
+    @classmethod
+    def on(cls, landscape: Landscape, penalty: Penalty, branch: Branch) -> FixedNorm:
+        """Return a walk that stands at the end of a branch, to solve for points between those it has."""
+        walk = cls.__new__(cls)
+        walk.landscape, walk.penalty, walk.effort = landscape, penalty, effort_for(landscape)
+        walk.points, walk._recent = list(branch.points), list(branch.points[-4:])
+        walk._memory, walk._ready, walk._sign = Memory(branch.points[-1].theta), deque(), -1.0
+        return walk
+
     def __iter__(self) -> Iterator[StationaryPoint]:
         """Return itself."""
         return self
@@ -188,7 +200,7 @@ class FixedNorm:
                 do='use method="arclength"',
             )
         self._sign = -1.0
-        first = self._solve(theta, rho, beta, None, iterations=20 * self.effort.iterations)
+        first = self._solve(theta, rho, beta, None, iterations=20 * self.effort.iterations, care=self._care(ROUGH))
         if first is None:
             raise self._refusal(theta, beta)
         if down is None:
@@ -266,7 +278,11 @@ class FixedNorm:
     def _keep(self, point: StationaryPoint) -> None:
         """Take a point, after the fold that lies before it; end at a bound."""
         last = self._last
+        if not self.effort.second_order:
+            point = _sloped((*self._recent[-2:], point))
         fold = self._fold(last, point) if last.beta_rate * point.beta_rate < 0 else None
+        if fold is not None and not self._is_extreme(fold, last, point):
+            fold, point = None, _unturned(last, point)
         path = [last, point] if fold is None else [last, fold.point, point]
         for a, b in pairwise(path):
             level = self._crossed(a, b)
@@ -285,6 +301,13 @@ class FixedNorm:
         self._recent = [*self._recent[-3:], point]
         if not 1 / FAR < point.norm_squared / self._first_norm < FAR:
             self.stop = "norm"
+
+    def _is_extreme(self, fold: Fold, a: StationaryPoint, b: StationaryPoint) -> bool:
+        """Tell a fold from a slope whose sign is wrong, as rough ones may be: beta must lie beyond both neighbours."""
+        if self.effort.second_order:
+            return True
+        sign = 1.0 if fold.side == "upper" else -1.0
+        return sign * fold.beta >= sign * (max if sign > 0 else min)(a.beta, b.beta)
 
     # -- places between points --------------------------------------------------------------
 
@@ -370,7 +393,7 @@ class FixedNorm:
             index=(before.index, after.index),
             bracket=(point.beta - width, point.beta + width),
             minor=False,
-            status="converged" if polished else "bracketed",
+            status="converged" if polished and self.effort.second_order else "bracketed",
             iterations=count,
         )
 
@@ -379,8 +402,14 @@ class FixedNorm:
         if t in (curve.place(a), curve.place(b)):
             return None
         guess = curve.theta_between(a, b, t) if self.effort.second_order else self._through_neighbours(a, b, t)
-        point = self._solve(guess, math.exp(t), 0.5 * (a.beta + b.beta), lambda theta: curve.velocity_between(a, b, t))
+        point = self._solve(
+            guess, math.exp(t), 0.5 * (a.beta + b.beta), lambda theta: curve.velocity_between(a, b, t), care=self._care(FINE)
+        )
         return point if point is not None and self._deviation(a, point) <= DEVIATION else None
+
+    def _care(self, factor: float) -> float:
+        """Return a factor on the tolerance of L-BFGS; Newton's is always to rounding."""
+        return 1.0 if self.effort.second_order else factor
 
     def _through_neighbours(self, a: StationaryPoint, b: StationaryPoint, t: float) -> Tensor:
         pool = {point.norm_squared: point for point in (*self._recent, a, b)}
@@ -393,29 +422,31 @@ class FixedNorm:
     # -- one point --------------------------------------------------------------------------
 
     def _solve(
-        self, guess: Tensor, rho: float, beta: float, change: Change | None, iterations: int = 0
+        self, guess: Tensor, rho: float, beta: float, change: Change | None, iterations: int = 0, care: float = 1.0
     ) -> StationaryPoint | None:
-        """Return the constrained minimum near a guess, or None where none was found with beta > 0."""
+        """Return the constrained minimum near a guess, or None where none was found with beta > 0.
+
+        `care` is a factor on the tolerance.
+        """
         sphere = Sphere(self.landscape, self.penalty, rho, beta)
-        solution = self._minimised(sphere, guess, iterations or self.effort.iterations)
+        solution = self._minimised(sphere, guess, iterations or self.effort.iterations, care)
         if solution is None or not sphere.beta_at(solution.theta) > 0:
             return None
         local = self._slope(sphere, solution, change)
         if local.escape is not None and self.effort.second_order:  # a saddle on the sphere: leave it, either way
             pushed = sphere.theta(solution.theta) + 1e-2 * sphere.radius * local.escape / float(local.escape.norm())
-            solution = self._minimised(sphere, pushed, iterations or self.effort.iterations)
+            solution = self._minimised(sphere, pushed, iterations or self.effort.iterations, care)
             if solution is None or not sphere.beta_at(solution.theta) > 0:
                 return None
             local = self._slope(sphere, solution, change)
         return self._point(sphere, solution, local)
 
-    def _minimised(self, sphere: Sphere, guess: Tensor, iterations: int) -> Solution | None:
+    def _minimised(self, sphere: Sphere, guess: Tensor, iterations: int, care: float) -> Solution | None:
         if not bool(torch.isfinite(guess).all()):
             return None
         solution = sphere.minimise(
             guess,
-            tolerance=self.effort.tolerance
-            * (ROUGH if not self.points and not self._ready and not self.effort.second_order else 1),
+            tolerance=self.effort.tolerance * care,
             second_order=self.effort.second_order,
             memory=self._memory,
             iterations=iterations,
@@ -509,6 +540,21 @@ def walk_fixed_norm(
     for point in islice(walk, points):
         on_point(point)
     return walk.branch()
+
+
+def _sloped(points: Sequence[StationaryPoint]) -> StationaryPoint:
+    """Return the last of two or three points with `d beta / d rho` from the parabola through them.
+
+    Where points are loosely minimised, that tells more than the curvature along a loosely known direction.
+    """
+    rho, beta = (np.array([getattr(point, name) for point in points]) for name in ("norm_squared", "beta"))
+    slope = np.polynomial.Polynomial.fit(np.log(rho), beta, len(points) - 1).deriv()(math.log(rho[-1])) / rho[-1]
+    return replace(points[-1], beta_rate=points[-1].norm_rate * float(slope))
+
+
+def _unturned(a: StationaryPoint, b: StationaryPoint) -> StationaryPoint:
+    """Return the second of two points with the slope of beta that lies between them, in place of a rough one."""
+    return replace(b, beta_rate=b.norm_rate * (b.beta - a.beta) / (b.norm_squared - a.norm_squared))
 
 
 def _steepness(point: StationaryPoint) -> float:

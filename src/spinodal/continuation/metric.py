@@ -46,6 +46,14 @@ class Metric:
         """Return the length of a displacement."""
         return math.hypot(float(theta.norm()) / self.size, log_beta)
 
+    def product(self, a: tuple[Tensor, float], b: tuple[Tensor, float]) -> float:
+        """Return the inner product of two displacements `(dtheta, dlog beta)`."""
+        return self.weight * float(a[0] @ b[0]) + a[1] * b[1]
+
+    def between(self, a: StationaryPoint, b: StationaryPoint) -> tuple[Tensor, float]:
+        """Return the displacement from one point to another."""
+        return b.theta - a.theta, math.log(b.beta / a.beta)
+
     def tangent(self, node: Node) -> tuple[Tensor, float]:
         """Return a point's tangent, as `(dtheta, dlog beta)` of length one."""
         length = self.length(node.point.tangent, node.log_rate)
@@ -53,9 +61,8 @@ class Metric:
 
     def distance(self, a: StationaryPoint, b: StationaryPoint) -> float:
         """Return the length of the chord between two points."""
-        return self.length(b.theta - a.theta, math.log(b.beta / a.beta))
+        return self.length(*self.between(a, b))
 
     def angle(self, a: Node, b: Node) -> float:
         """Return the angle between the tangents of two points, in radians."""
-        (x, b_x), (y, b_y) = self.tangent(a), self.tangent(b)
-        return math.acos(min(max(self.weight * float(x @ y) + b_x * b_y, -1.0), 1.0))
+        return math.acos(min(max(self.product(self.tangent(a), self.tangent(b)), -1.0), 1.0))

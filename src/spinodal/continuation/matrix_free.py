@@ -1,0 +1,50 @@
+"""Points of a phase or of a branch at another beta without dense Hessians."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from spinodal.continuation.branch import Branch
+from spinodal.continuation.fixed_norm import FixedNorm
+from spinodal.continuation.point import StationaryPoint
+from spinodal.landscape import Landscape
+from spinodal.minimise import minimise
+from spinodal.penalty import Penalty
+
+
+class MatrixFree:
+    """Solves at another beta: on a known branch at fixed norm, saddles included; elsewhere by minimising.
+
+    Parameters
+    ----------
+    landscape : Landscape
+    penalty : Penalty
+    branches : sequence of Branch
+        Points that belong to one of these are solved between its points.
+    """
+
+    def __init__(self, landscape: Landscape, penalty: Penalty, branches: Sequence[Branch]) -> None:
+        self.landscape, self.penalty = landscape, penalty
+        self._walks = [FixedNorm.on(landscape, penalty, branch) for branch in branches if branch.method == "fixed norm"]
+
+    @property
+    def precision(self) -> float:
+        """Return how exact a beta can be that comes from these points, relative."""
+        return max((walk.effort.tolerance for walk in self._walks), default=1e-6)
+
+    def __call__(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
+        """Return the point at `beta`, or None for a saddle of no known branch and a minimum that is lost."""
+        for walk in self._walks:
+            if any(other is point for other in walk.points):
+                return walk.solve(point, beta)
+        return self._minimum(point, beta) if point.is_stable else None
+
+    def _minimum(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
+        found = minimise(self.landscape, beta=beta, start=point.theta, penalty=self.penalty)
+        if not found.converged:
+            return None
+        return replace(
+            point, theta=found.theta, beta=beta, error=found.error, loss=found.loss, residual=found.residual,
+            norm_squared=self.penalty.norm_squared(found.theta), margin=found.margin, beta_rate=0.0, norm_rate=0.0,
+        )  # fmt: skip
