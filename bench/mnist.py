@@ -37,6 +37,7 @@ MIDDLE = 2.0  # norm, near the spinodal, from which the walk goes both ways
 STABLE, SADDLE = 0.0375, 0.0075  # beta at which the walk begins, on the stable branch, and ends, on the saddle branch
 ROUGH, CLOSE = 1e-2, 5e-3  # ||grad L|| / (2 beta r) of the two minima of the preparation
 SECOND = 0.025  # beta at which a random start ends in another rank-1 minimum
+TRIVIAL = 0.02  # the same of the trivial phase, whose gradient is little more than rounding
 GUESS = 0.04  # beta that residuals are measured with there
 
 
@@ -60,7 +61,7 @@ def main() -> None:
     top = prepared(landscape, options.seed)
     print(f"prepared: {time.perf_counter() - began:.1f} s, {landscape.counts.gradient_evaluations} gradients\n", flush=True)
     branch = followed(landscape, top, SADDLE)
-    trivial = sp.minimise(landscape, beta=branch.folds[0].beta, start=branch.points[-1].theta)
+    trivial = sp.minimise(landscape, beta=branch.folds[0].beta, start=branch.points[-1].theta, tolerance=TRIVIAL)
     found = sp.coexistence(landscape, branch, trivial)
     seconds, cost = time.perf_counter() - began, landscape.counts - spent
     show(branch)
@@ -140,7 +141,7 @@ def second_minimum(landscape: sp.Landscape, seed: int) -> None:
     """Minimise a random start at w = .1 / 2 and follow it: another rank-1 minimum, another spinodal."""
     began, spent = time.perf_counter(), landscape.counts.copy()
     print(f"\nAnother minimum: seed {seed}, minimised at w = {2 * SECOND:g}")
-    start = sp.minimise(landscape, beta=SECOND, start=landscape.vector(network(seed)))
+    start = sp.minimise(landscape, beta=SECOND, start=landscape.vector(network(seed)), tolerance=ROUGH)
     print(start)
     branch = followed(landscape, start, 0.5 * SECOND)
     for fold in branch.folds:

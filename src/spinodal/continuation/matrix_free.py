@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from spinodal.continuation.branch import Branch
-from spinodal.continuation.fixed_norm import FixedNorm
+from spinodal.continuation.fixed_norm import LOOSE_SINGLE, FixedNorm
 from spinodal.continuation.point import StationaryPoint
 from spinodal.landscape import Landscape
 from spinodal.minimise import minimise
@@ -41,7 +43,9 @@ class MatrixFree:
         return self._minimum(point, beta) if point.is_stable else None
 
     def _minimum(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
-        found = minimise(self.landscape, beta=beta, start=point.theta, penalty=self.penalty)
+        single = self.landscape.dtype == torch.float32  # where the default would ask for more than rounding leaves
+        tolerance = LOOSE_SINGLE if single else None
+        found = minimise(self.landscape, beta=beta, start=point.theta, penalty=self.penalty, tolerance=tolerance)
         if not found.converged:
             return None
         return replace(
