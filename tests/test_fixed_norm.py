@@ -161,7 +161,8 @@ def test_single_precision_finds_the_fold_and_says_at_least() -> None:
     branch = _walk(_chain(torch.float32), 0.1, to=1.0, bounds=(0.01, 1.0))
     (fold,) = branch.folds
     assert fold.beta == pytest.approx(CHAIN_FOLD, rel=1e-3)
-    assert (fold.status, fold.index) == ("converged", (0, 1))
+    assert (fold.status, fold.index) == ("bracketed", (0, 1))
+    assert fold.bracket[0] <= CHAIN_FOLD <= fold.bracket[1]
     assert (branch.stop, branch.points[-1].index_text) == ("range", ">= 1")
 
 

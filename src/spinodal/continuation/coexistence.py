@@ -312,7 +312,8 @@ def _stretch_down(solve: Solve, point: StationaryPoint, beta: float) -> list[Sta
 
 def _filled(solve: Solve, a: StationaryPoint, b: StationaryPoint, depth: int) -> list[StationaryPoint]:
     """Return the points of (a, b], with others in between until the area rule holds from one to the next."""
-    if depth == 0 or abs(discrepancy(a, b)) <= AREA * (abs(a.loss) + abs(b.loss)):
+    least = max(AREA, 100 * torch.finfo(a.theta.dtype).eps)
+    if depth == 0 or abs(discrepancy(a, b)) <= least * (abs(a.loss) + abs(b.loss)):
         return [b]
     middle = solve(a, math.sqrt(a.beta * b.beta))
     return [b] if middle is None else _filled(solve, a, middle, depth - 1) + _filled(solve, middle, b, depth - 1)

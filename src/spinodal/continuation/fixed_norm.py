@@ -31,15 +31,15 @@ from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 
 FIRST = 0.02  # step in log rho
-DEVIATION = 0.05  # of beta times the step in rho: what E may deviate from the integral of beta before a step is refused
+DEVIATION, DEVIATION_LOOSE = 0.05, 0.5  # of beta times the step in rho: what E may deviate before it has jumped
 AREA = 1e-10  # of |E| + beta rho: what the area certificate of one step aims to miss
 HASTE = 1e-3  # step in log rho below which predictions need not be good: the branch may have a kink in the norm
 STRAYED = 0.5  # of a step: how far from its prediction a point may lie
 WHOLE = 64  # parameters up to which the whole spectrum is computed
 CHEAP = 25  # gradients for one point after which the next step is longer
 UNAIDED = 3  # times more products for a slope where no neighbour is known
-LOOSE, LOOSE_SINGLE = 1e-3, 0.02  # residuals, relative to 2 beta r, that L-BFGS walks with; soft valleys cost the rest
-FINE = 0.25  # times more precise are folds and points at a given beta
+LOOSE, LOOSE_SINGLE = 1e-4, 0.02  # residuals, relative to 2 beta r, that L-BFGS walks with; soft valleys cost the rest
+FINE = 0.1  # times more precise are folds and points at a given beta
 ROUGH = 3  # times less precise is the first point of L-BFGS: those after it, on their way, converge for less
 POLISHES = 12  # points in search of one place
 FAR = 1e12  # factor in rho
@@ -76,6 +76,16 @@ class Effort:
     shortest: float
     iterations: int
 
+    @property
+    def deviation(self) -> float:
+        """Return how far E may be from the integral of beta; loosely minimised points lie above the branch."""
+        return DEVIATION_LOOSE if self.reads_slopes_from_betas else DEVIATION
+
+    @property
+    def reads_slopes_from_betas(self) -> bool:
+        """Tell whether points are so loose that their betas say more about the slope than products at them."""
+        return not self.second_order and self.tolerance >= LOOSE_SINGLE
+
 
 def effort_for(landscape: Landscape, tolerance: float | None = None) -> Effort:
     """Return how precisely to walk: to rounding where that is affordable (see `solver_for`) or asked for, else by L-BFGS."""
@@ -84,7 +94,7 @@ def effort_for(landscape: Landscape, tolerance: float | None = None) -> Effort:
     if solver == "newton" or (precise and tolerance is not None and tolerance <= 1e-6):
         return Effort(True, tolerance or TOLERANCE["newton"], 1e-8, 2 * landscape.size + 100, 1e-10, 0.4, 1e-7, 200)
     rough = tolerance or (LOOSE if precise else LOOSE_SINGLE)
-    return Effort(False, rough, 0.02, 2, 0.02, 0.25, 1e-4, 150)
+    return Effort(False, rough, 0.02, 4 if rough < LOOSE_SINGLE else 2, 0.02, 0.25, 1e-4, 150)
 
 
 class FixedNorm:
@@ -235,7 +245,7 @@ class FixedNorm:
             point = self._solve(guess, rho, last.beta, self._change_up_to(math.log(rho)))
             if point is not None:
                 strayed = float((point.theta - guess).norm()) / float((point.theta - last.theta).norm() or 1.0)
-                jumped = self._deviation(last, point) > DEVIATION
+                jumped = self._deviation(last, point) > self.effort.deviation
                 if self._is_close(last, point, strayed) and not jumped:
                     self._grow(last, point, strayed, self.landscape.counts.gradient_evaluations - spent)
                     self._keep(point)
@@ -278,7 +288,7 @@ class FixedNorm:
     def _keep(self, point: StationaryPoint) -> None:
         """Take a point, after the fold that lies before it; end at a bound."""
         last = self._last
-        if not self.effort.second_order:
+        if self.effort.reads_slopes_from_betas:
             point = _sloped((*self._recent[-2:], point))
         fold = self._fold(last, point) if last.beta_rate * point.beta_rate < 0 else None
         if fold is not None and not self._is_extreme(fold, last, point):
@@ -306,8 +316,8 @@ class FixedNorm:
         """Tell a fold from a slope whose sign is wrong, as rough ones may be: beta must lie beyond both neighbours."""
         if self.effort.second_order:
             return True
-        sign = 1.0 if fold.side == "upper" else -1.0
-        return sign * fold.beta >= sign * (max if sign > 0 else min)(a.beta, b.beta)
+        sign, slack = (1.0 if fold.side == "upper" else -1.0), 1.0 - self.effort.tolerance
+        return fold.iterations > 0 and fold.beta**sign >= slack * max(a.beta**sign, b.beta**sign)
 
     # -- places between points --------------------------------------------------------------
 
@@ -317,7 +327,8 @@ class FixedNorm:
         ends = [
             beta
             for beta in {self.to, *self.bounds}
-            if (a.beta - beta) * (b.beta - beta) <= 0 and abs(a.beta - beta) > close * beta  # a walk may begin at its bound
+            if (a.beta - beta) * (b.beta - beta) <= 0
+            and (abs(a.beta - beta) > close * beta or a.norm_squared != self._first_norm)  # a walk may begin at its bound
         ]
         return min(ends, key=lambda beta: abs(beta - a.beta), default=None)
 
@@ -360,13 +371,14 @@ class FixedNorm:
         """Solve for `d beta / d rho = 0` between two points at which it differs in sign, by real points."""
         before, after, side = a, b, "upper" if a.beta_rate > 0 else "lower"
         best, count = min(a, b, key=_steepness), 0
-        while count < POLISHES and _steepness(best) > self.effort.flat:
+        loose = self.effort.reads_slopes_from_betas  # then the ends are not precise enough to be the fold
+        while count < POLISHES and (_steepness(best) > self.effort.flat or (loose and count == 0)):
             count += 1
             found = self._inside(a, b, curve.where_flat(a, b))
             if found is None:
                 break
             a, b = (a, found) if a.beta_rate * found.beta_rate <= 0 else (found, b)
-            best = min(best, found, key=_steepness)
+            best = found if loose else min(best, found, key=_steepness)
         polished = _steepness(best) <= self.effort.flat
         return self._fold_record(best, before, after, side, (a, b), polished, count)
 
@@ -405,7 +417,9 @@ class FixedNorm:
         point = self._solve(
             guess, math.exp(t), 0.5 * (a.beta + b.beta), lambda theta: curve.velocity_between(a, b, t), care=self._care(FINE)
         )
-        return point if point is not None and self._deviation(a, point) <= DEVIATION else None
+        if point is None or self._deviation(a, point) > self.effort.deviation:
+            return None
+        return _sloped((a, b, point)) if self.effort.reads_slopes_from_betas else point
 
     def _care(self, factor: float) -> float:
         """Return a factor on the tolerance of L-BFGS; Newton's is always to rounding."""

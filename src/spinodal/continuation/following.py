@@ -15,6 +15,7 @@ from spinodal.continuation.coexistence import within
 from spinodal.continuation.equations import Equations
 from spinodal.continuation.exact import Exact, node_at
 from spinodal.continuation.fixed_norm import FixedNorm
+from spinodal.continuation.matrix_free import MatrixFree
 from spinodal.continuation.metric import Node
 from spinodal.continuation.minor import fall_from, mark_minor
 from spinodal.continuation.point import StationaryPoint
@@ -187,7 +188,8 @@ def _fixed_norm(landscape: Landscape, route: Route, bounds: tuple[float, float],
         route.on_point(point)
     branch = walk.branch()
     branch = start.followed_by(branch) if isinstance(start, Branch) else branch
-    return replace(branch, coexistence=branch.coexistence + within(walk.branch(), walk.solve, walk.effort.tolerance))
+    solve = MatrixFree(landscape, route.penalty, [walk.branch()])
+    return replace(branch, coexistence=branch.coexistence + within(walk.branch(), solve, solve.precision))
 
 
 def _error_range(landscape: Landscape, penalty: Penalty, point: StationaryPoint) -> float:
