@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,8 +12,12 @@ from spinodal.continuation.branch import Branch
 from spinodal.continuation.fixed_norm import LOOSE_SINGLE, FixedNorm
 from spinodal.continuation.point import StationaryPoint
 from spinodal.landscape import Landscape
-from spinodal.minimise import minimise
+from spinodal.minimise.lbfgs import lbfgs
+from spinodal.minimise.minimum import CONVERGED
 from spinodal.penalty import Penalty
+from spinodal.regularised import Regularised
+
+LOOSE_DESCENT = 1e-6  # relative residual of a phase in double precision
 
 
 class MatrixFree:
@@ -46,12 +51,14 @@ class MatrixFree:
         return self._minimum(point, beta) if point.is_stable else None
 
     def _minimum(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
-        single = self.landscape.dtype == torch.float32  # where the default would ask for more than rounding leaves
-        tolerance = LOOSE_SINGLE if single else None
-        found = minimise(self.landscape, beta=beta, start=point.theta, penalty=self.penalty, tolerance=tolerance)
-        if not found.converged:
+        """Return the minimum of the same phase by descent alone: a certificate at every step would cost more than it."""
+        loss = Regularised(self.landscape, beta, self.penalty)
+        tolerance = LOOSE_SINGLE if self.landscape.dtype == torch.float32 else LOOSE_DESCENT
+        found = lbfgs(loss, point.theta, tolerance=tolerance)
+        if found.stop not in CONVERGED:
             return None
         return replace(
-            point, theta=found.theta, beta=beta, error=found.error, loss=found.loss, residual=found.residual,
-            norm_squared=self.penalty.norm_squared(found.theta), margin=found.margin, beta_rate=0.0, norm_rate=0.0,
+            point, theta=found.theta, beta=beta, error=loss.error(found.value, found.theta), loss=found.value,
+            residual=float(found.gradient.norm()), norm_squared=self.penalty.norm_squared(found.theta),
+            margin=math.nan, beta_rate=0.0, norm_rate=0.0, index_is_exact=False,
         )  # fmt: skip
