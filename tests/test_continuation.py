@@ -237,6 +237,18 @@ def test_a_branch_may_end_at_its_first_fold():
     assert branch.index[-1] == 0
 
 
+def test_a_closed_branch_ends_where_it_began():
+    def energy(x, y):  # its angular derivative, (r - 2)^2 + phi^2 - 1/4, vanishes on a closed curve
+        r, phi = (x**2 + y**2).sqrt(), torch.atan2(y, x)
+        return phi * ((r - 2) ** 2 - 0.25) + phi**3 / 3 - 0.3 * r**2
+
+    branch = follow(toy(energy, 2 * math.cos(0.5), 2 * math.sin(0.5)), 0.3, 0.6, bounds=(0.05, 0.6))
+    assert branch.stop == "closed"
+    assert branch.points[-1].theta.tolist() == pytest.approx(branch.points[0].theta.tolist())
+    assert [fold.side for fold in branch.folds] == ["upper", "lower"] * 2
+    assert branch.area.worst < 1e-8
+
+
 def test_every_point_is_told_as_it_is_found():
     told = []
     branch = follow(chain(3), 0.1, 0.4, on_point=told.append)
