@@ -242,7 +242,7 @@ def test_a_closed_branch_ends_where_it_began():
         r, phi = (x**2 + y**2).sqrt(), torch.atan2(y, x)
         return phi * ((r - 2) ** 2 - 0.25) + phi**3 / 3 - 0.3 * r**2
 
-    branch = follow(toy(energy, 2 * math.cos(0.5), 2 * math.sin(0.5)), 0.3, 0.6, bounds=(0.05, 0.6))
+    branch = follow(toy(energy, 2 * math.cos(0.5), 2 * math.sin(0.5)), 0.3, 0.6, bounds=(0.05, 0.6), area=1e-9)
     assert branch.stop == "closed"
     assert branch.points[-1].theta.tolist() == pytest.approx(branch.points[0].theta.tolist())
     assert [fold.side for fold in branch.folds] == ["upper", "lower"] * 2
