@@ -317,7 +317,8 @@ class FixedNorm:
         if self.effort.second_order:
             return True
         sign, slack = (1.0 if fold.side == "upper" else -1.0), 1.0 - self.effort.tolerance
-        return fold.iterations > 0 and fold.beta**sign >= slack * max(a.beta**sign, b.beta**sign)
+        solved = fold.iterations > 0 or not self.effort.reads_slopes_from_betas
+        return solved and fold.beta**sign >= slack * max(a.beta**sign, b.beta**sign)
 
     # -- places between points --------------------------------------------------------------
 
