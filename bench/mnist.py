@@ -8,8 +8,8 @@ MNIST.npz holds x_train (images of bytes) and y_train (digits). 784-128-128-10, 
 normalised by (.1307, .3081), full batch. `w = 2 beta` is PyTorch's weight_decay, `r = ||theta||`.
 
 Preparation. A random start is minimised on the small sphere r = 1, where all starts tried end in one minimum: a point of the
-saddle branch behind the last transition. Scaled to r = 2.1 and minimised there it is in the deep phase, near its spinodal; from
-there the stable branch is followed back up to w = .075. All of that is in the seconds printed. Then one walk goes down from
+saddle branch behind the last transition. Scaled to r = 2.82 and minimised there it is in the deep phase, at w = .075. All of
+that is in the seconds printed. Then one walk goes down from
 w = .075 through the spinodal and along the saddle branch to w = .0196. From its end the trivial phase is minimised.
 Coexistence is printed by two routes: equal L of the deep and the trivial phase, and equal areas along the branch.
 """
@@ -33,9 +33,9 @@ from spinodal.penalty import Penalty
 
 MEAN, DEVIATION = 0.1307, 0.3081
 SMALL, LARGE = 1.0, 3.2  # norms at which random starts are minimised
-MIDDLE = 2.1  # norm, a little above that of the spinodal
+MIDDLE = 2.82  # norm of the deep phase at about w = .075
 STABLE, SADDLE = 0.0375, 0.0098  # beta at which the walk begins, on the stable branch, and ends, on the saddle branch
-ROUGH, CLOSE = 1e-2, 1e-2  # ||grad L|| / (2 beta r) of the two minima of the preparation
+ROUGH, CLOSE = 1e-2, 2e-2  # ||grad L|| / (2 beta r) of the two minima of the preparation
 SECOND = 0.025  # beta at which a random start ends in another rank-1 minimum
 TRIVIAL = 0.02  # the same of the trivial phase, whose gradient is little more than rounding
 GUESS = 0.04  # beta that residuals are measured with there
