@@ -187,7 +187,7 @@ def _crossing(
         apart = _loss_at(p, beta) - _loss_at(q, beta)
         step = -apart / heat if heat else math.inf
         if abs(step) <= precision * (beta + abs(p.loss / heat if heat else 0.0)):
-            return beta, p, q, "converged"
+            return beta + step, p, q, "converged"
         if not bounds[0] <= beta + step <= bounds[1]:
             return None
         beta += step
@@ -210,7 +210,21 @@ def _shared(x: Sequence[StationaryPoint], y: Sequence[StationaryPoint]) -> tuple
         return None
     if not ranges:
         return x[0].beta, (0.0, math.inf)
-    return math.sqrt(max(low, 1e-300) * high), (low, high)
+    return _nearly_equal(x, y, (low, high)) or math.sqrt(max(low, 1e-300) * high), (low, high)
+
+
+def _nearly_equal(x: Sequence[StationaryPoint], y: Sequence[StationaryPoint], bounds: tuple[float, float]) -> float | None:
+    """Return a beta to begin with: where L of the known points, led on by their slopes, is equal; None if nowhere."""
+
+    def apart(point: StationaryPoint) -> float:
+        other = nearest(y, point.beta)
+        return point.loss - _loss_at(other, point.beta)
+
+    for a, b in pairwise([point for point in x if bounds[0] <= point.beta <= bounds[1]]):
+        p, q = apart(a), apart(b)
+        if p * q < 0:
+            return a.beta + (b.beta - a.beta) * p / (p - q)
+    return None
 
 
 def _completed(

@@ -41,7 +41,7 @@ class MatrixFree:
 
         Points need not lie at exactly the beta asked for, as `dL/dbeta` is known: the error is of second order.
         """
-        return max((1e-2 * walk.effort.tolerance for walk in self._walks), default=1e-6)
+        return max((0.1 * walk.effort.tolerance for walk in self._walks), default=1e-6)
 
     def __call__(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
         """Return the point at `beta`, or None for a saddle of no known branch and a minimum that is lost."""
