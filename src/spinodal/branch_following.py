@@ -273,7 +273,7 @@ def turned(branch: Branch) -> Branch:
     >>> [(fold.index, fold.point is back.points[k]) for fold in back.folds for k in [back.beta.index(fold.beta)]]
     [((1, 0), True)]
     """
-    flipped = {id(point): _turned_point(point) for point in branch.points}
+    flipped = {id(point): point.reversed() for point in branch.points}
 
     def special(item: Any) -> Any:
         return replace(item, point=flipped[id(item.point)], null_vector=-item.null_vector, index=item.index[::-1])
@@ -284,10 +284,6 @@ def turned(branch: Branch) -> Branch:
         folds=tuple(map(special, reversed(branch.folds))),
         branch_points=tuple(map(special, reversed(branch.branch_points))),
     )
-
-
-def _turned_point(point: StationaryPoint) -> StationaryPoint:
-    return replace(point, tangent=-point.tangent, beta_rate=-point.beta_rate, norm_rate=-point.norm_rate)
 
 
 def stable_part(branch: Branch) -> Branch:

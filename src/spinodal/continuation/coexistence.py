@@ -60,7 +60,7 @@ class Coexistence:
     @property
     def loss(self) -> float:
         """Return the common L."""
-        return self.phases[0].loss
+        return self.phases[0].loss_at(self.beta)
 
     @property
     def latent_heat(self) -> float:
@@ -70,7 +70,10 @@ class Coexistence:
     @property
     def barrier(self) -> tuple[float, float] | None:
         """Return `L(saddle) - L(phase)` for both phases, at this beta; None without a saddle."""
-        return None if self.saddle is None else (self.saddle.loss - self.phases[0].loss, self.saddle.loss - self.phases[1].loss)
+        if self.saddle is None:
+            return None
+        top, (a, b) = self.saddle.loss_at(self.beta), (phase.loss_at(self.beta) for phase in self.phases)
+        return top - a, top - b
 
     def __str__(self) -> str:
         """Return the coexistence point in one line."""
@@ -184,7 +187,7 @@ def _crossing(
             break
         pair = p, q
         heat = p.norm_squared - q.norm_squared
-        apart = _loss_at(p, beta) - _loss_at(q, beta)
+        apart = p.loss_at(beta) - q.loss_at(beta)
         step = -apart / heat if heat else math.inf
         if abs(step) <= precision * (beta + abs(p.loss / heat if heat else 0.0)):
             return beta + step, p, q, "converged"
@@ -194,11 +197,6 @@ def _crossing(
     if pair is None or abs(pair[0].loss - pair[1].loss) > 1e-6 * (1.0 + abs(pair[0].loss)):
         return None
     return pair[0].beta, *pair, "not converged"
-
-
-def _loss_at(point: StationaryPoint, beta: float) -> float:
-    """Return L of a phase where the point was solved at only nearly this beta: `dL/dbeta = rho`."""
-    return point.loss + (beta - point.beta) * point.norm_squared
 
 
 def _shared(x: Sequence[StationaryPoint], y: Sequence[StationaryPoint]) -> tuple[float, tuple[float, float]] | None:
@@ -218,7 +216,7 @@ def _nearly_equal(x: Sequence[StationaryPoint], y: Sequence[StationaryPoint], bo
 
     def apart(point: StationaryPoint) -> float:
         other = nearest(y, point.beta)
-        return point.loss - _loss_at(other, point.beta)
+        return point.loss - other.loss_at(point.beta)
 
     for a, b in pairwise([point for point in x if bounds[0] <= point.beta <= bounds[1]]):
         p, q = apart(a), apart(b)

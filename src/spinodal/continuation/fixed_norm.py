@@ -216,7 +216,7 @@ class FixedNorm:
         if down is None:
             down = (self.to - first.beta) * curve.beta_velocity(first) <= 0
         self._sign = -1.0 if down else 1.0
-        self._last, self._first_norm = first if down else _reversed(first), rho
+        self._last, self._first_norm = first if down else first.reversed(), rho
         self._recent: list[StationaryPoint] = [self._last]
         self._ready.append(self._last)
 
@@ -580,7 +580,3 @@ def _steepness(point: StationaryPoint) -> float:
 def _bent_twice(a: StationaryPoint, b: StationaryPoint) -> bool:
     """Tell whether beta falls between two points while it rises at both, or the other way: two folds lie between."""
     return a.beta_rate * b.beta_rate > 0 and (b.beta - a.beta) * a.beta_rate < 0
-
-
-def _reversed(point: StationaryPoint) -> StationaryPoint:
-    return replace(point, tangent=-point.tangent, beta_rate=-point.beta_rate, norm_rate=-point.norm_rate)

@@ -26,9 +26,7 @@ class Node:
 
     def reversed(self) -> Node:
         """Return this point walked the other way."""
-        point = self.point
-        back = replace(point, tangent=-point.tangent, beta_rate=-point.beta_rate, norm_rate=-point.norm_rate)
-        return replace(self, point=back)
+        return replace(self, point=self.point.reversed())
 
 
 @dataclass(frozen=True)

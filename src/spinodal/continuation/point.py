@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -67,6 +67,14 @@ class StationaryPoint:
     def index_text(self) -> str:
         """Return the index as words have it: `1`, or `>= 1` for a lower bound."""
         return f"{self.index}" if self.index_is_exact else f">= {self.index}"
+
+    def reversed(self) -> StationaryPoint:
+        """Return this point walked the other way."""
+        return replace(self, tangent=-self.tangent, beta_rate=-self.beta_rate, norm_rate=-self.norm_rate)
+
+    def loss_at(self, beta: float) -> float:
+        """Return L of this branch at a beta close by, to first order: `dL/dbeta = rho`."""
+        return self.loss + (beta - self.beta) * self.norm_squared
 
     def __str__(self) -> str:
         """Return the point in one line."""
