@@ -39,7 +39,7 @@ WHOLE = 64  # parameters up to which the whole spectrum is computed
 CHEAP = 25  # gradients for one point after which the next step is longer
 UNAIDED = 3  # times more products for a slope where no neighbour is known
 LOOSE, LOOSE_SINGLE = 1e-4, 0.02  # residuals, relative to 2 beta r, that L-BFGS walks with; soft valleys cost the rest
-FINE = 0.25  # times more precise are folds and points at a given beta
+FINE = 0.25  # times more precise are folds and points at a beta that was asked for
 ROUGH = 3  # times less precise is the first point of L-BFGS: those after it, on their way, converge for less
 POLISHES = 12  # points in search of one place
 FAR = 1e12  # factor in rho
@@ -296,7 +296,7 @@ class FixedNorm:
         path = [last, point] if fold is None else [last, fold.point, point]
         for a, b in pairwise(path):
             level = self._crossed(a, b)
-            self._ready.extend(self.between(a, b, beta) for beta in self._asked(a.beta, b.beta if level is None else level))
+            self._ready.extend(self.between(a, b, beta, FINE) for beta in self._asked(a.beta, b.beta if level is None else level))
             if level is not None:
                 self._finish(a, b, level)
                 return
@@ -341,14 +341,17 @@ class FixedNorm:
         self._ready.append(self.between(a, b, level))
         self.stop = "reached" if level == self.to else "range"
 
-    def between(self, a: StationaryPoint, b: StationaryPoint, level: float) -> StationaryPoint:
-        """Return the point of the branch between two others at which beta has a value, or the nearest one found."""
+    def between(self, a: StationaryPoint, b: StationaryPoint, level: float, care: float = 1.0) -> StationaryPoint:
+        """Return the point of the branch between two others at which beta has a value, or the nearest one found.
+
+        `care` is a factor on the tolerance: where L is what is wanted, whose error is of second order, there is no need.
+        """
         close = (1e-12 if self.effort.second_order else self.effort.tolerance) * level
         best = min(a, b, key=lambda point: abs(point.beta - level))
         for _ in range(POLISHES):
             if abs(best.beta - level) <= close:
                 break
-            found = self._inside(a, b, curve.where_level(a, b, level))
+            found = self._inside(a, b, curve.where_level(a, b, level), care)
             if found is None:
                 break
             a, b = (a, found) if (a.beta - level) * (found.beta - level) <= 0 else (found, b)
@@ -375,7 +378,7 @@ class FixedNorm:
         loose = self.effort.reads_slopes_from_betas  # then the ends are not precise enough to be the fold
         while count < POLISHES and (_steepness(best) > self.effort.flat or (loose and count == 0)):
             count += 1
-            found = self._inside(a, b, curve.where_flat(a, b))
+            found = self._inside(a, b, curve.where_flat(a, b), FINE)
             if found is None:
                 break
             a, b = (a, found) if a.beta_rate * found.beta_rate <= 0 else (found, b)
@@ -410,13 +413,13 @@ class FixedNorm:
             iterations=count,
         )
 
-    def _inside(self, a: StationaryPoint, b: StationaryPoint, t: float) -> StationaryPoint | None:
+    def _inside(self, a: StationaryPoint, b: StationaryPoint, t: float, care: float) -> StationaryPoint | None:
         """Return the constrained minimum at a place between two points, or None where it is on no branch with them."""
         if t in (curve.place(a), curve.place(b)):
             return None
         guess = curve.theta_between(a, b, t) if self.effort.second_order else self._through_neighbours(a, b, t)
         point = self._solve(
-            guess, math.exp(t), 0.5 * (a.beta + b.beta), lambda theta: curve.velocity_between(a, b, t), care=self._care(FINE)
+            guess, math.exp(t), 0.5 * (a.beta + b.beta), lambda theta: curve.velocity_between(a, b, t), care=self._care(care)
         )
         if point is None or self._deviation(a, point) > self.effort.deviation:
             return None
