@@ -66,6 +66,17 @@ class Batches:
                         do="clean or drop these samples",
                     )
 
+    def split(self, pieces: int, most: int) -> Batches | None:
+        """Return the same samples in smaller batches, or None where a batch is not made of samples.
+
+        Every batch is split into `pieces` parts, more where they would hold over `most` samples and fewer where they would
+        hold less than two. Part k of c has its samples k, k + c, k + 2 c, ..., so that sorted data are mixed.
+        Parts are views: nothing is copied.
+        """
+        if not all(is_of_samples(batch) for batch in self):
+            return None
+        return Batches(_Parts(self, pieces, most), dtype=self.dtype, device=self.device)
+
     def _cast(self, batch: Batch) -> Batch:
         if isinstance(batch, Tensor):
             return batch.to(self.device, self.dtype if batch.is_floating_point() else batch.dtype)
@@ -74,6 +85,44 @@ class Batches:
         if isinstance(batch, list | tuple):
             return tuple(self._cast(value) for value in batch)
         return batch
+
+
+class _Parts:
+    """A re-iterable of the parts of other batches."""
+
+    def __init__(self, whole: Batches, pieces: int, most: int) -> None:
+        self.whole, self.pieces, self.most = whole, pieces, most
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.whole:
+            size = size_of(batch)
+            count = max(1, min(size // 2, max(self.pieces, -(-size // self.most))))
+            yield from (part_of(batch, slice(first, None, count)) for first in range(count))
+
+
+def is_of_samples(batch: Batch) -> bool:
+    """Tell whether the first axis of every tensor of a batch counts its samples."""
+    sizes = {int(value.shape[0]) if value.dim() else 0 for _, value in named_tensors(batch)}
+    return len(sizes) == 1 and min(sizes) > 0
+
+
+def part_of(batch: Batch, samples: slice) -> Batch:
+    """Return some samples of a batch, as views."""
+    if isinstance(batch, Tensor):
+        return batch[samples]
+    if isinstance(batch, dict):
+        return {key: part_of(value, samples) for key, value in batch.items()}
+    return tuple(part_of(value, samples) for value in batch) if isinstance(batch, tuple) else batch
+
+
+def stacked(batches: Sequence[Batch]) -> Batch:
+    """Return batches of equal shapes as one, along a new first axis of every tensor."""
+    first = batches[0]
+    if isinstance(first, Tensor):
+        return torch.stack(list(batches))
+    if isinstance(first, dict):
+        return {key: stacked([batch[key] for batch in batches]) for key in first}
+    return tuple(map(stacked, zip(*batches, strict=True))) if isinstance(first, tuple) else first
 
 
 def named_tensors(batch: Batch, prefix: str = "") -> Iterator[tuple[str, Tensor]]:

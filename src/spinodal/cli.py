@@ -1,27 +1,38 @@
-"""The command line: `spinodal map`, `show`, `report`, `export`, `tasks`, `theory`."""
+"""The command line: `spinodal map`, `show`, `report`, `curvature`, `export`, `tasks`, `theory`."""
 
 from __future__ import annotations
 
 import glob
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from spinodal import __version__
+from spinodal.commands.arguments import (
+    Debug,
+    Json,
+    Quiet,
+    Sets,
+    Threads,
+    console_for,
+    pairs,
+    run_and_point,
+    text_of,
+    use_threads,
+)
+from spinodal.commands.chosen_point import chosen_point
+from spinodal.commands.curvature import CURVATURE_HELP, curvature_command
 from spinodal.errors import SpinodalError, one_line, positive_beta, unexpected
 from spinodal.json_file import check_json, write_json_file
 from spinodal.landscape import Landscape
 from spinodal.mapping import MapOptions, map_phases, prepare
-from spinodal.penalty import CONVENTION, beta_of, weight_decay
+from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
 from spinodal.placement import Placement
 from spinodal.placing import place, theta_of
@@ -44,8 +55,6 @@ from spinodal.theory import deep_linear
 from spinodal.usage import UsageError, Verbs, refusal
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
-SMALL = 1_000_000  # parameters times samples up to which one thread is as fast, and faster beside other programs
-SLACK = 1.05  # how far beyond the ends of a map, as a factor, a model is taken for that of the end
 
 MAP_HELP = """Map the phases of TASK: tables, figures, report, run folder.
 
@@ -54,6 +63,7 @@ Examples:
   spinodal map digits
   spinodal map gaussian --set activation=linear --set hidden=10,10 --json result.json
   spinodal map my_net.py:task --beta 1e-4:0.1 --out runs/mine --resume
+  spinodal map gaussian --branches --curvature
 Where does a model of mine stand, trained with SGD or Adam and weight_decay=0.01?
   spinodal map my_net.py:task --start model.safetensors --at-weight-decay 0.01
 Another one on the same map:
@@ -80,10 +90,6 @@ app = typer.Typer(
 Out = Annotated[
     Path | None, typer.Option("--out", help="Run folder. Default: runs/TASK-N, the next N; with --resume, the last one.")
 ]
-Json = Annotated[str | None, typer.Option("--json", help="Write the result as JSON to this file, or '-' for standard output.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="A task argument, key=value; lists as 10,10. Repeatable.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no tables.")]
 
 
 def main() -> None:
@@ -120,6 +126,9 @@ def _exit_code() -> int | None:
     return code
 
 
+app.command("curvature", help=CURVATURE_HELP)(curvature_command)
+
+
 @app.callback(invoke_without_command=True)
 def version_option(
     context: typer.Context,
@@ -150,6 +159,9 @@ def map_command(
     branches: Annotated[
         bool, typer.Option("--branches", help="Follow every phase through its fold; find where phases are equally deep.")
     ] = False,
+    curvature: Annotated[
+        bool, typer.Option("--curvature", help="Compute scalar curvature, saddle index and Fisher trace at every point.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
     starts: Annotated[int, typer.Option(help="Random starts from which the deepest phase is chosen.")] = 4,
     solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",
@@ -166,7 +178,7 @@ def map_command(
     at_weight_decay: Annotated[
         float | None, typer.Option(help="The weight_decay it was trained with, as of SGD or Adam: 2 * beta.")
     ] = None,
-    threads: Annotated[int, typer.Option(help="Processor threads. Default 0: 1 for small problems, else all.", min=0)] = 0,
+    threads: Threads = 0,
     json_file: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -174,15 +186,15 @@ def map_command(
     """Map the phases of TASK (see `MAP_HELP`)."""
     options = MapOptions(
         beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
-        tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches,
+        tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
     )  # fmt: skip
     check_json(json_file)
-    made = make_task(task, _pairs(settings or []))
+    made = make_task(task, pairs(settings or []))
     landscape, _ = prepare(made, options)  # refuse bad input before anything is written
     model = _model(start, at_weight_decay, made, landscape)
-    _use_threads(threads, landscape.size * landscape.batches.total)
-    console = _console(json_file, quiet=quiet, soft_wrap=True)
-    config = {"task": {"name": made.name, **made.settings}, "map": asdict(options)}
+    use_threads(threads, landscape.size * landscape.batches.total)
+    console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    config = {"task": {"name": made.name, **made.settings}, "map": _identity(options)}
     with RunFolder(out or _default_folder(made.name, resume=resume), config, resume=resume) as folder:
         diagram = _mapped(made, options, folder, console)
         folder.save(diagram)
@@ -193,11 +205,6 @@ def map_command(
     if placement is not None:
         console.print(f"\n{placement}")
     console.print(f"run folder: {folder.path}  (report: {report})")
-
-
-def _console(json_file: str | None, **options: Any) -> Console:
-    """Return where tables go: standard error where the JSON has the output. Text is printed as it is."""
-    return Console(stderr=json_file == "-", highlight=False, markup=False, emoji=False, **options)
 
 
 def _mapped(task: Task, options: MapOptions, folder: RunFolder, console: Console) -> PhaseDiagram:
@@ -220,7 +227,7 @@ def show(
     check_json(json_file)
     diagram, placed = load(run), placements(run)
     write_json_file(json_file, diagram.to_dict() | {"placements": placed})
-    console = _console(json_file, soft_wrap=True)
+    console = console_for(json_file, soft_wrap=True)
     _show(console, diagram.to_dict(), diagram.answer())
     for item in placed:
         console.print(f"\n{item['file']}: {item['answer']}")
@@ -248,31 +255,11 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write the model at a point of RUN (see `EXPORT_HELP`)."""
-    folder, point = _run_and_point(run)
+    folder, point = run_and_point(run)
     diagram = load(folder)
-    if point is not None and (at_beta, at_weight_decay) == (None, None):
-        snapshot = diagram.at_point(point)
-    elif point is None:
-        snapshot = diagram.at(at_beta, weight_decay=at_weight_decay)
-        _refuse_beyond(diagram, at_beta or beta_of(at_weight_decay or 0.0))
-    else:
-        raise SpinodalError(
-            got=f"point {point} and a weight_decay or beta", allowed="one of them is allowed", do="leave the others out"
-        )
+    snapshot = chosen_point(diagram, point, at_beta=at_beta, at_weight_decay=at_weight_decay)
     snapshot.save(file)
     print(f"{file}: point {snapshot.point.index}, weight_decay = {snapshot.weight_decay:.6g}, E = {snapshot.error:.6g}")  # noqa: T201
-
-
-def _refuse_beyond(diagram: PhaseDiagram, beta: float) -> None:
-    """Refuse a beta that the map did not reach: the model at its end is not the one that was asked for."""
-    betas = [point.beta for point in diagram.points]
-    low, high = min(betas), max(betas)
-    if not low / SLACK <= beta <= high * SLACK:
-        raise SpinodalError(
-            got=f"weight_decay = {weight_decay(beta):.6g} (beta = {beta:.6g}) lies outside the map",
-            allowed=f"weight_decay from {weight_decay(low):.6g} to {weight_decay(high):.6g} is allowed",
-            do="choose one in this range, or map a wider one with --beta",
-        )
 
 
 @app.command()
@@ -286,9 +273,9 @@ def tasks(json_file: Json = None, debug: Debug = False) -> None:
     for name, maker in BUILT_IN.items():
         arguments = arguments_of(name)
         first = (maker.__doc__ or "").strip().split("\n")[0]
-        table.add_row(name, first, "\n".join(f"{key} = {_text(value)}" for key, value in arguments.items()))
+        table.add_row(name, first, "\n".join(f"{key} = {text_of(value)}" for key, value in arguments.items()))
         listing[name] = {"summary": first, "arguments": {key: _plain(value) for key, value in arguments.items()}}
-    console = _console(json_file)
+    console = console_for(json_file)
     console.print(table)
     console.print("Your own: path/to/file.py:function, a function that returns a spinodal.Task.")
     write_json_file(json_file, listing)
@@ -304,11 +291,16 @@ def theory(
     """Print the exact transitions of deep linear networks."""
     check_json(json_file)
     found = deep_linear(_numbers(singular_values), matrices=matrices)
-    console = _console(json_file)
+    console = console_for(json_file)
     console.print(theory_table(found, console.width) if found else "N = 1: no transition, w = s / (1 + beta)")
     console.print(f"convention: {CONVENTION}; E is the mean over samples of the sum over outputs")
     rows = [asdict(item) for item in found]
     write_json_file(json_file, {"matrices": matrices, "convention": CONVENTION, "transitions": rows})
+
+
+def _identity(options: MapOptions) -> dict[str, Any]:
+    """Return the options that identify a run; a switch that older versions did not know is named only where it is on."""
+    return {name: value for name, value in asdict(options).items() if name != "curvature" or value}
 
 
 def _show(console: Console, result: dict[str, Any], answer: str) -> None:
@@ -319,14 +311,6 @@ def _show(console: Console, result: dict[str, Any], answer: str) -> None:
     console.print(summary(result))
     console.print()
     console.print(answer)
-
-
-def _use_threads(threads: int, work: int) -> None:
-    """Fix the threads by the work of one evaluation, in parameters times samples."""
-    chosen = threads or (1 if work <= SMALL else 0)
-    if chosen:
-        torch.set_num_threads(chosen)
-        threadpool_limits(chosen)
 
 
 def _pictures(diagram: PhaseDiagram, folder: RunFolder) -> Path:
@@ -376,18 +360,6 @@ def _placed(
     return placement
 
 
-def _run_and_point(text: str) -> tuple[Path, int | None]:
-    """Return the folder and the point of `RUN:POINT`; a folder whose own name ends so is taken as a folder."""
-    run, colon, point = text.rpartition(":")
-    if not colon or os.path.isdir(text):  # which, unlike `Path.is_dir`, answers for names too long as well
-        return Path(text), None
-    if not point.isdecimal():
-        raise SpinodalError(
-            got=f"{text!r}", allowed="RUN or RUN:POINT with the number of a point is allowed", do=f"for example {run}:3"
-        )
-    return Path(run), int(point)
-
-
 def _default_folder(name: str, *, resume: bool) -> Path:
     """Return runs/NAME-N with N after the last one taken; to resume, the last one."""
     stem = Path(name.split(":")[0]).stem
@@ -410,16 +382,6 @@ def _range(text: str | None) -> tuple[float, float] | None:
         ) from cause
 
 
-def _pairs(settings: list[str]) -> dict[str, str]:
-    pairs = {}
-    for item in settings:
-        key, sign, value = item.partition("=")
-        if not sign or not key:
-            raise SpinodalError(got=f"--set {item!r}", allowed="key=value is allowed", do="for example --set hidden=10,10")
-        pairs[key.strip()] = value
-    return pairs
-
-
 def _numbers(text: str) -> list[float]:
     try:
         numbers = [float(part) for part in text.split(",") if part.strip()]
@@ -430,10 +392,6 @@ def _numbers(text: str) -> list[float]:
         raise SpinodalError(
             got=f"{text!r} is not a list of numbers", allowed="comma-separated numbers are allowed", do="try 0.9,0.5"
         ) from cause
-
-
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _plain(value: Any) -> Any:

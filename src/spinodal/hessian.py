@@ -20,7 +20,7 @@ follows by symmetry.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
@@ -297,7 +297,7 @@ class Vectorised:
     def _add_upper(self, landscape: Landscape, theta: Tensor, batch: Batch, weight: float, upper: Tensor) -> None:
         slots = landscape.parameters.slots
         leaves = [theta[slot.start : slot.stop].detach().clone().requires_grad_(True) for slot in slots]
-        error, saved = _with_saved_bytes(lambda: landscape.call(torch.cat(leaves), batch))
+        error, saved = with_saved_bytes(lambda: landscape.call(torch.cat(leaves), batch))
         slopes = torch.autograd.grad(error, leaves, create_graph=True, materialize_grads=True)
         chunk = max(1, min(64, landscape.memory // max(1, 6 * saved)))
         for position, slot in enumerate(slots):
@@ -311,7 +311,7 @@ class Vectorised:
                 upper[first : first + len(rows), slot.start :].add_(rows, alpha=weight)
 
 
-def _with_saved_bytes(function: Any) -> tuple[Tensor, int]:
+def with_saved_bytes(function: Callable[[], Any]) -> tuple[Any, int]:
     """Run `function` and return its result with the bytes autograd saved for the backward pass."""
     seen: dict[int, int] = {}
 

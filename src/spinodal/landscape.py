@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from spinodal import hessian as dense
-from spinodal.batches import Batch, Batches
+from spinodal.batches import Batch, Batches, is_of_samples, part_of, size_of
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.parameters import Parameters
-from spinodal.soundness import check_loss, check_second_derivatives, refuse_complex, refuse_randomness
+from spinodal.soundness import check_loss, check_second_derivatives, refuse_complex, refuse_randomness, samples_are_apart
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
+DEPTH = 6  # graphs of second derivatives hold so many times what the graph of the loss holds
 PAYS = 1_000_000  # parameters times samples from which single precision is faster
 
 
@@ -187,6 +188,12 @@ class Landscape:
         """Return the graph from which second derivatives are taken, of the first batch; None if they are zero."""
         return self._slope(theta, next(iter(self.batches))).gradient.grad_fn
 
+    def graph(self, theta: Tensor) -> torch.autograd.graph.Node | None:
+        """Return the graph of the error of a few samples of the first batch."""
+        batch = next(iter(self.batches))
+        few = part_of(batch, slice(2)) if is_of_samples(batch) else batch
+        return self.call(theta.detach().clone().requires_grad_(True), few).grad_fn
+
     def hessian_operator(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
         """Return `v -> H(theta) v`; with one batch, the gradient at theta is differentiated but once.
 
@@ -238,6 +245,33 @@ class Landscape:
             check_second_derivatives(self)
             self._bends = True
 
+    def batch_product(self, theta: Tensor, batch: Batch, vectors: Tensor) -> Tensor:
+        """Return `H_b(theta) v` of one batch's own error, in the shape of `vectors`; it is counted by whoever sums batches."""
+        return self._slope(theta, batch).products(vectors.reshape(-1, self.size)).view_as(vectors)
+
+    def split(self, theta: Tensor, *, pieces: int = 1, rows: int = 1) -> Landscape | None:
+        """Return the same E with its batches split into smaller ones; model and counts are shared.
+
+        None where E is not a mean over samples: where samples meet in the loss or in the model, as is verified at theta.
+
+        Parameters
+        ----------
+        theta : Tensor, shape (n,)
+        pieces : int
+            Parts of every batch, at least: more where the activations of second derivatives would need over half of
+            `memory` bytes. Default 1.
+        rows : int
+            Hessian products that are taken at once. Default 1.
+        """
+        if not samples_are_apart(self, theta):
+            return None
+        batches = self.batches.split(pieces, max(2, self._affordable_samples(theta) // rows))
+        if batches is None:
+            return None
+        twin = copy.copy(self)
+        twin.batches = batches
+        return twin
+
     # -- plumbing ---------------------------------------------------------------------------
 
     @contextmanager
@@ -259,6 +293,14 @@ class Landscape:
     def _slope(self, theta: Tensor, batch: Batch) -> _Slope:
         leaf = theta.detach().clone().requires_grad_(True)
         return _Slope(leaf, self.call(leaf, batch))
+
+    def _affordable_samples(self, theta: Tensor) -> int:
+        """Return how many samples at once second derivatives may take, from what the graph of a few of them holds."""
+        batch = next(iter(self.batches))
+        few = min(size_of(batch), 32)
+        _, held = dense.with_saved_bytes(lambda: self.call(theta.clone().requires_grad_(True), part_of(batch, slice(few))))
+        own = theta.element_size() * self.size  # weights are held as well, whatever the number of samples
+        return max(2, few * (self.memory // 2) // (DEPTH * max(1, held - own)))
 
     def _join(self, gradients: Sequence[Tensor | None]) -> Tensor:
         pairs = zip(gradients, self._leaves, strict=True)

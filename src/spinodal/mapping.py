@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
+from spinodal.curvature.survey import survey
 from spinodal.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
 from spinodal.joining import Joined, Joiner, branched
@@ -60,6 +61,9 @@ class MapOptions:
     branches : bool
         Whether to follow, in a map upwards, every phase as a branch through the fold in which it may end, and to find
         where phases are equally deep. A loop always does so.
+    curvature : bool
+        Whether to compute, after the walk, the curvature of E and of L at every followed point (see `Curvature`). No phase
+        and no transition depends on it.
     """
 
     beta: tuple[float, float] | None = None
@@ -72,6 +76,7 @@ class MapOptions:
     dtype: str = "float64"
     device: str = "cpu"
     branches: bool = False
+    curvature: bool = False
 
     def __post_init__(self) -> None:
         """Refuse options that mean nothing."""
@@ -91,6 +96,7 @@ class MapOptions:
             raise SpinodalError(
                 got="branches in a map downwards", allowed="branches in direction up or loop are allowed", do="go up"
             )
+        switch("curvature", self.curvature)
         whole_number("starts", self.starts, least=1, do="try 4")
         if self.bracket is not None:
             Resolution(bracket=self.bracket)
@@ -111,6 +117,9 @@ class Progress:
 
     def transition(self, transition: Transition) -> None:
         """Hear of a transition, as it is found."""
+
+    def curvature(self, done: int, total: int) -> None:
+        """Hear, after the walk, at how many points the curvature is known, before the next one is computed."""
 
 
 def map_phases(
@@ -169,6 +178,8 @@ def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
         penalty = task.penalty(landscape)
         refuse_scale_invariance(landscape, penalty)
         chosen_solver(task, options, landscape)
+        if options.curvature:
+            landscape.require_second_derivatives()
         view = try_start(task, landscape, penalty, 1000 * options.seed)
     if options.beta is None and view.output_variance is None:
         raise no_predictions()
@@ -225,6 +236,21 @@ class _Map:
         self._ladder: Ladder | None = None
 
     def run(self) -> PhaseDiagram:
+        diagram = self._walked()
+        return self._surveyed(diagram) if self.options.curvature else diagram
+
+    def _surveyed(self, diagram: PhaseDiagram) -> PhaseDiagram:
+        """Return a diagram with the curvature at its followed points, and with what that cost."""
+        points = diagram.points + (diagram.back.points if diagram.back else ())
+        found, cost = survey(
+            points, self.landscape, self.penalty, self.recorder, seed=self.options.seed, on_point=self.progress.curvature
+        )
+        return replace(diagram, curvature=found, spent=diagram.spent + cost, seconds=self._seconds())
+
+    def _seconds(self) -> float:
+        return self.recorder.seconds(time.perf_counter() - self.began)
+
+    def _walked(self) -> PhaseDiagram:
         self._refuse_other_data()
         low, high = self._range()
         self.progress.range(low, high, self.solver)
@@ -368,7 +394,7 @@ class _Map:
             seed=self.options.seed,
             range=(low, high),
             spent=self.walker.spent,
-            seconds=self.recorder.seconds(time.perf_counter() - self.began),
+            seconds=self._seconds(),
             solver=self.solver,
             run_status=sweep.status,
             exact=self.task.exact,

@@ -11,6 +11,8 @@ from spinodal.branch_record import to_record
 from spinodal.certificates import Certificates
 from spinodal.continuation.branch import Branch
 from spinodal.counts import Counts
+from spinodal.curvature.result import CurvatureChange, found_changes, to_result
+from spinodal.curvature.survey import Survey
 from spinodal.envelope import Violation
 from spinodal.errors import SpinodalError
 from spinodal.existence import Existence
@@ -149,6 +151,8 @@ class PhaseDiagram:
     tree : tuple of Fall
     violations : tuple of Violation
         In a loop: where a deeper phase must exist that was not found.
+    curvature : Survey or None
+        The curvature of E and of L at the followed points, where a map was asked for it.
     """
 
     task: Mapping[str, Any]
@@ -172,6 +176,15 @@ class PhaseDiagram:
     coexistence: tuple[PhaseCoexistence, ...] = ()
     tree: tuple[Fall, ...] = ()
     violations: tuple[Violation, ...] = ()
+    curvature: Survey | None = None
+
+    @property
+    def change_points(self) -> tuple[CurvatureChange, ...]:
+        """Return where the curvature along the ways changes most abruptly; none where it was not computed.
+
+        They follow from R alone and are no transitions (see `spinodal.curvature.change_points`).
+        """
+        return found_changes(self)
 
     @property
     def loop(self) -> Loop | None:
@@ -398,6 +411,7 @@ class PhaseDiagram:
             "loop": self._loop(),
             "tree": [edge.to_dict() for edge in self.tree],
             "certificates": self.certificates.to_dict(),
+            "curvature": to_result(self),
             "placement": None,  # of a model on this map; `spinodal map --start` puts it here
             "followed": [point.index for point in self.points],
             "exact": [asdict(item) for item in self.exact],

@@ -47,6 +47,10 @@ class ProgressBar(Watcher):
             + (f", rank {point.observation.rank}" if point.observation.ranks else ""),
         )
 
+    def curvature(self, done: int, total: int) -> None:
+        """Move the bar once more, through the points of the map."""
+        self.bar.update(self.line, completed=done / total, description=f"curvature, point {done + 1} of {total}")
+
     def transition(self, transition: Transition) -> None:
         """Print a macroscopic transition, and the way on the way back of a loop."""
         if not transition.minor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from spinodal.batches import Batch, is_of_samples, part_of, size_of
 from spinodal.errors import SpinodalError, blaming
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def check_second_derivatives(landscape: Landscape) -> None:
     generator = torch.Generator().manual_seed(0)
     noise, *pair = torch.randn(3, landscape.size, generator=generator, dtype=torch.float64).to(landscape.initial)
     theta = landscape.initial + 0.1 * noise
-    if _is_cut(landscape.gradient_graph(theta)):
+    if is_cut(landscape.gradient_graph(theta)):
         raise _no_second_derivatives(reason=ONCE)
     first, second = images = _products(landscape, theta, torch.stack(pair))
     difference = abs(float(second @ pair[0] - first @ pair[1]))
@@ -143,7 +144,7 @@ def check_second_derivatives(landscape: Landscape) -> None:
         )
 
 
-def _is_cut(graph: torch.autograd.graph.Node | None) -> bool:
+def is_cut(graph: torch.autograd.graph.Node | None) -> bool:
     """Tell whether a graph holds an operation that PyTorch will not differentiate: it may pass over it as zero."""
     waiting, seen = [graph], {graph}
     while waiting:
@@ -244,3 +245,35 @@ def _blocks(landscape: Landscape) -> dict[str, Tensor]:
         if owner:
             blocks.setdefault(owner, []).append(index)
     return {name: torch.cat(parts) for name, parts in blocks.items()}
+
+
+def samples_are_apart(landscape: Landscape, theta: Tensor) -> bool:
+    """Tell whether E is a mean over samples: the error of a few is the mean, by size, of those of its parts, and its slope, too.
+
+    It is not where samples meet, in the loss (pairs, sums) or in the model (batch statistics).
+    """
+    batch = next(iter(landscape.batches))
+    if not is_of_samples(batch) or size_of(batch) < 2:
+        return False
+    few = min(size_of(batch), 16)
+    cut = max(1, few // 3)
+    try:
+        whole, *parts = (_value_and_slope(landscape, theta, part_of(batch, piece)) for piece in _pieces(few, cut))
+    except (RuntimeError, ValueError, IndexError, TypeError, SpinodalError):
+        return False
+    if bool((parts[0] == parts[1]).all()):  # the loss does not look at them
+        return False
+    mean = (cut * parts[0] + (few - cut) * parts[1]) / few
+    return bool((whole - mean).norm() <= SYMMETRY_TOLERANCE.get(landscape.dtype, 1e-3) * (whole.norm() + mean.norm()))
+
+
+def _pieces(few: int, cut: int) -> tuple[slice, slice, slice]:
+    return slice(few), slice(cut), slice(cut, few)
+
+
+def _value_and_slope(landscape: Landscape, theta: Tensor, batch: Batch) -> Tensor:
+    """Return the error of some samples and its gradient as one vector, shape (1 + n,)."""
+    leaf = theta.detach().clone().requires_grad_(True)
+    error = landscape.call(leaf, batch)
+    (slope,) = torch.autograd.grad(error, leaf, materialize_grads=True)
+    return torch.cat([error.detach()[None], slope])

@@ -12,6 +12,8 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
+from spinodal.krylov import Krylov, random_vectors
+
 ZERO = 1e-8  # |eigenvalue| below this fraction of the largest is a zero mode
 WHOLE_SPECTRUM = 400  # up to this size all eigenvalues are computed; beyond, the lowest few
 LANCZOS_STEPS = 24
@@ -59,7 +61,7 @@ def dense_margin(matrix: Tensor) -> Margin:
     array = matrix.cpu().numpy()
     whole = len(array) <= WHOLE_SPECTRUM or not array.any()  # ARPACK cannot start on a matrix of zeros
     values, vectors, largest = _all(array) if whole else _lowest(array)
-    alive = np.abs(values) > _zero(matrix.dtype) * largest
+    alive = np.abs(values) > zero_fraction(matrix.dtype) * largest
     first = int(np.argmax(alive))  # 0 where nothing is alive
     value = float(values[first]) if alive[first] else 0.0
     mode = torch.from_numpy(np.ascontiguousarray(vectors[:, first])).to(matrix)
@@ -67,7 +69,7 @@ def dense_margin(matrix: Tensor) -> Margin:
     return Margin(value, mode, int(np.sum(~alive)), residual, largest)
 
 
-def _zero(dtype: torch.dtype) -> float:
+def zero_fraction(dtype: torch.dtype) -> float:
     """Return the fraction of the largest eigenvalue up to which one is a zero mode."""
     return max(ZERO, 10 * torch.finfo(dtype).eps)
 
@@ -82,7 +84,7 @@ def _lowest(array: np.ndarray, wanted: int = 6) -> tuple[np.ndarray, np.ndarray,
     """Return the eigenpairs from below to one above all zero modes, and the largest |eigenvalue| to 1 %."""
     start = np.linspace(1.0, 2.0, len(array))
     largest = abs(float(eigsh(array, k=1, which="LM", v0=start, tol=1e-2, return_eigenvectors=False)[0]))
-    zero = _zero(torch.from_numpy(array).dtype) * largest
+    zero = zero_fraction(torch.from_numpy(array).dtype) * largest
     found = _by_inversion(array, zero)
     if found is not None:
         return *found, largest
@@ -168,15 +170,15 @@ def lanczos_margin(
     (0.5, None)
     """
     precision = precision or like.dtype
-    krylov = _Krylov(like, precision)
     most = min(steps, len(like))
+    krylov = Krylov(next(random_vectors(like)), precision, most=most)
     for count in range(1, most + 1):
         krylov.grow(product)
         if count % _stride(count) and count < most and krylov.is_open:
             continue
         values, vectors = krylov.ritz()
         largest = float(np.abs(values).max())
-        zero = max(noise, _zero(precision) * largest)
+        zero = max(noise, zero_fraction(precision) * largest)
         chosen = int(np.argmax(np.abs(values) > zero))  # 0 where there are only zero modes
         ritz, outside = float(values[chosen]), krylov.leak * abs(float(vectors[-1, chosen]))
         value = ritz if abs(ritz) > zero else 0.0
@@ -192,51 +194,3 @@ def lanczos_margin(
 def _stride(count: int) -> int:
     """Return how many products lie between two looks at the Ritz values, whose price grows with the cube of their number."""
     return max(count // LANCZOS_STEPS, 1)
-
-
-class _Krylov:
-    """An orthonormal basis of a Krylov space, and the operator's tridiagonal matrix in it."""
-
-    def __init__(self, like: Tensor, precision: torch.dtype) -> None:
-        generator = torch.Generator().manual_seed(0)
-        start = torch.randn(len(like), generator=generator, dtype=torch.float64).to(like)
-        self.next = start / start.norm()
-        self.basis: list[Tensor] = []
-        self.diagonal: list[float] = []
-        self.beside: list[float] = []
-        self.rounding = 100 * torch.finfo(precision).eps
-
-    @property
-    def leak(self) -> float:
-        """Return the length of the part of the last image that lies outside the space."""
-        return self.beside[-1]
-
-    @property
-    def is_open(self) -> bool:
-        """Tell whether the space can grow, beyond the rounding of its largest entry."""
-        return self.leak > self.rounding * max(map(abs, self.diagonal))
-
-    def grow(self, product: Callable[[Tensor], Tensor]) -> None:
-        """Add a dimension, at the price of one product."""
-        if self.beside:
-            self.next = self.next / self.leak
-        self.basis.append(self.next)
-        image = product(self.next)
-        self.diagonal.append(float(image @ self.next))
-        span = torch.stack(self.basis)
-        for _ in range(2):
-            image = image - span.T @ (span @ image)
-        self.next = image
-        self.beside.append(float(image.norm()))
-
-    def ritz(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the Ritz values, rising, and their vectors in the basis."""
-        beside = self.beside[:-1]
-        values, vectors = np.linalg.eigh(np.diag(self.diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
-        return values, vectors
-
-    def vector(self, weights: np.ndarray) -> Tensor:
-        """Return a combination of the basis as a unit vector, shape (n,)."""
-        total = torch.stack(self.basis).T @ torch.from_numpy(weights.copy()).to(self.next)
-        unit: Tensor = total / total.norm()
-        return unit

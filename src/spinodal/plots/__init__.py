@@ -1,6 +1,8 @@
 """Figures: a diagram becomes a record, and the record becomes pictures, here and in the report."""
 
 from spinodal.plots.axis import BetaAxis, beta_axis
+from spinodal.plots.curvature import ChangeMark, CurvatureRecord, curvature_record
+from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.plots.draw import (
     draw_accuracy,
     draw_error,
@@ -25,6 +27,8 @@ from spinodal.plots.tree_figure import draw_tree
 __all__ = [
     "BetaAxis",
     "BranchCurve",
+    "ChangeMark",
+    "CurvatureRecord",
     "Curve",
     "DiagramRecord",
     "Extension",
@@ -36,9 +40,12 @@ __all__ = [
     "TreeRecord",
     "Way",
     "beta_axis",
+    "curvature_record",
     "diagram_record",
     "draw_accuracy",
+    "draw_curvature",
     "draw_error",
+    "draw_hessian",
     "draw_margin",
     "draw_norm",
     "draw_observables",

@@ -44,8 +44,10 @@ class Panel:
     meaning : str
         One sentence for a caption.
     curves : tuple of Curve
-    scale : {"linear", "log"}
-        A logarithmic axis leaves out what is not positive; `note` says how much that is.
+    scale : {"linear", "log", "symlog"}
+        A logarithmic axis leaves out what is not positive; `note` says how much that is. A symmetric one has both signs.
+    linear_below : float
+        Magnitude below which a symmetric logarithmic axis is linear.
     whole : bool
         Whether the values are whole numbers, and hence steps.
     most : float or None
@@ -58,10 +60,11 @@ class Panel:
     label: str
     meaning: str
     curves: tuple[Curve, ...]
-    scale: Literal["linear", "log"] = "linear"
+    scale: Literal["linear", "log", "symlog"] = "linear"
     whole: bool = False
     most: float | None = None
     note: str = ""
+    linear_below: float = 0.0
 
 
 def error_panel(points: Sequence[Point]) -> Panel:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from spinodal.phases import PhaseDiagram
 from spinodal.plots.axis import BetaAxis, beta_axis, ordered_points
+from spinodal.plots.curvature import CurvatureRecord, curvature_record
 from spinodal.plots.panel import (
     Panel,
     accuracy_panel,
@@ -42,6 +43,8 @@ class DiagramRecord:
         Of the branches and of both ways of a loop; None where there are none.
     tree : TreeRecord or None
         Likewise.
+    curvature : CurvatureRecord or None
+        Of the curvature along beta; None where it was not computed.
     """
 
     title: str
@@ -56,6 +59,7 @@ class DiagramRecord:
     observables: tuple[Panel, ...]
     s_curves: SCurveRecord | None
     tree: TreeRecord | None
+    curvature: CurvatureRecord | None = None
 
 
 def diagram_record(diagram: PhaseDiagram) -> DiagramRecord:
@@ -74,4 +78,5 @@ def diagram_record(diagram: PhaseDiagram) -> DiagramRecord:
         observables=observable_panels(points),
         s_curves=s_curve_record(diagram),
         tree=tree_record(diagram),
+        curvature=curvature_record(diagram),
     )

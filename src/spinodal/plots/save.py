@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinodal.phases import PhaseDiagram
+from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.plots.draw import (
     draw_accuracy,
     draw_error,
@@ -40,8 +41,10 @@ FIGURES: Mapping[str, Callable[[DiagramRecord], Figure | None]] = {
     "observables": draw_observables,
     "s_curves": draw_s_curves,
     "tree": draw_tree,
+    "curvature": draw_curvature,
+    "hessian": draw_hessian,
 }
-FIRST = ("phase_map", "s_curves")  # what a map writes at once
+FIRST = ("phase_map", "s_curves", "curvature")  # what a map writes at once
 RESOLUTION = 200  # dots per inch of a PNG
 UNDATED: Mapping[str, Mapping[str, Any]] = {".png": {}, ".pdf": {"CreationDate": None}}  # the same figure is the same file
 
@@ -55,7 +58,7 @@ def save_figures(diagram: PhaseDiagram, folder: Path) -> list[Path]:
 
 
 def save_phase_map(diagram: PhaseDiagram, folder: Path) -> list[Path]:
-    """Write the phase map and, where there are any, the S-curves as PNG and PDF into a folder, and return the paths."""
+    """Write the phase map and, where there are any, S-curves and curvature as PNG and PDF into a folder; return the paths."""
     return _save_all(diagram, folder, FIRST)
 
 

@@ -13,6 +13,7 @@ from spinodal.plots.axis import BETA, WEIGHT_DECAY, BetaAxis
 from spinodal.plots.panel import Curve, Panel
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -25,6 +26,7 @@ COLOURS = {"error": BLUE, "norm": GREEN, "margin": PINK, "singular_values": ORAN
 WIDTH, HEIGHT = 5.2, 3.0  # inches: one column and a half of most journals, text of 8 points
 MARKED = 300  # points up to which each is marked on its curve
 FEW_MINOR = 30  # minor transitions up to which their lines go all the way up
+ACROSS = 4  # names side by side in the legend below
 SPARSE = 10  # closed forms up to which their lines are wide
 NAMED = 8  # curves up to which a legend names them
 
@@ -104,6 +106,9 @@ def _band(values: Sequence[float], spread: Sequence[float], panel: Panel) -> tup
 def _scale(axes: Axes, panel: Panel) -> None:
     """Set the limits from the values alone, not from their errors."""
     known = [value for curve in panel.curves for value in curve.values if not math.isnan(value)]
+    if panel.scale == "symlog":
+        axes.set_yscale("symlog", linthresh=panel.linear_below)
+        return
     if panel.scale == "log":
         positive = [value for value in known if value > 0]
         axes.set_yscale("log")
@@ -129,10 +134,12 @@ def draw_marks(axes: Axes, beta: BetaAxis) -> None:
         axes.vlines(marks, 0, top, transform=across, zorder=1, **look)
 
 
-def finish(figure: Figure, axes: Sequence[Axes], title: str, beta: BetaAxis, *, columns: int = 1) -> Figure:
-    """Set beta below, weight_decay above, the title, and say what the vertical lines are."""
+def finish(
+    figure: Figure, axes: Sequence[Axes], title: str, beta: BetaAxis, *, columns: int = 1, more: Sequence[Artist] = ()
+) -> Figure:
+    """Set beta below, weight_decay above, the title, and say what the vertical lines are, and what `more` marks are."""
     set_axes(figure, axes, title, beta.limits, columns=columns)
-    _name_marks(figure, beta)
+    _name_marks(figure, beta, more)
     return figure
 
 
@@ -147,18 +154,19 @@ def set_axes(figure: Figure, axes: Sequence[Axes], title: str, limits: tuple[flo
     figure.suptitle(plain(title), fontsize=9)
 
 
-def _name_marks(figure: Figure, beta: BetaAxis) -> None:
+def _name_marks(figure: Figure, beta: BetaAxis, more: Sequence[Artist]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = []
+    handles: list[Artist] = []
     if beta.transitions:
         handles.append(Line2D([], [], color="black", linewidth=0.7, label="transition"))
     if beta.minor:
         handles.append(Line2D([], [], color=GREY, linewidth=0.7, linestyle=_minor_style(beta), label="minor transition"))
     if beta.exact:
         handles.append(Line2D([], [], color=AMBER, linewidth=3, alpha=0.5, label="closed form"))
+    handles += more
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), ACROSS))
 
 
 def _minor_style(beta: BetaAxis) -> Literal[":", "-"]:

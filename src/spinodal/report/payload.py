@@ -9,10 +9,12 @@ from typing import Any
 from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram
 from spinodal.plots.axis import BetaAxis, ordered_points, walked_phases
-from spinodal.plots.panel import Panel
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord
+from spinodal.report.curvature_payload import curvature_figures
+from spinodal.report.curvature_rows import curvature_columns
 from spinodal.report.numbers import rounded
+from spinodal.report.panel_payload import curves_figure, panel_record
 from spinodal.report.rows import point_columns, rank_pair, transition_table
 from spinodal.report.s_curve_payload import s_curve_figure, tree_figure
 from spinodal.report.step import steps
@@ -32,9 +34,11 @@ def payload(diagram: PhaseDiagram, record: DiagramRecord, shown: PhaseDiagram) -
     shown : PhaseDiagram
         The same with the points that are drawn.
     """
+    points = ordered_points(shown)
+    columns = [*point_columns(points), *curvature_columns(points, diagram.curvature)]
     return {
         "axis": _axis(record.axis),
-        "columns": [{"name": name, "cells": cells} for name, cells in point_columns(ordered_points(shown))],
+        "columns": [{"name": name, "cells": cells} for name, cells in columns],
         "phases": _phases(diagram, record.axis.limits),
         "transitions": _transitions(diagram),
         "exact": [_exact(form) for form in diagram.exact],
@@ -49,24 +53,18 @@ def figures(record: DiagramRecord) -> list[dict[str, Any]]:
         [record.rank] if record.singular_values else [],
         [record.accuracy] if record.accuracy else [], *([panel] for panel in record.observables),
     ]  # fmt: skip
-    curves = [_curves([_panel(panel) for panel in group]) for group in groups if group]
+    curves = [curves_figure([panel_record(panel) for panel in group]) for group in groups if group]
+    curvature = curvature_figures(record.curvature) if record.curvature else []
     branches = [s_curve_figure(record.s_curves)] if record.s_curves else []
     tree = [tree_figure(record.tree)] if record.tree else []
     maps = [_recall(recall) for recall in record.recall]
-    return curves + branches + tree + [{"kind": "recall", "caption": item["meaning"], "choices": [item]} for item in maps]
-
-
-def _curves(panels: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a figure of curves; of several panels, which are those of the weight matrices, one is chosen."""
-    if len(panels) == 1:
-        return {"kind": "curves", "caption": panels[0]["meaning"], "choices": panels}
-    choices = [{**panel, "name": panel["label"].rpartition("\nof ")[2]} for panel in panels]
-    return {
-        "kind": "curves",
-        "caption": "Singular values of one weight matrix:",
-        "selects": "weight matrix",
-        "choices": choices,
-    }
+    return (
+        curves
+        + curvature
+        + branches
+        + tree
+        + [{"kind": "recall", "caption": item["meaning"], "choices": [item]} for item in maps]
+    )
 
 
 def script_json(value: Any) -> str:
@@ -125,22 +123,6 @@ def _transitions(diagram: PhaseDiagram) -> list[dict[str, Any]]:
 def _exact(form: ExactTransition) -> dict[str, Any]:
     text = f"closed form: {form.order} order, mode s = {form.singular_value:.6g}\nβ = {form.beta:.8g}"
     return {"beta": form.beta, "text": text}
-
-
-def _panel(panel: Panel) -> dict[str, Any]:
-    return {
-        "key": panel.key,
-        "label": panel.label,
-        "meaning": panel.meaning,
-        "note": panel.note,
-        "scale": panel.scale,
-        "whole": panel.whole,
-        "most": panel.most,
-        "curves": [
-            {"name": c.name, "values": rounded(c.values), "spread": None if c.spread is None else rounded(c.spread)}
-            for c in panel.curves
-        ],
-    }
 
 
 def _recall(recall: RecallMap) -> dict[str, Any]:

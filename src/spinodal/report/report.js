@@ -29,6 +29,7 @@
     spinodal: {symbol: "circle", size: 10}, fold: {symbol: "circle-open", size: 9}, minor: {symbol: "circle", size: 5},
     branch: {symbol: "square-open", size: 9}, coexistence: {symbol: "diamond", size: 9}, barrier: {symbol: "triangle-up", size: 10},
   };
+  const CHANGES = {step: {symbol: "triangle-down", size: 10}, "sign change": {symbol: "x", size: 9}};
   const ONE_KIND = {error: 0, norm: 2, margin: 3, singular_values: 1, observable: 0};
   const DASHES = ["solid", "dash", "dashdot", "dot"];
 
@@ -52,6 +53,10 @@
     return index ? [null, ...piece] : piece;
   });
   const at = (values, row) => row === null ? null : values[row];
+
+  // A symmetric logarithmic axis: values of both signs by their order of magnitude, linear below a size.
+  const symmetric = panel => panel.scale === "symlog";
+  const placed = (panel, value) => value === null || !symmetric(panel) ? value : Math.asinh(value / (2 * panel.linear_below)) / Math.LN10;
   const phaseOf = row => axis.pieces.findIndex(([start, stop]) => row >= start && row < stop);
 
   // Texts side by side on lines of moderate length; a long one is broken between its words.
@@ -99,7 +104,7 @@
         dash: alike ? "solid" : DASHES[number % DASHES.length],
       };
       const trace = {
-        type: "scatter", name: escaped(curve.name), x: scaled(betaOfRows), y: rows.map(row => at(curve.values, row)), line,
+        type: "scatter", name: escaped(curve.name), x: scaled(betaOfRows), y: rows.map(row => placed(panel, at(curve.values, row))), line,
         mode: marked ? "lines+markers" : "lines", marker: {size: 4, color: colour}, customdata: rows, meta: "point",
         text: panel.curves.length > 1
           ? rows.map((row, index) => row === null ? null : `<b>${escaped(curve.name)}: ${curve.values[row]}</b><br>${hoverOfRows[index]}`)
@@ -123,9 +128,23 @@
       return {
         type: "scatter", mode: "lines", fill: "toself", fillcolor: `${colour}33`, line: {width: 0}, hoverinfo: "skip", showlegend: false,
         x: scaled([...known, ...back].map(row => beta[row])),
-        y: [...known.map(row => curve.values[row] + curve.spread[row]), ...back.map(row => Math.max(curve.values[row] - curve.spread[row], floor))],
+        y: [
+          ...known.map(row => curve.values[row] + curve.spread[row]), ...back.map(row => Math.max(curve.values[row] - curve.spread[row], floor)),
+        ].map(value => placed(panel, value)),
       };
     }).filter(trace => trace.x.length > 2);
+  }
+
+  // Change points of the curvature, at the top of their figure, in the colour of their curve.
+  function changeTraces(plot, colours) {
+    return Object.entries(CHANGES).map(([kind, look]) => {
+      const found = (plot.record.marks || []).filter(mark => mark.kind === kind);
+      return {
+        type: "scatter", mode: "markers", yaxis: "y2", name: kind, meta: "change", showlegend: false, x: scaled(found.map(mark => mark.beta)),
+        y: found.map(mark => mark.height), text: found.map(mark => packed(mark.text.split("\n"))),
+        marker: {...look, color: found.map(mark => colours.curves[mark.curve])}, ...hovering(),
+      };
+    }).filter(trace => trace.x.length);
   }
 
   function recallTraces(recall, colours) {
@@ -318,9 +337,21 @@
     let [least, most] = extent(panel.curves.map(curve => [beta, curve.values]), bounds, log);
     if (least > most) return log ? [-6, 0] : [0, 1];
     if (log) return [Math.log10(least) - 0.15, Math.log10(most) + 0.15];
+    if (symmetric(panel)) return [placed(panel, least) - 0.3, placed(panel, most) + 0.3];
     if (!state.range) [least, most] = [Math.min(least, 0), Math.max(most, panel.most || most)];
     const room = (most - least) || Math.abs(most) || 1;
     return [least - 0.05 * room, most + 0.06 * room];
+  }
+
+  // Zero, and the powers of ten on either side of it, so that no more than a dozen are named.
+  function symmetricTicks(panel) {
+    const [low, high] = valueRange(panel);
+    const decades = Math.max(Math.ceil(Math.max(Math.abs(low), Math.abs(high))), 1), stride = Math.ceil(decades / 5);
+    const powers = Array.from({length: decades + 1}, (_, power) => power).filter(power => power % stride === 0);
+    const first = Math.round(Math.log10(panel.linear_below));
+    const named = (sign, power) => ({value: sign * 10 ** (first + power), text: `${sign < 0 ? "−" : ""}10<sup>${first + power}</sup>`});
+    const ticks = [...powers.map(power => named(-1, power)), {value: 0, text: "0"}, ...powers.map(power => named(1, power))];
+    return {tickvals: ticks.map(tick => placed(panel, tick.value)), ticktext: ticks.map(tick => tick.text)};
   }
 
   function wholeTicks(panel) {
@@ -342,13 +373,20 @@
 
   const INSIDE = {orientation: "v", x: 0.01, y: 0.02, xanchor: "left", yanchor: "bottom", bgcolor: "rgba(0,0,0,0)", font: {size: 11}};
 
+  const curveAxis = panel => ({
+    range: valueRange(panel), type: symmetric(panel) ? "linear" : panel.scale,
+    ...(panel.whole ? wholeTicks(panel) : symmetric(panel) ? symmetricTicks(panel) : {exponentformat: "power"}),
+  });
+  const coexistenceLines = (plot, colours) =>
+    uprights(plot.record.coexistence || [], {layer: "below", line: {color: colours.faint, width: 1.2, dash: "dashdot"}});
+
   // What the kinds of figures have of their own; heights in a wide and in a narrow window.
   const ids = (plot, colours, width) => phaseNames(width, colours);
   const KINDS = {
     curves: {
-      traces: (plot, colours) => [...curveTraces(chosen(plot), colours), ...marks(colours)],
-      vertical: plot => ({range: valueRange(chosen(plot)), type: chosen(plot).scale, ...(chosen(plot).whole ? wholeTicks(chosen(plot)) : {exponentformat: "power"})}),
-      shapes: shades, annotations: ids, height: () => [300, 260],
+      traces: (plot, colours) => [...curveTraces(chosen(plot), colours), ...marks(colours), ...changeTraces(plot, colours)],
+      vertical: plot => curveAxis(chosen(plot)),
+      shapes: (plot, colours) => [...shades(plot, colours), ...coexistenceLines(plot, colours)], annotations: ids, height: () => [300, 260],
     },
     recall: {
       traces: (plot, colours) => [...recallTraces(chosen(plot), colours), ...marks(colours)],
@@ -357,7 +395,7 @@
     branches: {
       traces: branchTraces, annotations: branchArrows, height: () => [420, 320], legend: {orientation: "h", x: 0, y: 1},
       vertical: plot => ({range: branchRange(plot), exponentformat: "power"}),
-      shapes: (plot, colours) => uprights(plot.record.coexistence, {layer: "below", line: {color: colours.faint, width: 1.2, dash: "dashdot"}}),
+      shapes: coexistenceLines,
     },
     tree: {
       traces: treeTraces, annotations: treeArrows, shapes: () => [],

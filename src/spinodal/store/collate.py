@@ -10,6 +10,7 @@ from spinodal.errors import SpinodalError
 from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram
 from spinodal.store.arrays import Arrays
+from spinodal.store.curvature_variables import add_change_points, add_curvature
 from spinodal.store.variables import PARTS, add_exact, add_phases, add_points, add_transitions
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ COORDINATES = {
     "transition": "in the order met, the way back of a loop included",
     "phase": "by rising beta",
     "exact": "closed forms, by rising beta",
+    "change_point": "of the curvature: those of E, then those of L, by rising beta; of a loop those of the way back last",
     "side": "of a transition, in the direction walked",
     "end": "of a phase: at its lowest or highest beta",
     "bracket": "end of a bracket",
@@ -34,7 +36,7 @@ COORDINATES = {
 def collate(diagram: PhaseDiagram) -> xarray.Dataset:
     """Return a diagram as a dataset.
 
-    Dimensions are `point`, `transition`, `phase` and `exact`, labelled as `COORDINATES` says; those of length
+    Dimensions are `point`, `transition`, `phase`, `exact` and `change_point`, labelled as `COORDINATES` says; those of length
     zero are left out with their variables. A missing measurement is NaN, a missing whole number -1.
 
     Raises
@@ -55,6 +57,8 @@ def collate(diagram: PhaseDiagram) -> xarray.Dataset:
     add_transitions(arrays, result["transitions"])
     add_phases(arrays, result["phases"])
     add_exact(arrays, result["exact"])
+    add_curvature(arrays, diagram)
+    add_change_points(arrays, diagram)
     dataset = xarray.Dataset(arrays.variables, _coordinates(diagram, labels), _attributes(diagram, result))
     return dataset.drop_dims([name for name, size in dataset.sizes.items() if size == 0])
 
@@ -69,6 +73,7 @@ def _labels(diagram: PhaseDiagram) -> dict[str, list[Any]]:
         "transition": list(range(len(diagram.all_transitions))),
         "phase": [phase.id for phase in diagram.phases],
         "exact": list(range(len(diagram.exact))),
+        "change_point": list(range(len(diagram.change_points))),
         "side": ["before", "after"],
         "end": ["lowest", "highest"],
         "bracket": ["lower", "upper"],

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from spinodal.counts import Counts
+from spinodal.curvature.survey import Survey, recalled
 from spinodal.errors import SpinodalError, printable
 from spinodal.layout import Layout
 from spinodal.models import Models
@@ -72,10 +73,16 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         exact=tuple(_exact(item) for item in result["exact"]),
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         models=_models(journal, task, make_task),
+        curvature=_curvature(result.get("curvature"), journal),
         **joined(result, points, back),
     )
     _check_phases(diagram)
     return diagram
+
+
+def _curvature(recorded: Mapping[str, Any] | None, journal: Journal) -> Survey | None:
+    """Return the curvature along the map, None where it was not computed: runs of older versions know none."""
+    return None if recorded is None else recalled(map(whole, recorded["points"]["point"]), journal.recorded)
 
 
 def _check_phases(diagram: PhaseDiagram) -> None:

@@ -1,0 +1,55 @@
+"""The table of `spinodal curvature`, from its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from spinodal.errors import printable
+from spinodal.tables import Column, table
+
+
+def curvature_table(result: Mapping[str, Any], width: int) -> Table:
+    """Return what is known of the error surface and of the loss surface, side by side."""
+    found = result["curvature"]
+    surfaces = ("error", "loss")
+    rows = [
+        ("scalar curvature R", [_number(found[surface]) for surface in surfaces]),
+        ("standard error", [_error(found[surface]) for surface in surfaces]),
+        ("method", [found[surface]["method"] for surface in surfaces]),
+        ("Hessian products", [f"{found[surface]['products']:,}" for surface in surfaces]),
+        ("saddle index", [_index(found["index"][surface]) for surface in surfaces]),
+        ("trace of H", [_with_error(found["trace"]), "-"]),
+        ("Fisher trace", [_with_error(found["fisher_trace"]), "-"]),
+        ("margin", ["-", "-" if result["margin"] is None else f"{result['margin']:.4g}"]),
+    ]
+    columns = [
+        Column("", [name for name, _ in rows], folds=True),
+        Column("error surface E", [cells[0] for _, cells in rows]),
+        Column("loss surface L", [cells[1] for _, cells in rows]),
+    ]
+    place = f"{result['at']}: beta = {result['beta']:.6g}, weight_decay = {result['weight_decay']:.6g}"
+    return table(printable(f"Curvature of {result['task']['name']} at {place}"), columns, width)
+
+
+def _number(estimate: Mapping[str, Any]) -> str:
+    return "-" if estimate["value"] is None else f"{estimate['value']:.6g}"
+
+
+def _error(estimate: Mapping[str, Any]) -> str:
+    if estimate["status"] == "exact":
+        return "exact"
+    missed = ", not reached" if estimate["status"] == "not reached" else ""
+    return f"unknown{missed}" if estimate["stderr"] is None else f"{estimate['stderr']:.2g}{missed}"
+
+
+def _with_error(estimate: Mapping[str, Any] | None) -> str:
+    if estimate is None:
+        return "-"
+    return _number(estimate) if estimate["status"] == "exact" else f"{_number(estimate)} +- {_error(estimate)}"
+
+
+def _index(index: Mapping[str, Any]) -> str:
+    return f"{'' if index['exact'] else '>= '}{index['value']}"

@@ -1,0 +1,125 @@
+"""A theta that a command line names: at a point of a run, or in a checkpoint."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from spinodal.commands.arguments import run_and_point, text_of
+from spinodal.commands.chosen_point import chosen_point
+from spinodal.errors import SpinodalError
+from spinodal.landscape import Landscape
+from spinodal.mapping import MapOptions, prepare, usable_device
+from spinodal.penalty import Penalty, one_beta
+from spinodal.phases import PhaseDiagram
+from spinodal.placing import theta_of
+from spinodal.snapshot import Snapshot
+from spinodal.store import load, read_checkpoint
+from spinodal.tasks import Task
+from spinodal.tasks.registry import arguments_of, make_task
+
+SAME = {torch.float64: 1e-6, torch.float32: 1e-3}  # relative difference of E up to which a task is that of the run
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a command line says of a place.
+
+    Attributes
+    ----------
+    task : str
+    at : str
+        `RUN:POINT`, `RUN`, or a checkpoint file.
+    settings : mapping
+        Of the task, as text.
+    weight_decay : float or None
+        Of a run: the point nearest to it; of a file: what it was trained with.
+    beta : float or None
+        Of L, in place of that of the point.
+    device : str
+    """
+
+    task: str
+    at: str
+    settings: Mapping[str, str]
+    weight_decay: float | None
+    beta: float | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A theta of a task, and where it comes from."""
+
+    task: Task
+    landscape: Landscape
+    penalty: Penalty
+    theta: Tensor
+    beta: float
+    name: str
+    snapshot: Snapshot | None = None
+
+
+def place_of(words: Words) -> Place:
+    """Return the place that a command line names, or refuse what is not there or does not fit."""
+    if os.path.isfile(words.at):
+        return _of_file(words)
+    folder, point = run_and_point(words.at)
+    diagram = load(folder)
+    if point is None and words.weight_decay is None:
+        raise SpinodalError(
+            got=f"--at {words.at} names no point",
+            allowed="RUN:POINT, or RUN with --at-weight-decay, is allowed",
+            do=f"for example --at {words.at}:{diagram.points[0].index}; points are numbered in result.json and in the report",
+        )
+    return _of_run(words, diagram, chosen_point(diagram, point, at_weight_decay=words.weight_decay))
+
+
+def _of_file(words: Words) -> Place:
+    if words.beta is None and words.weight_decay is None:
+        raise SpinodalError(
+            got=f"--at {words.at} without its weight_decay",
+            allowed="a checkpoint with --at-weight-decay or --beta is allowed",
+            do="add --at-weight-decay W, with which it was trained",
+        )
+    task = make_task(words.task, words.settings)
+    beta = words.beta or one_beta(None, words.weight_decay)
+    landscape, penalty = prepare(task, MapOptions(device=words.device, beta=(beta, 2.0 * beta)))
+    theta = theta_of(read_checkpoint(Path(words.at)), task, landscape)
+    return Place(task, landscape, penalty, theta, beta, words.at)
+
+
+def _of_run(words: Words, diagram: PhaseDiagram, snapshot: Snapshot) -> Place:
+    task = make_task(words.task, {**_settings(words.task, diagram), **words.settings})
+    if diagram.models is not None:
+        diagram.models.layout.refuse_other(task.model, task.name)
+    theta = snapshot.theta
+    landscape = task.landscape(dtype=theta.dtype, device=usable_device(words.device))
+    theta = landscape.vector(theta)
+    _refuse_other(landscape, theta, snapshot, words.at)
+    return Place(task, landscape, task.penalty(landscape), theta, words.beta or snapshot.beta, words.at, snapshot)
+
+
+def _settings(name: str, diagram: PhaseDiagram) -> dict[str, str]:
+    """Return the settings of a run as text, as far as the task takes them, where the run is of this task."""
+    if diagram.task["name"] != name:
+        return {}
+    known = arguments_of(name)
+    return {key: text_of(value) for key, value in diagram.task.items() if key in known and value is not None}
+
+
+def _refuse_other(landscape: Landscape, theta: Tensor, snapshot: Snapshot, at: str) -> None:
+    """Refuse a task whose error at the point is not the one that the run found there."""
+    error, same = landscape.value(theta), SAME[theta.dtype]
+    if not math.isclose(error, snapshot.error, rel_tol=same, abs_tol=same**2):
+        raise SpinodalError(
+            got=f"E of this task is {error:.8g} at {at}, and was {snapshot.error:.8g} in the run",
+            allowed=f"the task of the run, {snapshot.task['name']}, with its data and settings is allowed",
+            do="repeat the --set of the run, and check the task's file",
+        )

@@ -1,0 +1,166 @@
+"""All curvature at one point of a map, from one dense Hessian or from shared products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from spinodal.counts import Counts
+from spinodal.curvature.estimate import Estimate
+from spinodal.curvature.fisher import fisher_trace
+from spinodal.curvature.kinks import KINKS, has_kinks
+from spinodal.curvature.saddle_index import SaddleIndex, dense_index, saddle_indices
+from spinodal.curvature.scalar import BUDGET, METHODS, SMALL, curvatures
+from spinodal.curvature.surface import Surface
+from spinodal.errors import SpinodalError, unknown_name
+from spinodal.landscape import Landscape
+from spinodal.penalty import Penalty
+from spinodal.regularised import Regularised
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Curvature of E and of `L = E + beta ||theta - centre||^2` at one theta.
+
+    Attributes
+    ----------
+    beta : float
+        Of L.
+    error, loss : Estimate
+        The scalar curvature R of the graphs of E and of L (see `spinodal.curvature.gauss.ricci`).
+    trace : Estimate
+        `tr H` of E; that of L is larger by 2 beta for every penalised parameter.
+    fisher_trace : Estimate or None
+        None where E is no function of outputs of the model, so that there is no Fisher information.
+    index_of_error, index_of_loss : SaddleIndex
+        Numbers of negative eigenvalues of H and of Hess L. At a minimum of L the latter is 0 and the former need not be.
+    spent : Counts
+
+    Notes
+    -----
+    *What it is not:* a definition of a phase. In exactly solved chains R of E changes its sign neither where a phase ends nor
+    where two are equally deep; and R is not invariant when E is rescaled.
+    """
+
+    beta: float
+    error: Estimate
+    loss: Estimate
+    trace: Estimate
+    fisher_trace: Estimate | None
+    index_of_error: SaddleIndex
+    index_of_loss: SaddleIndex
+    spent: Counts = field(default_factory=Counts)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Return what these numbers leave out: sentences."""
+        estimates = (self.error, self.loss, self.trace, *((self.fisher_trace,) if self.fisher_trace else ()))
+        return tuple(sorted({text for estimate in estimates for text in estimate.caveats}))
+
+
+def curvature_at(
+    landscape: Landscape,
+    theta: Tensor,
+    *,
+    beta: float,
+    penalty: Penalty | None = None,
+    method: str = "auto",
+    budget: int | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
+) -> Curvature:
+    """Return the curvature of E and of L at theta; what both share is computed once.
+
+    Parameters
+    ----------
+    landscape : Landscape
+    theta : Tensor, shape (n,)
+    beta : float > 0
+    penalty : Penalty, optional
+        Centre and mask. Default: all parameters are pulled to the origin.
+    method : {"auto", "dense", "probes"}
+        "dense": one gradient and one Hessian give everything exactly. "probes": Hessian products, with standard errors.
+        Default "auto": dense where `scalar_curvature` is.
+    budget : int, optional
+        Hessian products that both R together may take, and as many again for the index. Default: that of `scalar_curvature`.
+    rtol : float, optional
+        Relative standard error of R of E that is enough.
+    seed : int
+        Of the probes. Default 0.
+
+    Raises
+    ------
+    SpinodalError
+        If E has no second derivatives, or they are not finite at theta.
+
+    Examples
+    --------
+    `E = (1 - w1 w2)^2 / 2` on its way from the live phase to the dead one, which it reaches at beta = 1/2:
+
+    >>> class Pair(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.w = torch.nn.Parameter(torch.ones(2))
+    >>> E = Landscape(Pair(), lambda model, batch: (1 - model.w.prod()) ** 2 / 2, None)
+    >>> found = curvature_at(E, torch.full((2,), 0.5**0.5), beta=0.25)
+    >>> round(found.error.value, 12), round(found.loss.value, 12), round(found.trace.value, 12)
+    (0.0, 2.0, 1.0)
+    >>> print(found.index_of_error, found.index_of_loss)
+    0 0
+    """
+    before = landscape.counts.copy()
+    loss = Regularised(landscape, beta, penalty or Penalty())
+    if method not in METHODS:
+        raise unknown_name("method", str(method), METHODS)
+    vector = landscape.vector(theta)
+    affordable = landscape.size <= SMALL if budget is None else landscape.size <= budget
+    if method == "dense" or (method == "auto" and affordable):
+        found = _exact(loss, vector)
+    else:
+        found = _estimated(loss, vector, budget=budget, rtol=rtol, seed=seed)
+    return replace(found, spent=landscape.counts - before)
+
+
+def _exact(loss: Regularised, theta: Tensor) -> Curvature:
+    """Return everything from one gradient and one dense Hessian."""
+    landscape = loss.landscape
+    surface = Surface.at(landscape, theta)
+    lifted = Surface(surface.gradient + loss.pull(theta.double()), loss.shifted(surface.hessian), loss.beta)
+    caveats = (KINKS,) if has_kinks(landscape, theta) else ()
+    values = surface.ricci(), lifted.ricci(), float(surface.hessian.trace())
+    error, lifted_error, trace = (_dense(value, landscape, caveats) for value in values)
+    return Curvature(
+        beta=loss.beta,
+        error=error,
+        loss=lifted_error,
+        trace=trace,
+        fisher_trace=_fisher_trace(landscape, theta),
+        index_of_error=dense_index(surface.hessian, precision=landscape.dtype),
+        index_of_loss=dense_index(lifted.hessian, precision=landscape.dtype),
+    )
+
+
+def _estimated(loss: Regularised, theta: Tensor, *, budget: int | None, rtol: float | None, seed: int) -> Curvature:
+    """Return everything from Hessian products; the numbers of negative directions are lower bounds then."""
+    landscape, penalty, betas = loss.landscape, loss.penalty, (0.0, loss.beta)
+    found = curvatures(
+        landscape, theta, betas=betas, method="probes", budget=budget, rtol=rtol, seed=seed, penalty=penalty
+    )  # fmt: skip
+    indices = saddle_indices(
+        landscape, theta, betas=betas, penalty=penalty, budget=budget or BUDGET, method="lanczos", seed=seed
+    )
+    error, lifted = found.scalar
+    of_error, of_loss = indices
+    return Curvature(loss.beta, error, lifted, found.trace[0], _fisher_trace(landscape, theta), of_error, of_loss)
+
+
+def _dense(value: float, landscape: Landscape, caveats: tuple[str, ...]) -> Estimate:
+    return Estimate(value, 0.0, products=landscape.size, method="dense", caveats=caveats)
+
+
+def _fisher_trace(landscape: Landscape, theta: Tensor) -> Estimate | None:
+    try:
+        return fisher_trace(landscape, theta)
+    except SpinodalError:  # E is no function of outputs
+        return None

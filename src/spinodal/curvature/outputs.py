@@ -1,0 +1,136 @@
+"""The outputs of a model inside a loss that nobody can look into: `loss(model, batch) = l(f(theta))`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree  # the nested outputs that torch.func itself understands
+
+from spinodal.batches import Batch
+from spinodal.curvature.output_hessian import OutputHessian, output_hessian
+from spinodal.errors import SpinodalError, blaming
+from spinodal.landscape import Landscape
+
+ALLOWED = "a loss that is a function of the outputs of model(...), and of the parameters through them alone, is allowed"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """One batch: theta, the outputs as functions of it, and the loss as a function of the outputs.
+
+    Attributes
+    ----------
+    theta : Tensor, shape (n,)
+        A leaf of the graph of `values`.
+    values : list of Tensor
+        The differentiable outputs f of all calls of the model.
+    hessian : OutputHessian
+        Of the loss in f.
+    """
+
+    theta: Tensor
+    values: list[Tensor]
+    hessian: OutputHessian
+
+
+def capture(landscape: Landscape, theta: Tensor, batch: Batch) -> Outputs:
+    """Return the outputs of the model in the loss of a batch.
+
+    A hook on the model takes its outputs and hands detached copies to the loss, so the graph of the
+    loss begins where that of the model ends.
+
+    Raises
+    ------
+    SpinodalError
+        If the loss does not call the model as a whole, depends on parameters beside its outputs, or
+        feeds an output to the model again.
+
+    Examples
+    --------
+    >>> line = nn.Linear(1, 1, bias=False)
+    >>> E = Landscape(line, lambda model, x: model(x).pow(3).mean(), torch.tensor([[1.0], [2.0]]))
+    >>> outputs = capture(E, torch.tensor([2.0], dtype=torch.float64), next(iter(E.batches)))
+    >>> outputs.values[0].flatten().tolist(), outputs.hessian.slopes[0].flatten().tolist()
+    ([2.0, 4.0], [6.0, 24.0])
+    """
+    leaf = theta.detach().clone().requires_grad_(True)
+    cut = Cut()
+    with cut.of(landscape.model):
+        error = landscape.call(leaf, batch)
+    if error.requires_grad:
+        cut.check(error, [leaf])
+    return Outputs(leaf, cut.values, output_hessian(error, cut.copies))
+
+
+class Cut:
+    """The place where a loss is cut off from the model: the outputs, and the copies the loss was given."""
+
+    def __init__(self) -> None:
+        self.values: list[Tensor] = []
+        self.copies: list[Tensor] = []
+        self.calls = 0
+
+    @contextmanager
+    def of(self, model: nn.Module) -> Iterator[None]:
+        """Cut every call of the model while the context lasts."""
+        with blaming(
+            "a hook on the model", allowed="a model that takes forward hooks is allowed", do="give it before it is scripted"
+        ):
+            hook = model.register_forward_hook(self._replace)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _replace(self, model: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
+        leaves, structure = pytree.tree_flatten(output)
+        self.calls += 1
+        return pytree.tree_unflatten([self._copied(leaf) for leaf in leaves], structure)
+
+    def _copied(self, leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or not leaf.requires_grad:
+            return leaf
+        self.values.append(leaf)
+        self.copies.append(leaf.detach().clone().requires_grad_(True))
+        return self.copies[-1].clone()  # a loss may change the outputs in place, which a leaf forbids
+
+    def check(self, error: Tensor, parameters: Sequence[Tensor]) -> None:
+        """Refuse a loss that is not a function of the outputs alone."""
+        direct = torch.autograd.grad(error, parameters, retain_graph=True, allow_unused=True)
+        if any(part is not None for part in direct):
+            raise _beside(called=self.calls > 0)
+        if any(value.is_complex() for value in self.values):
+            raise SpinodalError(
+                got="the outputs of the model are complex", allowed="real outputs are allowed", do="use torch.view_as_real"
+            )
+        if self.calls > 1 and self.values and self._feeds_back():
+            raise SpinodalError(
+                got="the loss feeds an output of the model to the model again, so its Gauss-Newton matrix is not defined",
+                allowed=ALLOWED,
+                do="put the loop into the model's forward",
+            )
+
+    def _feeds_back(self) -> bool:
+        ones = [torch.ones_like(value) for value in self.values]
+        parts = torch.autograd.grad(self.values, self.copies, ones, retain_graph=True, allow_unused=True)
+        return any(part is not None for part in parts)
+
+
+def _beside(*, called: bool) -> SpinodalError:
+    """Return the refusal of a loss that has parameters in it; they are no outputs."""
+    if called:
+        return SpinodalError(
+            got="the loss uses parameters beside the outputs of the model, so its Gauss-Newton matrix is not defined",
+            allowed=ALLOWED,
+            do="leave penalties to beta, and let the model return whatever else the loss needs",
+        )
+    return SpinodalError(
+        got="the loss never calls the model as a whole, so it has no outputs and its Gauss-Newton matrix is not defined",
+        allowed=ALLOWED,
+        do="call model(...) in the loss instead of its layers or its parameters",
+    )

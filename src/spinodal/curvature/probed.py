@@ -1,0 +1,270 @@
+"""The scalar curvature from Hessian products: adaptive, unbiased, with its own error bar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spinodal.curvature.deflation import Deflation
+from spinodal.curvature.probes import Probes
+from spinodal.curvature.sample_groups import SampleGroups
+from spinodal.errors import SpinodalError
+
+PILOT = 8  # probes before anything is decided
+PASSES = 8  # passes over groups of samples before an error bar is believed
+LEAST = 12  # products: one along the gradient, and what two error bars need
+BLOCK = 4  # products spent before it is looked again where they help most
+FEWEST = 3  # probes that leave something when one is left out
+DEEPEST = 64  # directions that are deflated at most
+
+HELPED = 0.7  # of the error before: deflation that leaves more is the last
+MOST_HOLDING = 2  # times the directions at hand: among so many eigenvalues they are worth knowing
+UNSEEN = 1e-9  # of R: errors that are rounding
+
+Product = Callable[[Tensor], Tensor]
+Means = tuple[np.ndarray | float, np.ndarray | float]
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """A surface over theta: its gradient, and what its Hessian has beside that of E.
+
+    Attributes
+    ----------
+    gradient : Tensor, shape (n,)
+    shift : Tensor, shape (n,), or None
+        The diagonal matrix that is added to the Hessian of E: of L, `2 beta` times the mask.
+    """
+
+    gradient: Tensor
+    shift: Tensor | None = None
+
+
+class Probed:
+    """Estimates of the scalar curvature of several surfaces that differ by known shifts, from the same products.
+
+    With T = tr H and F = ||H||_F^2,
+    `R = (T^2 - F) / W^2 + 2 (||H g||^2 - T g^T H g) / W^4`, where `W^2 = 1 + ||g||^2`. H g is one product. T comes from
+    probes, one for every group of samples where E is a mean over samples (see `SampleGroups`), and T^2 from pairs of
+    **distinct** ones; F from `||H v||^2`. Where few directions hold most of F, they are deflated first (see `Deflation`).
+    Products go where they lower the error most.
+
+    Parameters
+    ----------
+    product : callable, rows (k, n) -> H rows (k, n)
+    surfaces : sequence of Shifted
+        The first one decides where products go.
+    seed : int
+    groups : SampleGroups, optional
+    basis : Tensor, shape (k, n), optional
+        Directions to deflate to begin with, such as those of a neighbouring point.
+
+    Notes
+    -----
+    Error bars are jackknife errors over the probes. Memory: 2 k vectors of n numbers for k deflated directions, at most
+    `DEEPEST`, and four times `PILOT` more.
+    """
+
+    def __init__(
+        self,
+        product: Product,
+        surfaces: Sequence[Shifted],
+        *,
+        seed: int,
+        groups: SampleGroups | None = None,
+        basis: Tensor | None = None,
+    ) -> None:
+        self.surfaces, self.groups, self.products = surfaces, groups, 0
+        like = surfaces[0].gradient
+        self._product, self._probes, self.known = product, Probes(like, (seed, 0)), Deflation(like)
+        self._forget()
+        self._slopes = [self._along(surface) for surface in surfaces]
+        if basis is not None:
+            self.known.grow(basis, self._images)
+
+    # -- products ---------------------------------------------------------------------------
+
+    def _images(self, rows: Tensor) -> Tensor:
+        """Return `H v` for every row; refuse what is not finite."""
+        images = self._product(rows) if len(rows) else rows
+        self.products += len(rows)
+        if not bool(torch.isfinite(images).all()):
+            raise not_finite()
+        return images
+
+    def _along(self, surface: Shifted) -> tuple[float, float, float]:
+        """Return `W^2`, `||H g||^2` and `g^T H g` of a surface."""
+        gradient = surface.gradient
+        if not bool(gradient.any()):
+            return 1.0, 0.0, 0.0
+        image = self._images(gradient[None]) + (0.0 if surface.shift is None else surface.shift * gradient)
+        return 1.0 + _dots(gradient[None], gradient[None])[0], _dots(image, image)[0], _dots(gradient[None], image)[0]
+
+    def _forget(self) -> None:
+        """Begin anew on another complement."""
+        self._forms: list[float] = []  # w^T H w of every probe w
+        self._squares: list[list[float]] = []  # ||P (H + S) w||^2 without the part of S alone, for every surface
+        self._passes: list[float] = []  # tr P H P by one pass over the groups
+
+    def _probe(self, count: int) -> Tensor:
+        """Take probes, the same for all samples; return `P H w`, rows."""
+        rows = self.known.outside(self._probes.rows(count))
+        images = self._images(rows)
+        outside = self.known.outside(images)
+        own = np.array(_dots(outside, outside))
+        crossed = [0.0 if s.shift is None else 2 * np.array(_dots(outside, s.shift * rows)) for s in self.surfaces]
+        self._forms += _dots(rows, images)
+        self._squares += np.stack([own + part for part in crossed], axis=1).tolist()
+        return outside
+
+    def _pass(self, count: int) -> None:
+        """Take passes over the groups of samples."""
+        if self.groups is not None:
+            self._passes += [self.groups.trace(self.known.outside) for _ in range(count)]
+            self.products += count
+
+    # -- spending ---------------------------------------------------------------------------
+
+    def spend(self, budget: int, *, rtol: float | None = None) -> bool:
+        """Spend products until `stderr <= rtol |R|`, or all of a budget; return whether that was reached."""
+        self._begin(budget)
+        while self.products < budget and not (rtol is not None and self._is_reached(rtol)):
+            self._add(min(BLOCK, budget - self.products))
+        return rtol is None or self._is_reached(rtol)
+
+    def _begin(self, budget: int) -> None:
+        """Take a pilot, and deflate while few directions hold most of what is left."""
+        outside = self._pilot(budget)
+        while (directions := self._worth_knowing(outside, budget)) is not None:
+            before = self._unit_error()
+            self.known.add(directions, self._images(directions))
+            self._forget()
+            outside = self._pilot(budget)
+            if self._unit_error() > HELPED * before:
+                break
+
+    def _pilot(self, budget: int) -> Tensor:
+        passes = 0 if self.groups is None else PASSES // 2
+        outside = self._probe(max(FEWEST, min(PILOT, (budget - self.products) // 3)))
+        self._pass(max(FEWEST, min(passes, budget - self.products)))
+        return outside
+
+    def _worth_knowing(self, outside: Tensor, budget: int) -> Tensor | None:
+        """Return directions to deflate, those of the last images, or None where that would not pay.
+
+        F is held by about `(sum lambda^2)^2 / sum lambda^4` eigenvalues; inner products of images tell the fourth moment.
+        """
+        count, left = len(outside), budget - self.products
+        if self.known.size + count > DEEPEST or left < 3 * count:
+            return None
+        inner = (outside.double() @ outside.double().T).cpu().numpy()
+        second, fourth = float(inner.diagonal().mean()), float(np.square(inner[~np.eye(count, dtype=bool)]).mean())
+        value = abs(self.curvature(0)[0])
+        if second <= 0 or self._unit_error() <= UNSEEN * value or second**2 > MOST_HOLDING * count * fourth:
+            return None
+        return self.known.directions(outside)
+
+    def _is_reached(self, rtol: float) -> bool:
+        if len(self._forms) < PILOT or (self._by_groups and len(self._passes) < PASSES):
+            return False
+        value, stderr = self.curvature(0)
+        return stderr <= rtol * abs(value)
+
+    def _add(self, count: int) -> None:
+        """Spend products on the kind of probe that lowers the error most."""
+        probes, passes = self._errors(0)
+        if self._by_groups and passes**2 / len(self._passes) > probes**2 / len(self._forms):
+            self._pass(count)
+        else:
+            self._probe(count)
+
+    def _unit_error(self) -> float:
+        """Return the standard error of one product, where products are shared out as is best."""
+        probes, passes = self._errors(0)
+        return probes * math.sqrt(len(self._forms)) + passes * math.sqrt(len(self._passes))
+
+    # -- what was found ---------------------------------------------------------------------
+
+    @property
+    def _by_groups(self) -> bool:
+        """Tell whether passes over groups say more about the trace than common probes."""
+        return len(self._passes) >= FEWEST and np.var(self._passes, ddof=1) <= np.var(self._forms, ddof=1)
+
+    def curvature(self, surface: int) -> tuple[float, float]:
+        """Return R of a surface and its standard error."""
+        traces, squares = self._samples(surface)
+        value = float(self._ricci(surface, _means(traces), float(squares.mean())))
+        return value, math.hypot(*self._errors(surface), self._rounding(surface))
+
+    def _rounding(self, surface: int) -> float:
+        """Return what rounding alone may do to R, a difference of two positive numbers."""
+        epsilon = torch.finfo(self.surfaces[surface].gradient.dtype).eps
+        norm_squared = self.known.square_norm(self.surfaces[surface].shift) + float(self._samples(surface)[1].mean())
+        return epsilon * (self.trace(surface)[0] ** 2 + norm_squared) / self._slopes[surface][0]
+
+    def trace(self, surface: int) -> tuple[float, float]:
+        """Return the trace of the Hessian of a surface and its standard error."""
+        traces, _ = self._samples(surface)
+        shift = self.surfaces[surface].shift
+        known = self.known.trace(shift) + self.known.shift_outside(shift)[0]
+        return known + float(traces.mean()), float(traces.std(ddof=1)) / math.sqrt(len(traces))
+
+    def _samples(self, surface: int) -> tuple[np.ndarray, np.ndarray]:
+        traces = self._passes if self._by_groups else self._forms
+        return np.array(traces), np.array(self._squares)[:, surface]
+
+    def _errors(self, surface: int) -> tuple[float, float]:
+        """Return the jackknife errors due to common probes and due to passes."""
+        traces, squares = self._samples(surface)
+        fewer = (squares.sum() - squares) / (len(squares) - 1)
+        if not self._by_groups:
+            return _jackknife(self._ricci(surface, _means_without_one(traces), fewer)), 0.0
+        by_probes = self._ricci(surface, _means(traces), fewer)
+        by_passes = self._ricci(surface, _means_without_one(traces), float(squares.mean()))
+        return _jackknife(by_probes), _jackknife(by_passes)
+
+    def _ricci(self, surface: int, traces: Means, square: np.ndarray | float) -> np.ndarray | float:
+        """Return R from the mean and the mean product of traces on the complement, and the squared norm there."""
+        shift, (w2, image_square, bend) = self.surfaces[surface].shift, self._slopes[surface]
+        shift_trace, shift_square = self.known.shift_outside(shift)
+        known, (mean, pairs) = self.known.trace(shift) + shift_trace, traces
+        trace_squared = known**2 + 2 * known * mean + pairs
+        norm_squared = self.known.square_norm(shift) + shift_square + square
+        return (trace_squared - norm_squared) / w2 + 2 * (image_square - (known + mean) * bend) / w2**2
+
+
+def not_finite() -> SpinodalError:
+    """Return the refusal of a point whose second derivatives are not finite."""
+    return SpinodalError(
+        got="a Hessian product that is not finite",
+        allowed="points with finite second derivatives are allowed",
+        do="look for square roots, norms or logarithms at zero, or for overflow at this theta",
+    )
+
+
+def _dots(a: Tensor, b: Tensor) -> list[float]:
+    """Return the inner products of rows, summed in double precision."""
+    return [float(value) for value in (a * b).sum(1, dtype=torch.float64)]
+
+
+def _means(values: np.ndarray) -> Means:
+    """Return the mean, and the mean of `x_i x_j` over distinct pairs."""
+    total, count = values.sum(), len(values)
+    return total / count, (total**2 - np.square(values).sum()) / (count * (count - 1))
+
+
+def _means_without_one(values: np.ndarray) -> Means:
+    """Return the same without each value in turn, as arrays."""
+    total, count = values.sum() - values, len(values) - 1
+    return total / count, (total**2 - (np.square(values).sum() - np.square(values))) / (count * (count - 1))
+
+
+def _jackknife(values: np.ndarray | float) -> float:
+    """Return the standard error from values with one observation left out each."""
+    values = np.atleast_1d(values)
+    return math.sqrt((len(values) - 1) * float(np.var(values)))

@@ -1,0 +1,132 @@
+"""Curvature along a map as its result states it: columns over the points, and the change points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from spinodal.curvature.along import Curvature
+from spinodal.curvature.change_points import ChangePoint, change_points
+from spinodal.curvature.record import estimate_record, index_record
+from spinodal.penalty import weight_decay
+
+if TYPE_CHECKING:
+    from spinodal.curvature.survey import Survey
+    from spinodal.phases import PhaseDiagram
+    from spinodal.walk import Point
+
+SURFACES = ("error", "loss")
+OF_ESTIMATES = ("value", "stderr", "products", "method", "seed", "status")
+OF_INDICES = ("value", "exact", "lowest", "products", "status")
+CONVENTION = "R, trace and eigenvalues scale with E as it is normalised; Hess L = H + 2 beta on penalised parameters"
+
+
+@dataclass(frozen=True)
+class CurvatureChange:
+    """A change point of the scalar curvature along one way of a map.
+
+    Attributes
+    ----------
+    surface : {"error", "loss"}
+        Of which R.
+    direction : {"up", "down"}
+        The way on which its points lie.
+    points : (number, number)
+        The points of the journal between which it lies, that at the lower beta first.
+    found : ChangePoint
+    """
+
+    surface: str
+    direction: str
+    points: tuple[int, int]
+    found: ChangePoint
+
+    @property
+    def beta(self) -> float:
+        """Return where it is."""
+        return self.found.beta
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the change point in JSON types."""
+        record = asdict(self.found)
+        return {
+            "surface": self.surface,
+            "kind": record.pop("kind"),
+            "beta": self.found.beta,
+            "weight_decay": weight_decay(self.found.beta),
+            "bracket": list(self.found.bracket),
+            "direction": self.direction,
+            "value": [self.found.before, self.found.after],
+            "significance": _null(self.found.significance),
+            "points": list(self.points),
+        }
+
+
+def found_changes(diagram: PhaseDiagram) -> tuple[CurvatureChange, ...]:
+    """Return the change points of R of E, then those of R of L, by rising beta; of a loop those of the way back last."""
+    if diagram.curvature is None:
+        return ()
+    return tuple(
+        change
+        for points, direction in _ways(diagram)
+        for surface in SURFACES
+        for change in _changes(diagram.curvature, points, surface, direction)
+    )
+
+
+def _ways(diagram: PhaseDiagram) -> Iterator[tuple[Sequence[Point], str]]:
+    yield diagram.points, "up" if diagram.points[0].beta <= diagram.points[-1].beta else "down"
+    if diagram.back is not None:
+        yield diagram.back.points, "down"
+
+
+def _changes(survey: Survey, points: Sequence[Point], surface: str, direction: str) -> Iterator[CurvatureChange]:
+    known = {point.beta: point.index for point in points if point.index in survey.points}
+    estimates = [getattr(survey.points[index], surface) for index in known.values()]
+    values, errors = [item.value for item in estimates], [item.stderr for item in estimates]
+    for found in change_points(list(known), values, errors):
+        low, high = found.bracket
+        yield CurvatureChange(surface, direction, (known[low], known[high]), found)
+
+
+def to_result(diagram: PhaseDiagram) -> dict[str, Any] | None:
+    """Return the curvature along a map in JSON types, None where it was not computed; null stands for what is not known."""
+    if diagram.curvature is None:
+        return None
+    points = diagram.points + (diagram.back.points if diagram.back else ())
+    found = [diagram.curvature.points.get(point.index) for point in points]
+    return {
+        "convention": CONVENTION,
+        "points": {
+            "point": [point.index for point in points],
+            "beta": [point.beta for point in points],
+            "margin": [_null(point.minimum.margin) for point in points],
+            **columns(found),
+        },
+        "failed": [{"point": index, "text": text} for index, text in sorted(diagram.curvature.failed.items())],
+        "change_points": [change.to_dict() for change in diagram.change_points],
+    }
+
+
+def columns(found: Sequence[Curvature | None]) -> dict[str, Any]:
+    """Return the numbers of points as columns."""
+    estimates = {name: [getattr(item, name, None) for item in found] for name in (*SURFACES, "trace", "fisher_trace")}
+    return {
+        **{name: _columns(OF_ESTIMATES, [item and estimate_record(item) for item in of]) for name, of in estimates.items()},
+        **{f"index_of_{surface}": _columns(OF_INDICES, _indices(found, surface)) for surface in SURFACES},
+        "caveats": sorted({text for item in found if item for text in item.caveats}),
+    }
+
+
+def _columns(names: Sequence[str], records: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
+    return {name: [None if record is None else record[name] for record in records] for name in names}
+
+
+def _indices(found: Sequence[Curvature | None], surface: str) -> list[dict[str, Any] | None]:
+    return [None if item is None else index_record(getattr(item, f"index_of_{surface}")) for item in found]
+
+
+def _null(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,226 @@
+"""The scalar curvature of the error surface or the loss surface: exact where that is affordable, with an error bar elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from spinodal.curvature import gauss
+from spinodal.curvature.estimate import Estimate
+from spinodal.curvature.kinks import KINKS, has_kinks
+from spinodal.curvature.probed import LEAST, Probed, Shifted, not_finite
+from spinodal.curvature.probes import Probes
+from spinodal.curvature.sample_groups import GROUPS, SampleGroups
+from spinodal.errors import SpinodalError, unknown_name
+from spinodal.kinds import real_number, seed_number, whole_number
+from spinodal.landscape import Landscape
+from spinodal.penalty import Penalty
+from spinodal.regularised import Regularised
+
+METHODS = ("auto", "dense", "probes")
+SMALL = 1000  # parameters up to which "auto" is exact where no budget is given
+BUDGET, BUDGET_FOR_ACCURACY = 100, 1000  # products, where none is given: without and with an `rtol`
+ROWS, ROW_BYTES = 16, 2**23  # probes that are multiplied at once, where they are small
+
+
+@dataclass(frozen=True)
+class Curvatures:
+    """Scalar curvatures and traces of several surfaces over one theta, from the same products.
+
+    Attributes
+    ----------
+    scalar, trace : tuple of Estimate
+        R, and the trace of the Hessian, for every beta that was asked for.
+    basis : Tensor, shape (k, n)
+        Directions that were deflated, to begin with at a neighbouring point.
+    """
+
+    scalar: tuple[Estimate, ...]
+    trace: tuple[Estimate, ...]
+    basis: Tensor
+
+
+def scalar_curvature(
+    landscape: Landscape,
+    theta: object,
+    *,
+    beta: float = 0.0,
+    method: str = "auto",
+    budget: int | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
+    penalty: Penalty | None = None,
+) -> Estimate:
+    """Return the scalar (Ricci) curvature R of the graph of E at theta, or of `L = E + beta ||theta - centre||^2`.
+
+        R = [(tr H)^2 - ||H||_F^2] / W2 + 2 [||H g||^2 - (tr H)(g^T H g)] / W2^2,      W2 = 1 + ||g||^2
+
+    with gradient g and Hessian H of the surface.
+
+    Parameters
+    ----------
+    landscape : Landscape
+    theta : Tensor, shape (n,), or a module of the landscape's kind
+    beta : float
+        0 (default) for the error surface, else the loss surface at this beta.
+    method : {"auto", "dense", "probes"}
+        "dense" is exact, from all n products. "probes" estimates R from Hessian products (see `Probed`).
+        "auto": dense for up to `SMALL` parameters, and for a budget of n products or more; else probes.
+    budget : int, optional
+        Most Hessian products, at least `LEAST`. Default `BUDGET`; with `rtol`, `BUDGET_FOR_ACCURACY`. One pass of probes
+        over the samples counts as one.
+    rtol : float, optional
+        Spend products until the standard error is at most `rtol |R|`. Default: spend the budget.
+    seed : int
+        Of the probes. Default 0.
+    penalty : Penalty, optional
+        Centre and mask. Default: all parameters are pulled to the origin.
+
+    Returns
+    -------
+    Estimate
+        With one standard error; 0 where exact.
+
+    Raises
+    ------
+    SpinodalError
+        For bad arguments, an E without second derivatives, and a Hessian that is not finite.
+
+    Notes
+    -----
+    R is not invariant under rescaling of E. It is not a test for transitions: see `docs/concepts/curvature.md`.
+    Samples are taken in parts, so that memory does not grow with their number: besides model and data it is about
+    `landscape.memory` bytes and up to 160 vectors of n numbers where 64 directions are deflated, 40 where none are.
+
+    Examples
+    --------
+    The monkey saddle `x^3 - 3 x y^2` at (1, 1):
+
+    >>> class Monkey(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.at = torch.nn.Parameter(torch.ones(2))
+    >>> E = Landscape(Monkey(), lambda model, batch: model.at[0] ** 3 - 3 * model.at[0] * model.at[1] ** 2, None)
+    >>> R = scalar_curvature(E, torch.ones(2))
+    >>> round(R.value * 1369, 9), R.stderr, R.method
+    (-144.0, 0.0, 'dense')
+    """
+    found = curvatures(
+        landscape, theta, betas=(beta,), method=method, budget=budget, rtol=rtol, seed=seed, penalty=penalty
+    )  # fmt: skip
+    return found.scalar[0]
+
+
+def curvatures(
+    landscape: Landscape,
+    theta: object,
+    *,
+    betas: Sequence[float],
+    method: str = "auto",
+    budget: int | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
+    penalty: Penalty | None = None,
+    basis: Tensor | None = None,
+) -> Curvatures:
+    """Return R and tr H of the surfaces of several betas (0: of E) at one theta; all come from the same products.
+
+    Parameters are those of `scalar_curvature`; `rtol` is that of the first surface, and
+
+    betas : sequence of float
+    basis : Tensor, shape (k, n), optional
+        `Curvatures.basis` of a neighbouring point: k products instead of 2 k know what it spans.
+    """
+    point = landscape.vector(theta)
+    penalty = penalty or Penalty()
+    losses = [Regularised(landscape, _strength(beta), penalty) for beta in betas]
+    most = _budget(budget, rtol, landscape)
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    if rtol is not None and not 0 < real_number(rtol) < 1:
+        raise SpinodalError(got=f"rtol = {rtol!r}", allowed="a number between 0 and 1 is allowed", do="try 0.01")
+    landscape.require_second_derivatives()
+    before = landscape.counts.copy()
+    exact = most >= landscape.size or (budget is None and landscape.size <= SMALL)
+    if method == "dense" or (method == "auto" and exact):
+        found = _dense(losses, point)
+    else:
+        found = _probed(losses, point, most, rtol, seed_number(seed), basis)
+    spent = landscape.counts - before
+    caveats = (KINKS,) if has_kinks(landscape, point) else ()
+    finish = {"spent": spent, "caveats": caveats, "seed": seed}
+    return replace(
+        found,
+        scalar=tuple(replace(item, **finish) for item in found.scalar),
+        trace=tuple(replace(item, **finish) for item in found.trace),
+    )
+
+
+def _dense(losses: Sequence[Regularised], theta: Tensor) -> Curvatures:
+    """Return exact values from one gradient and one dense Hessian."""
+    landscape = losses[0].landscape
+    gradient, hessian = landscape.gradient(theta).double(), landscape.hessian(theta)
+    if not bool(torch.isfinite(hessian).all()):
+        raise not_finite()
+    matrices = [loss.shifted(hessian).double() for loss in losses]
+    slopes = [gradient + loss.pull(theta).double() for loss in losses]
+    scalar = [gauss.ricci(slope, matrix) for slope, matrix in zip(slopes, matrices, strict=True)]
+    trace = [float(matrix.trace()) for matrix in matrices]
+    size = len(theta)
+    exact = [[Estimate(value, 0.0, products=size, method="dense") for value in values] for values in (scalar, trace)]
+    return Curvatures(tuple(exact[0]), tuple(exact[1]), theta.new_zeros(0, size))
+
+
+def _probed(
+    losses: Sequence[Regularised], theta: Tensor, budget: int, rtol: float | None, seed: int, basis: Tensor | None
+) -> Curvatures:
+    """Return estimates from at most a budget of products, over samples in parts that fit the memory."""
+    whole = losses[0].landscape
+    rows = max(1, min(ROWS, ROW_BYTES // (len(theta) * theta.element_size())))
+    parts = whole.split(theta, rows=rows)
+    landscape = parts or whole
+    groups = whole.split(theta, pieces=GROUPS)
+    product = landscape.hessian_operator(theta)
+    gradient = landscape.gradient(theta)
+    surfaces = [
+        Shifted(gradient + loss.pull(theta), 2 * loss.beta * loss.penalty.diagonal(theta) if loss.beta else None)
+        for loss in losses
+    ]
+    estimator = Probed(
+        lambda vectors: torch.cat([product(chunk) for chunk in vectors.split(rows)]),
+        surfaces,
+        seed=seed,
+        groups=None if groups is None else SampleGroups(groups, theta, Probes(theta, (seed, 1))),
+        basis=basis,
+    )
+    reached = estimator.spend(budget, rtol=rtol)
+    status = "estimated" if reached else "not reached"
+    made = {"products": estimator.products, "method": "probes", "status": status}
+    indices = range(len(losses))
+    return Curvatures(
+        tuple(Estimate(*estimator.curvature(index), **made) for index in indices),
+        tuple(Estimate(*estimator.trace(index), **made) for index in indices),
+        estimator.known.basis,
+    )
+
+
+def _strength(beta: float) -> float:
+    """Return `beta` as a float, or refuse it unless it is finite and not negative."""
+    value = real_number(beta)
+    if not 0.0 <= value < math.inf:
+        raise SpinodalError(
+            got=f"beta = {beta!r}", allowed="a finite beta >= 0 is allowed", do="give 0 for E, or a positive number for L"
+        )
+    return value
+
+
+def _budget(budget: int | None, rtol: float | None, landscape: Landscape) -> int:
+    """Return the most products to spend."""
+    if budget is None:
+        return BUDGET if rtol is None else BUDGET_FOR_ACCURACY
+    least = min(LEAST, landscape.size)
+    return whole_number("budget", budget, least=least, do=f"give {BUDGET}, or method='dense' for {landscape.size} products")

@@ -1,0 +1,121 @@
+"""Curvature at every followed point of a map: a pass after the walk, which decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spinodal.counts import Counts
+from spinodal.curvature.along import Curvature, curvature_at
+from spinodal.curvature.record import from_record, to_record
+from spinodal.errors import SpinodalError
+from spinodal.landscape import Landscape
+from spinodal.penalty import Penalty
+from spinodal.walk import Point, Recorder
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Curvature along a map.
+
+    Attributes
+    ----------
+    points : mapping of the numbers of points to Curvature
+    failed : mapping of the numbers of points to str
+        Why there is none.
+    """
+
+    points: Mapping[int, Curvature] = field(default_factory=dict)
+    failed: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Return what the numbers leave out: sentences."""
+        return tuple(sorted({text for found in self.points.values() for text in found.caveats}))
+
+    def at(self, point: Point) -> Curvature | None:
+        """Return the curvature at a point of the map; None where it could not be computed, or was not asked for."""
+        return self.points.get(point.index)
+
+
+def note_name(index: int) -> str:
+    """Return the name under which a journal keeps the curvature of a point."""
+    return f"curvature of point {index}"
+
+
+def point_seed(seed: int, index: int) -> int:
+    """Return the seed of the probes at a point: it depends on the map's seed and the point's number alone.
+
+    Examples
+    --------
+    >>> point_seed(0, 3) == point_seed(0, 3), point_seed(0, 3) == point_seed(0, 4)
+    (True, False)
+    """
+    return int(np.random.SeedSequence([seed % 2**64, index]).generate_state(1)[0])
+
+
+def survey(
+    points: Iterable[Point],
+    landscape: Landscape,
+    penalty: Penalty,
+    recorder: Recorder,
+    *,
+    seed: int,
+    on_point: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Survey, Counts]:
+    """Return the curvature at points, and what it cost over all processes that worked on it.
+
+    Every point is one note of the recorder, made before the next one is started; what is noted is not computed again.
+
+    Parameters
+    ----------
+    points : iterable of Point
+        Each number is taken once.
+    landscape, penalty
+    recorder : Recorder
+    seed : int
+        Of the map, see `point_seed`.
+    on_point : callable ``(done, total)``
+        Hears of the progress.
+    """
+    distinct = {point.index: point for point in points}
+    known, failed, spent = {}, {}, Counts(parameters=landscape.size)
+    for done, (index, point) in enumerate(sorted(distinct.items())):
+        on_point(done, len(distinct))
+        note = recorder.note(note_name(index), _maker(point, landscape, penalty, seed))
+        spent = spent + Counts(**note["counts"])
+        if note["failed"] is None:
+            known[index] = from_record(note)
+        else:
+            failed[index] = note["failed"]
+    return Survey(known, failed), spent
+
+
+def recalled(indices: Iterable[int], recorded: Callable[[str], dict[str, Any] | None]) -> Survey:
+    """Return what a journal keeps of the curvature of points.
+
+    Raises
+    ------
+    TypeError, KeyError, ValueError
+        If a point has no record, or a damaged one.
+    """
+    notes = {index: recorded(note_name(index)) or {} for index in indices}
+    failed = {index: str(note["failed"]) for index, note in notes.items() if note["failed"] is not None}
+    return Survey({index: from_record(note) for index, note in notes.items() if index not in failed}, failed)
+
+
+def _maker(point: Point, landscape: Landscape, penalty: Penalty, seed: int) -> Callable[[], dict[str, Any]]:
+    def make() -> dict[str, Any]:
+        before = landscape.counts.copy()
+        theta, beta = point.minimum.theta, point.beta
+        try:
+            found = curvature_at(landscape, theta, beta=beta, penalty=penalty, seed=point_seed(seed, point.index))
+            record = {**to_record(found), "failed": None}
+        except (SpinodalError, RuntimeError) as cause:  # a map is worth more than the curvature of one of its points
+            record = {"failed": " ".join(str(cause).split())}
+        return record | {"counts": vars(landscape.counts - before)}
+
+    return make

@@ -1,0 +1,110 @@
+"""Tables of curvature: its change points beside the transitions, and its values at both sides of every transition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from spinodal.curvature.along import Curvature
+from spinodal.curvature.estimate import Estimate
+from spinodal.curvature.result import CurvatureChange
+from spinodal.curvature.saddle_index import SaddleIndex
+from spinodal.curvature.survey import Survey
+from spinodal.penalty import weight_decay
+from spinodal.phases import PhaseDiagram
+from spinodal.plots.curvature import LETTERS
+from spinodal.report.rows import Table, arrow, number, table
+from spinodal.walk import Point
+
+CAUTION = (
+    "R is not invariant when E is rescaled, and it defines no transition: a step of R shows that the network moved to another "
+    "place, a sign change need not show anything. Read R beside the margin, the index and the jumps of E and ‖θ‖."
+)
+
+
+def change_point_table(diagram: PhaseDiagram) -> Table:
+    """Return the change points of R by rising beta, each with what is nearest to it: transition, spinodal, coexistence."""
+    found = sorted(diagram.change_points, key=lambda change: (change.beta, change.surface))
+    return table([_change(diagram, change) for change in found], [""] * len(found))
+
+
+def curvature_table(diagram: PhaseDiagram) -> Table:
+    """Return the curvature at the ends of the map and on both sides of its macroscopic transitions, by rising beta."""
+    survey = diagram.curvature
+    if survey is None:
+        return table([], [])
+    first, last = diagram.ends
+    sides = [(first, "lowest β")]
+    for transition in sorted(diagram.macroscopic, key=lambda item: item.beta):
+        pair = sorted((transition.before, transition.after), key=lambda point: point.beta)
+        named = [f"{side} the transition at β = {transition.beta:.5g}" for side in ("below", "above")]
+        sides += zip(pair, named, strict=True)
+    rows = [_values(survey, point, place) for point, place in [*sides, (last, "highest β")] if survey.at(point)]
+    return table(rows, [""] * len(rows))
+
+
+def curvature_columns(points: Sequence[Point], survey: Survey | None) -> list[tuple[str, list[str]]]:
+    """Return the curvature at points as texts, to be shown on hovering; nothing where it was not computed."""
+    if survey is None:
+        return []
+    found = [survey.at(point) for point in points]
+    rows = [{} if item is None else _cells(item) for item in found]
+    names = next((list(row) for row in rows if row), [])
+    return [(name, [row.get(name, "") for row in rows]) for name in names]
+
+
+def _change(diagram: PhaseDiagram, change: CurvatureChange) -> dict[str, str]:
+    found = change.found
+    low, high = found.bracket
+    return {
+        "R of": LETTERS[change.surface],
+        "kind": found.kind,
+        "way": change.direction if diagram.back is not None else "",
+        "weight_decay": f"{weight_decay(change.beta):.6g}",
+        "β": f"{change.beta:.7g}",
+        "±": f"{(high - low) / 2:.1g}",
+        "R": arrow([number(found.before), number(found.after)]),
+        "standard errors": "exact" if math.isinf(found.significance) else number(found.significance, 3),
+        "nearest transition": _nearest(change.beta, [item.beta for item in diagram.all_transitions if not item.minor]),
+        "nearest spinodal": _nearest(change.beta, [item.beta for item in diagram.spinodals]),
+        "nearest coexistence": _nearest(change.beta, [item.beta for item in diagram.coexistence]),
+    }
+
+
+def _nearest(beta: float, others: Sequence[float]) -> str:
+    """Return the nearest of some betas and how far it lies from this one, relative to it."""
+    if not others:
+        return ""
+    nearest = min(others, key=lambda other: abs(math.log(other / beta)))
+    return f"{nearest:.6g} ({nearest / beta - 1.0:+.1e})"
+
+
+def _values(survey: Survey, point: Point, place: str) -> dict[str, str]:
+    found = survey.points[point.index]
+    return {
+        "where": place,
+        "weight_decay": f"{weight_decay(point.beta):.6g}",
+        "β": f"{point.beta:.7g}",
+        **_cells(found),
+        "margin": number(point.minimum.margin, 3),
+    }
+
+
+def _cells(found: Curvature) -> dict[str, str]:
+    return {
+        "R of E": _estimate(found.error),
+        "R of L": _estimate(found.loss),
+        "trace of H": _estimate(found.trace),
+        "Fisher trace": "" if found.fisher_trace is None else _estimate(found.fisher_trace),
+        "index of E": _index(found.index_of_error),
+        "index of L": _index(found.index_of_loss),
+    }
+
+
+def _estimate(estimate: Estimate) -> str:
+    exact = estimate.status == "exact"
+    return number(estimate.value) if exact else f"{number(estimate.value)} ± {number(estimate.stderr, 2)}"
+
+
+def _index(index: SaddleIndex) -> str:
+    return f"{'' if index.is_exact else '≥ '}{index.value}"
