@@ -4,6 +4,21 @@ from importlib.metadata import PackageNotFoundError, version
 
 from spinodal import tasks, theory
 from spinodal.continuation import Branch, Coexistence, Fold, StationaryPoint, coexistence, continue_branch
+from spinodal.curvature import (
+    Curvature,
+    Estimate,
+    GaussNewton,
+    SaddleIndex,
+    SpectralDensity,
+    Surface,
+    change_points,
+    curvature_at,
+    extreme_eigenvalues,
+    fisher_trace,
+    saddle_index,
+    scalar_curvature,
+    spectral_density,
+)
 from spinodal.errors import SpinodalError
 from spinodal.existence import Existence
 from spinodal.hysteresis import Loop
@@ -28,8 +43,11 @@ except PackageNotFoundError:  # running from a source tree that is not installed
 __all__ = [
     "Branch",
     "Coexistence",
+    "Curvature",
+    "Estimate",
     "Existence",
     "Fold",
+    "GaussNewton",
     "Landscape",
     "Loop",
     "MapOptions",
@@ -38,19 +56,29 @@ __all__ = [
     "Phase",
     "PhaseDiagram",
     "Placement",
+    "SaddleIndex",
     "Snapshot",
+    "SpectralDensity",
     "SpinodalError",
     "StationaryPoint",
+    "Surface",
     "Sweep",
     "Task",
     "Transition",
     "beta_of",
+    "change_points",
     "coexistence",
     "continue_branch",
+    "curvature_at",
+    "extreme_eigenvalues",
+    "fisher_trace",
     "load",
     "map_phases",
     "minimise",
     "place",
+    "saddle_index",
+    "scalar_curvature",
+    "spectral_density",
     "sweep",
     "tasks",
     "theory",
