@@ -44,7 +44,7 @@ What is printed, for the error surface E and the loss surface L = E + beta ||the
   Fisher trace         of the Gauss-Newton part of H
   saddle index         negative eigenvalues; ">= k" is a lower bound
   margin               smallest eigenvalue of Hess L outside the zero modes; it vanishes where a phase ends
-Up to some thousand parameters all of it is exact, from one dense Hessian; beyond, R has a standard error, and --budget or
+Up to about a thousand parameters all of it is exact, from one dense Hessian; beyond, R has a standard error, and --budget or
 --rtol says what it may cost. R defines no phase: read it beside the margin and the index.
 The arguments of TASK are those of the run unless --set says otherwise.
 """
@@ -56,7 +56,7 @@ def curvature_command(
     ],
     at: Annotated[
         str,
-        typer.Option(help="RUN:POINT; or RUN, or a checkpoint FILE, with --at-weight-decay.", metavar="RUN:POINT"),
+        typer.Option(help="A point, RUN:POINT; or RUN, or a checkpoint FILE, with --at-weight-decay.", metavar="RUN:POINT"),
     ],
     settings: Sets = None,
     at_weight_decay: Annotated[
@@ -67,7 +67,7 @@ def curvature_command(
     method: Annotated[
         str, typer.Option(help="dense (exact), probes (Hessian products, standard error), or auto, by size and budget.")
     ] = "auto",
-    budget: Annotated[int | None, typer.Option(help="Hessian products that R may take.", min=LEAST)] = None,
+    budget: Annotated[int | None, typer.Option(help="Most Hessian products that R may take.", min=LEAST)] = None,
     rtol: Annotated[float | None, typer.Option(help="Relative standard error of R that is enough.")] = None,
     seed: Annotated[int, typer.Option(help="Of the probes.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -129,11 +129,12 @@ class Measured:
     def text(self) -> Text:
         """Return what is said below the table."""
         result = self.to_dict()
-        ends = "; ".join(f"{name} eigenvalues of H: {_listed(result['eigenvalues'][name])}" for name in ("largest", "smallest"))
+        ends = ("largest", "smallest")
         return Text(
             "\n".join(
                 [
-                    f"E = {self.error:.6g}, L = {self.loss:.6g}, {self.place.landscape.size:,} parameters; {ends}",
+                    f"E = {self.error:.6g}, L = {self.loss:.6g}, {self.place.landscape.size:,} parameters",
+                    *(f"{name} eigenvalues of H: {_listed(result['eigenvalues'][name])}" for name in ends),
                     f"convention: {CONVENTION}",
                     f"{SCALED}; R defines no phase",
                     *self.curvature.caveats,

@@ -30,8 +30,8 @@ def curvature_table(result: Mapping[str, Any], width: int) -> Table:
         Column("error surface E", [cells[0] for _, cells in rows]),
         Column("loss surface L", [cells[1] for _, cells in rows]),
     ]
-    place = f"{result['at']}: beta = {result['beta']:.6g}, weight_decay = {result['weight_decay']:.6g}"
-    return table(printable(f"Curvature of {result['task']['name']} at {place}"), columns, width)
+    place = printable(f"Curvature of {result['task']['name']} at {result['at']}")
+    return table(f"{place}\nbeta = {result['beta']:.6g}, weight_decay = {result['weight_decay']:.6g}", columns, width)
 
 
 def _number(estimate: Mapping[str, Any]) -> str:
@@ -39,16 +39,20 @@ def _number(estimate: Mapping[str, Any]) -> str:
 
 
 def _error(estimate: Mapping[str, Any]) -> str:
+    """Return the standard error of R, and whether it is the one that was asked for."""
     if estimate["status"] == "exact":
         return "exact"
-    missed = ", not reached" if estimate["status"] == "not reached" else ""
-    return f"unknown{missed}" if estimate["stderr"] is None else f"{estimate['stderr']:.2g}{missed}"
+    return _spread(estimate) + (", not reached" if estimate["status"] == "not reached" else "")
+
+
+def _spread(estimate: Mapping[str, Any]) -> str:
+    return "unknown" if estimate["stderr"] is None else f"{estimate['stderr']:.2g}"
 
 
 def _with_error(estimate: Mapping[str, Any] | None) -> str:
     if estimate is None:
         return "-"
-    return _number(estimate) if estimate["status"] == "exact" else f"{_number(estimate)} +- {_error(estimate)}"
+    return _number(estimate) if estimate["status"] == "exact" else f"{_number(estimate)} +- {_spread(estimate)}"
 
 
 def _index(index: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from spinodal.errors import SpinodalError
 
-SIGNIFICANT = 5.0  # standard errors that a change must exceed
+SIGNIFICANT = 5.0  # standard errors by which a change must exceed what is usual
 PROMINENT = 0.01  # of the larger value beside it: a step below it is none
-ABRUPT = 5.0  # a step is so many times as steep as the values are on either side of it
-NOISE = 2.0  # standard errors that the steepness on either side may owe to chance
+ABRUPT = 5.0  # a step is so many times the change that its surroundings explain
+NOISE = 2.0  # standard errors that the change on either side may owe to chance
 ZERO = 1e-9  # of the largest magnitude: what is below it is rounding
 WIDE = 1.1  # factor in beta within which a step takes place
 WINDOW = 64  # most points that one step may span
@@ -61,14 +61,16 @@ def change_points(beta: Sequence[float], values: Sequence[float], stderr: Sequen
     A **step** is a stretch between two points
 
     - which is no wider than a factor of `WIDE` in beta,
-    - across which the values change by more than `SIGNIFICANT` combined standard errors,
-    - and by at least `PROMINENT` of the larger magnitude of the two,
-    - and which is at least `ABRUPT` times as steep, over log beta, as the stretches before and behind it, each of them as
-      wide as itself or as far as the next point.
+    - across which the values change by at least `PROMINENT` of the larger magnitude of the two,
+    - and by at least `ABRUPT` times what the stretches before and behind it let expect,
+    - and by `SIGNIFICANT` combined standard errors more than that.
 
-    Where such stretches overlap, the steepest one counts. A **sign change** lies between two
-    neighbours, among the points whose sign is sure, of which one is positive and one negative; one within a step is that
-    step. Nothing else goes in, least of all where a network has its transitions.
+    These are as wide as itself, or reach as far as the next point. One as wide lets its own change be expected; one k times
+    as wide, the part `(sqrt(2) - 1) / (sqrt(1 + k) - 1)` of its change: on the way to a fold, values go like the square root
+    of the distance to it, which is steep and no step. Where steps overlap, the steepest one counts.
+
+    A **sign change** lies between two neighbours, among the points whose sign is sure, of which one is positive and one
+    negative; one within a step is that step. Nothing else goes in, least of all where a network has its transitions.
 
     Parameters
     ----------
@@ -142,13 +144,17 @@ class _Series:
         """Return the largest magnitude, 0 where there is no value."""
         return float(np.abs(self.values).max(initial=0.0))
 
-    def steepness(self, first: Places, last: Places) -> Array:
-        """Return how steep stretches are at least, chance taken off; NaN where there is no stretch."""
+    def changes(self, first: Places, last: Places) -> tuple[Array, Array]:
+        """Return the changes across stretches and their standard errors."""
+        return np.abs(self.values[last] - self.values[first]), np.hypot(self.errors[first], self.errors[last])
+
+    def expected(self, first: Places, last: Places, width: Array) -> tuple[Array, Array]:
+        """Return what stretches let expect beside them over a width, and its standard error; NaN where there is none."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            noise = NOISE * np.hypot(self.errors[first], self.errors[last])
-            rise = np.maximum(np.abs(self.values[last] - self.values[first]) - noise, 0.0)
-            steep: Array = np.where(first < last, rise / (self.x[last] - self.x[first]), np.nan)
-        return steep
+            wider = (self.x[last] - self.x[first]) / width
+            part = np.where(first < last, (math.sqrt(2.0) - 1.0) / (np.sqrt(1.0 + wider) - 1.0), np.nan)
+        change, error = self.changes(first, last)
+        return part * change, part * error
 
     def step(self, first: int, last: int) -> ChangePoint:
         change, error = abs(self.values[last] - self.values[first]), math.hypot(self.errors[first], self.errors[last])
@@ -189,13 +195,15 @@ def _abrupt(known: _Series) -> Iterator[tuple[float, int, int]]:
     for span in range(1, min(WINDOW, count - 2) + 1):
         first = np.arange(count - span)
         last = first + span
-        change, width = np.abs(values[last] - values[first]), x[last] - x[first]
-        before = known.steepness(np.clip(np.searchsorted(x, x[first] - width, side="right") - 1, 0, first - 1), first)
-        behind = known.steepness(last, np.clip(np.searchsorted(x, x[last] + width), last + 1, count - 1))
-        beside = np.maximum(before, behind)  # NaN, and hence no step, at the ends
+        width = x[last] - x[first]
+        change, error = known.changes(first, last)
+        before = known.expected(np.clip(np.searchsorted(x, x[first] - width, side="right") - 1, 0, first - 1), first, width)
+        behind = known.expected(last, np.clip(np.searchsorted(x, x[last] + width), last + 1, count - 1), width)
         large = np.maximum(PROMINENT * np.maximum(np.abs(values[first]), np.abs(values[last])), ZERO * known.largest)
-        sure = SIGNIFICANT * np.hypot(known.errors[first], known.errors[last])
-        fits = (width <= math.log(WIDE)) & (change >= large) & (change > sure) & (change >= ABRUPT * beside * width)
+        fits = (width <= math.log(WIDE)) & (change >= large)
+        for usual, doubt in (before, behind):  # NaN, and hence no step, at the ends
+            fits &= (change >= ABRUPT * np.maximum(usual - NOISE * doubt, 0.0)) & (change > usual)
+            fits &= change - usual >= SIGNIFICANT * np.hypot(error, doubt)
         yield from ((float(change[k] / width[k]), int(first[k]), int(last[k])) for k in np.flatnonzero(fits))
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spinodal.walk import Point
 
 SURFACES = ("error", "loss")
+LETTERS = {"error": "E", "loss": "L"}
 OF_ESTIMATES = ("value", "stderr", "products", "method", "seed", "status")
 OF_INDICES = ("value", "exact", "lowest", "products", "status")
 CONVENTION = "R, trace and eigenvalues scale with E as it is normalised; Hess L = H + 2 beta on penalised parameters"
@@ -47,6 +48,10 @@ class CurvatureChange:
     def beta(self) -> float:
         """Return where it is."""
         return self.found.beta
+
+    def __str__(self) -> str:
+        """Return the change point in one line."""
+        return f"R of {LETTERS[self.surface]}, way {self.direction}: {self.found}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the change point in JSON types."""

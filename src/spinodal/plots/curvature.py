@@ -9,14 +9,13 @@ from typing import Literal
 
 from spinodal.curvature.along import Curvature
 from spinodal.curvature.estimate import Estimate
-from spinodal.curvature.result import SURFACES, CurvatureChange
+from spinodal.curvature.result import LETTERS, SURFACES, CurvatureChange
 from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram
 from spinodal.plots.axis import BetaAxis, beta_axis, ordered_points
 from spinodal.plots.panel import MISSING, Curve, Panel, error_panel
 from spinodal.walk import Point
 
-LETTERS = {"error": "E", "loss": "L"}
 FARTHEST = 1e-4  # of the largest magnitude: below it a symmetric logarithmic axis is linear in any case
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spinodal.plots.curvature import LETTERS, CurvatureRecord
+from spinodal.curvature.result import LETTERS
+from spinodal.plots.curvature import CurvatureRecord
 from spinodal.plots.mark import KINDS
 from spinodal.plots.record import DiagramRecord
 from spinodal.plots.s_curve_figure import DASHED, MARKERS

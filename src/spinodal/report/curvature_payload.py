@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from spinodal.plots.curvature import LETTERS, CurvatureRecord
+from spinodal.curvature.result import LETTERS
+from spinodal.plots.curvature import CurvatureRecord
 from spinodal.report.panel_payload import curves_figure, panel_record
 
 HEIGHTS = {"error": 0.96, "loss": 0.88}  # of the marks, as parts of the height of their figure

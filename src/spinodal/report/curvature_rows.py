@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 from spinodal.curvature.along import Curvature
 from spinodal.curvature.estimate import Estimate
-from spinodal.curvature.result import CurvatureChange
+from spinodal.curvature.result import LETTERS, CurvatureChange
 from spinodal.curvature.saddle_index import SaddleIndex
 from spinodal.curvature.survey import Survey
 from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram
-from spinodal.plots.curvature import LETTERS
 from spinodal.report.rows import Table, arrow, number, table
 from spinodal.walk import Point
 
@@ -76,7 +75,7 @@ def _nearest(beta: float, others: Sequence[float]) -> str:
     if not others:
         return ""
     nearest = min(others, key=lambda other: abs(math.log(other / beta)))
-    return f"{nearest:.6g} ({nearest / beta - 1.0:+.1e})"
+    return f"{nearest:.6g} ({nearest / beta - 1.0:+.2g})"
 
 
 def _values(survey: Survey, point: Point, place: str) -> dict[str, str]:
