@@ -20,6 +20,7 @@ from spinodal.soundness import check_loss, check_second_derivatives, refuse_comp
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
+ROWS, ROW_BYTES = 16, 2**22  # vectors of Hessian products that are vectorised
 DEPTH = 6  # graphs of second derivatives hold so many times what the graph of the loss holds
 PAYS = 1_000_000  # parameters times samples from which single precision is faster
 
@@ -249,7 +250,7 @@ class Landscape:
         """Return `H_b(theta) v` of one batch's own error, in the shape of `vectors`; it is counted by whoever sums batches."""
         return self._slope(theta, batch).products(vectors.reshape(-1, self.size)).view_as(vectors)
 
-    def split(self, theta: Tensor, *, pieces: int = 1, rows: int = 1) -> Landscape | None:
+    def split(self, theta: Tensor, *, pieces: int = 1) -> Landscape | None:
         """Return the same E with its batches split into smaller ones; model and counts are shared.
 
         None where E is not a mean over samples: where samples meet in the loss or in the model, as is verified at theta.
@@ -258,14 +259,12 @@ class Landscape:
         ----------
         theta : Tensor, shape (n,)
         pieces : int
-            Parts of every batch, at least: more where the activations of second derivatives would need over half of
+            Parts of every batch, at least: more where the activations of second derivatives would need over a quarter of
             `memory` bytes. Default 1.
-        rows : int
-            Hessian products that are taken at once. Default 1.
         """
         if not samples_are_apart(self, theta):
             return None
-        batches = self.batches.split(pieces, max(2, self._affordable_samples(theta) // rows))
+        batches = self.batches.split(pieces, max(2, self._affordable_samples(theta) // _products_at_once(theta)))
         if batches is None:
             return None
         twin = copy.copy(self)
@@ -295,16 +294,26 @@ class Landscape:
         return _Slope(leaf, self.call(leaf, batch))
 
     def _affordable_samples(self, theta: Tensor) -> int:
-        """Return how many samples at once second derivatives may take, from what the graph of a few of them holds."""
+        """Return how many samples at once second derivatives may take, from what the graphs of few and of more of them hold."""
         batch = next(iter(self.batches))
-        few = min(size_of(batch), 32)
-        _, held = dense.with_saved_bytes(lambda: self.call(theta.clone().requires_grad_(True), part_of(batch, slice(few))))
-        own = theta.element_size() * self.size  # weights are held as well, whatever the number of samples
-        return max(2, few * (self.memory // 2) // (DEPTH * max(1, held - own)))
+        more = min(size_of(batch), 32)
+        few = more // 2
+        held = [self._held(theta, part_of(batch, slice(count))) for count in (few, more)]  # weights are held in both
+        each = max(1, (held[1] - held[0]) // (more - few))
+        return max(2, self.memory // (4 * DEPTH * each))
+
+    def _held(self, theta: Tensor, batch: Batch) -> int:
+        """Return the bytes that the graph of the error of a batch holds."""
+        return dense.with_saved_bytes(lambda: self.call(theta.clone().requires_grad_(True), batch))[1]
 
     def _join(self, gradients: Sequence[Tensor | None]) -> Tensor:
         pairs = zip(gradients, self._leaves, strict=True)
         return torch.cat([(torch.zeros_like(leaf) if part is None else part).reshape(-1) for part, leaf in pairs])
+
+
+def _products_at_once(theta: Tensor) -> int:
+    """Return how many Hessian products are vectorised: of large networks none, where it saves no time and takes memory."""
+    return max(1, min(ROWS, ROW_BYTES // (len(theta) * theta.element_size())))
 
 
 class _Energy(nn.Module):
@@ -322,8 +331,6 @@ class _Energy(nn.Module):
 class _Slope:
     """The gradient at one theta with its graph, from which products are taken (reverse over reverse)."""
 
-    AT_ONCE = 16
-
     def __init__(self, leaf: Tensor, error: Tensor) -> None:
         self.leaf = leaf
         (self.gradient,) = torch.autograd.grad(error, leaf, create_graph=True)
@@ -332,10 +339,11 @@ class _Slope:
         """Return `H v` for every row, shape (k, n)."""
         if not self.gradient.requires_grad:  # E is linear in theta
             return torch.zeros_like(rows)
-        if len(rows) == 1:
-            return self._one(rows[0])[None]
+        together = _products_at_once(self.leaf)
+        if len(rows) == 1 or together == 1:
+            return torch.stack([self._one(row) for row in rows])
         try:
-            return torch.cat([self._several(chunk) for chunk in torch.split(rows, self.AT_ONCE)])
+            return torch.cat([self._several(chunk) for chunk in torch.split(rows, together)])
         except RuntimeError:  # an operation of the user's model that vmap cannot batch
             return torch.stack([self._one(row) for row in rows])
 

@@ -248,7 +248,7 @@ def _blocks(landscape: Landscape) -> dict[str, Tensor]:
 
 
 def samples_are_apart(landscape: Landscape, theta: Tensor) -> bool:
-    """Tell whether E is a mean over samples: the error of a few is the mean, by size, of those of its parts, and its slope, too.
+    """Tell whether E is a mean over samples: the error of a few, and its slope, is the mean, by size, of those of its parts.
 
     It is not where samples meet, in the loss (pairs, sums) or in the model (batch statistics).
     """

@@ -296,7 +296,9 @@ class FixedNorm:
         path = [last, point] if fold is None else [last, fold.point, point]
         for a, b in pairwise(path):
             level = self._crossed(a, b)
-            self._ready.extend(self.between(a, b, beta, FINE) for beta in self._asked(a.beta, b.beta if level is None else level))
+            self._ready.extend(
+                self.between(a, b, beta, FINE) for beta in self._asked(a.beta, b.beta if level is None else level)
+            )
             if level is not None:
                 self._finish(a, b, level)
                 return

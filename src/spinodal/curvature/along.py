@@ -98,6 +98,7 @@ def curvature_at(
     --------
     `E = (1 - w1 w2)^2 / 2` on its way from the live phase to the dead one, which it reaches at beta = 1/2:
 
+    >>> import torch
     >>> class Pair(torch.nn.Module):
     ...     def __init__(self):
     ...         super().__init__()

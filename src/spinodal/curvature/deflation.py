@@ -46,10 +46,11 @@ class Deflation:
         lengths = sketch.norm(dim=1)
         rows = sketch[lengths > 0] / lengths[lengths > 0, None]
         for _ in range(2):  # twice is enough
-            rows, corner = torch.linalg.qr(self.outside(rows).T)
+            columns, corner = torch.linalg.qr(self.outside(rows).T)
             fresh = corner.diagonal().abs() > ROUNDING * torch.finfo(rows.dtype).eps
-            rows = rows.T[fresh]
-        return rows.contiguous()
+            rows = columns.T[fresh]
+        known: Tensor = rows.contiguous()
+        return known
 
     def add(self, directions: Tensor, image: Tensor) -> None:
         """Add directions, shape (k', n), with their images under H."""

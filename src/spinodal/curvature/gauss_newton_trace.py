@@ -102,6 +102,8 @@ class OutputCurvature:
     Attributes
     ----------
     outputs : Tensor, shape (N, D)
+    slopes : Tensor, shape (N, D)
+        dl/df.
     width : int
         D.
     is_diagonal : bool
@@ -113,6 +115,7 @@ class OutputCurvature:
     def __init__(self, loss: SampledLoss, memory: int) -> None:
         self.hessian: OutputHessian = output_hessian(loss.error, loss.outputs)
         self.outputs = _matrix(loss.outputs).detach()
+        self.slopes = _matrix(self.hessian.slopes)
         self.width = self.outputs.shape[1]
         self.keeps = self.outputs.numel() * self.width * self.outputs.element_size() <= memory
         self._columns: dict[int, Tensor] = {}

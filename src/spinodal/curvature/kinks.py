@@ -7,7 +7,8 @@ from torch import Tensor
 from spinodal.landscape import Landscape
 
 KINKS = "E is only piecewise smooth (ReLU or the like): its kinks, which bend it as well, are not in this number"
-NAMES = ("Relu", "LeakyRelu", "Threshold", "Hardtanh", "Hardswish", "Hardsigmoid", "Abs", "MaxPool", "Clamp", "Maximum", "Minimum")
+PIECEWISE = "Relu LeakyRelu Threshold Hardtanh Hardswish Hardsigmoid Abs MaxPool Clamp Maximum Minimum"
+NAMES = tuple(PIECEWISE.split())
 
 
 def has_kinks(landscape: Landscape, theta: Tensor) -> bool:

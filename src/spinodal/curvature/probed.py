@@ -11,16 +11,19 @@ import torch
 from torch import Tensor
 
 from spinodal.curvature.deflation import Deflation
+from spinodal.curvature.pass_of_probes import Passes, PassOfProbes
 from spinodal.curvature.probes import Probes
-from spinodal.curvature.sample_groups import SampleGroups
+from spinodal.curvature.samples import SampleError
 from spinodal.errors import SpinodalError
 
 PILOT = 8  # probes before anything is decided
-PASSES = 8  # passes over groups of samples before an error bar is believed
+PASSES = 8  # passes over the samples before an error bar is believed
 LEAST = 12  # products: one along the gradient, and what two error bars need
 BLOCK = 4  # products spent before it is looked again where they help most
-FEWEST = 3  # probes that leave something when one is left out
+FEWEST = 4  # probes whose spread says something
 DEEPEST = 64  # directions that are deflated at most
+GRADIENTS = 2  # of the price of one product
+ROW_BYTES = 2**25  # of probes that are multiplied at once
 
 HELPED = 0.7  # of the error before: deflation that leaves more is the last
 MOST_HOLDING = 2  # times the directions at hand: among so many eigenvalues they are worth knowing
@@ -50,9 +53,10 @@ class Probed:
 
     With T = tr H and F = ||H||_F^2,
     `R = (T^2 - F) / W^2 + 2 (||H g||^2 - T g^T H g) / W^4`, where `W^2 = 1 + ||g||^2`. H g is one product. T comes from
-    probes, one for every group of samples where E is a mean over samples (see `SampleGroups`), and T^2 from pairs of
-    **distinct** ones; F from `||H v||^2`. Where few directions hold most of F, they are deflated first (see `Deflation`).
-    Products go where they lower the error most.
+    passes of probes that differ from sample to sample (see `SampleProbes`, `SampleGroups`), or from probes that are the same
+    for all where samples meet, and T^2 from pairs of **distinct** ones; F from `||H v||^2`. Where few directions hold most
+    of F, they are deflated first (see `Deflation`). Where the Gauss-Newton part of T is the noisy one and can be had exactly,
+    only the residual part is left to probes. Products go where they lower the error most.
 
     Parameters
     ----------
@@ -60,14 +64,18 @@ class Probed:
     surfaces : sequence of Shifted
         The first one decides where products go.
     seed : int
-    groups : SampleGroups, optional
+    passes : Passes, optional
+    gauss_newton : callable -> float, optional
+        The exact trace of the Gauss-Newton part, at one gradient per output of a sample and one more.
     basis : Tensor, shape (k, n), optional
         Directions to deflate to begin with, such as those of a neighbouring point.
+    deepest : int
+        Directions that are deflated at most. Default `DEEPEST`.
 
     Notes
     -----
-    Error bars are jackknife errors over the probes. Memory: 2 k vectors of n numbers for k deflated directions, at most
-    `DEEPEST`, and four times `PILOT` more.
+    Error bars are jackknife errors over the probes, times the standard deviation of Student's t. Memory: 2 k vectors of n
+    numbers for k deflated directions, and four times `PILOT` more.
     """
 
     def __init__(
@@ -76,16 +84,20 @@ class Probed:
         surfaces: Sequence[Shifted],
         *,
         seed: int,
-        groups: SampleGroups | None = None,
+        passes: Passes | None = None,
+        gauss_newton: Callable[[], float] | None = None,
         basis: Tensor | None = None,
+        deepest: int = DEEPEST,
     ) -> None:
-        self.surfaces, self.groups, self.products = surfaces, groups, 0
+        self.surfaces, self.passes, self.deepest, self.products = surfaces, passes, deepest, 0
+        self._gauss_newton, self._exact_part = gauss_newton, math.nan
         like = surfaces[0].gradient
         self._product, self._probes, self.known = product, Probes(like, (seed, 0)), Deflation(like)
+        self._passed: list[PassOfProbes] = []
         self._forget()
         self._slopes = [self._along(surface) for surface in surfaces]
         if basis is not None:
-            self.known.grow(basis, self._images)
+            self.known.grow(basis[: self.deepest], self._images)
 
     # -- products ---------------------------------------------------------------------------
 
@@ -109,10 +121,20 @@ class Probed:
         """Begin anew on another complement."""
         self._forms: list[float] = []  # w^T H w of every probe w
         self._squares: list[list[float]] = []  # ||P (H + S) w||^2 without the part of S alone, for every surface
-        self._passes: list[float] = []  # tr P H P by one pass over the groups
+        if self.passes is not None and not self.passes.sees_all:
+            self._passed = []
 
     def _probe(self, count: int) -> Tensor:
         """Take probes, the same for all samples; return `P H w`, rows."""
+        return torch.cat([self._probe_at_once(len(piece)) for piece in self._pieces(count)])
+
+    def _pieces(self, count: int) -> list[range]:
+        """Return rows in pieces of few bytes, so that only images are held for all of them."""
+        gradient = self.surfaces[0].gradient
+        step = max(1, ROW_BYTES // (len(gradient) * gradient.element_size()))
+        return [range(first, min(first + step, count)) for first in range(0, count, step)]
+
+    def _probe_at_once(self, count: int) -> Tensor:
         rows = self.known.outside(self._probes.rows(count))
         images = self._images(rows)
         outside = self.known.outside(images)
@@ -123,10 +145,21 @@ class Probed:
         return outside
 
     def _pass(self, count: int) -> None:
-        """Take passes over the groups of samples."""
-        if self.groups is not None:
-            self._passes += [self.groups.trace(self.known.outside) for _ in range(count)]
+        """Take passes over the samples."""
+        if self.passes is not None:
+            self._passed += [self.passes.trace(self.known) for _ in range(count)]
             self.products += count
+            if not all(math.isfinite(found.whole) for found in self._passed):
+                raise not_finite()
+
+    @property
+    def _traces(self) -> list[float]:
+        """Return `tr P H P` of every pass; of its Gauss-Newton part the exact value, once that is known."""
+        return [self._trace_of(found) - self.known.trace() for found in self._passed]
+
+    def _trace_of(self, found: PassOfProbes) -> float:
+        exact = self._exact_part
+        return found.whole if math.isnan(exact) or found.residual is None else exact + found.residual
 
     # -- spending ---------------------------------------------------------------------------
 
@@ -134,7 +167,8 @@ class Probed:
         """Spend products until `stderr <= rtol |R|`, or all of a budget; return whether that was reached."""
         self._begin(budget)
         while self.products < budget and not (rtol is not None and self._is_reached(rtol)):
-            self._add(min(BLOCK, budget - self.products))
+            left = budget - self.products
+            self._add(min(BLOCK, left), left)
         return rtol is None or self._is_reached(rtol)
 
     def _begin(self, budget: int) -> None:
@@ -149,9 +183,9 @@ class Probed:
                 break
 
     def _pilot(self, budget: int) -> Tensor:
-        passes = 0 if self.groups is None else PASSES // 2
         outside = self._probe(max(FEWEST, min(PILOT, (budget - self.products) // 3)))
-        self._pass(max(FEWEST, min(passes, budget - self.products)))
+        wanted = PASSES // 2 if self.passes is not None else 0
+        self._pass(max(FEWEST, min(wanted, budget - self.products)) - len(self._passed))
         return outside
 
     def _worth_knowing(self, outside: Tensor, budget: int) -> Tensor | None:
@@ -160,7 +194,7 @@ class Probed:
         F is held by about `(sum lambda^2)^2 / sum lambda^4` eigenvalues; inner products of images tell the fourth moment.
         """
         count, left = len(outside), budget - self.products
-        if self.known.size + count > DEEPEST or left < 3 * count:
+        if self.known.size + count > self.deepest or left < 3 * count:
             return None
         inner = (outside.double() @ outside.double().T).cpu().numpy()
         second, fourth = float(inner.diagonal().mean()), float(np.square(inner[~np.eye(count, dtype=bool)]).mean())
@@ -170,30 +204,50 @@ class Probed:
         return self.known.directions(outside)
 
     def _is_reached(self, rtol: float) -> bool:
-        if len(self._forms) < PILOT or (self._by_groups and len(self._passes) < PASSES):
+        if len(self._forms) < PILOT or (self._by_passes and len(self._passed) < PASSES):
             return False
         value, stderr = self.curvature(0)
         return stderr <= rtol * abs(value)
 
-    def _add(self, count: int) -> None:
-        """Spend products on the kind of probe that lowers the error most."""
+    def _add(self, count: int, left: int) -> None:
+        """Spend products on what lowers the error most."""
         probes, passes = self._errors(0)
-        if self._by_groups and passes**2 / len(self._passes) > probes**2 / len(self._forms):
-            self._pass(count)
-        else:
+        if self._by_passes and len(self._passed) < PASSES:
+            self._pass(min(count, PASSES - len(self._passed)))
+        elif not self._by_passes or passes**2 / len(self._passed) <= probes**2 / len(self._forms):
             self._probe(count)
+        elif not self._knows_gauss_newton(left):
+            self._pass(count)
+
+    def _knows_gauss_newton(self, left: int) -> bool:
+        """Compute the trace of the Gauss-Newton part, and tell so, where as many products spent on passes would help less."""
+        outputs = None if self.passes is None else self.passes.outputs
+        residuals = [found.residual for found in self._passed]
+        if self._gauss_newton is None or outputs is None or None in residuals:
+            return False
+        price = 1 + outputs // GRADIENTS
+        more = len(residuals) / (len(residuals) + price)
+        if price > left or np.var(np.array(residuals)) > more * np.var(np.array(self._traces)):
+            return False
+        compute, self._gauss_newton = self._gauss_newton, None
+        try:
+            self._exact_part = compute()
+        except (SampleError, SpinodalError):  # E is no function of outputs, or samples meet in it
+            return False
+        self.products += price
+        return True
 
     def _unit_error(self) -> float:
         """Return the standard error of one product, where products are shared out as is best."""
         probes, passes = self._errors(0)
-        return probes * math.sqrt(len(self._forms)) + passes * math.sqrt(len(self._passes))
+        return probes * math.sqrt(len(self._forms)) + passes * math.sqrt(len(self._passed))
 
     # -- what was found ---------------------------------------------------------------------
 
     @property
-    def _by_groups(self) -> bool:
-        """Tell whether passes over groups say more about the trace than common probes."""
-        return len(self._passes) >= FEWEST and np.var(self._passes, ddof=1) <= np.var(self._forms, ddof=1)
+    def _by_passes(self) -> bool:
+        """Tell whether passes say more about the trace than common probes."""
+        return len(self._passed) >= FEWEST and bool(np.var(self._traces, ddof=1) <= np.var(self._forms, ddof=1))
 
     def curvature(self, surface: int) -> tuple[float, float]:
         """Return R of a surface and its standard error."""
@@ -212,17 +266,17 @@ class Probed:
         traces, _ = self._samples(surface)
         shift = self.surfaces[surface].shift
         known = self.known.trace(shift) + self.known.shift_outside(shift)[0]
-        return known + float(traces.mean()), float(traces.std(ddof=1)) / math.sqrt(len(traces))
+        return known + float(traces.mean()), _student(len(traces)) * float(traces.std(ddof=1)) / math.sqrt(len(traces))
 
     def _samples(self, surface: int) -> tuple[np.ndarray, np.ndarray]:
-        traces = self._passes if self._by_groups else self._forms
+        traces = self._traces if self._by_passes else self._forms
         return np.array(traces), np.array(self._squares)[:, surface]
 
     def _errors(self, surface: int) -> tuple[float, float]:
         """Return the jackknife errors due to common probes and due to passes."""
         traces, squares = self._samples(surface)
         fewer = (squares.sum() - squares) / (len(squares) - 1)
-        if not self._by_groups:
+        if not self._by_passes:
             return _jackknife(self._ricci(surface, _means_without_one(traces), fewer)), 0.0
         by_probes = self._ricci(surface, _means(traces), fewer)
         by_passes = self._ricci(surface, _means_without_one(traces), float(squares.mean()))
@@ -267,4 +321,9 @@ def _means_without_one(values: np.ndarray) -> Means:
 def _jackknife(values: np.ndarray | float) -> float:
     """Return the standard error from values with one observation left out each."""
     values = np.atleast_1d(values)
-    return math.sqrt((len(values) - 1) * float(np.var(values)))
+    return _student(len(values)) * math.sqrt((len(values) - 1) * float(np.var(values)))
+
+
+def _student(count: int) -> float:
+    """Return the standard deviation of Student's t: what few observations say of their own spread is uncertain."""
+    return math.sqrt((count - 1) / (count - 3))

@@ -16,6 +16,7 @@ from spinodal.curvature.samples import SampleError, Samples, agree
 
 Pull = Callable[[Tensor], tuple[Tensor, ...]]  # u -> J_i^T u, in the shapes of the parameters
 Function = Callable[[Pull, Tensor], tuple[Tensor, ...]]
+LinearCall = tuple[nn.Linear, Tensor, Tensor]  # a layer, what it was given, and what it gave
 
 
 class SampleGradients(Protocol):
@@ -48,9 +49,8 @@ def sample_gradients(model: nn.Module, samples: Samples, part: slice, outputs: T
     graph = _Graph(model, samples, part)
     if not agree(graph.outputs.detach(), outputs):
         raise SampleError(because="the outputs of samples depend on the other samples, or hooks change them")
-    first = _Graph(model, samples, slice(part.start, part.start + 1))
     layers = LayerGradients(graph)
-    if layers.adds_up_to(graph) and layers.begins_with(graph, first):
+    if layers.are_those_of(graph, model, samples, part):
         return layers
     each = EachGradients(model, samples, part, memory)
     if each.adds_up_to(graph):
@@ -63,7 +63,7 @@ class _Graph:
 
     def __init__(self, model: nn.Module, samples: Samples, part: slice) -> None:
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.calls: list[tuple[nn.Linear, Tensor, Tensor]] = []
+        self.calls: list[LinearCall] = []
         linear = [module for module in model.modules() if type(module) is nn.Linear]
         hooks = [module.register_forward_hook(self._record, with_kwargs=True) for module in linear]
         try:
@@ -100,10 +100,23 @@ class LayerGradients:
         self.calls = [call for call in graph.calls if any(part.requires_grad for part in call[0].parameters())]
         self.places = [output for _, _, output in self.calls]
 
+    @classmethod
+    def of(cls, model: nn.Module, samples: Samples, part: slice) -> LayerGradients | None:
+        """Return the layers of a lent model as some samples run through them; None where there is more to it."""
+        graph = _Graph(model, samples, part)
+        layers = cls(graph)
+        return layers if layers.are_those_of(graph, model, samples, part) else None
+
+    def are_those_of(self, graph: _Graph, model: nn.Module, samples: Samples, part: slice) -> bool:
+        """Tell whether these are the gradients of some samples, all of them, and of one alone."""
+        if not self.adds_up_to(graph):
+            return False
+        return self.begins_with(graph, _Graph(model, samples, slice(part.start, part.start + 1)))
+
     @cached_property
     def sizes(self) -> list[Tensor]:
         """Return `||a_i||^2 + 1` for every layer, each of shape (m,)."""
-        return [_size(module, inputs) for module, inputs, _ in self.calls]
+        return [size_of_inputs(module, inputs) for module, inputs, _ in self.calls]
 
     def adds_up_to(self, graph: _Graph) -> bool:
         """Tell whether these are the gradients, from the sum over samples, and whether samples meet, from random signs.
@@ -145,17 +158,17 @@ class LayerGradients:
         return torch.autograd.grad(self.outputs, self.places, seed, retain_graph=True, materialize_grads=True)
 
 
-def _size(module: nn.Linear, inputs: Tensor) -> Tensor:
+def size_of_inputs(module: nn.Linear, inputs: Tensor) -> Tensor:
     """Return `||a_i||^2` if the weight is trained, plus 1 if the bias is, shape (m,), in float64."""
     size = inputs.new_zeros(len(inputs), dtype=torch.float64)
     if module.weight.requires_grad:
-        size += inputs.square().sum(-1, dtype=torch.float64)
+        size += inputs.norm(dim=-1).double().square()
     if module.bias is not None and module.bias.requires_grad:
         size += 1.0
     return size
 
 
-def _summed(call: tuple[nn.Linear, Tensor, Tensor], delta: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _summed(call: LinearCall, delta: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the parameters of a layer with the sum of their gradients over samples."""
     module, inputs, _ = call
     if module.weight.requires_grad:

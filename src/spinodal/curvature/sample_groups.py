@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.func import jvp, vmap
 
 from spinodal.batches import Batch, named_tensors, stacked
+from spinodal.curvature.deflation import Deflation
+from spinodal.curvature.pass_of_probes import PassOfProbes
 from spinodal.curvature.probes import Probes
 from spinodal.landscape import Landscape
 
@@ -36,19 +38,22 @@ class SampleGroups:
     probes : Probes
     """
 
+    sees_all = False
+    outputs = None
+
     def __init__(self, landscape: Landscape, theta: Tensor, probes: Probes) -> None:
         self.landscape, self.theta, self.probes = landscape, theta, probes
         self._form: Form | None = None
         self._chunk = max(1, AT_ONCE // (len(theta) * theta.element_size()))
 
-    def trace(self, outside: Callable[[Tensor], Tensor]) -> float:
-        """Return one unbiased estimate of `tr P H P`, where `outside` is P; it counts as one product."""
+    def trace(self, known: Deflation) -> PassOfProbes:
+        """Return one unbiased estimate of tr H, of which only `tr P H P` is not known; it counts as one product."""
         self.landscape.counts.hessian_products += 1
-        total = 0.0
+        total = known.trace()
         for weights, batches in self._chunks():
-            vectors = outside(self.probes.rows(len(batches)))
+            vectors = known.outside(self.probes.rows(len(batches)))
             total += float(weights @ self._forms(vectors, batches).double().cpu())
-        return total
+        return PassOfProbes(total, None)
 
     def _chunks(self) -> Iterator[tuple[Tensor, list[Batch]]]:
         """Walk groups of equal shape, as many as are taken at once, with their weights."""

@@ -1,4 +1,4 @@
-"""The scalar curvature of the error surface or the loss surface: exact where that is affordable, with an error bar elsewhere."""
+"""The scalar curvature of the error surface or the loss surface: exact where affordable, with an error bar elsewhere."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from torch import Tensor
 
 from spinodal.curvature import gauss
 from spinodal.curvature.estimate import Estimate
+from spinodal.curvature.gauss_newton_trace import exact_trace
 from spinodal.curvature.kinks import KINKS, has_kinks
-from spinodal.curvature.probed import LEAST, Probed, Shifted, not_finite
+from spinodal.curvature.pass_of_probes import Passes
+from spinodal.curvature.probed import DEEPEST, LEAST, Probed, Shifted, not_finite
 from spinodal.curvature.probes import Probes
 from spinodal.curvature.sample_groups import GROUPS, SampleGroups
+from spinodal.curvature.sample_probes import SampleProbes
+from spinodal.curvature.samples import SampleError
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.kinds import real_number, seed_number, whole_number
 from spinodal.landscape import Landscape
@@ -24,7 +28,7 @@ from spinodal.regularised import Regularised
 METHODS = ("auto", "dense", "probes")
 SMALL = 1000  # parameters up to which "auto" is exact where no budget is given
 BUDGET, BUDGET_FOR_ACCURACY = 100, 1000  # products, where none is given: without and with an `rtol`
-ROWS, ROW_BYTES = 16, 2**23  # probes that are multiplied at once, where they are small
+VECTORS = 8  # deflated directions and their images may take so many times less than the memory, each
 
 
 @dataclass(frozen=True)
@@ -152,12 +156,11 @@ def curvatures(
         found = _probed(losses, point, most, rtol, seed_number(seed), basis)
     spent = landscape.counts - before
     caveats = (KINKS,) if has_kinks(landscape, point) else ()
-    finish = {"spent": spent, "caveats": caveats, "seed": seed}
-    return replace(
-        found,
-        scalar=tuple(replace(item, **finish) for item in found.scalar),
-        trace=tuple(replace(item, **finish) for item in found.trace),
-    )
+
+    def finished(estimates: tuple[Estimate, ...]) -> tuple[Estimate, ...]:
+        return tuple(replace(estimate, spent=spent, caveats=caveats) for estimate in estimates)
+
+    return replace(found, scalar=finished(found.scalar), trace=finished(found.trace))
 
 
 def _dense(losses: Sequence[Regularised], theta: Tensor) -> Curvatures:
@@ -179,33 +182,44 @@ def _probed(
     losses: Sequence[Regularised], theta: Tensor, budget: int, rtol: float | None, seed: int, basis: Tensor | None
 ) -> Curvatures:
     """Return estimates from at most a budget of products, over samples in parts that fit the memory."""
-    whole = losses[0].landscape
-    rows = max(1, min(ROWS, ROW_BYTES // (len(theta) * theta.element_size())))
-    parts = whole.split(theta, rows=rows)
-    landscape = parts or whole
-    groups = whole.split(theta, pieces=GROUPS)
-    product = landscape.hessian_operator(theta)
+    whole, width = losses[0].landscape, len(theta) * theta.element_size()
+    landscape = whole.split(theta) or whole
     gradient = landscape.gradient(theta)
-    surfaces = [
-        Shifted(gradient + loss.pull(theta), 2 * loss.beta * loss.penalty.diagonal(theta) if loss.beta else None)
-        for loss in losses
-    ]
     estimator = Probed(
-        lambda vectors: torch.cat([product(chunk) for chunk in vectors.split(rows)]),
-        surfaces,
+        landscape.hessian_operator(theta),
+        [_shifted(loss, theta, gradient) for loss in losses],
         seed=seed,
-        groups=None if groups is None else SampleGroups(groups, theta, Probes(theta, (seed, 1))),
+        passes=_passes(whole, theta, (seed, 1)),
+        gauss_newton=lambda: exact_trace(whole, theta, is_limited=True).value,
         basis=basis,
+        deepest=min(DEEPEST, whole.memory // (VECTORS * width)),
     )
     reached = estimator.spend(budget, rtol=rtol)
-    status = "estimated" if reached else "not reached"
-    made = {"products": estimator.products, "method": "probes", "status": status}
+
+    def estimate(value: float, stderr: float) -> Estimate:
+        status = "estimated" if reached else "not reached"
+        return Estimate(value, stderr, products=estimator.products, method="probes", seed=seed, status=status)
+
     indices = range(len(losses))
     return Curvatures(
-        tuple(Estimate(*estimator.curvature(index), **made) for index in indices),
-        tuple(Estimate(*estimator.trace(index), **made) for index in indices),
+        tuple(estimate(*estimator.curvature(index)) for index in indices),
+        tuple(estimate(*estimator.trace(index)) for index in indices),
         estimator.known.basis,
     )
+
+
+def _shifted(loss: Regularised, theta: Tensor, gradient: Tensor) -> Shifted:
+    shift = 2 * loss.beta * loss.penalty.diagonal(theta) if loss.beta else None
+    return Shifted(gradient + loss.pull(theta), shift)
+
+
+def _passes(landscape: Landscape, theta: Tensor, seed: tuple[int, ...]) -> Passes | None:
+    """Return the best passes of probes that the model and the loss allow; None where samples meet."""
+    try:
+        return SampleProbes(landscape, theta, seed)
+    except (SampleError, SpinodalError):
+        groups = landscape.split(theta, pieces=GROUPS)
+        return None if groups is None else SampleGroups(groups, theta, Probes(theta, seed))
 
 
 def _strength(beta: float) -> float:
