@@ -15,6 +15,7 @@ from spinodal.continuation.branch import Branch
 from spinodal.continuation.point import StationaryPoint
 from spinodal.continuation.special import Fold
 from spinodal.counts import Counts
+from spinodal.curvature import Curvature, Estimate, SaddleIndex, Survey
 from spinodal.existence import Existence
 from spinodal.minimise import Minimum
 from spinodal.observe import Observation
@@ -289,3 +290,19 @@ def loop_diagram(*, branches: bool = True, back: bool = True, count: int = 30, n
         coexistence=(equal,) if branches else (),
         tree=(Fall(0, 1, upper, "up"), Fall(1, 0, lower, "down")),
     )
+
+
+def with_curvature(made: sp.PhaseDiagram, *, caveat: str = "", spread: float = 0.0) -> sp.PhaseDiagram:
+    """Return a diagram with curvature: R of E is 9 in the deepest phase and 4 less in every next one, R of L is 1."""
+    points = (*made.points, *(made.back.points if made.back else ()))
+    caveats = (caveat,) if caveat else ()
+
+    def estimate(value: float, stderr: float = 0.0) -> Estimate:
+        return Estimate(value, stderr, 9, "by hand", status="estimated" if stderr else "exact", caveats=caveats)
+
+    def curvature(at: Point) -> Curvature:
+        index, level = SaddleIndex(2, is_exact=not spread, products=9, lowest=-0.5), 3 - at.observation.rank
+        values = estimate(9.0 - 4.0 * level, spread), estimate(1.0), estimate(3.0)
+        return Curvature(at.beta, *values, None, index, replace(index, value=0))
+
+    return replace(made, curvature=Survey({at.index: curvature(at) for at in points}))

@@ -24,7 +24,7 @@ import spinodal
 from documents import DOCS, PAGES, README, ROOT, VERBS, Block, Call, agrees, blocks, calls, commands, options, used_options
 from test_cli import Command, command  # noqa: F401 - the fixture
 
-ROOMS = ("tasks", "theory", "observe", "continuation", "plots", "report")
+ROOMS = ("tasks", "theory", "observe", "continuation", "curvature", "plots", "report")
 WIDTH = "100"  # columns of the terminal in which the pages were made
 DOCUMENTS = [README, ROOT / "Makefile", ROOT / "CONTRIBUTING.md", *PAGES]
 REFERENCE = "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob("*.md")))
@@ -134,9 +134,7 @@ def test_nothing_in_a_page_is_left_to_fill_in(page: Path) -> None:
 # -- what the pages leave out ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "module", ["spinodal", *(f"spinodal.{room}" for room in ("tasks", "theory", "observe", "continuation", "plots", "report"))]
-)
+@pytest.mark.parametrize("module", ["spinodal", *(f"spinodal.{room}" for room in ROOMS)])
 def test_every_public_name_is_in_the_reference(module: str) -> None:
     shown = [named(path) for path in re.findall(r"^::: (\S+)$", REFERENCE, flags=re.MULTILINE)]
     home = import_module(module)

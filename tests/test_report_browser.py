@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import spinodal as sp
-from diagrams import loop_coexistence, loop_diagram
+from diagrams import loop_coexistence, loop_diagram, with_curvature
 from spinodal.plots.record import diagram_record
 from spinodal.report import save_report
 
@@ -447,3 +447,51 @@ def test_the_report_of_a_loop_fits_narrow_windows_and_paper(loop: Any) -> None:
     loop.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     wait(lambda: drawn_width(loop) == 680)
     assert loop.execute_script("return document.documentElement.scrollWidth") <= 720
+
+
+# -- curvature -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def curved_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = with_curvature(loop_diagram(name=NAME), caveat=NAME, spread=0.5)
+    return save_report(made, tmp_path_factory.mktemp("curved") / "report.html")
+
+
+@pytest.fixture
+def curved(browser: Any, curved_path: Path) -> Iterator[Any]:
+    """Open the report of a loop with curvature afresh in a wide window."""
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    resize(browser, 1400)
+    yield from opened(browser, curved_path)
+
+
+def test_curvature_is_drawn_with_its_bands_its_change_points_and_coexistence(curved: Any) -> None:
+    titles = [plot.get_attribute("aria-label") for plot in plots(curved)]
+    (number,) = [number for number, title in enumerate(titles) if "Ricci" in title]
+    plot = f"document.querySelectorAll('.plot')[{number}]"
+    marks = curved.execute_script(
+        f"return {plot}.data.filter(trace => trace.meta === 'change').map(trace => [trace.name, trace.x])"
+    )
+    assert [(name, len(places)) for name, places in marks] == [("step", 1)]
+    assert marks[0][1] == pytest.approx([0.232], rel=1e-5)
+    assert (
+        len(curved.execute_script(f"return {plot}.data.filter(trace => trace.fill === 'toself')")) == 2
+    )  # a band in each phase
+    lines = curved.execute_script(f"return {plot}.layout.shapes.map(shape => shape.x0)")
+    assert any(line == pytest.approx(loop_coexistence()) for line in lines)
+
+
+def test_hovering_over_a_change_point_says_what_it_is(curved: Any) -> None:
+    (number,) = [k for k, plot in enumerate(plots(curved)) if "Ricci" in plot.get_attribute("aria-label")]
+    move_to(curved, pixel(curved, number, 0.232, 0.96)).perform()
+    text = hovered(curved)
+    for words in ("change point of R of E: step", "R: 9 → 5", "standard errors"):
+        assert words in text
+
+
+def test_what_curvature_leaves_out_is_text(curved: Any) -> None:
+    section = curved.find_element(By.ID, "curvature")
+    assert NAME in section.text
+    assert section.find_elements(By.TAG_NAME, "script") == []
+    assert curved.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
