@@ -76,8 +76,8 @@ def used_options(line: str) -> set[str]:
 def agrees(shown: str, printed: str) -> bool:
     """Tell whether a program printed what a page shows.
 
-    White space counts as one blank, `...` stands for anything, and numbers agree to a thousandth (or to
-    1e-4, as the width of a bracket means its size only).
+    White space counts as one blank and a rule as one stroke, `...` stands for anything, and numbers agree to a thousandth
+    (or to 1e-4, as the width of a bracket means its size only).
 
     >>> agrees("beta = 0.5 [...]", "beta =  0.50001 [1, 2]"), agrees("rank 2", "rank 3"), agrees("rank", "rank 3")
     (True, False, False)
@@ -92,7 +92,9 @@ def agrees(shown: str, printed: str) -> bool:
 
 
 def _pattern(word: str) -> str:
-    """Return a pattern for a word, with a group for every number in it."""
+    """Return a pattern for a word, with a group for every number in it; a rule is as long as its table is wide."""
+    if set(word) == {"─"}:
+        return "─+"
     between = [re.escape(part).replace(r"\.\.\.", ANYTHING) for part in NUMBER.split(word)]
     return r"(-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?)".join(between)
 
