@@ -17,14 +17,17 @@ from typing import Any
 import pytest
 import torch
 import xarray
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import spinodal as sp
 from documents import DOCS
 from small_run import OPTIONS, digests, kept_as_it_is, linear, linear_run, lines, without_states, write_lines  # noqa: F401
 from spinodal.curvature import survey as surveys
 from spinodal.curvature.along import Curvature, curvature_at
+from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.gauss import ricci
 from spinodal.curvature.probed import LEAST
+from spinodal.curvature.saddle_index import SaddleIndex
 from spinodal.curvature.scalar import scalar_curvature
 from spinodal.curvature.survey import Survey, note_name, point_seed, survey
 from spinodal.phases import PhaseDiagram
@@ -178,7 +181,9 @@ def test_a_point_without_curvature_says_why_and_the_others_have_theirs(
     assert [result["points"]["error"]["value"][k] is None for k in range(4)] == [False, True, False, True]
     assert result["failed"] == [{"point": bad.index, "text": found.failed[bad.index]}]
     shown = replace(diagram, curvature=found)
-    assert "At 1 point there is none" in render(shown)
+    assert "At 1 point there is none: second derivatives of E are not finite; others are; look." in render(shown)
+    nothing = replace(diagram, curvature=Survey({}, {point.index: "<b>" for point in diagram.points}))
+    assert f"At {len(diagram.points)} points there is none: &lt;b&gt;." in render(nothing)
     assert shown.to_xarray()["curvature_error"].isnull().values.tolist()[:3] == [False, True, False]
 
 
@@ -320,7 +325,7 @@ def test_the_figure_has_error_curvature_and_distance_beside_transitions_and_chan
     assert [label.split("\n")[0] for label in labels] == ["error E", "scalar curvature R", "distance from"]
     assert {text.get_text() for text in figure.legends[0].get_texts()} >= {"transition", "sign change of R of E"}
     assert len((draw_hessian(record) or figure).axes) == 3
-    figure.canvas.draw()  # type: ignore[no-untyped-call, unused-ignore]
+    FigureCanvasAgg(figure).draw()
 
 
 def test_without_curvature_there_is_no_such_figure_and_no_such_section(loop: PhaseDiagram) -> None:
@@ -344,6 +349,22 @@ def test_error_bars_are_drawn_where_there_are_any(surveyed_run: tuple[Path, Phas
     assert set(record.curvature.curves[0].spread or ()) == {1.5}
     assert record.curvature.curves[1].spread is None
     assert "± 1.5" in render(shown)
+
+
+def test_a_negative_direction_that_the_margin_did_not_see_is_told(loop: PhaseDiagram) -> None:
+    assert loop.curvature is not None
+    assert "missed it" not in render(loop)
+    saddle = SaddleIndex(2, is_exact=False, lowest=-0.1, method="lanczos", status="budget")
+    first = loop.points[0].index
+    points = {**loop.curvature.points, first: replace(loop.curvature.points[first], index_of_loss=saddle)}
+    assert "At 1 point Hess L has a negative eigenvalue, which is proven" in render(replace(loop, curvature=Survey(points)))
+
+
+def test_a_value_is_as_precise_as_its_error_bar(loop: PhaseDiagram) -> None:
+    assert loop.curvature is not None
+    value = Estimate(184911.285, 2.6, products=100, method="probes", status="estimated")
+    points = {index: replace(found, error=value) for index, found in loop.curvature.points.items()}
+    assert "184911.3 ± 2.6" in render(replace(loop, curvature=Survey(points)))
 
 
 def test_the_report_lists_change_points_with_what_is_nearest_to_them(loop: PhaseDiagram) -> None:

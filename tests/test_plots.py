@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -30,7 +32,7 @@ from spinodal.plots import (
 )
 from spinodal.plots.panel import MOST_SINGULAR_VALUES
 from spinodal.plots.save import FIGURES
-from spinodal.plots.style import paper
+from spinodal.plots.style import new_figure, paper, set_axes
 from spinodal.tree import Fall
 
 
@@ -248,6 +250,23 @@ def test_beta_is_below_and_weight_decay_above(linear: sp.PhaseDiagram) -> None:
     assert "weight_decay = 2β" in above.get_xlabel()
     below.figure.draw_without_rendering()
     assert above.get_xlim() == pytest.approx([2 * value for value in below.get_xlim()])
+
+
+@pytest.mark.parametrize("high", [0.1003, 0.13, 0.21, 0.45, 0.6, 1.2, 4.9, 7.0, 90.0, 1e4])
+def test_numbers_along_beta_do_not_run_into_each_other(high: float) -> None:
+    with paper():
+        figure, axes = new_figure(1)
+        set_axes(figure, axes, "", (0.1, high))
+        FigureCanvasAgg(figure).draw()
+        below, above = axes[0], axes[0].child_axes[0]
+        for axis in (below.xaxis, above.xaxis):
+            low, most = sorted(axis.get_view_interval())
+            shown = [
+                text for text in axis.get_ticklabels(which="both") if text.get_text() and low <= text.get_position()[0] <= most
+            ]
+            boxes = sorted((box.x0, box.x1) for box in (text.get_window_extent() for text in shown))
+            assert len(boxes) >= 2
+            assert all(left[1] < right[0] for left, right in pairwise(boxes))
 
 
 def test_transitions_minor_ones_and_closed_forms_are_told_apart(linear: sp.PhaseDiagram) -> None:

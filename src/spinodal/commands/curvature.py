@@ -157,7 +157,7 @@ def _measured(place: Place, how: dict[str, Any]) -> Measured:
     return Measured(
         place=place,
         curvature=found,
-        margin=_margin(place, loss, dense=dense),
+        margin=_margin(place, found, loss, dense=dense),
         extremes=spectrum,
         error=error,
         loss=error + place.beta * place.penalty.norm_squared(place.theta),
@@ -165,16 +165,18 @@ def _measured(place: Place, how: dict[str, Any]) -> Measured:
     )
 
 
-def _margin(place: Place, loss: Regularised, *, dense: bool) -> float:
-    """Return the margin: that of the run, unless it is asked for at another beta or not of a run."""
+def _margin(place: Place, found: Curvature, loss: Regularised, *, dense: bool) -> float:
+    """Return the margin: that of the run at its own beta, unless the index finds a direction that the run did not see."""
+    if found.index_of_loss.value:
+        return found.index_of_loss.lowest
     if place.snapshot is not None and place.beta == place.snapshot.beta:
         return place.snapshot.point.minimum.margin
-    found: Margin
+    margin: Margin
     if dense:
-        found = dense_margin(loss.shifted(place.landscape.hessian(place.theta)))
+        margin = dense_margin(loss.shifted(place.landscape.hessian(place.theta)))
     else:
-        found = lanczos_margin(loss.hessian_operator(place.theta), place.theta)
-    return found.value
+        margin = lanczos_margin(loss.hessian_operator(place.theta), place.theta)
+    return margin.value
 
 
 def _accuracy(rtol: float | None) -> float | None:

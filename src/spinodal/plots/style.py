@@ -15,6 +15,7 @@ from spinodal.plots.panel import Curve, Panel
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 # Okabe & Ito's palette: told apart by colour-blind readers and, in this order, in grey.
@@ -29,6 +30,8 @@ FEW_MINOR = 30  # minor transitions up to which their lines go all the way up
 ACROSS = 4  # names side by side in the legend below
 SPARSE = 10  # closed forms up to which their lines are wide
 NAMED = 8  # curves up to which a legend names them
+NARROW, TICKS = 5.0, 6  # factor in beta up to which ticks are round numbers, at most so many
+WIDE = 50.0  # factor up to which 1, 2 and 5 are named; beyond, powers of ten
 
 
 @contextmanager
@@ -149,9 +152,29 @@ def set_axes(figure: Figure, axes: Sequence[Axes], title: str, limits: tuple[flo
     axes[0].set_xlim(*limits)
     for below in axes[-columns:]:
         below.set_xlabel(BETA)
+        _ticks(below.xaxis, limits)
     for top in axes[:columns]:
-        top.secondary_xaxis("top", functions=(_doubled, _halved)).set_xlabel(WEIGHT_DECAY)
+        above = top.secondary_xaxis("top", functions=(_doubled, _halved))
+        above.set_xlabel(WEIGHT_DECAY)
+        _ticks(above.xaxis, limits)
     figure.suptitle(plain(title), fontsize=9)
+
+
+def _ticks(axis: Axis, limits: tuple[float, float]) -> None:
+    """Name as many numbers as have room, whatever the range."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+    factor = limits[1] / limits[0]
+    if factor < WIDE:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+    axis.set_minor_formatter(FuncFormatter(_two_and_five) if factor < WIDE else NullFormatter())
+    if factor < NARROW:
+        axis.set_major_locator(MaxNLocator(TICKS))
+        axis.set_minor_locator(NullLocator())
+
+
+def _two_and_five(value: float, _: object) -> str:
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def _name_marks(figure: Figure, beta: BetaAxis, more: Sequence[Artist]) -> None:

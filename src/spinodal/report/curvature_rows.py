@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from spinodal.curvature.along import Curvature
@@ -50,6 +51,30 @@ def curvature_columns(points: Sequence[Point], survey: Survey | None) -> list[tu
     rows = [{} if item is None else _cells(item) for item in found]
     names = next((list(row) for row in rows if row), [])
     return [(name, [row.get(name, "") for row in rows]) for name in names]
+
+
+def without(diagram: PhaseDiagram) -> list[str]:
+    """Return sentences on the points without curvature, one per reason."""
+    reasons = Counter(diagram.curvature.failed.values()) if diagram.curvature else Counter[str]()
+    return [f"At {_points(count)} there is none: {reason}." for reason, count in sorted(reasons.items())]
+
+
+def unseen(diagram: PhaseDiagram) -> str:
+    """Return what is to be said of points whose index of L contradicts a positive margin, "" where there are none."""
+    survey = diagram.curvature or Survey()
+    found = [(survey.at(point), point.minimum.margin) for point in diagram.points]
+    count = sum(1 for item, margin in found if item is not None and item.index_of_loss.value and margin > 0.0)
+    if not count:
+        return ""
+    return (
+        f"At {_points(count)} Hess L has a negative eigenvalue, which is proven, and the margin is positive: the search for "
+        "the smallest eigenvalue missed it. The walk stopped at a saddle there, along a soft direction; a smaller tolerance "
+        "may leave it."
+    )
+
+
+def _points(count: int) -> str:
+    return "1 point" if count == 1 else f"{count:,} points"
 
 
 def _change(diagram: PhaseDiagram, change: CurvatureChange) -> dict[str, str]:
@@ -101,8 +126,16 @@ def _cells(found: Curvature) -> dict[str, str]:
 
 
 def _estimate(estimate: Estimate) -> str:
-    exact = estimate.status == "exact"
-    return number(estimate.value) if exact else f"{number(estimate.value)} ± {number(estimate.stderr, 2)}"
+    """Return a value, and unless it is exact its standard error, as precise as that is."""
+    if estimate.status == "exact" or not estimate.stderr:
+        return number(estimate.value)
+    return f"{number(estimate.value, _digits(estimate))} ± {number(estimate.stderr, 2)}"
+
+
+def _digits(estimate: Estimate) -> int:
+    """Return how many digits reach two of the standard error's, from five to ten."""
+    wanted = math.log10(estimate.relative) if 0.0 < estimate.relative < 1.0 else 0.0
+    return min(max(math.ceil(2.0 - wanted), 5), 10)
 
 
 def _index(index: SaddleIndex) -> str:

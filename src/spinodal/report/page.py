@@ -28,7 +28,7 @@ from spinodal.report.branch_rows import (
     spinodal_table,
 )
 from spinodal.report.certificates import certificate_sentences
-from spinodal.report.curvature_rows import CAUTION, change_point_table, curvature_table
+from spinodal.report.curvature_rows import CAUTION, change_point_table, curvature_table, unseen, without
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
@@ -114,7 +114,7 @@ def render(
         curvature=curvature_table(diagram),
         change_points=change_point_table(diagram),
         caution=CAUTION,
-        curvature_failed=len(diagram.curvature.failed) if diagram.curvature else 0,
+        curvature_notes=[note for note in (unseen(diagram), *without(diagram)) if note],
         curvature_caveats=diagram.curvature.caveats if diagram.curvature else (),
         closed_forms=closed_form_table(diagram),
         cost=cost(diagram),
