@@ -341,7 +341,10 @@ def test_bad_arguments_of_the_other_verbs_are_refused(command: Command, argument
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["mpa", "gaussian"], "unknown command 'mpa'; known: export, map, report, show, tasks, theory; did you mean 'map'?"),
+        (
+            ["mpa", "gaussian"],
+            "unknown command 'mpa'; known: curvature, export, map, report, show, tasks, theory; did you mean 'map'?",
+        ),
         (["--verison"], "unknown option '--verison'; known: --help, --version; did you mean '--version'?"),
         (["map"], "missing argument 'TASK'; TASK: a built-in task"),
         (["map", "gaussian", "--bogus"], "unknown option '--bogus'; known: --at-weight-decay, --beta, "),

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from hard_inputs import checkpoints, command_lines, run_folders, task_files
+from hard_inputs import checkpoints, command_lines, curvatures, run_folders, task_files
 from hard_inputs.case import Case, WrongAnswerError, judge
 
 SURFACES: Mapping[str, SearchStrategy[Case]] = {
@@ -27,17 +27,19 @@ SURFACES: Mapping[str, SearchStrategy[Case]] = {
     "states": run_folders.STATES,
     "checkpoints": checkpoints.STARTS,
     "export and report": st.one_of(*[checkpoints.EXPORTS] * 5, checkpoints.PLACEMENTS),
+    "curvature": curvatures.CURVATURES,
 }
 
 SHARES: Mapping[str, float] = {  # of the cases of a campaign
-    "command lines": 0.24,
+    "command lines": 0.22,
     "task files": 0.13,
     "data": 0.13,
     "settings and results": 0.13,
     "journals": 0.13,
     "states": 0.08,
-    "checkpoints": 0.11,
+    "checkpoints": 0.08,
     "export and report": 0.05,
+    "curvature": 0.05,
 }
 
 

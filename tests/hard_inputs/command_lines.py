@@ -27,7 +27,7 @@ WORDS = st.one_of(
     st.integers().map(str),
     st.floats().map(repr),
 )
-VERBS = ("map", "show", "tasks", "theory", "report", "export")
+VERBS = ("map", "show", "tasks", "theory", "report", "export", "curvature")
 TINY = ("--set", "hidden=2", "--set", "samples=20", "--starts", "1")
 ENDING = ("--help", "--version")
 
