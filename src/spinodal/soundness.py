@@ -173,7 +173,9 @@ def _no_second_derivatives(reason: str) -> SpinodalError:
     return SpinodalError(
         got=f"E has no second derivatives: {reason}",
         allowed="a model whose operations can be differentiated twice is allowed",
-        do="replace this operation by one that PyTorch can differentiate twice",
+        do="of attention, choose the plain form: torch.nn.attention.sdpa_kernel(SDPBackend.MATH)"
+        if "attention" in reason
+        else "replace this operation by one that PyTorch can differentiate twice",
     )
 
 

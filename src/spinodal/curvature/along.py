@@ -104,9 +104,9 @@ def curvature_at(
     ...         super().__init__()
     ...         self.w = torch.nn.Parameter(torch.ones(2))
     >>> E = Landscape(Pair(), lambda model, batch: (1 - model.w.prod()) ** 2 / 2, None)
-    >>> found = curvature_at(E, torch.full((2,), 0.5**0.5), beta=0.25)
+    >>> found = curvature_at(E, torch.full((2,), 0.5**0.5, dtype=torch.float64), beta=0.25)
     >>> round(found.error.value, 12), round(found.loss.value, 12), round(found.trace.value, 12)
-    (0.0, 2.0, 1.0)
+    (0.32, 2.0, 1.0)
     >>> print(found.index_of_error, found.index_of_loss)
     0 0
     """

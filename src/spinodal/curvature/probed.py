@@ -120,7 +120,8 @@ class Probed:
     def _forget(self) -> None:
         """Begin anew on another complement."""
         self._forms: list[float] = []  # w^T H w of every probe w
-        self._squares: list[list[float]] = []  # ||P (H + S) w||^2 without the part of S alone, for every surface
+        self._squares: list[list[float]] = []  # ||P (H + S) w||^2 without the part of S alone: every surface, then S = 0
+        self._pairs: list[list[float]] = []  # squares of the same form between different probes
         if self.passes is not None and not self.passes.sees_all:
             self._passed = []
 
@@ -138,10 +139,12 @@ class Probed:
         rows = self.known.outside(self._probes.rows(count))
         images = self._images(rows)
         outside = self.known.outside(images)
-        own = np.array(_dots(outside, outside))
-        crossed = [0.0 if s.shift is None else 2 * np.array(_dots(outside, s.shift * rows)) for s in self.surfaces]
+        shifts = (*(surface.shift for surface in self.surfaces), None)
+        forms = np.stack([_square_forms(outside, shift, rows) for shift in shifts], axis=-1)
+        pairs = ~np.eye(count, dtype=bool)
         self._forms += _dots(rows, images)
-        self._squares += np.stack([own + part for part in crossed], axis=1).tolist()
+        self._squares += forms[~pairs].tolist()
+        self._pairs += np.square(forms[pairs]).tolist()
         return outside
 
     def _pass(self, count: int) -> None:
@@ -165,16 +168,16 @@ class Probed:
 
     def spend(self, budget: int, *, rtol: float | None = None) -> bool:
         """Spend products until `stderr <= rtol |R|`, or all of a budget; return whether that was reached."""
-        self._begin(budget)
-        while self.products < budget and not (rtol is not None and self._is_reached(rtol)):
+        self._begin(budget, rtol)
+        while self.products < budget and not self._is_reached(rtol):
             left = budget - self.products
             self._add(min(BLOCK, left), left)
         return rtol is None or self._is_reached(rtol)
 
-    def _begin(self, budget: int) -> None:
-        """Take a pilot, and deflate while few directions hold most of what is left."""
+    def _begin(self, budget: int, rtol: float | None) -> None:
+        """Take a pilot, and deflate while few directions hold most of what is left, and that is too much."""
         outside = self._pilot(budget)
-        while (directions := self._worth_knowing(outside, budget)) is not None:
+        while not self._is_reached(rtol) and (directions := self._worth_knowing(outside, budget)) is not None:
             before = self._unit_error()
             self.known.add(directions, self._images(directions))
             self._forget()
@@ -203,8 +206,8 @@ class Probed:
             return None
         return self.known.directions(outside)
 
-    def _is_reached(self, rtol: float) -> bool:
-        if len(self._forms) < PILOT or (self._by_passes and len(self._passed) < PASSES):
+    def _is_reached(self, rtol: float | None) -> bool:
+        if rtol is None or len(self._forms) < PILOT or (self._by_passes and len(self._passed) < PASSES):
             return False
         value, stderr = self.curvature(0)
         return stderr <= rtol * abs(value)
@@ -277,10 +280,27 @@ class Probed:
         traces, squares = self._samples(surface)
         fewer = (squares.sum() - squares) / (len(squares) - 1)
         if not self._by_passes:
-            return _jackknife(self._ricci(surface, _means_without_one(traces), fewer)), 0.0
+            by_probes = self._ricci(surface, _means_without_one(traces), fewer)
+            least = math.hypot(self._least_error(surface), self._least_error_of_trace(surface))
+            return max(least, _jackknife(by_probes)), 0.0
         by_probes = self._ricci(surface, _means(traces), fewer)
         by_passes = self._ricci(surface, _means_without_one(traces), float(squares.mean()))
-        return _jackknife(by_probes), _jackknife(by_passes)
+        return max(self._least_error(surface), _jackknife(by_probes)), _jackknife(by_passes)
+
+    def _least_error(self, surface: int) -> float:
+        """Return the error due to `F = E w^T A w` as pairs of probes know it: the variance is at most `2 E (w^T A w')^2`.
+
+        There are more pairs than probes, and F and its spread, both of a skew distribution, are seldom small together.
+        """
+        variance = 2 * float(np.array(self._pairs)[:, surface].mean()) if self._pairs else 0.0
+        return math.sqrt(variance / len(self._squares)) / self._slopes[surface][0]
+
+    def _least_error_of_trace(self, surface: int) -> float:
+        """Return the error due to a trace from common probes, whose variance is at most `2 F`."""
+        w2, _, bend = self._slopes[surface]
+        variance = 2 * float(np.array(self._squares)[:, -1].mean())
+        slope = 2 * self.trace(surface)[0] / w2 - 2 * bend / w2**2
+        return abs(slope) * math.sqrt(variance / len(self._squares))
 
     def _ricci(self, surface: int, traces: Means, square: np.ndarray | float) -> np.ndarray | float:
         """Return R from the mean and the mean product of traces on the complement, and the squared norm there."""
@@ -299,6 +319,15 @@ def not_finite() -> SpinodalError:
         allowed="points with finite second derivatives are allowed",
         do="look for square roots, norms or logarithms at zero, or for overflow at this theta",
     )
+
+
+def _square_forms(outside: Tensor, shift: Tensor | None, rows: Tensor) -> np.ndarray:
+    """Return `y_i . y_j + y_i . S w_j + w_i . S y_j` of `y = P H w` and a diagonal S, shape (k, k)."""
+    forms = outside @ outside.T
+    if shift is not None:
+        crossed = outside @ (shift * rows).T
+        forms += crossed + crossed.T
+    return forms.double().cpu().numpy()
 
 
 def _dots(a: Tensor, b: Tensor) -> list[float]:

@@ -30,6 +30,7 @@ class Probes:
     def rows(self, count: int) -> Tensor:
         """Return the next vectors, shape (count, n). Bits are drawn, eight a byte: 30 times faster than numbers."""
         size = len(self.like)
-        raw = np.frombuffer(self._bits.bytes(count * -(-size // 8)), dtype=np.uint8).reshape(count, -1)
+        words = -(-size // 32)  # a row begins with a word, so that rows are the same however many are drawn at once
+        raw = np.frombuffer(self._bits.bytes(4 * count * words), dtype=np.uint8).reshape(count, -1)
         signs = torch.from_numpy(np.unpackbits(raw, axis=1, count=size)).to(self.like)
         return signs.mul_(2).sub_(1)
