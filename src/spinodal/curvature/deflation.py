@@ -42,15 +42,23 @@ class Deflation:
         return len(self.basis)
 
     def directions(self, sketch: Tensor) -> Tensor:
-        """Return an orthonormal basis, shape (k', n), of what rows of a sketch add to the known directions."""
-        lengths = sketch.norm(dim=1)
-        rows = sketch[lengths > 0] / lengths[lengths > 0, None]
-        for _ in range(2):  # twice is enough
-            columns, corner = torch.linalg.qr(self.outside(rows).T)
-            fresh = corner.diagonal().abs() > ROUNDING * torch.finfo(rows.dtype).eps
-            rows = columns.T[fresh]
-        known: Tensor = rows.contiguous()
-        return known
+        """Return an orthonormal basis, shape (k', n), of what rows of a sketch add to the known directions.
+
+        By Gram and Schmidt, each row twice: one row of memory beside the result, where a QR decomposition takes several times
+        the sketch.
+        """
+        fresh = sketch.new_zeros(0, sketch.shape[1])
+        for row in sketch:
+            length = row.norm()
+            if float(length) > 0:
+                row = row / length
+                for _ in range(2):
+                    row = self.outside(row[None])[0]
+                    row = row - (fresh @ row) @ fresh
+                    left = row.norm()
+                if float(left) > ROUNDING * torch.finfo(row.dtype).eps:
+                    fresh = torch.cat([fresh, row[None] / left])
+        return fresh
 
     def add(self, directions: Tensor, image: Tensor) -> None:
         """Add directions, shape (k', n), with their images under H."""

@@ -283,7 +283,7 @@ def sectional_curvature(gradient: Tensor, product: Callable[[Tensor], Tensor], u
 
 def _steepness(g: Tensor) -> float:
     """Return `W = sqrt(1 + ||g||^2)`."""
-    return math.hypot(1.0, float(torch.linalg.vector_norm(g)))
+    return math.hypot(1.0, *g.abs().tolist()) if len(g) < FEW else math.hypot(1.0, float(torch.linalg.vector_norm(g)))
 
 
 def _reflected(matrix: Tensor, g: Tensor, axis: int) -> Tensor:

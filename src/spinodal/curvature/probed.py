@@ -17,7 +17,7 @@ from spinodal.curvature.samples import SampleError
 from spinodal.errors import SpinodalError
 
 PILOT = 8  # probes before anything is decided
-PASSES = 8  # passes over the samples before an error bar is believed
+PASSES = 12  # passes over the samples before an error bar is believed
 LEAST = 12  # products: one along the gradient, and what two error bars need
 BLOCK = 4  # products spent before it is looked again where they help most
 FEWEST = 4  # probes whose spread says something
@@ -25,8 +25,7 @@ DEEPEST = 64  # directions that are deflated at most
 GRADIENTS = 2  # of the price of one product
 ROW_BYTES = 2**25  # of probes that are multiplied at once
 
-HELPED = 0.7  # of the error before: deflation that leaves more is the last
-MOST_HOLDING = 2  # times the directions at hand: among so many eigenvalues they are worth knowing
+MOST_HOLDING = 3  # times the directions at hand: among so many eigenvalues they are worth knowing
 UNSEEN = 1e-9  # of R: errors that are rounding
 
 Product = Callable[[Tensor], Tensor]
@@ -182,13 +181,13 @@ class Probed:
             self.known.add(directions, self._images(directions))
             self._forget()
             outside = self._pilot(budget)
-            if self._unit_error() > HELPED * before:
-                break
+            left = budget - self.products
+            if left <= 0 or self._unit_error() > before * math.sqrt(max(0, left - 2 * len(outside)) / left):
+                break  # as much again would help less than to spend its price on probes
 
     def _pilot(self, budget: int) -> Tensor:
-        outside = self._probe(max(FEWEST, min(PILOT, (budget - self.products) // 3)))
-        wanted = PASSES // 2 if self.passes is not None else 0
-        self._pass(max(FEWEST, min(wanted, budget - self.products)) - len(self._passed))
+        outside = self._probe(max(FEWEST, min(PILOT, (budget - self.products) // 4)))
+        self._pass(max(FEWEST, min(PASSES, (budget - self.products) // 4)) - len(self._passed))
         return outside
 
     def _worth_knowing(self, outside: Tensor, budget: int) -> Tensor | None:
@@ -241,9 +240,11 @@ class Probed:
         return True
 
     def _unit_error(self) -> float:
-        """Return the standard error of one product, where products are shared out as is best."""
-        probes, passes = self._errors(0)
-        return probes * math.sqrt(len(self._forms)) + passes * math.sqrt(len(self._passed))
+        """Return the standard error of one product, where products are shared out as is best, from what is known best."""
+        probes = self._least_error(0)
+        if not self._by_passes:
+            return math.hypot(probes, self._least_error_of_trace(0)) * math.sqrt(len(self._squares))
+        return probes * math.sqrt(len(self._squares)) + self._errors(0)[1] * math.sqrt(len(self._passed))
 
     # -- what was found ---------------------------------------------------------------------
 
@@ -269,7 +270,10 @@ class Probed:
         traces, _ = self._samples(surface)
         shift = self.surfaces[surface].shift
         known = self.known.trace(shift) + self.known.shift_outside(shift)[0]
-        return known + float(traces.mean()), _student(len(traces)) * float(traces.std(ddof=1)) / math.sqrt(len(traces))
+        spread = _student(len(traces)) * float(traces.std(ddof=1))
+        if not self._by_passes:  # the variance of w^T H w is at most 2 F
+            spread = max(spread, math.sqrt(2 * float(np.array(self._squares)[:, -1].mean())))
+        return known + float(traces.mean()), spread / math.sqrt(len(traces))
 
     def _samples(self, surface: int) -> tuple[np.ndarray, np.ndarray]:
         traces = self._traces if self._by_passes else self._forms
@@ -279,13 +283,13 @@ class Probed:
         """Return the jackknife errors due to common probes and due to passes."""
         traces, squares = self._samples(surface)
         fewer = (squares.sum() - squares) / (len(squares) - 1)
+        least, least_of_trace = self._least_error(surface), self._least_error_of_trace(surface)
         if not self._by_passes:
             by_probes = self._ricci(surface, _means_without_one(traces), fewer)
-            least = math.hypot(self._least_error(surface), self._least_error_of_trace(surface))
-            return max(least, _jackknife(by_probes)), 0.0
+            return max(math.hypot(least, least_of_trace), _jackknife(by_probes)), 0.0
         by_probes = self._ricci(surface, _means(traces), fewer)
         by_passes = self._ricci(surface, _means_without_one(traces), float(squares.mean()))
-        return max(self._least_error(surface), _jackknife(by_probes)), _jackknife(by_passes)
+        return max(least, _jackknife(by_probes)), max(least_of_trace, _jackknife(by_passes))
 
     def _least_error(self, surface: int) -> float:
         """Return the error due to `F = E w^T A w` as pairs of probes know it: the variance is at most `2 E (w^T A w')^2`.
@@ -296,11 +300,10 @@ class Probed:
         return math.sqrt(variance / len(self._squares)) / self._slopes[surface][0]
 
     def _least_error_of_trace(self, surface: int) -> float:
-        """Return the error due to a trace from common probes, whose variance is at most `2 F`."""
+        """Return the error due to T, to first and second order: `T^2 - s^2` is uncertain by `sqrt(2) s^2` where T is small."""
         w2, _, bend = self._slopes[surface]
-        variance = 2 * float(np.array(self._squares)[:, -1].mean())
-        slope = 2 * self.trace(surface)[0] / w2 - 2 * bend / w2**2
-        return abs(slope) * math.sqrt(variance / len(self._squares))
+        value, stderr = self.trace(surface)
+        return math.hypot((2 * value / w2 - 2 * bend / w2**2) * stderr, math.sqrt(2) * stderr**2 / w2)
 
     def _ricci(self, surface: int, traces: Means, square: np.ndarray | float) -> np.ndarray | float:
         """Return R from the mean and the mean product of traces on the complement, and the squared norm there."""
