@@ -436,7 +436,7 @@ def relu_landscape() -> Landscape:
 @every_solver
 def test_a_relu_net_ends_with_an_honest_status(solver: str, limit_gradients: Limit) -> None:
     landscape = relu_landscape()
-    limit_gradients(landscape, 6 * ENOUGH)  # a minimum on a kink is approached linearly, and only once
+    limit_gradients(landscape, 25 * ENOUGH)  # on a kink rounding decides the way: 1,500 to 9,000 were seen; only once
     minimum = minimise(landscape, beta=0.1, start=landscape.initial, solver=solver)
     stationary = minimum.residual <= 1e-4 * 2 * minimum.beta * float(minimum.theta.norm())
     assert minimum.converged == (stationary and minimum.margin >= -minimum.margin_error)

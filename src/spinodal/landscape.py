@@ -180,10 +180,24 @@ class Landscape:
     def uncounted_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
         """Return `H(theta) v` for a check of the code, which is no cost of the user's computation."""
         rows = vectors.reshape(-1, self.size)
+        if len(rows) == 1:
+            return self._single_product(theta, rows[0]).view_as(vectors)
         total = torch.zeros_like(rows)
         for weight, batch in self.batches.weighted():
             total.add_(self._slope(theta, batch).products(rows), alpha=weight)
         return total.view_as(vectors)
+
+    def _single_product(self, theta: Tensor, vector: Tensor) -> Tensor:
+        """Return `H v`, shape (n,), by the lent module itself: of small networks, substituting parameters takes a third."""
+        total, parts = torch.zeros_like(vector), self.parameters.unflatten(vector).values()
+        with self.at(theta) as model:
+            for weight, batch in self.batches.weighted():
+                slopes = torch.autograd.grad(self.loss(model, batch), self._leaves, create_graph=True, allow_unused=True)
+                bent = [pair for pair in zip(slopes, parts, strict=True) if pair[0] is not None and pair[0].requires_grad]
+                if bent:
+                    outputs, seeds = zip(*bent, strict=True)
+                    total.add_(self._join(torch.autograd.grad(outputs, self._leaves, seeds, allow_unused=True)), alpha=weight)
+        return total
 
     def gradient_graph(self, theta: Tensor) -> torch.autograd.graph.Node | None:
         """Return the graph from which second derivatives are taken, of the first batch; None if they are zero."""
