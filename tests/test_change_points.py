@@ -148,6 +148,21 @@ def test_a_jump_is_found_beyond_its_error_bars_alone() -> None:
     assert change_points(beta, values + 0.05 * (beta > 1.0), np.full_like(beta, error)) == ()
 
 
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        (([0.0, 1.0], [1.0, 2.0]), "a beta that is not positive; betas > 0"),
+        (([math.nan, -1.0], [1.0, 2.0]), "a beta that is not positive"),
+        (([1.0, 2.0], [1.0, 2.0], [0.1, -0.1]), "a standard error that is negative"),
+        ((None, [1.0]), "beta = None; a sequence of numbers is allowed"),
+        (("ab", [1.0, 2.0]), "beta = 'ab'"),
+    ],
+)
+def test_columns_of_what_is_no_curve_are_refused(columns: tuple, text: str) -> None:
+    with pytest.raises(sp.SpinodalError, match=text):
+        change_points(*columns)
+
+
 def test_columns_of_different_lengths_are_refused() -> None:
     with pytest.raises(sp.SpinodalError, match="2 betas, 3 values and 2 standard errors; as many of each are allowed"):
         change_points([1.0, 2.0], [1.0, 2.0, 3.0], [0.1, 0.1])

@@ -571,6 +571,17 @@ def test_matrices_that_are_no_hessian_are_refused(function: Function) -> None:
         function(gradient[None], hessian)
 
 
+@pytest.mark.parametrize("function", EVERY)
+def test_what_is_no_tensor_of_real_numbers_is_refused(function: Function) -> None:
+    gradient, hessian = random_point(3)
+    with pytest.raises(SpinodalError, match=r"the gradient is a ndarray; a tensor of real numbers is allowed; .*as_tensor"):
+        function(gradient.numpy(), hessian)
+    with pytest.raises(SpinodalError, match="the Hessian is complex"):
+        function(gradient, hessian * 1j)
+    with pytest.raises(SpinodalError, match=r"the gradient is of shape \(0,\); shape \(1,\) is allowed"):
+        function(gradient[:0], hessian[:0, :0])
+
+
 def test_planes_that_are_none_are_refused() -> None:
     gradient, hessian = random_point(3)
     u = vector(1, 2, 3)

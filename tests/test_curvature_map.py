@@ -26,6 +26,7 @@ from spinodal.curvature import survey as surveys
 from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.gauss import ricci
+from spinodal.curvature.kinks import has_kinks
 from spinodal.curvature.probed import LEAST
 from spinodal.curvature.saddle_index import SaddleIndex
 from spinodal.curvature.scalar import scalar_curvature
@@ -141,6 +142,51 @@ def test_estimates_from_products_agree_with_the_dense_values_within_their_errors
     assert found.index_of_error.value <= exact.index_of_error.value
     assert str(found.index_of_error).startswith(">= ")
     assert found == curvature_at(landscape, theta, beta=0.05, method="probes", budget=40, seed=3)
+
+
+@pytest.mark.parametrize("method", ["dense", "probes"])
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"beta": -0.1}, "beta = -0.1; a finite beta > 0 is allowed"),
+        ({"beta": "much"}, "beta = 'much'"),
+        ({"budget": "all"}, "budget = 'all'; whole numbers"),
+        ({"rtol": 2.0}, "rtol = 2.0; a number between 0 and 1 is allowed"),
+        ({"seed": -1}, "seed = -1"),
+    ],
+)
+def test_bad_arguments_are_refused_whatever_the_method(method: str, arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(sp.SpinodalError, match=text):
+        curvature_at(linear().landscape(), linear().initial(0), **{"beta": 0.1, "method": method, **arguments})
+
+
+def test_a_loss_of_one_size_of_batch_has_a_curvature() -> None:
+    """Targets of its own make it fail for fewer samples than the user has."""
+    inputs, targets = torch.randn(2, 9, 3, dtype=torch.float64)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.ReLU(), torch.nn.Linear(3, 3))
+    alone = sp.Landscape(model, lambda net, x: (net(x) - targets).square().sum(1).mean(), inputs)
+    pairs = sp.Landscape(model, lambda net, batch: (net(batch[0]) - batch[1]).square().sum(1).mean(), (inputs, targets))
+    found, known = (curvature_at(item, item.initial, beta=0.1) for item in (alone, pairs))
+    assert found.error.value == pytest.approx(known.error.value, rel=1e-9)
+    assert found.caveats == known.caveats != ()
+
+
+KINKED = {
+    "prelu": torch.nn.PReLU(dtype=torch.float64),
+    "selu": torch.nn.SELU(),
+    "softshrink": torch.nn.Softshrink(),
+    "largest": lambda z: z.amax(1),
+    "pooled": lambda z: torch.nn.functional.adaptive_max_pool1d(z[:, None], 2).sum((1, 2)),
+    "sorted": lambda z: z.sort(1)[0][:, 0],
+}
+SMOOTH = {"tanh": torch.tanh, "elu": torch.nn.ELU(), "celu": torch.nn.CELU(alpha=0.5), "gelu": torch.nn.GELU()}
+
+
+@pytest.mark.parametrize(("name", "kinked"), [*((name, True) for name in KINKED), *((name, False) for name in SMOOTH)])
+def test_operations_with_kinks_are_told_from_smooth_ones(name: str, kinked: bool) -> None:
+    bend = {**KINKED, **SMOOTH}[name]
+    landscape = sp.Landscape(torch.nn.Linear(3, 4), lambda model, x: bend(model(x)).square().sum(), torch.ones(5, 3))
+    assert has_kinks(landscape, landscape.initial) == kinked
 
 
 def test_an_unknown_method_is_refused() -> None:

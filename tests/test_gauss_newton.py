@@ -621,6 +621,22 @@ def test_vectors_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
         GaussNewton(landscape, landscape.initial).product(torch.zeros(shape, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("vectors", [None, [1.0], 1j * torch.ones(2)])
+def test_vectors_that_are_no_real_numbers_are_refused(vectors: Any) -> None:
+    landscape = Landscape(layers(), squared, data())
+    with pytest.raises(SpinodalError, match="no tensor of real numbers"):
+        GaussNewton(landscape, landscape.initial).product(vectors)
+
+
+def test_no_vectors_have_no_images_and_whole_numbers_are_numbers() -> None:
+    landscape = Landscape(layers(), squared, data())
+    matrix = GaussNewton(landscape, landscape.initial)
+    units = torch.eye(landscape.size, dtype=torch.int64)
+    for product in (matrix.product, matrix.residual_product):
+        assert product(units[:0]).shape == (0, landscape.size)
+        torch.testing.assert_close(product(units), product(units.double()), rtol=0, atol=0)
+
+
 def test_every_cost_is_counted() -> None:
     landscape = Landscape(layers(), cross_entropy, data())
     matrix, start = GaussNewton(landscape, landscape.initial), landscape.counts.copy()

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from spinodal import Landscape, Penalty, SpinodalError
-from spinodal.curvature.density import lanczos_density
-from spinodal.curvature.extremes import lanczos_extremes
-from spinodal.curvature.saddle_index import dense_index, lanczos_index, lanczos_indices, saddle_indices
-from spinodal.curvature.spectrum import extreme_eigenvalues, saddle_index, spectral_density
+from spinodal.curvature.density import lanczos_density, spectral_density
+from spinodal.curvature.extremes import extreme_eigenvalues, lanczos_extremes
+from spinodal.curvature.saddle_index import dense_index, lanczos_index, lanczos_indices, saddle_index, saddle_indices
 from spinodal.krylov import Krylov, random_vectors
 from spinodal.minimise.margin import zero_fraction
 
@@ -521,6 +520,7 @@ def test_second_derivatives_that_are_not_finite_are_refused(function: Callable[.
         (extreme_eigenvalues, {"theta": torch.zeros(3)}, "theta is \\(3,\\)"),
         (saddle_index, {"budget": -1}, "budget = -1"),
         (saddle_index, {"method": "exact"}, "unknown method 'exact'"),
+        (saddle_index, {"method": None}, "unknown method 'None'"),
         (saddle_index, {"penalty": Penalty(mask=torch.ones(5))}, "penalty's mask"),
         (spectral_density, {"probes": 0}, "probes = 0"),
         (spectral_density, {"steps": 0}, "steps = 0"),
@@ -540,9 +540,23 @@ def test_bad_questions_to_a_density_are_refused() -> None:
         (lambda: density.moment(-1), "power = -1"),
         (lambda: density.fraction_below(math.nan), "x = nan"),
         (lambda: density.curve(width=0.0), "width = 0.0"),
+        (lambda: density.curve([1.0]), "the grid is a list"),
+        (lambda: density.curve(torch.zeros(2, 2)), r"the grid is of shape \(2, 2\)"),
+        (lambda: density.mean(lambda values: 1 / 0), "ZeroDivisionError"),
+        (lambda: density.mean(lambda values: values.sum()), "no real number for each"),
     ):
         with pytest.raises(SpinodalError, match=text):
             ask()
+
+
+def test_directions_that_memory_has_no_room_for_are_not_denied() -> None:
+    """Of 60 equal eigenvalues -1 every Krylov space shows one, and restarts forget more than the basis holds."""
+    values = torch.cat([-torch.ones(60), torch.ones(60)]).double()
+    matrix = rotated(values)
+    crowded = lanczos_index(product_with(matrix), values, budget=400, memory=1)
+    assert 20 < crowded.value < 60
+    assert crowded.status == "memory"
+    assert lanczos_index(product_with(matrix), values, budget=400).value == 60
 
 
 # -- the Krylov space itself -----------------------------------------------------------------

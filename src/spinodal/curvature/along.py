@@ -13,7 +13,8 @@ from spinodal.curvature.kinks import KINKS, has_kinks
 from spinodal.curvature.saddle_index import SaddleIndex, dense_index, saddle_indices
 from spinodal.curvature.scalar import BUDGET, METHODS, SMALL, curvatures
 from spinodal.curvature.surface import Surface
-from spinodal.errors import SpinodalError, unknown_name
+from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.kinds import real_number, seed_number, whole_number
 from spinodal.landscape import Landscape
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
@@ -92,7 +93,7 @@ def curvature_at(
     Raises
     ------
     SpinodalError
-        If E has no second derivatives, or they are not finite at theta.
+        For bad arguments, an E without second derivatives, and second derivatives that are not finite at theta.
 
     Examples
     --------
@@ -111,19 +112,23 @@ def curvature_at(
     0 0
     """
     before = landscape.counts.copy()
-    loss = Regularised(landscape, beta, penalty or Penalty())
+    loss = Regularised(landscape, positive_beta(beta), penalty or Penalty())
+    if budget is not None:
+        whole_number("budget", budget, least=1, do="give the most Hessian products")
+    if rtol is not None and not 0 < real_number(rtol) < 1:
+        raise SpinodalError(got=f"rtol = {rtol!r}", allowed="a number between 0 and 1 is allowed", do="try 0.01")
     if method not in METHODS:
         raise unknown_name("method", str(method), METHODS)
     vector = landscape.vector(theta)
     affordable = landscape.size <= SMALL if budget is None else landscape.size <= budget
     if method == "dense" or (method == "auto" and affordable):
-        found = _exact(loss, vector)
+        found = _exact(loss, vector, seed_number(seed))
     else:
-        found = _estimated(loss, vector, budget=budget, rtol=rtol, seed=seed)
+        found = _estimated(loss, vector, budget=budget, rtol=rtol, seed=seed_number(seed))
     return replace(found, spent=landscape.counts - before)
 
 
-def _exact(loss: Regularised, theta: Tensor) -> Curvature:
+def _exact(loss: Regularised, theta: Tensor, seed: int) -> Curvature:
     """Return everything from one gradient and one dense Hessian."""
     landscape = loss.landscape
     surface = Surface.at(landscape, theta)
@@ -136,7 +141,7 @@ def _exact(loss: Regularised, theta: Tensor) -> Curvature:
         error=error,
         loss=lifted_error,
         trace=trace,
-        fisher_trace=_fisher_trace(landscape, theta),
+        fisher_trace=_fisher_trace(landscape, theta, seed),
         index_of_error=dense_index(surface.hessian, precision=landscape.dtype),
         index_of_loss=dense_index(lifted.hessian, precision=landscape.dtype),
     )
@@ -153,15 +158,16 @@ def _estimated(loss: Regularised, theta: Tensor, *, budget: int | None, rtol: fl
     )
     error, lifted = found.scalar
     of_error, of_loss = indices
-    return Curvature(loss.beta, error, lifted, found.trace[0], _fisher_trace(landscape, theta), of_error, of_loss)
+    fisher = _fisher_trace(landscape, theta, seed)
+    return Curvature(loss.beta, error, lifted, found.trace[0], fisher, of_error, of_loss)
 
 
 def _dense(value: float, landscape: Landscape, caveats: tuple[str, ...]) -> Estimate:
     return Estimate(value, 0.0, products=landscape.size, method="dense", caveats=caveats)
 
 
-def _fisher_trace(landscape: Landscape, theta: Tensor) -> Estimate | None:
+def _fisher_trace(landscape: Landscape, theta: Tensor, seed: int) -> Estimate | None:
     try:
-        return fisher_trace(landscape, theta)
+        return fisher_trace(landscape, theta, seed=seed)
     except SpinodalError:  # E is no function of outputs
         return None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinodal.errors import SpinodalError
+from spinodal.kinds import real_number, sequence
 
 SIGNIFICANT = 5.0  # standard errors by which a change must exceed what is usual
 PROMINENT = 0.01  # of the larger value beside it: a step below it is none
@@ -83,7 +84,7 @@ def change_points(beta: Sequence[float], values: Sequence[float], stderr: Sequen
     Raises
     ------
     SpinodalError
-        If the lengths differ.
+        If the lengths differ, a beta is not positive, or a standard error is negative.
 
     Notes
     -----
@@ -120,7 +121,11 @@ class _Series:
 
     @classmethod
     def of(cls, beta: Sequence[float], values: Sequence[float], stderr: Sequence[float]) -> _Series:
-        errors = stderr if len(stderr) else [0.0] * len(values)
+        beta, values, stderr = (
+            [real_number(item) for item in sequence(name, column, of="numbers", do="give one of each per point")]
+            for name, column in (("beta", beta), ("values", values), ("stderr", stderr))
+        )
+        errors = stderr or [0.0] * len(values)
         if not len(beta) == len(values) == len(errors):
             raise SpinodalError(
                 got=f"{len(beta)} betas, {len(values)} values and {len(errors)} standard errors",
@@ -128,6 +133,12 @@ class _Series:
                 do="give one of each per point",
             )
         columns = np.array([beta, values, errors], dtype=float)
+        if (columns[0] <= 0.0).any() or (columns[2] < 0.0).any():
+            raise SpinodalError(
+                got="a beta that is not positive" if (columns[0] <= 0.0).any() else "a standard error that is negative",
+                allowed="betas > 0 and standard errors >= 0 are allowed",
+                do="leave out points at beta = 0, which have no place on a logarithmic axis, and give 0 for exact values",
+            )
         columns = columns[:, np.isfinite(columns).all(0)]
         columns = columns[:, np.argsort(columns[0], kind="stable")]
         columns = columns[:, np.diff(columns[0], prepend=-1.0) > 0.0]

@@ -15,7 +15,7 @@ from spinodal.counts import Counts
 from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.extremes import MEMORY
 from spinodal.curvature.hessian_operator import HessianOperator, method_for, refusing
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, blaming
 from spinodal.kinds import real_number, seed_number, whole_number
 from spinodal.krylov import Krylov
 from spinodal.landscape import Landscape
@@ -27,6 +27,7 @@ WIDTH = 0.01  # of the curve's Gaussian, relative to the width of the spectrum
 NARROW = 1e-6  # distance between the outermost nodes, relative to their size, below which they count as one
 AROUND = 5.0  # widths that a curve goes on beyond the outermost nodes
 POINTS = 501
+ONE_BY_ONE = "a function that works on tensors, number by number, is allowed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,15 @@ class SpectralDensity:
 
     def mean(self, function: Callable[[Tensor], Tensor]) -> Estimate:
         """Return `tr f(H) / n` for a function of an eigenvalue that works on tensors, such as `torch.abs`."""
-        return self._estimate((self.weights * function(self.nodes)).sum(1))
+        with blaming("the function of an eigenvalue", allowed=ONE_BY_ONE, do="try it on a tensor of two axes"):
+            values = function(self.nodes)
+        if not isinstance(values, Tensor) or values.shape != self.nodes.shape or values.is_complex():
+            raise SpinodalError(
+                got="the function of an eigenvalue gives no real number for each",
+                allowed=ONE_BY_ONE,
+                do="for example torch.abs",
+            )
+        return self._estimate((self.weights * values).sum(1))
 
     def fraction_below(self, x: float) -> Estimate:
         """Return which part of the eigenvalues lies below x.
@@ -144,7 +153,12 @@ class SpectralDensity:
             raise SpinodalError(got=f"width = {width!r}", allowed="a positive number is allowed", do="leave it out")
         if grid is None:
             grid = torch.linspace(low - AROUND * width, high + AROUND * width, POINTS, dtype=torch.float64)
-        grid = grid.double()
+        if not isinstance(grid, Tensor) or grid.dim() != 1 or grid.is_complex():
+            got = f"of shape {tuple(grid.shape)}" if isinstance(grid, Tensor) else f"a {type(grid).__name__}"
+            raise SpinodalError(
+                got=f"the grid is {got}", allowed="a tensor of real numbers, shape (g,), is allowed", do="leave it out"
+            )
+        grid = grid.double().to(self.nodes.device)
         rows = torch.stack([_smooth(grid, *probe, width) for probe in zip(self.nodes, self.weights, strict=True)])
         return DensityCurve(grid, rows.mean(0), self._stderr(rows), width)
 

@@ -273,7 +273,7 @@ def sectional_curvature(gradient: Tensor, product: Callable[[Tensor], Tensor], u
     >>> sectional_curvature(torch.zeros(3), lambda v: stretch * v, torch.tensor([1.0, 0, 0]), torch.tensor([1.0, 1.0, 0]))
     6.0
     """
-    g = _double(gradient, "gradient", (gradient.numel(),))
+    g = _gradient(gradient)
     u, v = _frame(_double(u, "vector u", g.shape), _double(v, "vector v", g.shape))
     image_u = _double(product(u.to(gradient.dtype)), "Hessian product", g.shape)
     image_v = _double(product(v.to(gradient.dtype)), "Hessian product", g.shape)
@@ -283,7 +283,7 @@ def sectional_curvature(gradient: Tensor, product: Callable[[Tensor], Tensor], u
 
 def _steepness(g: Tensor) -> float:
     """Return `W = sqrt(1 + ||g||^2)`."""
-    return math.hypot(1.0, *g.abs().tolist()) if len(g) < FEW else math.hypot(1.0, float(torch.linalg.vector_norm(g)))
+    return math.hypot(1.0, float(torch.linalg.vector_norm(g)))
 
 
 def _reflected(matrix: Tensor, g: Tensor, axis: int) -> Tensor:
@@ -319,7 +319,7 @@ def _frame(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 
 def _checked(gradient: Tensor, hessian: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradient and the symmetric part of the Hessian in float64, or refuse them."""
-    g = _double(gradient, "gradient", (gradient.numel(),))
+    g = _gradient(gradient)
     matrix = _double(hessian, "Hessian", (len(g), len(g)))
     if float((matrix - matrix.T).abs().max()) > ASYMMETRY * float(matrix.abs().max()):
         raise SpinodalError(
@@ -330,8 +330,20 @@ def _checked(gradient: Tensor, hessian: Tensor) -> tuple[Tensor, Tensor]:
     return g, (matrix + matrix.T) / 2
 
 
+def _gradient(value: Tensor) -> Tensor:
+    """Return a gradient in float64, or refuse it unless it is a vector of one number or more."""
+    size = value.numel() if isinstance(value, Tensor) else 1
+    return _double(value, "gradient", (max(size, 1),))
+
+
 def _double(value: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
-    """Return a tensor in float64, or refuse it unless it is finite and of this shape."""
+    """Return a tensor in float64, or refuse it unless it is real, finite and of this shape."""
+    if not isinstance(value, Tensor) or value.is_complex():
+        raise SpinodalError(
+            got=f"the {name} is {'complex' if isinstance(value, Tensor) else f'a {type(value).__name__}'}",
+            allowed="a tensor of real numbers is allowed",
+            do="for example torch.as_tensor(array)",
+        )
     if tuple(value.shape) != tuple(shape):
         raise SpinodalError(
             got=f"the {name} is of shape {tuple(value.shape)}",

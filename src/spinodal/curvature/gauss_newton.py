@@ -162,19 +162,20 @@ class GaussNewton:
     def _summed(self, rows: Tensor, term: Callable[[_Factors, Tensor], Tensor]) -> Tensor:
         """Return the weighted sum over batches of products, in the shape of the rows."""
         size = self.landscape.size
-        if rows.dim() not in (1, 2) or rows.shape[-1] != size:
+        is_real = isinstance(rows, Tensor) and not rows.is_complex()
+        if not is_real or rows.dim() not in (1, 2) or rows.shape[-1] != size:
             raise SpinodalError(
-                got=f"vectors of shape {tuple(rows.shape)}",
+                got=f"vectors of shape {tuple(rows.shape)}" if is_real else "vectors that are no tensor of real numbers",
                 allowed=f"shapes ({size},) and (k, {size}) are allowed",
                 do="give one vector, or one in each row",
             )
         self.landscape.require_second_derivatives()
-        vectors = rows.reshape(-1, size)
+        vectors = rows.reshape(-1, size).to(self.theta)
         self.landscape.counts.hessian_products += len(vectors)
         total = torch.zeros_like(vectors)
         for weight, factors in self._factors():
             total.add_(term(factors, vectors), alpha=weight)
-        return total.view_as(rows)
+        return total.reshape(rows.shape)
 
     def _factors(self) -> Iterator[tuple[float, _Factors]]:
         if self.landscape.batches.count == 1:
@@ -252,8 +253,8 @@ class _Factors:
 
 def _by_rows(rows: Tensor, one: Callable[[Tensor], Tensor], several: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the products of all rows, vectorised where the model and the loss allow it."""
-    if len(rows) == 1:
-        return one(rows[0])[None]
+    if len(rows) < 2:
+        return torch.stack([one(row) for row in rows]) if len(rows) else rows
     try:
         return torch.cat([several(chunk) for chunk in torch.split(rows, AT_ONCE)])
     except RuntimeError:  # an operation of the user's model that vmap cannot batch

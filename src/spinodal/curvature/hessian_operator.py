@@ -37,12 +37,7 @@ class HessianOperator:
     @classmethod
     def at(cls, landscape: Landscape, theta: object, *, beta: float, penalty: Penalty | None) -> HessianOperator:
         """Return the operator, or refuse a beta that is negative or not finite, and a theta or penalty that do not fit."""
-        strength = real_number(beta)
-        if not 0.0 <= strength < math.inf:
-            raise SpinodalError(
-                got=f"beta = {beta!r}", allowed="a finite beta >= 0 is allowed", do="give 0 for E, or a positive number for L"
-            )
-        return cls(Regularised(landscape, strength, penalty or Penalty()), landscape.vector(theta))
+        return cls(Regularised(landscape, strength(beta), penalty or Penalty()), landscape.vector(theta))
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Return the product or refuse it if it is not finite."""
@@ -65,10 +60,20 @@ class HessianOperator:
         return refusing(self.loss.hessian_operator(self.theta))
 
 
+def strength(beta: float) -> float:
+    """Return `beta` of a surface, 0 of that of E, as a float, or refuse it unless it is finite and not negative."""
+    value = real_number(beta)
+    if not 0.0 <= value < math.inf:
+        raise SpinodalError(
+            got=f"beta = {beta!r}", allowed="a finite beta >= 0 is allowed", do="give 0 for E, or a positive number for L"
+        )
+    return value
+
+
 def method_for(method: str, is_affordable: bool) -> str:
     """Return "dense" or "lanczos"; "auto" is dense where that is affordable."""
     if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
+        raise unknown_name("method", str(method), METHODS)
     return method if method != "auto" else "dense" if is_affordable else "lanczos"
 
 

@@ -28,8 +28,11 @@ STATUSES = {
     "precision": "counted among all eigenvalues in single precision, in which small ones are not told from zero",
     "closed": "a lower bound: the last Krylov space held no further negative direction, and there is none with probability one",
     "settled": "a lower bound: all negative values seen and the next one have converged, and a further start showed no more",
+    "memory": "a lower bound: memory for more directions is used up; a landscape with more of it may show more",
     "budget": "a lower bound: the products are spent; more of them may show more negative directions",
 }
+
+UNFINISHED = ("budget", "memory")  # go on while there are products
 
 
 @dataclass(frozen=True)
@@ -229,12 +232,13 @@ def lanczos_indices(
     memory: int = MEMORY,
 ) -> tuple[SaddleIndex, ...]:
     """Return lower bounds of the indices of `H + shift` for several shifts from the same products."""
-    counters, locked = [_Counter(shift, seed) for shift in shifts], 0
     rows = rows_in(memory, like, ROWS)
+    room = len(like) if rows >= len(like) else rows // 2  # what a restart leaves, see `_lowest`
+    counters, locked = [_Counter(shift, seed, room) for shift in shifts], 0
     for look in lanczos(refusing(product), like, budget=budget, seed=seed, rows=rows, keep=_lowest):
         for counter in counters:
             counter.see(look)
-        if any(counter.found.status == "budget" for counter in counters):
+        if any(counter.found.status in UNFINISHED for counter in counters):
             continue
         seen = max(counter.found.value for counter in counters)
         if look.is_closed or seen == locked:
@@ -248,10 +252,10 @@ def lanczos_indices(
 
 
 class _Counter:
-    """Counts negative eigenvalues of `H + shift` as a Krylov space grows."""
+    """Counts negative eigenvalues of `H + shift` as a Krylov space grows; beyond `room` of them restarts forget some."""
 
-    def __init__(self, shift: float, seed: int) -> None:
-        self.shift = shift
+    def __init__(self, shift: float, seed: int, room: int) -> None:
+        self.shift, self.room = shift, room
         self.found = SaddleIndex(0, False, 0, method="lanczos", status="budget", seed=seed)
         self.counted = 0  # when the last space closed
         self.since = 0  # products before the present space began
@@ -280,6 +284,8 @@ class _Counter:
         """Return why no more is to be looked for, "budget" if it is."""
         if look.is_whole and look.krylov.rows.dtype == torch.float64:
             return "exact"
+        if below > self.room:
+            return "memory"
         if look.is_closed:
             return "closed" if below == self.counted else "budget"
         if look.closed or look.products - self.since < LEAST_PRODUCTS or below >= len(values):

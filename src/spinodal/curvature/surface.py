@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from spinodal.curvature import gauss
 from spinodal.curvature.gauss import LogValue
-from spinodal.errors import SpinodalError
-from spinodal.kinds import real_number
+from spinodal.curvature.hessian_operator import strength
 from spinodal.landscape import Landscape
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
@@ -86,7 +84,7 @@ class Surface:
         >>> Surface.at(landscape, torch.zeros(1), beta=1.0).hessian.item()
         4.0
         """
-        loss = Regularised(landscape, _strength(beta), Penalty() if penalty is None else penalty)
+        loss = Regularised(landscape, strength(beta), Penalty() if penalty is None else penalty)
         point = landscape.vector(theta)
         gradient, hessian = landscape.gradient(point).double(), landscape.hessian(point).double()
         return cls(gradient + loss.pull(point.double()), loss.shifted(hessian), loss.beta)
@@ -115,13 +113,3 @@ class Surface:
         """Return what it is and its scalar curvature, in one line."""
         name = f"loss surface at beta = {self.beta:g}" if self.beta else "error surface"
         return f"{name}, n = {len(self.gradient)}: R = {self.ricci():.6g}"
-
-
-def _strength(beta: float) -> float:
-    """Return `beta` as a float, or refuse it unless it is finite and not negative."""
-    value = real_number(beta)
-    if not 0.0 <= value < math.inf:
-        raise SpinodalError(
-            got=f"beta = {beta!r}", allowed="a finite beta >= 0 is allowed", do="give 0 for E, or a positive number for L"
-        )
-    return value
