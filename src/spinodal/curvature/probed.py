@@ -20,12 +20,13 @@ PILOT = 8  # probes before anything is decided
 PASSES = 12  # passes over the samples before an error bar is believed
 LEAST = 12  # products: one along the gradient, and what two error bars need
 BLOCK = 4  # products spent before it is looked again where they help most
-FEWEST = 4  # probes whose spread says something
+FEWEST = 5  # probes whose spread says something
 DEEPEST = 64  # directions that are deflated at most
 GRADIENTS = 2  # of the price of one product
 ROW_BYTES = 2**25  # of probes that are multiplied at once
 
-MOST_HOLDING = 3  # times the directions at hand: among so many eigenvalues they are worth knowing
+MOST_HOLDING = 3.0  # times the directions at hand: among so many eigenvalues they are worth knowing
+FEW_HOLDING = 1.5  # the same once it has helped little
 UNSEEN = 1e-9  # of R: errors that are rounding
 
 Product = Callable[[Tensor], Tensor]
@@ -93,6 +94,7 @@ class Probed:
         like = surfaces[0].gradient
         self._product, self._probes, self.known = product, Probes(like, (seed, 0)), Deflation(like)
         self._passed: list[PassOfProbes] = []
+        self._newest, self._holding = 0, MOST_HOLDING  # directions that were deflated last
         self._forget()
         self._slopes = [self._along(surface) for surface in surfaces]
         if basis is not None:
@@ -179,14 +181,15 @@ class Probed:
         while not self._is_reached(rtol) and (directions := self._worth_knowing(outside, budget)) is not None:
             before = self._unit_error()
             self.known.add(directions, self._images(directions))
+            self._newest = len(directions)
             self._forget()
             outside = self._pilot(budget)
             left = budget - self.products
             if left <= 0 or self._unit_error() > before * math.sqrt(max(0, left - 2 * len(outside)) / left):
-                break  # as much again would help less than to spend its price on probes
+                self._holding = FEW_HOLDING  # as much again would help less than to spend its price on probes
 
     def _pilot(self, budget: int) -> Tensor:
-        outside = self._probe(max(FEWEST, min(PILOT, (budget - self.products) // 4)))
+        outside = self._probe(max(FEWEST, min(PILOT, (budget - self.products) // 5)))
         self._pass(max(FEWEST, min(PASSES, (budget - self.products) // 4)) - len(self._passed))
         return outside
 
@@ -194,16 +197,18 @@ class Probed:
         """Return directions to deflate, those of the last images, or None where that would not pay.
 
         F is held by about `(sum lambda^2)^2 / sum lambda^4` eigenvalues; inner products of images tell the fourth moment.
+        Images of the directions that were deflated last point to further ones at no price, as in a block Krylov space.
         """
         count, left = len(outside), budget - self.products
         if self.known.size + count > self.deepest or left < 3 * count:
             return None
-        inner = (outside.double() @ outside.double().T).cpu().numpy()
-        second, fourth = float(inner.diagonal().mean()), float(np.square(inner[~np.eye(count, dtype=bool)]).mean())
+        second, fourth = (float(np.array(found)[:, -1].mean()) for found in (self._squares, self._pairs))
         value = abs(self.curvature(0)[0])
-        if second <= 0 or self._unit_error() <= UNSEEN * value or second**2 > MOST_HOLDING * count * fourth:
+        if second <= 0 or self._unit_error() <= UNSEEN * value or second**2 > self._holding * count * fourth:
             return None
-        return self.known.directions(outside)
+        further = self.known.image[len(self.known.image) - self._newest :]
+        most = min(self.deepest - self.known.size, left - 2 * count)
+        return self.known.directions(torch.cat([outside, self.known.outside(further)])[:most])
 
     def _is_reached(self, rtol: float | None) -> bool:
         if rtol is None or len(self._forms) < PILOT or (self._by_passes and len(self._passed) < PASSES):
