@@ -27,7 +27,6 @@ from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.gauss import ricci
 from spinodal.curvature.kinks import has_kinks
-from spinodal.curvature.probed import LEAST
 from spinodal.curvature.saddle_index import SaddleIndex
 from spinodal.curvature.scalar import scalar_curvature
 from spinodal.curvature.survey import Survey, note_name, point_seed, survey
@@ -200,7 +199,7 @@ def test_an_unknown_method_is_refused() -> None:
 def test_the_order_of_the_points_is_irrelevant(
     surveyed_run: tuple[Path, PhaseDiagram], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(surveys, "curvature_at", lambda *a, **k: curvature_at(*a, **{**k, "budget": LEAST}))
+    monkeypatch.setattr(surveys, "curvature_at", lambda *a, **k: curvature_at(*a, **{**k, "budget": 12}))
     diagram, landscape = surveyed_run[1], linear().landscape()
     some = diagram.points[:3]
     forward, _ = survey(some, landscape, sp.Penalty(), Forgetful(), seed=4)

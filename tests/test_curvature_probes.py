@@ -14,15 +14,15 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from spinodal import Landscape, minimise
+from spinodal.curvature.by_sample.sample_groups import SampleGroups
+from spinodal.curvature.by_sample.sample_probes import SampleProbes
+from spinodal.curvature.by_sample.samples import SampleError
 from spinodal.curvature.deflation import Deflation
 from spinodal.curvature.gauss import ricci
 from spinodal.curvature.gauss_newton import GaussNewton
-from spinodal.curvature.probed import LEAST, Probed, Shifted
+from spinodal.curvature.probed import Probed, Shifted
 from spinodal.curvature.probes import Probes
-from spinodal.curvature.sample_groups import SampleGroups
-from spinodal.curvature.sample_probes import SampleProbes
-from spinodal.curvature.samples import SampleError
-from spinodal.curvature.scalar import BUDGET, curvatures, scalar_curvature
+from spinodal.curvature.scalar import BUDGET, curvatures, least_budget, scalar_curvature
 from spinodal.errors import SpinodalError
 from spinodal.penalty import Penalty
 
@@ -239,7 +239,7 @@ def test_directions_of_a_neighbour_are_known_at_half_their_price() -> None:
     spectrum[:5] = torch.arange(1.0, 6.0)
     of, theta = quadratic(spectrum)
     before = curvatures(of, theta, betas=(0.0,), method="probes", budget=60)
-    after = curvatures(of, theta + 0.01, betas=(0.0,), method="probes", budget=LEAST + 8, basis=before.basis)
+    after = curvatures(of, theta + 0.01, betas=(0.0,), method="probes", budget=least_budget(400) + 9, basis=before.basis)
     assert after.scalar[0].value == pytest.approx(dense(of, theta + 0.01), rel=1e-9)
 
 
@@ -281,7 +281,7 @@ def test_a_budget_of_all_products_is_the_exact_path() -> None:
     assert scalar_curvature(of, of.initial).method == "dense"
 
 
-@pytest.mark.parametrize("budget", range(LEAST, LEAST + 12))
+@pytest.mark.parametrize("budget", range(least_budget(300), least_budget(300) + 12))
 def test_every_budget_is_kept_and_has_an_error_bar(budget: int) -> None:
     of = landscape(net(12, 10), squared, data(30))
     found = scalar_curvature(of, of.initial, method="probes", budget=budget)
@@ -303,6 +303,26 @@ def test_arguments_that_are_not_allowed_are_refused(arguments: dict[str, Any]) -
     of = landscape(net(4), squared, data(10))
     with pytest.raises(SpinodalError):
         scalar_curvature(of, of.initial, **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"betas": ()}, {"betas": 0.1}, {"basis": torch.ones(2, 3)}, {"basis": "Q"}, {"seed": "a"}]
+)
+def test_surfaces_and_directions_that_are_none_are_refused(arguments: dict[str, Any]) -> None:
+    of = landscape(net(12, 10), squared, data(30))
+    with pytest.raises(SpinodalError):
+        curvatures(of, of.initial, **({"betas": (0.0,), "method": "probes"} | arguments))
+
+
+def test_neither_many_surfaces_nor_a_large_basis_break_the_budget() -> None:
+    of = landscape(net(12, 10), squared, data(30))
+    betas = tuple(0.01 * k for k in range(7))
+    with pytest.raises(SpinodalError):
+        curvatures(of, of.initial, betas=betas, method="probes", budget=12)
+    basis = torch.eye(of.size, dtype=torch.float64)[:30]
+    found = curvatures(of, of.initial, betas=betas, method="probes", budget=20, basis=basis)
+    assert found.scalar[0].products <= 20
+    assert len(found.basis) == 3
 
 
 # -- reproducible, whatever the parts ---------------------------------------------------------

@@ -98,7 +98,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> SpinodalError:
     >>> str(unknown_name("activation", "tahn", ["gelu", "tanh"]))
     "unknown activation 'tahn'; known: gelu, tanh; did you mean 'tanh'?"
     """
-    options = sorted(known)
+    name, options = str(name), sorted(known)
     bare = {option.lstrip("-"): option for option in options}  # dashes are no likeness
     close = get_close_matches(name.lstrip("-"), bare, n=2, cutoff=0.5)
     hint = " or ".join(repr(bare[option]) for option in close)

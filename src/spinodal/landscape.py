@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from spinodal import hessian as dense
-from spinodal.batches import Batch, Batches, is_of_samples, part_of, size_of
+from spinodal.batches import Batch, Batches, part_of, size_of
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.parameters import Parameters
@@ -133,6 +133,8 @@ class Landscape:
                 allowed=f"a tensor of shape ({self.size},) is allowed",
                 do="flatten with landscape.vector(module)",
             )
+        if theta.is_complex():
+            raise SpinodalError(got="theta is complex", allowed="real numbers are allowed", do="take its real part")
         vector = theta.detach().to(device=self.device, dtype=self.dtype)
         if not bool(torch.isfinite(vector).all()):
             raise SpinodalError(got="theta is not finite", allowed="finite numbers are allowed", do="start from another point")
@@ -202,12 +204,6 @@ class Landscape:
     def gradient_graph(self, theta: Tensor) -> torch.autograd.graph.Node | None:
         """Return the graph from which second derivatives are taken, of the first batch; None if they are zero."""
         return self._slope(theta, next(iter(self.batches))).gradient.grad_fn
-
-    def graph(self, theta: Tensor) -> torch.autograd.graph.Node | None:
-        """Return the graph of the error of a few samples of the first batch."""
-        batch = next(iter(self.batches))
-        few = part_of(batch, slice(2)) if is_of_samples(batch) else batch
-        return self.call(theta.detach().clone().requires_grad_(True), few).grad_fn
 
     def hessian_operator(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
         """Return `v -> H(theta) v`; with one batch, the gradient at theta is differentiated but once.

@@ -40,6 +40,12 @@ class Parameters:
     def flatten(self, model: nn.Module) -> Tensor:
         """Return theta, shape (n,), as a detached copy of the module's parameters."""
         named = dict(model.named_parameters())
+        if any(slot.name not in named or named[slot.name].shape != slot.shape for slot in self.slots):
+            raise SpinodalError(
+                got="a module of another layout",
+                allowed=f"the same {len(self.slots)} trainable parameters, by name and shape, are allowed",
+                do="give a copy of the landscape's module",
+            )
         return torch.cat([named[slot.name].detach().reshape(-1) for slot in self.slots])
 
     def unflatten(self, theta: Tensor) -> dict[str, Tensor]:

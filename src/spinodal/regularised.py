@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.penalty import Penalty
 
@@ -26,6 +27,12 @@ class Regularised:
 
     def __post_init__(self) -> None:
         """Check the penalty against the landscape."""
+        if not isinstance(self.penalty, Penalty):
+            raise SpinodalError(
+                got=f"penalty = {self.penalty!r}",
+                allowed="a spinodal.Penalty is allowed",
+                do="give Penalty(centre=..., mask=...)",
+            )
         self.penalty.check(self.landscape.initial)
 
     @property

@@ -15,7 +15,6 @@ from spinodal.commands.place import Place, Words, place_of
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.extremes import Extremes, extreme_eigenvalues
-from spinodal.curvature.probed import LEAST
 from spinodal.curvature.record import to_record
 from spinodal.curvature.result import CONVENTION as SCALED
 from spinodal.curvature.scalar import METHODS
@@ -67,7 +66,7 @@ def curvature_command(
     method: Annotated[
         str, typer.Option(help="dense (exact), probes (Hessian products, standard error), or auto, by size and budget.")
     ] = "auto",
-    budget: Annotated[int | None, typer.Option(help="Most Hessian products that R may take.", min=LEAST)] = None,
+    budget: Annotated[int | None, typer.Option(help="Most Hessian products that R may take.", min=1)] = None,
     rtol: Annotated[float | None, typer.Option(help="Relative standard error of R that is enough.")] = None,
     seed: Annotated[int, typer.Option(help="Of the probes.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",

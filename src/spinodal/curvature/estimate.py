@@ -14,6 +14,17 @@ STATUSES = {
 }
 
 
+def student(count: int) -> float:
+    """Return the standard deviation of Student's t: few observations are uncertain of their own spread; infinite up to three.
+
+    Examples
+    --------
+    >>> round(student(11), 3), student(3)
+    (1.118, inf)
+    """
+    return math.sqrt((count - 1) / (count - 3)) if count > 3 else math.inf
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A scalar, exact or from random probes.

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from spinodal.batches import Batch
-from spinodal.curvature.estimate import Estimate
+from spinodal.curvature.by_sample.outputs import Outputs, capture
+from spinodal.curvature.by_sample.samples import SampleError
+from spinodal.curvature.estimate import Estimate, student
 from spinodal.curvature.gauss_newton_trace import exact_trace
-from spinodal.curvature.outputs import Outputs, capture
-from spinodal.curvature.samples import SampleError
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.kinds import seed_number, whole_number
 from spinodal.landscape import Landscape
@@ -141,7 +141,7 @@ class GaussNewton:
         else:
             forms = torch.cat([self._forms(rows) for rows in self._signs(probes, seed)])
             value, status = float(forms.mean()), "estimated"
-            error = float(forms.std()) / math.sqrt(probes) if probes > 1 else math.inf
+            error = student(probes) * float(forms.std()) / math.sqrt(probes) if probes > 3 else math.inf
         if not math.isfinite(value):
             raise SpinodalError(got=f"the trace is {value}", allowed="finite products are needed", do="take another theta")
         spent = self.landscape.counts - before

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from spinodal.batches import Batch
+from spinodal.curvature.by_sample.output_hessian import OutputHessian, output_hessian
+from spinodal.curvature.by_sample.sample_gradients import LayerGradients, sample_gradients
+from spinodal.curvature.by_sample.samples import SampledLoss, SampleError, Samples, agree, sampled_loss
 from spinodal.curvature.estimate import Estimate
-from spinodal.curvature.output_hessian import OutputHessian, output_hessian
-from spinodal.curvature.sample_gradients import LayerGradients, sample_gradients
-from spinodal.curvature.samples import SampledLoss, SampleError, Samples, agree, sampled_loss
 from spinodal.landscape import Landscape
 
 OUTPUTS = 256  # per sample, beyond which probes are cheaper for the accuracy anybody needs

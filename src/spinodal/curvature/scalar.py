@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,17 +9,18 @@ import torch
 from torch import Tensor
 
 from spinodal.curvature import gauss
+from spinodal.curvature.by_sample.pass_of_probes import Passes
+from spinodal.curvature.by_sample.sample_groups import GROUPS, SampleGroups
+from spinodal.curvature.by_sample.sample_probes import SampleProbes
+from spinodal.curvature.by_sample.samples import SampleError
 from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.gauss_newton_trace import exact_trace
+from spinodal.curvature.hessian_operator import finite, strength
 from spinodal.curvature.kinks import KINKS, has_kinks
-from spinodal.curvature.pass_of_probes import Passes
-from spinodal.curvature.probed import DEEPEST, LEAST, Probed, Shifted, not_finite
+from spinodal.curvature.probed import DEEPEST, FEWEST, Probed, Shifted
 from spinodal.curvature.probes import Probes
-from spinodal.curvature.sample_groups import GROUPS, SampleGroups
-from spinodal.curvature.sample_probes import SampleProbes
-from spinodal.curvature.samples import SampleError
 from spinodal.errors import SpinodalError, unknown_name
-from spinodal.kinds import real_number, seed_number, whole_number
+from spinodal.kinds import real_number, seed_number, sequence, whole_number
 from spinodal.landscape import Landscape
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
@@ -75,7 +75,7 @@ def scalar_curvature(
         "dense" is exact, from all n products. "probes" estimates R from Hessian products (see `Probed`).
         "auto": dense for up to `SMALL` parameters, and for a budget of n products or more; else probes.
     budget : int, optional
-        Most Hessian products, at least `LEAST`. Default `BUDGET`; with `rtol`, `BUDGET_FOR_ACCURACY`. One pass of probes
+        Most Hessian products, at least `least_budget`. Default `BUDGET`; with `rtol`, `BUDGET_FOR_ACCURACY`. One pass of probes
         over the samples counts as one.
     rtol : float, optional
         Spend products until the standard error is at most `rtol |R|`. Default: spend the budget.
@@ -141,8 +141,13 @@ def curvatures(
     """
     point = landscape.vector(theta)
     penalty = penalty or Penalty()
-    losses = [Regularised(landscape, _strength(beta), penalty) for beta in betas]
-    most = _budget(budget, rtol, landscape)
+    wanted = sequence("betas", betas, of="numbers >= 0", do="give (0.0,) for E")
+    if not wanted:
+        raise SpinodalError(got="no beta", allowed="at least one beta is allowed", do="give (0.0,) for E")
+    losses = [Regularised(landscape, strength(beta), penalty) for beta in wanted]
+    least = least_budget(landscape.size, len(losses))
+    most = _budget(budget, rtol, least, landscape.size)
+    seed = seed_number(seed)
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     if rtol is not None and not 0 < real_number(rtol) < 1:
@@ -150,10 +155,10 @@ def curvatures(
     landscape.require_second_derivatives()
     before = landscape.counts.copy()
     exact = most >= landscape.size or (budget is None and landscape.size <= SMALL)
-    if method == "dense" or (method == "auto" and exact):
+    if method == "dense" or landscape.size <= least or (method == "auto" and exact):
         found = _dense(losses, point)
     else:
-        found = _probed(losses, point, most, rtol, seed_number(seed), basis)
+        found = _probed(losses, point, most, rtol, seed, _known(basis, point, most - least))
     spent = landscape.counts - before
     caveats = (KINKS,) if has_kinks(landscape, point) else ()
 
@@ -166,9 +171,7 @@ def curvatures(
 def _dense(losses: Sequence[Regularised], theta: Tensor) -> Curvatures:
     """Return exact values from one gradient and one dense Hessian."""
     landscape = losses[0].landscape
-    gradient, hessian = landscape.gradient(theta).double(), landscape.hessian(theta)
-    if not bool(torch.isfinite(hessian).all()):
-        raise not_finite()
+    gradient, hessian = landscape.gradient(theta).double(), finite(landscape.hessian(theta))
     matrices = [loss.shifted(hessian).double() for loss in losses]
     slopes = [gradient + loss.pull(theta).double() for loss in losses]
     scalar = [gauss.ricci(slope, matrix) for slope, matrix in zip(slopes, matrices, strict=True)]
@@ -183,6 +186,7 @@ def _probed(
 ) -> Curvatures:
     """Return estimates from at most a budget of products, over samples in parts that fit the memory."""
     whole, width = losses[0].landscape, len(theta) * theta.element_size()
+    deepest = min(DEEPEST, whole.memory // (VECTORS * width))
     landscape = whole.split(theta) or whole
     gradient = landscape.gradient(theta)
     estimator = Probed(
@@ -191,8 +195,8 @@ def _probed(
         seed=seed,
         passes=_passes(whole, theta, (seed, 1)),
         gauss_newton=lambda: exact_trace(whole, theta, is_limited=True).value,
-        basis=basis,
-        deepest=min(DEEPEST, whole.memory // (VECTORS * width)),
+        basis=basis if basis is None else basis[:deepest],
+        deepest=deepest,
     )
     reached = estimator.spend(budget, rtol=rtol)
 
@@ -222,19 +226,33 @@ def _passes(landscape: Landscape, theta: Tensor, seed: tuple[int, ...]) -> Passe
         return None if groups is None else SampleGroups(groups, theta, Probes(theta, seed))
 
 
-def _strength(beta: float) -> float:
-    """Return `beta` as a float, or refuse it unless it is finite and not negative."""
-    value = real_number(beta)
-    if not 0.0 <= value < math.inf:
-        raise SpinodalError(
-            got=f"beta = {beta!r}", allowed="a finite beta >= 0 is allowed", do="give 0 for E, or a positive number for L"
-        )
-    return value
+def least_budget(size: int, surfaces: int = 1) -> int:
+    """Return the fewest products of an estimate: one along each gradient, and what two error bars need; at most n.
+
+    Examples
+    --------
+    >>> least_budget(1000), least_budget(3)
+    (11, 3)
+    """
+    return min(surfaces + 2 * FEWEST, size)
 
 
-def _budget(budget: int | None, rtol: float | None, landscape: Landscape) -> int:
+def _budget(budget: int | None, rtol: float | None, least: int, size: int) -> int:
     """Return the most products to spend."""
     if budget is None:
         return BUDGET if rtol is None else BUDGET_FOR_ACCURACY
-    least = min(LEAST, landscape.size)
-    return whole_number("budget", budget, least=least, do=f"give {BUDGET}, or method='dense' for {landscape.size} products")
+    return whole_number("budget", budget, least=least, do=f"give {BUDGET}, or method='dense' for {size} products")
+
+
+def _known(basis: Tensor | None, theta: Tensor, most: int) -> Tensor | None:
+    """Return directions to deflate to begin with, as many as the budget leaves room for, or refuse what are none."""
+    if basis is None:
+        return None
+    fits = isinstance(basis, Tensor) and basis.dim() == 2 and basis.shape[1] == len(theta)
+    if not fits or not bool(torch.isfinite(basis).all()):
+        raise SpinodalError(
+            got="a basis of another shape, or one that is not finite",
+            allowed=f"finite rows of {len(theta)} numbers are allowed",
+            do="give Curvatures.basis of a neighbouring point",
+        )
+    return basis[: max(0, most)].to(theta)

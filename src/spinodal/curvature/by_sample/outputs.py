@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree  # the nested outputs that torch.func itself understands
 
 from spinodal.batches import Batch
-from spinodal.curvature.output_hessian import OutputHessian, output_hessian
+from spinodal.curvature.by_sample.output_hessian import OutputHessian, output_hessian
 from spinodal.errors import SpinodalError, blaming
 from spinodal.landscape import Landscape
 

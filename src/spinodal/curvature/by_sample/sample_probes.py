@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.func import jvp
 
 from spinodal.batches import Batch
+from spinodal.curvature.by_sample.pass_of_probes import PassOfProbes
+from spinodal.curvature.by_sample.sample_gradients import LayerGradients, size_of_inputs
+from spinodal.curvature.by_sample.samples import SampleError, Samples, agree, sampled_loss
 from spinodal.curvature.deflation import Deflation
 from spinodal.curvature.gauss_newton_trace import OutputCurvature
-from spinodal.curvature.pass_of_probes import PassOfProbes
 from spinodal.curvature.probes import Probes
-from spinodal.curvature.sample_gradients import LayerGradients, size_of_inputs
-from spinodal.curvature.samples import SampleError, Samples, agree, sampled_loss
 from spinodal.landscape import Landscape
 
 FEW = 16  # samples on which the layers are verified

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 from torch.utils import _pytree as pytree
 
-from spinodal.curvature.samples import SampleError, Samples, agree
+from spinodal.curvature.by_sample.samples import SampleError, Samples, agree
 
 Pull = Callable[[Tensor], tuple[Tensor, ...]]  # u -> J_i^T u, in the shapes of the parameters
 Function = Callable[[Pull, Tensor], tuple[Tensor, ...]]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree  # the nested arguments and outputs that torch.func itself understands
 
 from spinodal.batches import Batch
-from spinodal.curvature.outputs import Cut
+from spinodal.curvature.by_sample.outputs import Cut
 from spinodal.errors import SpinodalError, told
 from spinodal.hessian import CHECK_TOLERANCE, with_saved_bytes
 from spinodal.landscape import Landscape

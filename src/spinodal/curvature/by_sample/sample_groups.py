@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.func import jvp, vmap
 
 from spinodal.batches import Batch, named_tensors, stacked
+from spinodal.curvature.by_sample.pass_of_probes import PassOfProbes
 from spinodal.curvature.deflation import Deflation
-from spinodal.curvature.pass_of_probes import PassOfProbes
 from spinodal.curvature.probes import Probes
 from spinodal.landscape import Landscape
 
