@@ -435,7 +435,7 @@ def test_a_map_writes_its_curvature(command: Command) -> None:  # noqa: F811
     assert "curvature = true" in Path("run/config.toml").read_text()
     done = command(*words, "--resume")
     assert done.code == 2
-    assert "holds another run (map.curvature: True there, None now)" in done.err
+    assert "holds another run (map.curvature: True there, False now)" in done.err
 
 
 def test_one_point_agrees_with_the_map(surveyed_run: tuple[Path, PhaseDiagram], command: Command) -> None:  # noqa: F811

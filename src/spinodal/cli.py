@@ -194,7 +194,7 @@ def map_command(
     model = _model(start, at_weight_decay, made, landscape)
     use_threads(threads, landscape.size * landscape.batches.total)
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
-    config = {"task": {"name": made.name, **made.settings}, "map": _identity(options)}
+    config = {"task": {"name": made.name, **made.settings}, "map": asdict(options)}
     with RunFolder(out or _default_folder(made.name, resume=resume), config, resume=resume) as folder:
         diagram = _mapped(made, options, folder, console)
         folder.save(diagram)
@@ -296,11 +296,6 @@ def theory(
     console.print(f"convention: {CONVENTION}; E is the mean over samples of the sum over outputs")
     rows = [asdict(item) for item in found]
     write_json_file(json_file, {"matrices": matrices, "convention": CONVENTION, "transitions": rows})
-
-
-def _identity(options: MapOptions) -> dict[str, Any]:
-    """Return the options that identify a run; a switch that older versions did not know is named only where it is on."""
-    return {name: value for name, value in asdict(options).items() if name != "curvature" or value}
 
 
 def _show(console: Console, result: dict[str, Any], answer: str) -> None:

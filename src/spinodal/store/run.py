@@ -30,6 +30,7 @@ from spinodal.store.lock import Lock
 from spinodal.store.recorded import FIXED
 
 BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
+LATER = {"map.curvature": False}  # settings that older versions did not know, as they behaved
 
 
 class RunFolder:
@@ -179,7 +180,7 @@ class RunFolder:
                 allowed="a new folder, or --resume to continue this run, is allowed",
                 do="add --resume, or give another --out",
             )
-        old, new = _flat(self.config), _flat(_plain(config))
+        old, new = LATER | _flat(self.config), LATER | _flat(_plain(config))
         different = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
         if different:
             changes = ", ".join(f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in different[:3])
