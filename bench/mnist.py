@@ -37,6 +37,7 @@ MIDDLE = 2.82  # norm of the deep phase at about w = .075
 STABLE, SADDLE = 0.0375, 0.0098  # beta at which the walk begins, on the stable branch, and ends, on the saddle branch
 ROUGH, CLOSE = 1e-2, 2e-2  # ||grad L|| / (2 beta r) of the two minima of the preparation
 SECOND = 0.025  # beta at which a random start ends in another rank-1 minimum
+STARTS = 8  # that are tried for it
 TRIVIAL = 0.02  # the same of the trivial phase, whose gradient is little more than rounding
 GUESS = 0.04  # beta that residuals are measured with there
 
@@ -138,11 +139,19 @@ def show(branch: Branch) -> None:
 
 
 def second_minimum(landscape: sp.Landscape, seed: int) -> None:
-    """Minimise a random start at w = .1 / 2 and follow it: another rank-1 minimum, another spinodal."""
+    """Minimise random starts at w = .1 / 2 until one is alive, and follow it: another rank-1 minimum, another spinodal.
+
+    Many starts fall to the trivial phase; which ones is decided by rounding.
+    """
     began, spent = time.perf_counter(), landscape.counts.copy()
-    print(f"\nAnother minimum: seed {seed}, minimised at w = {2 * SECOND:g}")
-    start = sp.minimise(landscape, beta=SECOND, start=landscape.vector(network(seed)), tolerance=ROUGH)
-    print(start)
+    for tried in range(seed, seed + STARTS):
+        start = sp.minimise(landscape, beta=SECOND, start=landscape.vector(network(tried)), tolerance=ROUGH)
+        alive = float(start.theta.norm()) > SMALL
+        print(f"\nseed {tried} at w = {2 * SECOND:g}: {'alive' if alive else 'trivial'}, {start}", flush=True)
+        if alive:
+            break
+    else:
+        return
     branch = followed(landscape, start, 0.5 * SECOND)
     for fold in branch.folds:
         print(f"w = {2 * fold.beta:.6f}: {fold}")

@@ -525,3 +525,26 @@ def test_a_theta_that_requires_grad_leaves_no_graph_behind() -> None:
     landscape.value(landscape.initial.requires_grad_())
     kept = [value for value in vars(landscape).values() if isinstance(value, Tensor)]
     assert not any(value.requires_grad for value in kept)
+
+
+def test_a_large_batch_is_taken_in_parts_and_the_numbers_are_those_of_the_whole() -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    data = torch.randn(5000, 3, dtype=torch.float64), torch.randn(5000, 2, dtype=torch.float64)
+
+    def loss(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return (model(batch[0]) - batch[1]).square().sum(1).mean()
+
+    def meeting(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return loss(model, batch) + model(batch[0]).mean().square()
+
+    whole, parts = Landscape(net, loss, data), Landscape(net, loss, data, memory=2**18)
+    theta, vector = whole.initial, torch.randn(whole.size, dtype=torch.float64)
+    assert (whole.batches.count, parts.batches.total) == (1, 5000)
+    assert parts.batches.count > 10
+    assert parts.value(theta) == pytest.approx(whole.value(theta), rel=1e-13)
+    torch.testing.assert_close(parts.gradient(theta), whole.gradient(theta), rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(
+        parts.hessian_product(theta, vector), whole.hessian_product(theta, vector), rtol=1e-12, atol=1e-14
+    )
+    assert Landscape(net, meeting, data, memory=2**18).batches.count == 1

@@ -37,7 +37,7 @@ class Batches:
         else:
             self.source = data
         sizes = [size_of(batch) for batch in self]
-        self.count, self.total = len(sizes), sum(sizes)
+        self.count, self.total, self.largest = len(sizes), sum(sizes), max(sizes, default=0)
         if self.total == 0:
             raise SpinodalError(
                 got="data is empty", allowed="at least one sample is needed", do="check the data set's path or filter"

@@ -21,6 +21,7 @@ from spinodal.soundness import check_loss, check_second_derivatives, refuse_comp
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
 ROWS, ROW_BYTES = 16, 2**22  # vectors of Hessian products that are vectorised
+MANY = 4096  # samples of a batch, below which it is never taken in parts
 DEPTH = 6  # graphs of second derivatives hold so many times what the graph of the loss holds
 PAYS = 1_000_000  # parameters times samples from which single precision is faster
 
@@ -44,7 +45,8 @@ class Landscape:
     device : str or torch.device
         Default "cpu".
     memory : int
-        Bytes a dense Hessian may use beyond its own n^2 numbers. Default 512 MiB.
+        Bytes a dense Hessian may use beyond its own n^2 numbers, and the activations of all samples and what estimates hold
+        besides: batches that need more are taken in parts, where E is a mean over samples. Default 512 MiB.
 
     Raises
     ------
@@ -92,6 +94,8 @@ class Landscape:
         self._given = self._flat.clone()
         self._hessian_method: dense.Method | None = None
         self._bends = False  # whether second derivatives were checked
+        self._source = self.batches.source  # as it was given
+        self.batches = self._affordable()
         check_loss(self)
 
     @property
@@ -114,9 +118,7 @@ class Landscape:
             return None
         try:
             with self.at(self._given) as model:
-                twin = Landscape(
-                    model, self.loss, self.batches.source, dtype=torch.float32, device=self.device, memory=self.memory
-                )
+                twin = Landscape(model, self.loss, self._source, dtype=torch.float32, device=self.device, memory=self.memory)
         except (SpinodalError, RuntimeError):  # a loss that is bound to double precision
             return None
         twin._bends = True  # its second derivatives are checked in double precision, see `require_second_derivatives`
@@ -281,6 +283,15 @@ class Landscape:
         twin.batches = batches
         return twin
 
+    def of_few(self, samples: int) -> Landscape:
+        """Return the mean over the first samples of the first batch, for checks of the code; all of E where samples meet."""
+        first = next(iter(self.batches))
+        if not samples_are_apart(self, self.initial):
+            return self
+        twin = copy.copy(self)
+        twin.batches = Batches(part_of(first, slice(samples)), dtype=self.dtype, device=self.device)
+        return twin
+
     # -- plumbing ---------------------------------------------------------------------------
 
     @contextmanager
@@ -302,6 +313,18 @@ class Landscape:
     def _slope(self, theta: Tensor, batch: Batch) -> _Slope:
         leaf = theta.detach().clone().requires_grad_(True)
         return _Slope(leaf, self.call(leaf, batch))
+
+    def _affordable(self) -> Batches:
+        """Return the batches, in parts where the graph of E of a whole one would need over a quarter of `memory` bytes."""
+        if self.batches.largest < MANY:
+            return self.batches
+        try:
+            most = self._affordable_samples(self._given)
+            if self.batches.largest <= DEPTH * most or not samples_are_apart(self, self._given):
+                return self.batches
+        except Exception:  # noqa: BLE001 - the user's loss, with fewer samples than the user calls it with
+            return self.batches
+        return self.batches.split(1, most) or self.batches
 
     def _affordable_samples(self, theta: Tensor) -> int:
         """Return how many samples at once second derivatives may take, from what the graphs of few and of more of them hold."""

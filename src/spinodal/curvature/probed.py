@@ -24,7 +24,7 @@ BLOCK = 4  # products spent before it is looked again where they help most
 FEWEST = 5  # probes, and passes, whose spread says something
 DEEPEST = 64  # directions that are deflated at most
 GRADIENTS = 2  # of the price of one product
-ROW_BYTES = 2**25  # of probes that are multiplied at once
+ROW_BYTES = 2**24  # of probes that are multiplied at once
 
 MOST_HOLDING = 3.0  # times the directions at hand: among so many eigenvalues they are worth knowing
 FEW_HOLDING = 1.5  # the same once it has helped little

@@ -28,7 +28,7 @@ from spinodal.regularised import Regularised
 METHODS = ("auto", "dense", "probes")
 SMALL = 1000  # parameters up to which "auto" is exact where no budget is given
 BUDGET, BUDGET_FOR_ACCURACY = 100, 1000  # products, where none is given: without and with an `rtol`
-VECTORS = 8  # deflated directions and their images may take so many times less than the memory, each
+VECTORS = 16  # deflated directions and their images may take so many times less than the memory, each
 
 
 @dataclass(frozen=True)
