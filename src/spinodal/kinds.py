@@ -51,6 +51,22 @@ def real_number(value: Any) -> float:
         return math.nan
 
 
+def accuracy(value: Any, *, called: str = "rtol =") -> float | None:
+    """Return a relative standard error that is asked for, None where none is, or refuse it.
+
+    Examples
+    --------
+    >>> accuracy(0.01), accuracy(None)
+    (0.01, None)
+    """
+    if value is None:
+        return None
+    number = real_number(value)
+    if not 0.0 < number < 1.0:
+        raise SpinodalError(got=f"{called} {value!r}", allowed="a number between 0 and 1 is allowed", do="try 0.01")
+    return number
+
+
 def sequence(name: str, values: Any, *, of: str, do: str) -> list[Any]:
     """Return `values` as a list, or refuse what is no sequence, text included."""
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):

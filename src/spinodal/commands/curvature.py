@@ -18,9 +18,9 @@ from spinodal.curvature.extremes import Extremes, extreme_eigenvalues
 from spinodal.curvature.record import to_record
 from spinodal.curvature.result import CONVENTION as SCALED
 from spinodal.curvature.scalar import METHODS
-from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.errors import positive_beta, unknown_name
 from spinodal.json_file import check_json, write_json_file
-from spinodal.kinds import seed_number
+from spinodal.kinds import accuracy, seed_number
 from spinodal.minimise.margin import Margin, dense_margin, lanczos_margin
 from spinodal.penalty import CONVENTION, weight_decay
 from spinodal.regularised import Regularised
@@ -78,7 +78,7 @@ def curvature_command(
     check_json(json_file)
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    how = {"method": method, "budget": budget, "rtol": _accuracy(rtol), "seed": seed_number(seed)}
+    how = {"method": method, "budget": budget, "rtol": accuracy(rtol, called="--rtol"), "seed": seed_number(seed)}
     words = Words(task, at, pairs(settings or []), at_weight_decay, None if beta is None else positive_beta(beta), device)
     place = place_of(words)
     use_threads(threads, place.landscape.size * place.landscape.batches.total)
@@ -176,12 +176,6 @@ def _margin(place: Place, found: Curvature, loss: Regularised, *, dense: bool) -
     else:
         margin = lanczos_margin(loss.hessian_operator(place.theta), place.theta)
     return margin.value
-
-
-def _accuracy(rtol: float | None) -> float | None:
-    if rtol is not None and not 0.0 < rtol < 1.0:
-        raise SpinodalError(got=f"--rtol {rtol}", allowed="a number between 0 and 1 is allowed", do="try 0.01")
-    return rtol
 
 
 def _listed(values: list[float]) -> str:

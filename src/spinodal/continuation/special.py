@@ -79,9 +79,15 @@ class Fold:
         kind = "minor fold" if self.minor else "fold"
         return (
             f"{kind} at beta = {self.beta:.10g} ({self.side}): E = {self.point.error:.6g}, "
-            f"index {self.index[0]} -> {self.index[1]}; residual {self.point.residual:.1e}, eigenvalue {self.eigenvalue:.1e}, "
+            f"index {_told(self.index, self.point)}; residual {self.point.residual:.1e}, eigenvalue {self.eigenvalue:.1e}, "
             f"overlap {self.overlap:.2g}; {STATUSES[self.status].split(':')[0]}"
         )
+
+
+def _told(index: tuple[int, int], point: StationaryPoint) -> str:
+    """Return the indices on both sides as words have them: `0 -> 1`, or `>= 0 -> >= 1` where they are lower bounds."""
+    least = "" if point.index_is_exact else ">= "
+    return f"{least}{index[0]} -> {least}{index[1]}"
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,6 @@ class BranchPoint:
         met = ", met from its side branch" if self.side_branch else ""
         return (
             f"{self.kind} at beta = {self.beta:.10g}{met}: E = {self.point.error:.6g}, "
-            f"index {self.index[0]} -> {self.index[1]}; residual {self.point.residual:.1e}, "
+            f"index {_told(self.index, self.point)}; residual {self.point.residual:.1e}, "
             f"eigenvalue {self.eigenvalue:.1e}, overlap {self.overlap:.1e}; {STATUSES[self.status].split(':')[0]}"
         )

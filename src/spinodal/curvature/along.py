@@ -14,7 +14,7 @@ from spinodal.curvature.saddle_index import SaddleIndex, dense_index, saddle_ind
 from spinodal.curvature.scalar import BUDGET, METHODS, SMALL, curvatures
 from spinodal.curvature.surface import Surface
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
-from spinodal.kinds import real_number, seed_number, whole_number
+from spinodal.kinds import accuracy, seed_number, whole_number
 from spinodal.landscape import Landscape
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
@@ -115,8 +115,7 @@ def curvature_at(
     loss = Regularised(landscape, positive_beta(beta), penalty or Penalty())
     if budget is not None:
         whole_number("budget", budget, least=1, do="give the most Hessian products")
-    if rtol is not None and not 0 < real_number(rtol) < 1:
-        raise SpinodalError(got=f"rtol = {rtol!r}", allowed="a number between 0 and 1 is allowed", do="try 0.01")
+    rtol = accuracy(rtol)
     if method not in METHODS:
         raise unknown_name("method", str(method), METHODS)
     vector = landscape.vector(theta)

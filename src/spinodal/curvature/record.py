@@ -31,8 +31,8 @@ def to_record(curvature: Curvature) -> dict[str, Any]:
 def estimate_record(estimate: Estimate) -> dict[str, Any]:
     """Return an estimate in JSON types, without what it cost beside its products."""
     return {
-        "value": _null(estimate.value),
-        "stderr": _null(estimate.stderr),
+        "value": null(estimate.value),
+        "stderr": null(estimate.stderr),
         "products": estimate.products,
         "method": estimate.method,
         "seed": estimate.seed,
@@ -46,7 +46,7 @@ def index_record(index: SaddleIndex) -> dict[str, Any]:
     return {
         "value": index.value,
         "exact": index.is_exact,
-        "lowest": _null(index.lowest),
+        "lowest": null(index.lowest),
         "zero_modes": index.zero_modes,
         "products": index.products,
         "method": index.method,
@@ -101,7 +101,8 @@ def _index(record: Mapping[str, Any]) -> SaddleIndex:
     )
 
 
-def _null(value: float) -> float | None:
+def null(value: float) -> float | None:
+    """Return a number for JSON, null where it is not finite."""
     return value if math.isfinite(value) else None
 
 

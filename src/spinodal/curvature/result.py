@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from spinodal.curvature.along import Curvature
 from spinodal.curvature.change_points import ChangePoint, change_points
-from spinodal.curvature.record import estimate_record, index_record
+from spinodal.curvature.record import estimate_record, index_record, null
 from spinodal.penalty import weight_decay
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class CurvatureChange:
             "bracket": list(self.found.bracket),
             "direction": self.direction,
             "value": [self.found.before, self.found.after],
-            "significance": _null(self.found.significance),
+            "significance": null(self.found.significance),
             "points": list(self.points),
         }
 
@@ -107,7 +106,7 @@ def to_result(diagram: PhaseDiagram) -> dict[str, Any] | None:
         "points": {
             "point": [point.index for point in points],
             "beta": [point.beta for point in points],
-            "margin": [_null(point.minimum.margin) for point in points],
+            "margin": [null(point.minimum.margin) for point in points],
             **columns(found),
         },
         "failed": [{"point": index, "text": text} for index, text in sorted(diagram.curvature.failed.items())],
@@ -131,7 +130,3 @@ def _columns(names: Sequence[str], records: Sequence[Mapping[str, Any] | None]) 
 
 def _indices(found: Sequence[Curvature | None], surface: str) -> list[dict[str, Any] | None]:
     return [None if item is None else index_record(getattr(item, f"index_of_{surface}")) for item in found]
-
-
-def _null(value: float) -> float | None:
-    return value if math.isfinite(value) else None

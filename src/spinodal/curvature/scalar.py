@@ -20,7 +20,7 @@ from spinodal.curvature.kinks import KINKS, has_kinks
 from spinodal.curvature.probed import DEEPEST, FEWEST, Probed, Shifted
 from spinodal.curvature.probes import Probes
 from spinodal.errors import SpinodalError, unknown_name
-from spinodal.kinds import real_number, seed_number, sequence, whole_number
+from spinodal.kinds import accuracy, seed_number, sequence, whole_number
 from spinodal.landscape import Landscape
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
@@ -150,8 +150,7 @@ def curvatures(
     seed = seed_number(seed)
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    if rtol is not None and not 0 < real_number(rtol) < 1:
-        raise SpinodalError(got=f"rtol = {rtol!r}", allowed="a number between 0 and 1 is allowed", do="try 0.01")
+    rtol = accuracy(rtol)
     landscape.require_second_derivatives()
     before = landscape.counts.copy()
     exact = most >= landscape.size or (budget is None and landscape.size <= SMALL)
