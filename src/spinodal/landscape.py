@@ -15,14 +15,15 @@ from spinodal import hessian as dense
 from spinodal.batches import Batch, Batches, part_of, size_of
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
+from spinodal.gradient_graph import GradientGraph, products_at_once
 from spinodal.parameters import Parameters
 from spinodal.soundness import check_loss, check_second_derivatives, refuse_complex, refuse_randomness, samples_are_apart
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
-ROWS, ROW_BYTES = 16, 2**22  # vectors of Hessian products that are vectorised
 MANY = 4096  # samples of a batch, below which it is never taken in parts
 DEPTH = 6  # graphs of second derivatives hold so many times what the graph of the loss holds
+WHOLE, PART = 4, 8  # shares of the memory: of what a batch that is not taken in parts may hold, and of what a part may hold
 PAYS = 1_000_000  # parameters times samples from which single precision is faster
 
 
@@ -184,28 +185,16 @@ class Landscape:
     def uncounted_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
         """Return `H(theta) v` for a check of the code, which is no cost of the user's computation."""
         rows = vectors.reshape(-1, self.size)
-        if len(rows) == 1:
-            return self._single_product(theta, rows[0]).view_as(vectors)
         total = torch.zeros_like(rows)
-        for weight, batch in self.batches.weighted():
-            total.add_(self._slope(theta, batch).products(rows), alpha=weight)
-        return total.view_as(vectors)
-
-    def _single_product(self, theta: Tensor, vector: Tensor) -> Tensor:
-        """Return `H v`, shape (n,), by the lent module itself: of small networks, substituting parameters takes a third."""
-        total, parts = torch.zeros_like(vector), self.parameters.unflatten(vector).values()
         with self.at(theta) as model:
             for weight, batch in self.batches.weighted():
-                slopes = torch.autograd.grad(self.loss(model, batch), self._leaves, create_graph=True, allow_unused=True)
-                bent = [pair for pair in zip(slopes, parts, strict=True) if pair[0] is not None and pair[0].requires_grad]
-                if bent:
-                    outputs, seeds = zip(*bent, strict=True)
-                    total.add_(self._join(torch.autograd.grad(outputs, self._leaves, seeds, allow_unused=True)), alpha=weight)
-        return total
+                self._lent_graph(model, batch).add_products(rows, total, weight, is_last=True)
+        return total.view_as(vectors)
 
-    def gradient_graph(self, theta: Tensor) -> torch.autograd.graph.Node | None:
-        """Return the graph from which second derivatives are taken, of the first batch; None if they are zero."""
-        return self._slope(theta, next(iter(self.batches))).gradient.grad_fn
+    def gradient_graph(self, theta: Tensor) -> GradientGraph:
+        """Return the gradient of the first batch's error at theta with its graph, which stays valid."""
+        leaf = theta.detach().clone().requires_grad_(True)
+        return GradientGraph(self.call(leaf, next(iter(self.batches))), [leaf])
 
     def hessian_operator(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
         """Return `v -> H(theta) v`; with one batch, the gradient at theta is differentiated but once.
@@ -215,12 +204,12 @@ class Landscape:
         if self.batches.count > 1:
             return lambda vectors: self.hessian_product(theta, vectors)
         self.require_second_derivatives()
-        slope = self._slope(theta, next(iter(self.batches)))
+        graph = self.gradient_graph(theta)
 
         def product(vectors: Tensor) -> Tensor:
             rows = vectors.reshape(-1, self.size)
             self.counts.hessian_products += len(rows)
-            return slope.products(rows).view_as(vectors)
+            return graph.products(rows).view_as(vectors)
 
         return product
 
@@ -240,8 +229,9 @@ class Landscape:
         self.require_second_derivatives()
         self.counts.hessian_products += 2
         total = torch.zeros_like(theta)
-        for weight, batch in self.batches.weighted():
-            total.add_(self._slope(theta, batch).bend(u, v), alpha=weight)
+        with self.at(theta) as model:
+            for weight, batch in self.batches.weighted():
+                total.add_(self._lent_graph(model, batch).third_product(u, v), alpha=weight)
         return total
 
     @property
@@ -260,7 +250,8 @@ class Landscape:
 
     def batch_product(self, theta: Tensor, batch: Batch, vectors: Tensor) -> Tensor:
         """Return `H_b(theta) v` of one batch's own error, in the shape of `vectors`; it is counted by whoever sums batches."""
-        return self._slope(theta, batch).products(vectors.reshape(-1, self.size)).view_as(vectors)
+        with self.at(theta) as model:
+            return self._lent_graph(model, batch).products(vectors.reshape(-1, self.size)).view_as(vectors)
 
     def split(self, theta: Tensor, *, pieces: int = 1) -> Landscape | None:
         """Return the same E with its batches split into smaller ones; model and counts are shared.
@@ -271,12 +262,13 @@ class Landscape:
         ----------
         theta : Tensor, shape (n,)
         pieces : int
-            Parts of every batch, at least: more where the activations of second derivatives would need over a quarter of
+            Parts of every batch, at least: more where the activations of second derivatives would need over an eighth of
             `memory` bytes. Default 1.
         """
         if not samples_are_apart(self, theta):
             return None
-        batches = self.batches.split(pieces, max(2, self._affordable_samples(theta) // _products_at_once(theta)))
+        most = self._samples_of_a_part(self._bytes_of_a_sample(theta)) // products_at_once(self.size, theta.element_size())
+        batches = self.batches.split(pieces, max(2, most))
         if batches is None:
             return None
         twin = copy.copy(self)
@@ -310,30 +302,36 @@ class Landscape:
         """Tell whether the loss of a batch, taken from the lent module, has a gradient with respect to theta."""
         return any(part is not None for part in torch.autograd.grad(error, self._leaves, allow_unused=True))
 
-    def _slope(self, theta: Tensor, batch: Batch) -> _Slope:
-        leaf = theta.detach().clone().requires_grad_(True)
-        return _Slope(leaf, self.call(leaf, batch))
+    def _lent_graph(self, model: nn.Module, batch: Batch) -> GradientGraph:
+        """Return the gradient of a batch's error with its graph, valid while the model is lent.
+
+        Of small networks, the substitution of parameters in `gradient_graph` takes a third of a product.
+        """
+        return GradientGraph(self.loss(model, batch), self._leaves)
 
     def _affordable(self) -> Batches:
         """Return the batches, in parts where the graph of E of a whole one would need over a quarter of `memory` bytes."""
         if self.batches.largest < MANY:
             return self.batches
         try:
-            most = self._affordable_samples(self._given)
-            if self.batches.largest <= DEPTH * most or not samples_are_apart(self, self._given):
+            each = self._bytes_of_a_sample(self._given)
+            if self.batches.largest * each <= self.memory // WHOLE or not samples_are_apart(self, self._given):
                 return self.batches
         except Exception:  # noqa: BLE001 - the user's loss, with fewer samples than the user calls it with
             return self.batches
-        return self.batches.split(1, most) or self.batches
+        return self.batches.split(1, self._samples_of_a_part(each)) or self.batches
 
-    def _affordable_samples(self, theta: Tensor) -> int:
-        """Return how many samples at once second derivatives may take, from what the graphs of few and of more of them hold."""
+    def _samples_of_a_part(self, each: int) -> int:
+        """Return how many samples at once second derivatives may take: few, as a heap wastes as much as they hold."""
+        return max(2, self.memory // (PART * DEPTH * each))
+
+    def _bytes_of_a_sample(self, theta: Tensor) -> int:
+        """Return what the graph of the error holds for each sample, from those of few and of more of them."""
         batch = next(iter(self.batches))
         more = min(size_of(batch), 32)
         few = more // 2
         held = [self._held(theta, part_of(batch, slice(count))) for count in (few, more)]  # weights are held in both
-        each = max(1, (held[1] - held[0]) // (more - few))
-        return max(2, self.memory // (4 * DEPTH * each))
+        return max(1, (held[1] - held[0]) // (more - few))
 
     def _held(self, theta: Tensor, batch: Batch) -> int:
         """Return the bytes that the graph of the error of a batch holds."""
@@ -342,11 +340,6 @@ class Landscape:
     def _join(self, gradients: Sequence[Tensor | None]) -> Tensor:
         pairs = zip(gradients, self._leaves, strict=True)
         return torch.cat([(torch.zeros_like(leaf) if part is None else part).reshape(-1) for part, leaf in pairs])
-
-
-def _products_at_once(theta: Tensor) -> int:
-    """Return how many Hessian products are vectorised: of large networks none, where it saves no time and takes memory."""
-    return max(1, min(ROWS, ROW_BYTES // (len(theta) * theta.element_size())))
 
 
 class _Energy(nn.Module):
@@ -359,43 +352,3 @@ class _Energy(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.loss(self.model, batch)
-
-
-class _Slope:
-    """The gradient at one theta with its graph, from which products are taken (reverse over reverse)."""
-
-    def __init__(self, leaf: Tensor, error: Tensor) -> None:
-        self.leaf = leaf
-        (self.gradient,) = torch.autograd.grad(error, leaf, create_graph=True)
-
-    def products(self, rows: Tensor) -> Tensor:
-        """Return `H v` for every row, shape (k, n)."""
-        if not self.gradient.requires_grad:  # E is linear in theta
-            return torch.zeros_like(rows)
-        together = _products_at_once(self.leaf)
-        if len(rows) == 1 or together == 1:
-            return torch.stack([self._one(row) for row in rows])
-        try:
-            return torch.cat([self._several(chunk) for chunk in torch.split(rows, together)])
-        except RuntimeError:  # an operation of the user's model that vmap cannot batch
-            return torch.stack([self._one(row) for row in rows])
-
-    def bend(self, u: Tensor, v: Tensor) -> Tensor:
-        """Return the gradient of `u . H v`."""
-        if not self.gradient.requires_grad:
-            return torch.zeros_like(u)
-        (product,) = torch.autograd.grad(self.gradient, self.leaf, v, create_graph=True, materialize_grads=True)
-        if not product.requires_grad:  # E is quadratic
-            return torch.zeros_like(u)
-        (third,) = torch.autograd.grad(product, self.leaf, u, materialize_grads=True)
-        return third
-
-    def _one(self, row: Tensor) -> Tensor:
-        (product,) = torch.autograd.grad(self.gradient, self.leaf, row, retain_graph=True, materialize_grads=True)
-        return product
-
-    def _several(self, rows: Tensor) -> Tensor:
-        (products,) = torch.autograd.grad(
-            self.gradient, self.leaf, rows, retain_graph=True, is_grads_batched=True, materialize_grads=True
-        )
-        return products

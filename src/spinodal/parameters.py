@@ -49,8 +49,9 @@ class Parameters:
         return torch.cat([named[slot.name].detach().reshape(-1) for slot in self.slots])
 
     def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
-        """Return views of theta, shape (n,), by parameter name."""
-        return {slot.name: theta[slot.start : slot.stop].view(slot.shape) for slot in self.slots}
+        """Return views of theta, shape (n,), by parameter name: of one split, whose backward pass makes one vector."""
+        parts = torch.split(theta, [slot.stop - slot.start for slot in self.slots])
+        return {slot.name: part.view(slot.shape) for slot, part in zip(self.slots, parts, strict=True)}
 
     def matrices(self, theta: Tensor) -> dict[str, Tensor]:
         """Return the weight matrices: tensors of two or more dimensions, flattened to (rows, rest)."""

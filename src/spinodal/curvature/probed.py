@@ -17,6 +17,7 @@ from spinodal.curvature.estimate import student
 from spinodal.curvature.hessian_operator import finite
 from spinodal.curvature.probes import Probes
 from spinodal.errors import SpinodalError
+from spinodal.heap import give_back
 
 PILOT = 8  # probes before anything is decided
 PASSES = 12  # passes over the samples before an error bar is believed
@@ -25,6 +26,7 @@ FEWEST = 5  # probes, and passes, whose spread says something
 DEEPEST = 64  # directions that are deflated at most
 GRADIENTS = 2  # of the price of one product
 ROW_BYTES = 2**24  # of probes that are multiplied at once
+LARGE_BYTES = 2**20  # of probes, from which freed memory is given back after every product
 
 MOST_HOLDING = 3.0  # times the directions at hand: among so many eigenvalues they are worth knowing
 FEW_HOLDING = 1.5  # the same once it has helped little
@@ -109,6 +111,8 @@ class Probed:
         """Return `H v` for every row; refuse what is not finite."""
         images = self._product(rows) if len(rows) else rows
         self.products += len(rows)
+        if rows.element_size() * rows.numel() > LARGE_BYTES:
+            give_back()
         return finite(images)
 
     def _along(self, surface: Shifted) -> tuple[float, float, float]:
@@ -127,15 +131,16 @@ class Probed:
         if self.passes is not None and not self.passes.sees_all:
             self._passed = []
 
-    def _probe(self, count: int) -> Tensor:
-        """Take probes, the same for all samples; return `P H w`, rows."""
-        return torch.cat([self._probe_at_once(len(piece)) for piece in self._pieces(count)])
-
-    def _pieces(self, count: int) -> list[range]:
-        """Return rows in pieces of few bytes, so that only images are held for all of them."""
+    def _probe(self, count: int, *, keep: bool = False) -> Tensor:
+        """Take probes, the same for all samples, in pieces of few bytes; return `P H w`, rows, or none if not to be kept."""
         gradient = self.surfaces[0].gradient
         step = max(1, ROW_BYTES // (len(gradient) * gradient.element_size()))
-        return [range(first, min(first + step, count)) for first in range(0, count, step)]
+        kept = gradient.new_empty(count if keep else 0, len(gradient))
+        for first in range(0, count, step):
+            outside = self._probe_at_once(min(step, count - first))
+            if keep:
+                kept[first : first + step] = outside
+        return kept
 
     def _probe_at_once(self, count: int) -> Tensor:
         rows = self.known.outside(self._probes.rows(count))
@@ -189,7 +194,9 @@ class Probed:
                 self._holding = FEW_HOLDING  # as much again would help less than to spend its price on probes
 
     def _pilot(self, budget: int) -> Tensor:
-        outside = self._probe(max(FEWEST, min(PILOT, (budget - self.products) // 5)))
+        """Take probes and passes; return the images of these probes, none where there is no room to deflate them."""
+        count = max(FEWEST, min(PILOT, (budget - self.products) // 5))
+        outside = self._probe(count, keep=self.known.size + count <= self.deepest)
         self._pass(max(FEWEST, min(PASSES, (budget - self.products) // 4)) - len(self._passed))
         return outside
 
@@ -200,7 +207,7 @@ class Probed:
         Images of the directions that were deflated last point to further ones at no price, as in a block Krylov space.
         """
         count, left = len(outside), budget - self.products
-        if self.known.size + count > self.deepest or left < 3 * count:
+        if not count or left < 3 * count:
             return None
         second, fourth = (float(np.array(found)[:, -1].mean()) for found in (self._squares, self._pairs))
         value = abs(self.curvature(0)[0])
