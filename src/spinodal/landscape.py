@@ -23,7 +23,7 @@ LossFunction = Callable[[nn.Module, Batch], Tensor]
 
 MANY = 4096  # samples of a batch, below which it is never taken in parts
 DEPTH = 6  # graphs of second derivatives hold so many times what the graph of the loss holds
-WHOLE, PART = 4, 8  # shares of the memory: of what a batch that is not taken in parts may hold, and of what a part may hold
+WHOLE, PART = 4, 16  # shares of the memory: of what a batch that is not taken in parts may hold, and of what a part may hold
 PAYS = 1_000_000  # parameters times samples from which single precision is faster
 
 
@@ -262,7 +262,7 @@ class Landscape:
         ----------
         theta : Tensor, shape (n,)
         pieces : int
-            Parts of every batch, at least: more where the activations of second derivatives would need over an eighth of
+            Parts of every batch, at least: more where the activations of second derivatives would need over a sixteenth of
             `memory` bytes. Default 1.
         """
         if not samples_are_apart(self, theta):
