@@ -362,6 +362,17 @@ def test_a_plane_is_the_same_whatever_spans_it() -> None:
     assert close(bend(u, u + 1e-6 * v), bend(u, v), 1e-8)  # what rounding leaves of v there
 
 
+def test_slopes_whose_square_is_beyond_all_floats_have_a_curvature() -> None:
+    """Across a slope s along x, with `H = diag(0, s, s)`: `R = 2 s^2 / W^2`, `K = 0`, and the plane (y, z) has `s^2 / W^2`."""
+    slope = 1e200
+    g, stiff = vector(slope, 0.0, 0.0), vector(0.0, slope, slope)
+    assert close(ricci(g, torch.diag(stiff)), 2.0)
+    assert close(mean_curvature(g, torch.diag(stiff)), 2 / 3)
+    y, z = vector(0.0, 1.0, 0.0), vector(0.0, 0.0, 1.0)
+    assert sectional_curvature(g, lambda v: v, vector(1.0, 1.0, 0.0), z) == 0.0  # 1 / (W^2 (g . u)^2) underflows
+    assert close(sectional_curvature(g, lambda v: 1e150 * v, y, z), 1e-100)
+
+
 def test_a_steep_slope_along_a_stiff_direction_keeps_its_digits() -> None:
     direction, (_, rest) = torch.ones(20, dtype=torch.float64), random_point(20)
     gradient, hessian = 25 * direction, torch.outer(direction, direction) * 50 + 1e-3 * rest

@@ -278,12 +278,22 @@ def sectional_curvature(gradient: Tensor, product: Callable[[Tensor], Tensor], u
     image_u = _double(product(u.to(gradient.dtype)), "Hessian product", g.shape)
     image_v = _double(product(v.to(gradient.dtype)), "Hessian product", g.shape)
     bend = float(u @ image_u) * float(v @ image_v) - float(u @ image_v) * float(v @ image_u)
-    return bend / (_steepness(g) ** 2 * (1 + float(g @ u) ** 2 + float(g @ v) ** 2))
+    slope, spread = _steepness(g), math.hypot(1.0, float(g @ u), float(g @ v))
+    return bend / slope / slope / spread / spread
 
 
 def _steepness(g: Tensor) -> float:
     """Return `W = sqrt(1 + ||g||^2)`."""
-    return math.hypot(1.0, float(torch.linalg.vector_norm(g)))
+    return math.hypot(1.0, _length(g))
+
+
+def _length(g: Tensor) -> float:
+    """Return `||g||`, also where its square is beyond all floats."""
+    length = float(torch.linalg.vector_norm(g))
+    if math.isfinite(length):
+        return length
+    largest = g.abs().max()
+    return float(largest * torch.linalg.vector_norm(g / largest))
 
 
 def _reflected(matrix: Tensor, g: Tensor, axis: int) -> Tensor:
@@ -291,7 +301,7 @@ def _reflected(matrix: Tensor, g: Tensor, axis: int) -> Tensor:
 
     Into the axis on which g is largest, a g that lies on an axis is turned without rounding.
     """
-    length = float(torch.linalg.vector_norm(g))
+    length = _length(g)
     if length == 0.0:
         return matrix.clone()
     normal = g / length
