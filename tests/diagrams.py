@@ -16,14 +16,14 @@ from spinodal.continuation.point import StationaryPoint
 from spinodal.continuation.special import Fold
 from spinodal.counts import Counts
 from spinodal.curvature import Curvature, Estimate, SaddleIndex, Survey
-from spinodal.existence import Existence
+from spinodal.diagram.existence import Existence
+from spinodal.diagram.phase_coexistence import AreaRule, PhaseCoexistence, Saddle
+from spinodal.diagram.spinodals import Spinodal, SpinodalCertificate
+from spinodal.diagram.tree import Fall
 from spinodal.minimise import Minimum
 from spinodal.observe import Observation
-from spinodal.phase_coexistence import AreaRule, PhaseCoexistence, Saddle
-from spinodal.spinodals import Spinodal, SpinodalCertificate
 from spinodal.theory import ExactTransition
 from spinodal.transitions import Evidence, Transition
-from spinodal.tree import Fall
 from spinodal.walk import Point
 
 MATRICES = ("0.weight", "2.weight")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import spinodal as sp
-from spinodal.catalogue import Allowance, Catalogue, Fingerprint
+from spinodal.diagram.catalogue import Allowance, Catalogue, Fingerprint
 from spinodal.observe import Observer
 
 BETA = 0.03

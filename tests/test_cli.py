@@ -247,7 +247,7 @@ def test_an_interrupt_ends_with_130_wherever_it_comes(command: Command, monkeypa
 
 def test_ctrl_c_leaves_a_run_that_can_be_resumed(command: Command, tmp_path: Path) -> None:
     line = [str(Path(sys.executable).with_name("spinodal"))]
-    line += ["map", *SMALL, "--out", "run"]
+    line += ["map", *SMALL, "--direction", "loop", "--out", "run"]  # long enough to be met by a busy machine
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - a job in the background ignores it
     process = subprocess.Popen(

@@ -18,12 +18,12 @@ from scipy.optimize import brentq
 import spinodal as sp
 from diagrams import point as made_point
 from small_run import lines, write_lines
-from spinodal.envelope import Part, envelope, violations
+from spinodal.commands.tables import phases_table, summary, transitions_table
+from spinodal.diagram.envelope import Part, envelope, violations
+from spinodal.diagram.existence import divided
+from spinodal.diagram.loss_curve import LossCurve
 from spinodal.errors import SpinodalError
-from spinodal.existence import divided
-from spinodal.loss_curve import LossCurve
 from spinodal.store import RunFolder
-from spinodal.tables import phases_table, summary, transitions_table
 from spinodal.walk import Point
 
 
@@ -102,7 +102,7 @@ def test_a_direction_that_is_none_is_refused(options: dict[str, Any], text: str)
 
 def test_a_loop_that_is_cut_short_has_no_area() -> None:
     loop = looped(3, 0.1, 0.4)
-    cut = sp.hysteresis.Loop(loop.up, sp.Sweep(loop.down.points[:2], (), "stopped at beta = 0.3"))
+    cut = sp.Loop(loop.up, sp.Sweep(loop.down.points[:2], (), "stopped at beta = 0.3"))
     assert math.isnan(cut.area)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import spinodal as sp
 from diagrams import Curve, chain_curve, diagram, loop_coexistence, loop_curve, loop_diagram, point
+from spinodal.diagram.tree import Fall
 from spinodal.plots import (
     diagram_record,
     draw_accuracy,
@@ -33,7 +34,6 @@ from spinodal.plots import (
 from spinodal.plots.panel import MOST_SINGULAR_VALUES
 from spinodal.plots.save import FIGURES
 from spinodal.plots.style import new_figure, paper, set_axes
-from spinodal.tree import Fall
 
 
 def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:

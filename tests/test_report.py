@@ -14,7 +14,9 @@ import pytest
 
 import spinodal as sp
 from diagrams import diagram, loop_coexistence, loop_curve, loop_diagram, transition
-from spinodal.envelope import Violation
+from spinodal.diagram.envelope import Violation
+from spinodal.diagram.spinodals import Spinodal
+from spinodal.diagram.tree import Fall
 from spinodal.errors import SpinodalError
 from spinodal.penalty import weight_decay
 from spinodal.report import answer_sentences, render, save_report
@@ -31,9 +33,7 @@ from spinodal.report.closed_forms import compare
 from spinodal.report.rows import MOST_MINOR, Table, minor_table, phase_table, transition_table
 from spinodal.report.step import steps
 from spinodal.report.thinning import MOST, MOST_ON_BRANCHES, NEIGHBOURS, thinned
-from spinodal.spinodals import Spinodal
 from spinodal.theory import ExactTransition
-from spinodal.tree import Fall
 
 EVIL = "<script>alert(1)</script>"
 

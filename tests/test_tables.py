@@ -11,7 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from diagrams import diagram
-from spinodal.tables import Column, fitting, needed, phases_table, ranks_beside, summary, table, theory_table, transitions_table
+from spinodal.commands.tables import (
+    Column,
+    fitting,
+    needed,
+    phases_table,
+    ranks_beside,
+    summary,
+    table,
+    theory_table,
+    transitions_table,
+)
 from spinodal.theory import deep_linear
 
 SIDES = {"error": [0.02341, 0.3228], "norm": [1.018, 3.56e-05], "rank": [10, 9]}

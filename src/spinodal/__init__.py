@@ -19,9 +19,9 @@ from spinodal.curvature import (
     scalar_curvature,
     spectral_density,
 )
+from spinodal.diagram.existence import Existence
+from spinodal.diagram.hysteresis import Loop
 from spinodal.errors import SpinodalError
-from spinodal.existence import Existence
-from spinodal.hysteresis import Loop
 from spinodal.landscape import Landscape
 from spinodal.mapping import MapOptions, map_phases
 from spinodal.minimise import Minimum, minimise

@@ -28,15 +28,18 @@ from spinodal.commands.arguments import (
 )
 from spinodal.commands.chosen_point import chosen_point
 from spinodal.commands.curvature import CURVATURE_HELP, curvature_command
+from spinodal.commands.json_file import check_json, write_json_file
+from spinodal.commands.progress_bar import ProgressBar
+from spinodal.commands.streams import abandon_output, open_streams, unwritable_output
+from spinodal.commands.tables import phases_table, summary, theory_table, transitions_table
+from spinodal.commands.usage import UsageError, Verbs, refusal
 from spinodal.errors import SpinodalError, one_line, positive_beta, unexpected
-from spinodal.json_file import check_json, write_json_file
 from spinodal.landscape import Landscape
 from spinodal.mapping import MapOptions, map_phases, prepare
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
 from spinodal.placement import Placement
 from spinodal.placing import place, theta_of
-from spinodal.progress_bar import ProgressBar
 from spinodal.store import (
     RunFolder,
     load,
@@ -47,12 +50,9 @@ from spinodal.store import (
     save_placement,
     writing,
 )
-from spinodal.streams import abandon_output, open_streams, unwritable_output
-from spinodal.tables import phases_table, summary, theory_table, transitions_table
 from spinodal.tasks import Task
 from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
 from spinodal.theory import deep_linear
-from spinodal.usage import UsageError, Verbs, refusal
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.curvature.survey import survey
 from spinodal.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
+from spinodal.diagram.joining import Joined, Joiner, branched
+from spinodal.diagram.tree import falls_along
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
-from spinodal.joining import Joined, Joiner, branched
 from spinodal.kinds import real_number, switch, whole_number
 from spinodal.landscape import Landscape
 from spinodal.minimise import LOST, solver_for
@@ -27,7 +28,6 @@ from spinodal.soundness import refuse_scale_invariance
 from spinodal.sweep import BRACKET, DIRECTIONS, Resolution, Scout, Sweep
 from spinodal.tasks.task import Task
 from spinodal.transitions import Transition
-from spinodal.tree import falls_along
 from spinodal.trial import try_start
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 

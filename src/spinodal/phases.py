@@ -7,26 +7,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spinodal.branch_record import to_record
-from spinodal.certificates import Certificates
 from spinodal.continuation.branch import Branch
 from spinodal.counts import Counts
 from spinodal.curvature.result import CurvatureChange, found_changes, to_result
 from spinodal.curvature.survey import Survey
-from spinodal.envelope import Violation
+from spinodal.diagram.branch_record import to_record
+from spinodal.diagram.certificates import Certificates
+from spinodal.diagram.envelope import Violation
+from spinodal.diagram.existence import Existence
+from spinodal.diagram.hysteresis import Loop
+from spinodal.diagram.phase_coexistence import PhaseCoexistence
+from spinodal.diagram.spinodals import Spinodal
+from spinodal.diagram.tree import Fall
 from spinodal.errors import SpinodalError
-from spinodal.existence import Existence
-from spinodal.hysteresis import Loop
 from spinodal.minimise import SECOND_ORDER
 from spinodal.models import Models
 from spinodal.penalty import CONVENTION, one_beta, weight_decay
-from spinodal.phase_coexistence import PhaseCoexistence
 from spinodal.snapshot import Snapshot
-from spinodal.spinodals import Spinodal
 from spinodal.sweep import Sweep
 from spinodal.theory import ExactTransition
 from spinodal.transitions import Transition
-from spinodal.tree import Fall
 from spinodal.walk import Point
 
 if TYPE_CHECKING:

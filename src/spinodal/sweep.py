@@ -9,8 +9,8 @@ from typing import Literal, overload
 
 from spinodal.counts import Counts
 from spinodal.criteria import Criteria
+from spinodal.diagram.hysteresis import Loop
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
-from spinodal.hysteresis import Loop
 from spinodal.kinds import real_number
 from spinodal.landscape import Landscape
 from spinodal.minimise import LOST, SECOND_ORDER, Minimum, solver_for

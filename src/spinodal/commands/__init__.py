@@ -1,1 +1,1 @@
-"""Verbs of the command line that have a file of their own, and what all verbs share."""
+"""The command line: verbs that have a file of their own, and what all verbs share (tables, progress, streams, usage errors)."""

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from spinodal.commands.arguments import Debug, Json, Sets, Threads, console_for, pairs, use_threads
 from spinodal.commands.curvature_table import curvature_table
+from spinodal.commands.json_file import check_json, write_json_file
 from spinodal.commands.place import Place, Words, place_of
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature, curvature_at
@@ -19,7 +20,6 @@ from spinodal.curvature.record import to_record
 from spinodal.curvature.result import CONVENTION as SCALED
 from spinodal.curvature.scalar import METHODS
 from spinodal.errors import positive_beta, unknown_name
-from spinodal.json_file import check_json, write_json_file
 from spinodal.kinds import accuracy, seed_number
 from spinodal.minimise.margin import Margin, dense_margin, lanczos_margin
 from spinodal.penalty import CONVENTION, weight_decay

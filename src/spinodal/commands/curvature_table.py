@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from spinodal.commands.tables import Column, table
 from spinodal.errors import printable
-from spinodal.tables import Column, table
 
 
 def curvature_table(result: Mapping[str, Any], width: int) -> Table:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spinodal.continuation.special import STATUSES, BranchPoint, Fold
+from spinodal.diagram.phase_coexistence import PhaseCoexistence
 from spinodal.penalty import weight_decay
-from spinodal.phase_coexistence import PhaseCoexistence
 from spinodal.plots.lowest import Piece
 
 

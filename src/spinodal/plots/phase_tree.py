@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spinodal.diagram.tree import Fall
 from spinodal.phases import Phase, PhaseDiagram
 from spinodal.plots.axis import is_joined, padded
-from spinodal.tree import Fall
 
 Interval = tuple[float, float]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from spinodal.continuation.branch import Branch
 from spinodal.continuation.special import STATUSES, BranchPoint, Fold
-from spinodal.existence import Interval
+from spinodal.diagram.existence import Interval
+from spinodal.diagram.phase_coexistence import PhaseCoexistence
+from spinodal.diagram.spinodals import Spinodal
 from spinodal.penalty import weight_decay
-from spinodal.phase_coexistence import PhaseCoexistence
 from spinodal.phases import PhaseDiagram
 from spinodal.report.rows import MOST_MINOR, Table, arrow, number, table, transition_row
-from spinodal.spinodals import Spinodal
 
 
 def back_table(diagram: PhaseDiagram) -> Table:

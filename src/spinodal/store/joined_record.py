@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spinodal.branch_record import from_record
-from spinodal.envelope import Violation
+from spinodal.diagram.branch_record import from_record
+from spinodal.diagram.envelope import Violation
+from spinodal.diagram.existence import Existence, Interval
+from spinodal.diagram.phase_coexistence import PhaseCoexistence
+from spinodal.diagram.spinodals import Spinodal, SpinodalCertificate
+from spinodal.diagram.tree import Fall
 from spinodal.errors import printable
-from spinodal.existence import Existence, Interval
-from spinodal.phase_coexistence import PhaseCoexistence
-from spinodal.spinodals import Spinodal, SpinodalCertificate
 from spinodal.store.record import number, optional, positive, text, whole
 from spinodal.sweep import Sweep
 from spinodal.transitions import Transition
-from spinodal.tree import Fall
 from spinodal.walk import Point
 
 

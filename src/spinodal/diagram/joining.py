@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from spinodal.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
-from spinodal.catalogue import Allowance, Catalogue, Fingerprint
 from spinodal.continuation import Branch
-from spinodal.envelope import NORM, Part, Violation, envelope, violations
-from spinodal.existence import Existence, Interval, divided
-from spinodal.loss_curve import LossCurve
+from spinodal.diagram.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
+from spinodal.diagram.catalogue import Allowance, Catalogue, Fingerprint
+from spinodal.diagram.envelope import NORM, Part, Violation, envelope, violations
+from spinodal.diagram.existence import Existence, Interval, divided
+from spinodal.diagram.loss_curve import LossCurve
+from spinodal.diagram.phase_coexistence import PhaseCoexistence
+from spinodal.diagram.spinodals import Spinodal
+from spinodal.diagram.tree import Fall, falls_along
 from spinodal.minimise import SECOND_ORDER
-from spinodal.phase_coexistence import PhaseCoexistence
-from spinodal.spinodals import Spinodal
 from spinodal.sweep import Scout, Sweep
 from spinodal.transitions import MACROSCOPIC, NAMES, Transition, gap
-from spinodal.tree import Fall, falls_along
 from spinodal.walk import Point, Walker
 
 FURTHER = 1e-3  # of the lowest beta of the map: how far down phases are followed

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from spinodal.loss_curve import LossCurve
+from spinodal.diagram.loss_curve import LossCurve
 from spinodal.walk import Point
 
 DEPTH = 1e-4  # of the range of E: losses that differ by less are equally deep

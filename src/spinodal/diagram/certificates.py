@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from spinodal.envelope import Violation
+from spinodal.diagram.envelope import Violation
 
 
 @dataclass(frozen=True)

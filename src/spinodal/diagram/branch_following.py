@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from spinodal.branch_record import from_record, to_record
 from spinodal.continuation import Branch, StationaryPoint, coexistence, continue_branch
 from spinodal.continuation.special import STATUSES, BranchPoint, Fold
 from spinodal.counts import Counts
+from spinodal.diagram.branch_record import from_record, to_record
+from spinodal.diagram.existence import Interval
+from spinodal.diagram.phase_coexistence import PhaseCoexistence, Saddle
+from spinodal.diagram.spinodals import Spinodal, SpinodalCertificate
 from spinodal.errors import SpinodalError
-from spinodal.existence import Interval
 from spinodal.minimise import minimise, solver_for
-from spinodal.phase_coexistence import PhaseCoexistence, Saddle
-from spinodal.spinodals import Spinodal, SpinodalCertificate
 from spinodal.transitions import CONTINUOUS, Transition
 from spinodal.walk import Point, Walker
 
