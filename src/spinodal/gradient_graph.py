@@ -34,6 +34,7 @@ class GradientGraph:
         self.leaves = list(leaves)
         self.slopes: Sequence[Tensor | None] = torch.autograd.grad(error, self.leaves, create_graph=True, allow_unused=True)
         self._sizes = [leaf.numel() for leaf in self.leaves]
+        self._are_small = sum(self._sizes) * self.leaves[0].element_size() <= ROW_BYTES
         self._together = products_at_once(sum(self._sizes), self.leaves[0].element_size())
 
     def products(self, rows: Tensor) -> Tensor:
@@ -44,11 +45,13 @@ class GradientGraph:
 
     def add_products(self, rows: Tensor, total: Tensor, weight: float, *, is_last: bool = False) -> None:
         """Add `weight H v` for every row to those of a total; the graph is used up if these are the last products."""
+        if len(rows) == 1:  # most are, and of small networks every call counts
+            self._add(self._pulled(self.slopes, rows[0], keeps=not is_last), total[0], weight)
+            return
         chunks = list(zip(torch.split(rows, self._together), torch.split(total, self._together), strict=True))
         for index, (chunk, place) in enumerate(chunks):
-            keeps = not is_last or index + 1 < len(chunks)
-            if len(chunk) == 1 or not self._add_several(chunk, place, weight):
-                self._add_each(chunk, place, weight, keeps=keeps)
+            if len(chunk) == 1 or self._together == 1 or not self._add_several(chunk, place, weight):
+                self._add_each(chunk, place, weight, keeps=not is_last or index + 1 < len(chunks))
 
     def third_product(self, u: Tensor, v: Tensor) -> Tensor:
         """Return the gradient of `u . H v`, shape (n,)."""
@@ -90,7 +93,11 @@ class GradientGraph:
         return [part.reshape(v.shape[:-1] + leaf.shape) for part, leaf in parts]
 
     def _add(self, parts: Sequence[Tensor | None], total: Tensor, weight: float) -> None:
-        """Add parts where they belong: joined first, large ones would need room for one vector more."""
+        """Add parts where they belong: small ones joined, in one call; large ones would need room for one vector more."""
+        found = [part for part in parts if part is not None]
+        if self._are_small and len(found) == len(self.leaves):
+            total.add_(torch.cat([part.reshape(*total.shape[:-1], -1) for part in found], -1), alpha=weight)
+            return
         for part, place in zip(parts, torch.split(total, self._sizes, dim=-1), strict=True):
             if part is not None:
                 place.add_(part.reshape(place.shape), alpha=weight)
