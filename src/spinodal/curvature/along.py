@@ -84,7 +84,8 @@ def curvature_at(
         "dense": one gradient and one Hessian give everything exactly. "probes": Hessian products, with standard errors.
         Default "auto": dense where `scalar_curvature` is.
     budget : int, optional
-        Hessian products that both R together may take, and as many again for the index. Default: that of `scalar_curvature`.
+        Hessian products that both R together may take, and as many again for the index; the Fisher trace takes its own
+        (see `fisher_trace`). Default: that of `scalar_curvature`.
     rtol : float, optional
         Relative standard error of R of E that is enough.
     seed : int
