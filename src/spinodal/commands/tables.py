@@ -149,7 +149,8 @@ def table(title: str, columns: Sequence[Column], width: int) -> Table:
     fits = needed(shown) <= width
     for column in shown:
         justify: Literal["left", "right"] = "left" if column.folds else "right"
-        made.add_column(column.heading, justify=justify, overflow="fold", no_wrap=fits and not column.folds)
+        least = column.width if fits else None  # Rich takes room from the widest column, in the middle of a word
+        made.add_column(column.heading, justify=justify, overflow="fold", no_wrap=fits and not column.folds, min_width=least)
     for row in zip(*(column.cells for column in shown), strict=True):
         made.add_row(*row)
     return made
