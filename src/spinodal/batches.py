@@ -54,6 +54,14 @@ class Batches:
         """Walk `(weight, batch)`; the weights sum to one."""
         return zip(self.weights, self, strict=True)
 
+    def are_the_same_again(self) -> bool:
+        """Tell whether two walks give the same batches; what was cast once is walked but once."""
+        if isinstance(self.source, list):
+            return True
+        pairs = zip(self, self, strict=True)
+        tensors = (zip(named_tensors(a), named_tensors(b), strict=True) for a, b in pairs)
+        return all(torch.equal(x, y) for pair in tensors for (_, x), (_, y) in pair)
+
     def check_finite(self) -> None:
         """Refuse data with NaN or infinite entries, naming the tensor."""
         for index, batch in enumerate(self):

@@ -19,12 +19,12 @@ from spinodal.diagram.tree import falls_along
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
 from spinodal.kinds import real_number, switch, whole_number
 from spinodal.landscape import Landscape
+from spinodal.landscape.checks import refuse_scale_invariance
 from spinodal.minimise import LOST, solver_for
 from spinodal.models import Models
 from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.phases import PhaseDiagram
-from spinodal.soundness import refuse_scale_invariance
 from spinodal.sweep import BRACKET, DIRECTIONS, Resolution, Scout, Sweep
 from spinodal.tasks.task import Task
 from spinodal.transitions import Transition

@@ -12,6 +12,7 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.checks import refuse_scale_invariance
 from spinodal.minimise.lbfgs import lbfgs, lbfgs_batch
 from spinodal.minimise.margin import LANCZOS_STEPS, Margin, dense_margin, lanczos_margin
 from spinodal.minimise.minimum import CONVERGED, Minimum
@@ -20,7 +21,6 @@ from spinodal.minimise.newton_cg import conjugate_gradients, newton_cg
 from spinodal.minimise.solution import LOST, Solution
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
-from spinodal.soundness import refuse_scale_invariance
 
 __all__ = ["LOST", "SECOND_ORDER", "SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
 

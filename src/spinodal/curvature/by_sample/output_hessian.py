@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from spinodal.errors import blaming
-from spinodal.soundness import ONCE, is_cut
+from spinodal.landscape.checks import ONCE, is_cut
 
 LEAVES = "a loss whose operations PyTorch differentiates twice is allowed"
 INSTEAD = "write the loss with operations that have second derivatives"
