@@ -497,7 +497,10 @@ def test_tied_parameters_are_penalised_once_and_frozen_ones_not() -> None:
     [
         ((net, squared, None), "model is a function; an nn.Module is allowed; pass an instance"),
         ((nn.Linear, squared, None), "model is a type"),
-        ((net(), "mse", None), "loss is a str; a function (model, batch) -> scalar is allowed; pass a function"),
+        (
+            (net(), "mse", None),
+            "loss is a str; a function (model, batch) -> scalar, or a criterion such as nn.CrossEntropyLoss(), is allowed",
+        ),
     ],
 )
 def test_a_task_without_model_or_loss_is_refused(arguments: tuple[Any, ...], text: str) -> None:

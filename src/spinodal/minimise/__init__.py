@@ -18,7 +18,7 @@ from spinodal.minimise.margin import LANCZOS_STEPS, Margin, dense_margin, lanczo
 from spinodal.minimise.minimum import CONVERGED, Minimum
 from spinodal.minimise.newton import newton
 from spinodal.minimise.newton_cg import conjugate_gradients, newton_cg
-from spinodal.minimise.solution import LOST, Solution
+from spinodal.minimise.solution import LOST, STUCK, Solution
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 
@@ -163,7 +163,7 @@ def solve(
         if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
         local = _certify(loss, solution, solver)
-        if local is None or solution.stop == "kink" or not _is_saddle(local.margin):
+        if local is None or solution.stop in STUCK or not _is_saddle(local.margin):
             break
         escaped = _descend(loss, solution, local.margin)
         if escaped is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -14,12 +13,14 @@ from torch import Tensor, nn
 from spinodal.batches import Batch, first_tensor, named_tensors
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape, LossFunction
+from spinodal.landscape.copying import copied, plain_module
+from spinodal.landscape.criterion import LABELS, Criterion
 from spinodal.minimise import SOLVERS
 from spinodal.penalty import Penalty
 from spinodal.tasks.settings import plain
 from spinodal.theory import ExactTransition
 
-LABELS = ("labels", "label", "targets", "target", "y")  # keys of a dict batch under which labels are looked for
+RESETS = ("reset_parameters", "_reset_parameters")  # methods that draw the parameters of a module anew
 
 
 class Task:
@@ -29,8 +30,9 @@ class Task:
     ----------
     model : nn.Module
         Copied, never changed.
-    loss : callable (model, batch) -> scalar
-        The mean over the batch's samples.
+    loss : callable (model, batch) -> scalar, or a criterion
+        The mean over the batch's samples. Of a criterion of PyTorch (`nn.CrossEntropyLoss()`), `criterion(model(first tensor),
+        labels)` is taken (see `Criterion`), and the result says so.
     data : one batch, or a re-iterable of batches
         A batch is a tensor, a tuple or a dict of tensors.
     held_out : like `data`, optional
@@ -97,10 +99,11 @@ class Task:
         if not callable(loss):
             raise SpinodalError(
                 got=f"loss is a {type(loss).__name__}",
-                allowed="a function (model, batch) -> scalar is allowed",
+                allowed="a function (model, batch) -> scalar, or a criterion such as nn.CrossEntropyLoss(), is allowed",
                 do="pass a function",
             )
-        self.model, self.loss, self.data, self.held_out = model, loss, data, held_out
+        self.model, self.loss = plain_module(model), Criterion.of(loss)
+        self.data, self.held_out = data, held_out
         self.predict = predict or _predict
         self.labels = labels or _labels
         self.observables = dict(observables or {})
@@ -119,7 +122,7 @@ class Task:
         """Return a random start theta, shape (n,), the same for the same seed."""
         if self._initial is not None:
             return self._initial(seed)
-        model = copy.deepcopy(self.model)
+        model = copied(self.model)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             _randomise(model)
@@ -188,8 +191,7 @@ def _randomise(model: nn.Module) -> None:
     """Reset every submodule that knows how, and scale the parameters that none resets."""
     covered: set[int] = set()
     for module in model.modules():
-        reset = getattr(module, "reset_parameters", None)
-        if callable(reset):
+        if (reset := _reset_of(module)) is not None:
             reset()
             covered |= {id(value) for value in module.parameters(recurse=False)}
     for value in _trainable(model).values():
@@ -197,6 +199,23 @@ def _randomise(model: nn.Module) -> None:
             with torch.no_grad():
                 value.mul_(0.5 + torch.rand_like(value))
                 _fill_zeros(value)
+
+
+def _reset_of(module: nn.Module) -> Callable[[], object] | None:
+    """Return what draws the parameters of a module anew, as layers of PyTorch have it; None where that takes arguments."""
+    for name in RESETS:
+        reset: Callable[[], object] | None = getattr(module, name, None)
+        if (
+            reset is not None
+            and callable(reset)
+            and not any(
+                item.default is item.empty
+                and item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)
+                for item in inspect.signature(reset).parameters.values()
+            )
+        ):
+            return reset
+    return None
 
 
 def _fill_zeros(value: Tensor) -> None:
