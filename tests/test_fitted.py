@@ -349,7 +349,7 @@ def test_a_wrong_name_in_a_wrapped_state_dict_is_met_with_the_right_one() -> Non
 
 def test_a_state_dict_without_one_of_the_names_shows_both() -> None:
     said = refusal({"layer1.weight": torch.zeros(3), "layer1.bias": torch.zeros(3)})
-    assert "no parameter of the task's model (found layer1.weight, layer1.bias)" in said
+    assert "'layer1.weight', as is every other in it (found layer1.weight, layer1.bias)" in said
     assert "0.weight, 0.bias, 2.weight, 2.bias" in said
 
 

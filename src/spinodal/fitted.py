@@ -198,10 +198,13 @@ def _nearest(fits: list[Fit], trainable: list[str], *, optimiser: bool) -> Fit:
 
 def _stranger(fits: list[Fit], trainable: list[str], *, optimiser: bool) -> SpinodalError:
     """Return the refusal of a checkpoint that has none of the model's names."""
-    found = _listed(name for fit in fits if not fit.prefix for name in fit.state.tensors)
-    held = f"no parameter of the task's model (found {found})" if found else "no tensor by name"
+    names = [name for fit in fits if not fit.prefix for name in fit.state.tensors]
+    if names:
+        got = f"unknown parameter in the checkpoint {names[0]!r}, as is every other in it (found {_listed(names)})"
+    else:
+        got = f"the checkpoint holds {'the state of an optimiser and no weights' if optimiser else 'no tensor by name'}"
     return SpinodalError(
-        got=f"the checkpoint holds {'the state of an optimiser and no weights' if optimiser and not found else held}",
+        got=got,
         allowed=f"tensors by the names of the model are allowed: {_listed(trainable)}",
         do="give the file with the model's state dict, or make the task with the model that was trained",
     )
