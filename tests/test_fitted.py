@@ -95,11 +95,7 @@ def test_any_prefix_is_taken_off_and_names_of_the_model_are_not(prefix: str, mod
     assert (f"names that begin with {prefix!r}" in found.remark) == bool(own)
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [nn.DataParallel, AveragedModel, lambda model: torch.compile(model, backend="eager")],
-    ids=["parallel", "averaged", "compiled"],
-)
+@pytest.mark.parametrize("wrap", [nn.DataParallel, AveragedModel])
 def test_what_the_wrappers_of_torch_make_is_read(wrap: Callable[[nn.Module], nn.Module]) -> None:
     model = net(3)
     wrapped = wrap(model)

@@ -174,7 +174,9 @@ def map_command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     start: Annotated[
         Path | None,
-        typer.Option(help="A trained model to place on the map: safetensors, or a PyTorch state dict (nothing in it is run)."),
+        typer.Option(
+            help="A trained model to place on the map: a checkpoint, safetensors or PyTorch's (nothing in it is run)."
+        ),
     ] = None,
     at_weight_decay: Annotated[
         float | None, typer.Option(help="The weight_decay it was trained with, as of SGD or Adam: 2 * beta.")

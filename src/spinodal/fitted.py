@@ -87,7 +87,7 @@ class Fit:
     def place(self) -> str:
         """Say where it is."""
         names = f"names that begin with {self.prefix!r}" if self.prefix else ""
-        return f"{self.state.place}{' and its ' if names and self.state.place else ''}{names}" or "the state dict"
+        return " in ".join(filter(None, (names, self.state.place))) or "the state dict"
 
     @property
     def selection(self) -> str:
