@@ -266,6 +266,15 @@ def test_a_storage_longer_than_its_entry_is_refused(tmp_path: Path) -> None:
     assert "damaged" in refusal(archive(tmp_path / "b", {name.replace("a/", "b/", 1): raw for name, raw in held.items()}))
 
 
+@pytest.mark.parametrize("size", [b"\x80\x96\x98\x7f", b"\xff\xff\xff\x7f"])
+def test_an_old_file_of_torch_that_claims_more_than_it_has_is_refused(tmp_path: Path, size: bytes) -> None:
+    torch.save({"w": torch.zeros(4)}, tmp_path / "a", _use_new_zipfile_serialization=False)
+    raw = (tmp_path / "a").read_bytes()
+    assert raw.count(b"K\x04Nt") == 1
+    (tmp_path / "a").write_bytes(raw.replace(b"K\x04Nt", b"J" + size + b"Nt"))
+    assert "damaged" in refusal(tmp_path / "a")
+
+
 def test_a_compressed_archive_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     path = archive(tmp_path / "bomb.pt", {"bomb/data.pkl": bytes(10_000_000), "bomb/version": b"3\n"}, zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 20_000

@@ -115,6 +115,23 @@ def test_a_wrapped_model_of_a_task_takes_the_names_of_the_bare_one() -> None:
     assert torch.equal(read(model.state_dict(), nn.DataParallel(net())).theta, theta(model))
 
 
+class Wrapping(nn.Module):
+    """A model of a task around the one that was trained."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.net = nn.ModuleDict({"body": inner})
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.net["body"](inputs)
+
+
+@pytest.mark.parametrize("prefix", ["", "body.", "net.body.", "model.", "module.model."])
+def test_a_model_around_the_trained_one_takes_its_names(prefix: str) -> None:
+    model = net(3)
+    assert torch.equal(read(prefixed(prefix, model), Wrapping(net())).theta, theta(model))
+
+
 def test_names_that_differ_in_a_wrapper_only_are_kept_apart() -> None:
     model = nn.ModuleDict({"module": nn.Linear(2, 2)})
     model["x"] = nn.ModuleDict({"module": nn.Linear(2, 2)})
@@ -383,6 +400,7 @@ def quantised() -> Tensor:
         (changed(_0__bias=torch.zeros(4).to_sparse()), "is sparse"),
         (changed(_0__bias=quantised()), "is quantised"),
         (changed(_0__bias=META), "meta device"),
+        (changed(_0__bias=torch.zeros(1).expand(10**7, 10**7)), "0.bias in the checkpoint is"),
         (changed(_0__bias=torch.full((4,), torch.nan)), "0.bias in the checkpoint holds numbers that are not finite"),
         (changed(_2__weight=torch.full((2, 4), -torch.inf)), "2.weight in the checkpoint holds numbers that are not finite"),
     ],

@@ -110,13 +110,21 @@ class Fit:
 
 
 class Names:
-    """The names of a model's own entries, without wrappers, and which of them belong to theta."""
+    """The names of a model's own entries, without wrappers and what comes before all, and which of them belong to theta."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, before: str = "") -> None:
         self.layout = layout
-        self.own = _bare([*(entry.name for entry in layout.entries), *layout.opaque])
+        own = _bare([*(entry.name for entry in layout.entries), *layout.opaque])
+        self.own = {short.removeprefix(before): name for short, name in own.items()}
         self.trainable = [entry.name for entry in layout.entries if entry.start is not None]
-        self.sought = {short for short, name in self.own.items() if name in set(self.trainable)}
+        trainable = set(self.trainable)
+        self.sought = {short for short, name in self.own.items() if name in trainable}
+
+    def inner(self) -> Iterator[Names]:
+        """Return the names of the part that a model wraps, if all of its entries lie in one."""
+        first = next(iter(self.own), "")
+        common = [first[:cut] for cut in _cuts(first) if cut and all(name.startswith(first[:cut]) for name in self.own)]
+        yield from (Names(self.layout, before) for before in common)
 
     def fits(self, state: State) -> Iterator[Fit]:
         """Return the readings of a state dict: by no prefix, and by every one before a name that is sought."""
@@ -155,6 +163,8 @@ def _chosen(states: list[State], layout: Layout) -> Fit:
     if not whole:
         joined = joined_states(weights, frozenset(names.trainable))
         whole = [fit for state in joined for fit in names.fits(state) if not fit.prefix and names.is_whole(fit)]
+    if not whole:  # the model of the task wraps the one that was trained
+        whole = [fit for part in names.inner() for state in weights for fit in part.fits(state) if names.is_whole(fit)]
     if not whole:
         return _nearest(fits, names.trainable, optimiser=len(weights) < len(states))
     first, *rest = whole

@@ -45,17 +45,15 @@ class Entry:
     def refuse_other(self, value: Tensor) -> None:
         """Refuse a tensor that cannot be this entry's: of another kind or shape, or without numbers."""
         if why := _unusable(value, trainable=self.start is not None):
-            raise SpinodalError(
-                got=f"{self.name} in the checkpoint {why}",
-                allowed="plain tensors of finite real numbers are allowed",
-                do="save the weights as training uses them, in float32 or the like",
-            )
+            raise _unlike(self.name, why)
         if tuple(value.shape) != self.shape:
             raise SpinodalError(
                 got=f"{self.name} in the checkpoint is {tuple(value.shape)} {_kind(value)}",
                 allowed=f"the shape {self.shape} of the task's model is allowed",
                 do="make the task with the model that was trained",
             )
+        if self.start is not None and not bool(value.detach().to("cpu", torch.float64).isfinite().all()):
+            raise _unlike(self.name, "holds numbers that are not finite")
 
     def piece(self, theta: Tensor) -> Tensor:
         """Return this entry's part of theta."""
@@ -242,9 +240,15 @@ def _unusable(value: Tensor, *, trainable: bool) -> str | None:
         return f"is sparse ({str(value.layout).removeprefix('torch.')})"
     if value.is_complex() or (trainable and not value.is_floating_point()):
         return f"holds {_kind(value)}, no real numbers"
-    if trainable and not bool(value.detach().to("cpu", torch.float64).isfinite().all()):
-        return "holds numbers that are not finite"
     return None
+
+
+def _unlike(name: str, why: str) -> SpinodalError:
+    return SpinodalError(
+        got=f"{name} in the checkpoint {why}",
+        allowed="plain tensors of finite real numbers are allowed",
+        do="save the weights as training uses them, in float32 or the like",
+    )
 
 
 def _agree(one: Tensor, other: Tensor) -> bool:
