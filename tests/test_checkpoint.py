@@ -143,8 +143,8 @@ def raw_array(**arrays: Any) -> bytes:
         (b"<!DOCTYPE html><html></html>", "web page"),
         (b"\x89PNG\r\n\x1a\n", "an image"),
         (b"", "is empty"),
-        (b"weights\n", "is no checkpoint"),
-        (bytes(5000), "is no checkpoint"),
+        (b"weights\n", "is no safetensors file, and none of torch.save"),
+        (bytes(5000), "is no safetensors file"),
         (b'{"architectures": ["Bert"]}', "without a weight_map"),
         (b'{"weight_map": ', "is no JSON"),
         (pickle.dumps({"a": 1}), "bare pickle, which could run code"),
@@ -563,7 +563,7 @@ def test_a_tensor_that_its_shard_does_not_hold_is_named(tmp_path: Path) -> None:
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     index = sharded(tmp_path, net())
     (tmp_path / "model-00001-of-00004.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(SpinodalError, match=r"model-00001-of-00004.safetensors is no checkpoint"):
+    with pytest.raises(SpinodalError, match=r"model-00001-of-00004.safetensors is no safetensors file"):
         read_checkpoint(index)
 
 

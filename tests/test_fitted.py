@@ -200,7 +200,7 @@ def test_a_second_state_of_another_shape_is_no_rival() -> None:
     model, discriminator = net(3), nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
     found = read({"discriminator": discriminator.state_dict(), "generator": model.state_dict()})
     assert is_that_of(found, model)
-    assert found.remark == "read from ['generator']"
+    assert found.remark == "read from ['generator']; not of the model, and left out: ['discriminator']"
 
 
 def test_states_of_the_parts_of_a_model_are_joined() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -76,12 +76,15 @@ class Fit:
         What the prefix is before, by the model's own names, entries that nobody reads left out.
     others : mapping of str to Tensor
         What else the state dict holds, by its names there.
+    beside : tuple of str
+        Where other weights lie in the checkpoint.
     """
 
     state: State
     prefix: str
     named: Mapping[str, Tensor]
     others: Mapping[str, Tensor] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -100,7 +103,7 @@ class Fit:
     def remark(self) -> str:
         """Say what was read, where it is not simply all there is."""
         read = f"read from {self.place}" if self.state.keys or self.prefix else ""
-        left = f"not of the model, and left out: {_listed(self.others)}" if self.others else ""
+        left = f"not of the model, and left out: {_listed([*self.others, *self.beside])}" if self.others or self.beside else ""
         return printable("; ".join(filter(None, (read, left))))
 
     def same(self, other: Fit, trainable: Iterable[str]) -> bool:
@@ -172,7 +175,7 @@ def _chosen(states: list[State], layout: Layout) -> Fit:
         raise _ambiguous(first, another)
     known = {name for fit in rest if fit.state is first.state for name in fit.state.tensors if name not in fit.others}
     _refuse_layers(first, known)
-    return first
+    return replace(first, beside=tuple(state.place for state in weights if state.is_beside(first.state)))
 
 
 def _bare(names: Iterable[str]) -> dict[str, str]:
@@ -227,7 +230,8 @@ def _refuse_layers(fit: Fit, known: set[str]) -> None:
         raise SpinodalError(
             got=f"the checkpoint holds {_listed(layers)} beside the parameters of the task's model",
             allowed="a checkpoint of the task's model is needed; counters, losses and metrics beside it are left out",
-            do=f"make the task with the model that was trained; or, if a part of it is meant, {_saved(fit)}",
+            do="make the task with the model that was trained"
+            + (f", or take a part of it: {_saved(fit)}" if fit.prefix else ""),
         )
 
 

@@ -33,6 +33,12 @@ class State:
         """Tell what optimisers keep of one parameter: `{"state": {0: ...}, "param_groups": ...}`."""
         return self.keys[-2:-1] == ("state",) and isinstance(self.keys[-1], int)
 
+    def is_beside(self, other: State) -> bool:
+        """Tell other weights than these: a state dict with a matrix, under a key that speaks of no optimiser."""
+        apart = self.keys != other.keys[: len(self.keys)] and other.keys != self.keys[: len(other.keys)]
+        matrix = any(value.dim() > 1 and value.is_floating_point() for value in self.tensors.values())
+        return apart and matrix and "optim" not in self.place.lower()
+
 
 def states_in(held: Any) -> list[State]:
     """Return every mapping of names to tensors in nested mappings and sequences, the outermost first.

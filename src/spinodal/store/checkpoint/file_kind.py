@@ -72,7 +72,8 @@ def _foreign(place: Path, head: bytes, size: int) -> Exception:
         return refused(place, "is a web page", "fetch the file itself, not the page about it")
     if _is_onnx(head):
         return refused(place, "seems to be an ONNX model", _remedy(""))
-    return refused(place, f"is no checkpoint ({size} bytes that begin with {head[:8]!r}){_as_safetensors(place, head, size)}")
+    begins = f"{size} bytes that begin with {head[:8]!r}{_as_safetensors(place, head)}"
+    return refused(place, f"is no safetensors file, and none of torch.save ({begins})")
 
 
 def _remedy(what: str) -> str:
@@ -84,8 +85,8 @@ def _is_onnx(head: bytes) -> bool:
     return len(head) > 3 and head[0] == 0x08 and 0 < head[1] < 32 and head[2] in (0x12, 0x3A, 0x42)
 
 
-def _as_safetensors(place: Path, head: bytes, size: int) -> str:
+def _as_safetensors(place: Path, head: bytes) -> str:
     """Say what a file that is called safetensors would have to have."""
     if place.suffix != ".safetensors" or len(head) < 8:
         return ""
-    return f"; as safetensors its header would have {struct.unpack('<Q', head[:8])[0]} bytes and begin with '{{'"
+    return f", so that its header would have {struct.unpack('<Q', head[:8])[0]} bytes and begin with '{{'"

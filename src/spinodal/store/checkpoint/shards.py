@@ -59,7 +59,7 @@ def _weight_map(index: Path) -> dict[str, str]:
         raise refused(index, f"is no JSON ({line(cause)})") from cause
     found = value.get("weight_map")
     if not isinstance(found, dict) or not found or not all(isinstance(name, str) for name in found.values()):
-        raise refused(index, "is JSON without a weight_map, no index of a checkpoint")
+        raise refused(index, "is no safetensors file, but JSON without a weight_map, and so no index of such files")
     for name in found.values():
         if name in ("", ".", "..") or not name.isprintable() or any(sign in name for sign in "/\\:"):
             raise refused(index, f"names the file {name!r}, which is not beside it", "name files of its own folder")
