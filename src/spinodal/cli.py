@@ -55,6 +55,7 @@ from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
 from spinodal.theory import deep_linear
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+Model = tuple[Path, float, Any, Tensor]  # to be placed: its file, weight_decay, contents and theta
 
 MAP_HELP = """Map the phases of TASK: tables, figures, report, run folder.
 
@@ -173,7 +174,9 @@ def map_command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     start: Annotated[
         Path | None,
-        typer.Option(help="A trained model to place on the map: safetensors, or a PyTorch state dict (nothing in it is run)."),
+        typer.Option(
+            help="A trained model to place on the map: a checkpoint, safetensors or PyTorch's (nothing in it is run)."
+        ),
     ] = None,
     at_weight_decay: Annotated[
         float | None, typer.Option(help="The weight_decay it was trained with, as of SGD or Adam: 2 * beta.")
@@ -329,8 +332,8 @@ def _report(diagram: PhaseDiagram, run: Path, target: Path) -> Path:
         return save_report(diagram, target, provenance=diagram.run, placements=placements(run))
 
 
-def _model(start: Path | None, decay: float | None, task: Task, landscape: Landscape) -> tuple[Path, float, Tensor] | None:
-    """Return the file, weight_decay and theta of a model to be placed, or refuse it before anything is computed."""
+def _model(start: Path | None, decay: float | None, task: Task, landscape: Landscape) -> Model | None:
+    """Return the file, weight_decay, contents and theta of a model to be placed, or refuse it before anything is computed."""
     if start is None and decay is None:
         return None
     if start is None or decay is None:
@@ -340,17 +343,16 @@ def _model(start: Path | None, decay: float | None, task: Task, landscape: Lands
             allowed="both or neither are allowed",
             do=f"add {other}: a model is placed where it was trained",
         )
-    return start, positive_beta(decay, "--at-weight-decay"), theta_of(read_checkpoint(start), task, landscape)
+    held = read_checkpoint(start)
+    return start, positive_beta(decay, "--at-weight-decay"), held, theta_of(held, task, landscape)
 
 
-def _placed(
-    diagram: PhaseDiagram, model: tuple[Path, float, Tensor], task: Task, options: MapOptions, run: Path, console: Console
-) -> Placement:
+def _placed(diagram: PhaseDiagram, model: Model, task: Task, options: MapOptions, run: Path, console: Console) -> Placement:
     """Place a model, and keep the placement in the run folder."""
-    start, decay, theta = model
+    start, decay, held, theta = model
     folder = placement_folder(run, theta, decay)
     console.print(f"placing {start} at weight_decay = {decay:g}")
-    placement = place(diagram, theta, weight_decay=decay, task=task, options=options, recorder=placement_journal(folder))
+    placement = place(diagram, held, weight_decay=decay, task=task, options=options, recorder=placement_journal(folder))
     save_placement(folder, placement, start)
     return placement
 

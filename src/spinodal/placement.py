@@ -106,6 +106,7 @@ class Placement:
     def remark(self) -> str:
         """Return how far from its minimum the model was, and what did not converge."""
         start, unfinished = self.start, "" if self.point.minimum.converged else f"; {self.point.minimum.status}"
+        unfinished += f"; checkpoint: {start.read}" if start.read else ""
         text = f"before it was minimised the model had E = {start.error:.4g}, {start.moved:.1%} of its norm from this minimum"
         if start.residual > STILL or self.fell:
             gradient = f"||grad L|| = {start.residual:.2g} of 2 beta ||theta||"
@@ -196,12 +197,15 @@ class Start:
         `||grad L||` relative to `2 beta max(||theta - centre||, 1e-3)`, as solvers measure it.
     moved : float
         Its distance to the minimum, relative to the larger of their norms.
+    read : str
+        Where it was found in a checkpoint and what was left out, if that is not plain.
     """
 
     error: float
     rank: int
     residual: float
     moved: float
+    read: str = ""
 
 
 def _named(classes: tuple[int, ...]) -> str:
