@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from spinodal import hessian as dense
-from spinodal.batches import Batch, Batches, part_of, size_of
+from spinodal.batches import Batch, Batches, Samples, part_of, size_of
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.gradient_graph import GradientGraph, products_at_once
 from spinodal.parameters import Parameters
+from spinodal.reading.idle import idle_parameters
+from spinodal.reading.sizes import settle_sizes
 from spinodal.soundness import check_loss, check_second_derivatives, refuse_complex, refuse_randomness, samples_are_apart
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
@@ -39,8 +41,8 @@ class Landscape:
     loss : callable (model, batch) -> scalar
         The **mean** over the batch's samples.
     data : one batch, or a re-iterable of batches
-        A batch is a tensor, a tuple or a dict of tensors, or None where the loss ignores it.
-        Batches are weighted by their sizes, so unequal batches agree with one batch.
+        A batch holds tensors or arrays in any nested structure (see `Batches`), or is None where the loss ignores it.
+        Batches are weighted by their numbers of samples, so unequal batches agree with one batch.
     dtype : torch.dtype
         Default float64, in which certificates are computed; float32 for large networks.
     device : str or torch.device
@@ -48,6 +50,9 @@ class Landscape:
     memory : int
         Bytes a dense Hessian may use beyond its own n^2 numbers, and the activations of all samples and what estimates hold
         besides: batches that need more are taken in parts, where E is a mean over samples. Default 512 MiB.
+    samples : callable batch -> int, optional
+        The number of samples of a batch. Default: the first axis of its tensors; where they begin with different axes, it is
+        read from the loss (see `settle_sizes`).
 
     Raises
     ------
@@ -79,6 +84,7 @@ class Landscape:
         dtype: torch.dtype = torch.float64,
         device: str | torch.device = "cpu",
         memory: int = 512 * 2**20,
+        samples: Samples | None = None,
     ) -> None:
         self.device, self.dtype, self.memory = torch.device(device), dtype, memory
         refuse_complex(model)
@@ -87,7 +93,7 @@ class Landscape:
         refuse_randomness(self.model)
         self.energy = _Energy(self.model, loss)
         self.parameters = Parameters(self.model)
-        self.batches = Batches(data, dtype=dtype, device=self.device)
+        self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)
         self.batches.check_finite()
         self.counts = Counts(parameters=self.size)
         self._flat = torch.empty(self.size, dtype=dtype, device=self.device)
@@ -96,6 +102,7 @@ class Landscape:
         self._hessian_method: dense.Method | None = None
         self._bends = False  # whether second derivatives were checked
         self._source = self.batches.source  # as it was given
+        settle_sizes(self)
         self.batches = self._affordable()
         check_loss(self)
 
@@ -110,6 +117,11 @@ class Landscape:
         return self._given.clone()
 
     @cached_property
+    def idle(self) -> tuple[str, ...]:
+        """Return the names of the parameters that E does not depend on; looked for once, at no count."""
+        return idle_parameters(self)
+
+    @cached_property
     def single(self) -> Landscape | None:
         """Return this landscape in float32, for searches that need no more; None where it saves or serves nothing.
 
@@ -119,7 +131,8 @@ class Landscape:
             return None
         try:
             with self.at(self._given) as model:
-                twin = Landscape(model, self.loss, self._source, dtype=torch.float32, device=self.device, memory=self.memory)
+                kept = {"device": self.device, "memory": self.memory, "samples": self.batches.samples}
+                twin = Landscape(model, self.loss, self._source, dtype=torch.float32, **kept)
         except (SpinodalError, RuntimeError):  # a loss that is bound to double precision
             return None
         twin._bends = True  # its second derivatives are checked in double precision, see `require_second_derivatives`
@@ -281,7 +294,7 @@ class Landscape:
         if not samples_are_apart(self, self.initial):
             return self
         twin = copy.copy(self)
-        twin.batches = Batches(part_of(first, slice(samples)), dtype=self.dtype, device=self.device)
+        twin.batches = Batches([part_of(first, slice(samples))], dtype=self.dtype, device=self.device)
         return twin
 
     # -- plumbing ---------------------------------------------------------------------------
@@ -300,7 +313,9 @@ class Landscape:
 
     def depends_on_theta(self, error: Tensor) -> bool:
         """Tell whether the loss of a batch, taken from the lent module, has a gradient with respect to theta."""
-        return any(part is not None for part in torch.autograd.grad(error, self._leaves, allow_unused=True))
+        return error.requires_grad and any(
+            part is not None for part in torch.autograd.grad(error, self._leaves, allow_unused=True)
+        )
 
     def _lent_graph(self, model: nn.Module, batch: Batch) -> GradientGraph:
         """Return the gradient of a batch's error with its graph, valid while the model is lent.

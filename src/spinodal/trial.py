@@ -53,7 +53,7 @@ def _held_out(task: Task, landscape: Landscape) -> Batches | None:
         return None
     try:
         with _named("held_out"):
-            batches = Batches(task.held_out, dtype=landscape.dtype, device=landscape.device)
+            batches = Batches(task.held_out, dtype=landscape.dtype, device=landscape.device, samples=task.samples)
             batches.check_finite()
     except SpinodalError as cause:
         raise SpinodalError(got=f"held_out: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
@@ -63,8 +63,12 @@ def _held_out(task: Task, landscape: Landscape) -> Batches | None:
 def _try_predictions(task: Task, landscape: Landscape, theta: Tensor, held_out: Batches) -> None:
     with torch.no_grad(), landscape.at(theta) as model:
         for batch in held_out:
-            with _named("predict on held_out"):
-                task.predict(model, batch)
+            if task.predict is not None:
+                with _named("predict on held_out"):
+                    task.predict(model, batch)
+            if task.predict is None or task.labels is None:
+                with _named("loss on held_out"):
+                    task.loss(model, batch)
 
 
 def _named(what: str) -> AbstractContextManager[None]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree  # the nested outputs that torch.func itself understands
 
 from spinodal.batches import Batch
 from spinodal.curvature.by_sample.output_hessian import OutputHessian, output_hessian
 from spinodal.errors import SpinodalError, blaming
 from spinodal.landscape import Landscape
+from spinodal.reading.record import FUNCTIONALS, Calls, record
+from spinodal.structure import flatten
 
 ALLOWED = "a loss that is a function of the outputs of model(...), and of the parameters through them alone, is allowed"
 
@@ -64,6 +65,43 @@ def capture(landscape: Landscape, theta: Tensor, batch: Batch) -> Outputs:
         error = landscape.call(leaf, batch)
     if error.requires_grad:
         cut.check(error, [leaf])
+    hessian = output_hessian(error, cut.copies)
+    if is_error_inside(landscape, theta, batch, hessian):
+        return inside_outputs(landscape, theta, batch)
+    return Outputs(leaf, cut.values, hessian)
+
+
+def is_error_inside(landscape: Landscape, theta: Tensor, batch: Batch, hessian: OutputHessian) -> bool:
+    """Tell whether the model computes the error itself, so that what the loss does with its outputs says nothing.
+
+    Then an output that is a number is used, or the loss is linear in outputs that the model compared with a target.
+    """
+    if not hessian.is_linear and not hessian.uses_numbers:
+        return False
+    seen = record(landscape, theta, batch)
+    return any(found.inside for found in seen.comparisons) or (hessian.is_linear and seen.has_numbers)
+
+
+def compares_inside(landscape: Landscape, theta: Tensor, batch: Batch) -> bool:
+    """Tell whether E depends on what the model itself compares with a target, by way of an output that is a number."""
+    seen = record(landscape, theta, batch)
+    return seen.has_numbers and any(found.inside for found in seen.comparisons)
+
+
+def inside_outputs(landscape: Landscape, theta: Tensor, batch: Batch) -> Outputs:
+    """Return what a model that computes its error compares with a target, in the place of its outputs."""
+    leaf = theta.detach().clone().requires_grad_(True)
+    cut = InsideCut()
+    with cut.of(landscape.model):
+        error = landscape.call(leaf, batch)
+    (beside,) = torch.autograd.grad(error, [leaf], retain_graph=True, allow_unused=True)
+    if not cut.values or beside is not None:
+        raise SpinodalError(
+            got="the model returns the error itself, of which no function of torch.nn.functional shows all outputs and their "
+            "target, so its Gauss-Newton matrix is not defined",
+            allowed=ALLOWED,
+            do="let the model return its logits or predictions, and compute the error of them in the loss",
+        )
     return Outputs(leaf, cut.values, output_hessian(error, cut.copies))
 
 
@@ -74,6 +112,7 @@ class Cut:
         self.values: list[Tensor] = []
         self.copies: list[Tensor] = []
         self.calls = 0
+        self.kind = ""  # of what the model returned
 
     @contextmanager
     def of(self, model: nn.Module) -> Iterator[None]:
@@ -88,9 +127,10 @@ class Cut:
             hook.remove()
 
     def _replace(self, model: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
-        leaves, structure = pytree.tree_flatten(output)
+        leaves, structure = flatten(output)
         self.calls += 1
-        return pytree.tree_unflatten([self._copied(leaf) for leaf in leaves], structure)
+        self.kind = type(output).__name__
+        return structure.filled([self._copied(leaf) for leaf in leaves])
 
     def _copied(self, leaf: Any) -> Any:
         if not isinstance(leaf, Tensor) or not leaf.requires_grad:
@@ -103,7 +143,7 @@ class Cut:
         """Refuse a loss that is not a function of the outputs alone."""
         direct = torch.autograd.grad(error, parameters, retain_graph=True, allow_unused=True)
         if any(part is not None for part in direct):
-            raise _beside(called=self.calls > 0)
+            raise self._beside()
         if any(value.is_complex() for value in self.values):
             raise SpinodalError(
                 got="the outputs of the model are complex", allowed="real outputs are allowed", do="use torch.view_as_real"
@@ -120,17 +160,42 @@ class Cut:
         parts = torch.autograd.grad(self.values, self.copies, ones, retain_graph=True, allow_unused=True)
         return any(part is not None for part in parts)
 
+    def _beside(self) -> SpinodalError:
+        """Return the refusal of a loss that has parameters in it; they are no outputs."""
+        got, do = "the loss uses parameters beside the outputs of the model", "leave penalties to beta, and let the model return"
+        do += " whatever else the loss needs"
+        if not self.calls:
+            got, do = "the loss never calls the model as a whole, so it has no outputs", "call model(...) in the loss"
+            do += " instead of its layers or its parameters"
+        elif not self.values:
+            got = f"the model returns a {self.kind}, in which no tensor that depends on its parameters was found"
+            do = "let it return tensors, alone or in tuples, lists, mappings, data classes or attributes of an object"
+        return SpinodalError(got=f"{got}, so its Gauss-Newton matrix is not defined", allowed=ALLOWED, do=do)
 
-def _beside(*, called: bool) -> SpinodalError:
-    """Return the refusal of a loss that has parameters in it; they are no outputs."""
-    if called:
-        return SpinodalError(
-            got="the loss uses parameters beside the outputs of the model, so its Gauss-Newton matrix is not defined",
-            allowed=ALLOWED,
-            do="leave penalties to beta, and let the model return whatever else the loss needs",
-        )
-    return SpinodalError(
-        got="the loss never calls the model as a whole, so it has no outputs and its Gauss-Newton matrix is not defined",
-        allowed=ALLOWED,
-        do="call model(...) in the loss instead of its layers or its parameters",
-    )
+
+class InsideCut(Cut):
+    """The place where a model that computes its error is cut: what it hands to functions that compare it with a target."""
+
+    @contextmanager
+    def of(self, model: nn.Module) -> Iterator[None]:
+        """Cut every comparison inside the model while the context lasts."""
+        with _Inside(model, self._copied).noticed():
+            yield
+
+
+class _Inside(Calls):
+    """Gives copies to what compares inside the model."""
+
+    def __init__(self, model: nn.Module, copied: Callable[[Any], Any]) -> None:
+        super().__init__(model)
+        self.copied = copied
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run an operation, of copies where it compares."""
+        keywords = kwargs or {}
+        if func in FUNCTIONALS and self.inside:
+            args = tuple(map(self.copied, args))
+            keywords = {key: self.copied(value) for key, value in keywords.items()}
+        return func(*args, **keywords)

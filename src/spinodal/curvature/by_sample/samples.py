@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree  # the nested arguments and outputs that torch.func itself understands
 
 from spinodal.batches import Batch
 from spinodal.curvature.by_sample.outputs import Cut
 from spinodal.errors import SpinodalError, told
 from spinodal.hessian import CHECK_TOLERANCE, with_saved_bytes
 from spinodal.landscape import Landscape
+from spinodal.structure import Structure, flatten
 
 COPIES = 8  # of what one sample leaves in the graph of the model, in use at a time; measured
 Forward = Callable[..., Any]
@@ -48,7 +48,7 @@ class Samples:
         N, the size of the first axis of the first tensor among the arguments.
     leaves : list
         Flattened arguments. Tensors with N rows belong to the samples, all else is shared.
-    structure : TreeSpec
+    structure : Structure
     moving : tuple of bool
         Which of the flattened outputs depend on theta.
     step : int
@@ -58,14 +58,14 @@ class Samples:
     forward: Forward
     count: int
     leaves: list[Any]
-    structure: pytree.TreeSpec
+    structure: Structure
     moving: tuple[bool, ...]
     step: int
 
     @classmethod
     def of(cls, forward: Forward, arguments: tuple[Any, ...], keywords: dict[str, Any], memory: int) -> Samples:
         """Return the rows of a call; the number that fits the memory is found with one and with two of them."""
-        leaves, structure = pytree.tree_flatten((arguments, keywords))
+        leaves, structure = flatten((arguments, keywords))
         first = next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
         if first is None or first.dim() == 0 or not len(first):
             raise SampleError(because="the model is called without a tensor of samples")
@@ -89,14 +89,14 @@ class Samples:
         """Return the flattened arguments of some samples."""
         return [leaf[part] if self.is_row(leaf) else leaf for leaf in self.leaves]
 
-    def outputs(self, leaves: list[Any]) -> tuple[list[Any], pytree.TreeSpec]:
+    def outputs(self, leaves: list[Any]) -> tuple[list[Any], Structure]:
         """Return the flattened outputs for flattened arguments, or a SampleError if they are not as many rows."""
-        arguments, keywords = pytree.tree_unflatten(leaves, self.structure)
+        arguments, keywords = self.structure.filled(leaves)
         try:
             outputs = self.forward(*arguments, **keywords)
         except Exception as cause:  # the user's model, called with fewer rows than the user calls it with
             raise SampleError(because=f"the model does not take samples one by one ({told(cause)})") from cause
-        return pytree.tree_flatten(outputs)
+        return flatten(outputs)
 
     def matrix(self, outputs: list[Any]) -> Tensor:
         """Return the outputs that depend on theta as a matrix, shape (rows, D)."""
@@ -120,7 +120,7 @@ class Samples:
         for leaf, moves in zip(joined, self.moving, strict=True):
             if moves:
                 leaf.requires_grad_(True)
-        return pytree.tree_unflatten(joined, structure)
+        return structure.filled(joined)
 
     def _room(self, leaf: Any) -> Any:
         """Return an empty tensor for all rows; parts that are kept until they are joined would fragment the memory."""
@@ -190,6 +190,8 @@ def sampled_loss(landscape: Landscape, model: nn.Module, batch: Batch) -> Sample
         error = landscape.loss(model, batch)
     if error.requires_grad:
         call.cut.check(error, [parameter for parameter in model.parameters() if parameter.requires_grad])
+    elif landscape.depends_on_theta(landscape.loss(model, batch)):
+        raise SampleError(because="the loss depends on theta beside the outputs that were found")
     return SampledLoss(call.samples, error, call.cut.copies)
 
 
