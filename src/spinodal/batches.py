@@ -49,12 +49,12 @@ class Batches:
         What sizes were read from.
     """
 
-    def __init__(
-        self, data: object, *, dtype: torch.dtype, device: torch.device, samples: Samples | None = None
-    ) -> None:
+    def __init__(self, data: object, *, dtype: torch.dtype, device: torch.device, samples: Samples | None = None) -> None:
         self.dtype, self.device, self.samples = dtype, device, samples
         self.source: Iterable[Batch] = self._source(data)
-        self.sizes, shapes, self.is_clear = [], set(), True
+        self.sizes: list[int] = []
+        self.weights: list[float] = []
+        self.is_clear, shapes = True, set()
         for index, batch in enumerate(self):
             if batch is not None and samples is None:
                 _refuse_unread(batch, index)
@@ -199,11 +199,12 @@ def _numbers(value: Any) -> Tensor:
     """Return the numbers of a tensor or array as a plain tensor."""
     if isinstance(value, np.ndarray):
         return torch.tensor(value)
-    if value.is_nested:
-        return torch.cat([part.reshape(-1) for part in value.unbind()]) if len(value.unbind()) else value.new_zeros(0)
-    if value.layout != torch.strided:
-        return value.to_dense() if value.layout != torch.sparse_coo else value.coalesce().values()
-    return value
+    numbers: Tensor = value
+    if numbers.is_nested:
+        return torch.cat([numbers.new_zeros(0), *(part.reshape(-1) for part in numbers.unbind())])
+    if numbers.layout == torch.sparse_coo:
+        return numbers.coalesce().values()
+    return numbers if numbers.layout == torch.strided else numbers.to_dense()
 
 
 def _is_finite(value: Tensor) -> bool:
@@ -224,7 +225,7 @@ def _flat(batch: Batch) -> Iterator[tuple[str, Any]]:
 
 
 def _is_clear(batch: Batch) -> bool:
-    """Tell whether the axes of tensors leave no doubt about the number of samples: the first ones agree, the second ones do not."""
+    """Tell whether axes leave no doubt about the number of samples: the first ones agree, and the second ones do not."""
     first, second = named_axes(batch, 0), named_axes(batch, 1)
     return len(set(first.values())) < 2 and (len(second) < len(first) or len(set(second.values())) != 1)
 

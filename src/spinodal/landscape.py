@@ -86,7 +86,7 @@ class Landscape:
         memory: int = 512 * 2**20,
         samples: Samples | None = None,
     ) -> None:
-        self.device, self.dtype, self.memory = torch.device(device), dtype, memory
+        self.device, self.dtype, self.memory, self.samples = torch.device(device), dtype, memory, samples
         refuse_complex(model)
         self.model = copy.deepcopy(model).to(device=self.device, dtype=dtype)
         self.loss = loss
@@ -131,8 +131,15 @@ class Landscape:
             return None
         try:
             with self.at(self._given) as model:
-                kept = {"device": self.device, "memory": self.memory, "samples": self.batches.samples}
-                twin = Landscape(model, self.loss, self._source, dtype=torch.float32, **kept)
+                twin = Landscape(
+                    model,
+                    self.loss,
+                    self._source,
+                    dtype=torch.float32,
+                    device=self.device,
+                    memory=self.memory,
+                    samples=self.samples,
+                )
         except (SpinodalError, RuntimeError):  # a loss that is bound to double precision
             return None
         twin._bends = True  # its second derivatives are checked in double precision, see `require_second_derivatives`

@@ -25,7 +25,7 @@ Children = list[tuple[str, Any]]
 
 @dataclass(frozen=True)
 class Structure:
-    """A nested value without its leaves: tuples, lists, mappings, named tuples, data classes, and any object that holds tensors.
+    """A nested value without its leaves: tuples, lists, mappings, named tuples, data classes, any object that holds tensors.
 
     Attributes
     ----------

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from spinodal.batches import Batch
-from spinodal.curvature.by_sample.output_hessian import OutputHessian, output_hessian
 from spinodal.curvature.by_sample.handed import sampled_inside
-from spinodal.curvature.by_sample.outputs import compares_inside, is_error_inside
+from spinodal.curvature.by_sample.output_hessian import OutputHessian, output_hessian
+from spinodal.curvature.by_sample.outputs import COMPARING, check_outputs, compares_inside, hidden_in
 from spinodal.curvature.by_sample.sample_gradients import LayerGradients, sample_gradients
 from spinodal.curvature.by_sample.samples import SampledLoss, SampleError, Samples, agree, sampled_loss
 from spinodal.curvature.estimate import Estimate
@@ -70,9 +70,7 @@ def exact_trace(landscape: Landscape, theta: Tensor, *, is_limited: bool = False
     return Estimate(total, 0.0, products=0, method="one gradient per output", spent=landscape.counts - before)
 
 
-def _batch_trace(
-    landscape: Landscape, model: nn.Module, theta: Tensor, batch: Batch, *, is_limited: bool
-) -> tuple[float, int]:
+def _batch_trace(landscape: Landscape, model: nn.Module, theta: Tensor, batch: Batch, *, is_limited: bool) -> tuple[float, int]:
     """Return the trace of one batch, and the gradients that were spent on it."""
     found = _sampled(landscape, model, theta, batch)
     if found is None:
@@ -93,18 +91,19 @@ def _sampled(
     Of a model that computes the error itself, outputs are what it compares with its target.
     """
     memory = landscape.memory // 4
+    check_outputs(landscape, theta, batch)
     try:
         loss = sampled_loss(landscape, model, batch)
         if loss.samples is None or not loss.outputs:
             return None
         curvature = OutputCurvature(loss, memory)
-        is_inside = is_error_inside(landscape, theta, batch, curvature.hessian)
+        functions = hidden_in(landscape, theta, batch, curvature.hessian)
     except SampleError:
-        is_inside = compares_inside(landscape, theta, batch)
-        if not is_inside:
+        if not compares_inside(landscape, theta, batch):
             raise
-    if is_inside:
-        loss, model = sampled_inside(landscape, model, theta, batch)
+        functions = COMPARING
+    if functions is not None:
+        loss, model = sampled_inside(landscape, model, theta, batch, functions)
         curvature = OutputCurvature(loss, memory)
     return (loss.samples, curvature, model) if loss.samples else None
 

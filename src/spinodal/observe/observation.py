@@ -88,7 +88,7 @@ class Observer:
             class_accuracy={part: score.classes for part, score in found.items()},
             output_variance=found["train"].variance,
             custom=self._custom(theta),
-            reading=self._reading(found["train"]) | {"rank": left_out or None},
+            reading=self._reading(found["train"], left_out),
         )
 
     def _telling(self, matrices: Mapping[str, Tensor]) -> tuple[tuple[str, ...], str]:
@@ -99,13 +99,14 @@ class Observer:
             return Scores()
         return scores(self.landscape, self.task, theta, batches)
 
-    def _reading(self, train: Scores) -> dict[str, str | None]:
+    def _reading(self, train: Scores, left_out: str) -> dict[str, str | None]:
         batches = self.landscape.batches
         return {
             "outputs": train.outputs,
             "accuracy": train.how,
             "no_accuracy": train.why_not,
             "samples": batches.sized_by if batches.count > 1 else None,
+            "rank": left_out or None,
             "unused": ", ".join(self.landscape.idle) or None,
         }
 

@@ -49,10 +49,10 @@ class Scores:
     why_not: str | None = None
 
 
-class Unread(Exception):
+class UnreadError(Exception):
     """Outputs or labels cannot be read; `why` is a clause."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, *, why: str) -> None:
         self.why = why
         super().__init__(why)
 
@@ -63,13 +63,15 @@ def scores(landscape: Landscape, task: Task, theta: Tensor, batches: Batches) ->
     for index, batch in enumerate(batches):
         try:
             views.append(_View.of(landscape, task, theta, batch, batches.sizes[index]))
+        except UnreadError as cause:
+            return Scores(why_not=cause.why)
         except Exception as cause:  # noqa: BLE001 - the user's code; without outputs there are no scores, which is said
             return Scores(why_not=f"outputs could not be read ({told(cause)})")
     variance = _variance([view.outputs for view in views], batches.weights)
     known = views[0].outputs_from if variance is not None else None
     try:
         found = _joined(views)
-    except Unread as cause:
+    except UnreadError as cause:
         return Scores(variance, outputs=known, why_not=cause.why)
     right = (found.chosen == found.right).double()
     by_class = recalls(found.chosen, found.right, found.classes) if found.classes <= MANY_CLASSES else None
@@ -95,7 +97,7 @@ class _View:
             with torch.no_grad(), landscape.at(theta) as model:
                 given = task.predict(model, batch)
             if not isinstance(given, Tensor) or given.dim() == 0:
-                raise TypeError("predict returns no tensor with one row for each sample")  # noqa: TRY003, EM101
+                raise UnreadError(why="`predict` returns no tensor with one row for each sample")
             outputs, outputs_from = [given.reshape(len(given), -1)], "what `predict` returns"
             chosen = _of_own(given, seen)
         if task.labels is not None:
@@ -104,7 +106,7 @@ class _View:
 
 
 def _outputs(seen: Record, size: int) -> tuple[list[Tensor], str]:
-    """Return the outputs that E depends on as rows: those of the model, or what is compared where it is not called as a whole."""
+    """Return the outputs that E depends on as rows: those of the model, or what is compared where it is never called."""
     if seen.outputs:
         names = sorted({name for name, _ in seen.outputs} - {"0"})
         called = f"what the model returns{' as ' + ', '.join(names) if names else ''}, in the loss"
@@ -201,15 +203,15 @@ def _joined(views: Sequence[_View]) -> Choices:
     found = [view.choices for view in views]
     for choice in found:
         if isinstance(choice, str):
-            raise Unread(choice)
+            raise UnreadError(why=choice)
     joined = [choice for choice in found if isinstance(choice, Choices)]
     if len({choice.classes for choice in joined}) > 1 or len(set().union(*(choice.levels for choice in joined))) > 2:
-        raise Unread("batches differ in their classes")
+        raise UnreadError(why="batches differ in their classes")
     whole = _concatenated(joined, max((choice.how for choice in joined), key=len))
     if not len(whole.right):
-        raise Unread("no label counts in the loss")
+        raise UnreadError(why="no label counts in the loss")
     if int(whole.right.min()) < 0 or int(whole.right.max()) >= whole.classes:
-        raise Unread("there are labels that are no class of the outputs")
+        raise UnreadError(why="there are labels that are no class of the outputs")
     return whole
 
 

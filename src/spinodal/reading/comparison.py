@@ -109,7 +109,7 @@ def _among_classes(found: Comparison, outputs: Tensor, target: Tensor) -> Choice
 
 def _of_two(found: Comparison, outputs: Tensor, target: Tensor) -> Choices | None:
     """Return which side of its threshold an output lies on, where the target has two values."""
-    levels = frozenset(target.unique().tolist())
+    levels = frozenset(torch.unique(target).tolist())
     if len(levels) > 2:
         return None
     threshold, middle = 0.5 if found.by in PROBABILITIES else 0.0, 0.0 if found.by in SIGNS else 0.5

@@ -18,6 +18,7 @@ from spinodal.structure import named_leaves
 if TYPE_CHECKING:
     from spinodal.landscape import Landscape
 
+LOGARITHMS: set[Any] = {nn.functional.log_softmax, torch.log_softmax, Tensor.log_softmax}
 FUNCTIONALS = {getattr(nn.functional, name): name for name in FUNCTIONS}
 OPERATIONS = {"sub", "subtract", "rsub", "isub", "mul", "multiply", "rmul", "gather", "take_along_dim", "getitem"}
 
@@ -35,12 +36,15 @@ class Record:
         The outputs of all calls of the model that E depends on, by their place; numbers aside.
     has_numbers : bool
         Whether E depends on an output that is a number.
+    takes_logarithms : bool
+        Whether the model takes logarithms of probabilities.
     """
 
     error: Tensor
     comparisons: tuple[Comparison, ...] = ()
     outputs: tuple[tuple[str, Tensor], ...] = ()
     has_numbers: bool = False
+    takes_logarithms: bool = False
 
 
 def record(landscape: Landscape, theta: Tensor, batch: Batch) -> Record:
@@ -67,7 +71,8 @@ def _used(error: Tensor, watch: Watch) -> Record:
     comparisons = tuple(_of_entries(found, slope) for found, slope in pairs if slope is not None)
     used = [pair for pair, slope in zip(watch.outputs, slopes[count:], strict=True) if slope is not None]
     outputs = tuple((name, value) for name, value in used if value.dim())
-    return Record(error.detach(), comparisons, outputs, has_numbers=len(outputs) < len(used))
+    has_numbers = len(outputs) < len(used)
+    return Record(error.detach(), comparisons, outputs, has_numbers=has_numbers, takes_logarithms=watch.takes_logarithms)
 
 
 def _of_entries(found: Comparison, slope: Tensor) -> Comparison:
@@ -114,11 +119,14 @@ class Watch(Calls):
     comparisons : list of Comparison
     outputs : list of (str, Tensor)
         Of the model, with a graph.
+    takes_logarithms : bool
+        Inside the model, of probabilities.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.comparisons, self.outputs = list[Comparison](), list[tuple[str, Tensor]]()
+        self.takes_logarithms = False
         self._compared: dict[int, Tensor] = {}  # what comes after a comparison
 
     def returned(self, output: Any) -> None:
@@ -133,6 +141,7 @@ class Watch(Calls):
         keywords = kwargs or {}
         result = func(*args, **keywords)
         is_after = any(id(value) in self._compared for value in (*args, *keywords.values()))
+        self.takes_logarithms = self.takes_logarithms or (func in LOGARITHMS and self.inside > 0)
         found = self._comparison(func, args, keywords, result)
         if found is not None and depends(found.result) and not (is_after and found.compares_numbers):
             self.comparisons.append(replace(found, inside=self.inside > 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -59,8 +58,7 @@ def _is_mean(landscape: Landscape, batch: Batch, axis: int) -> bool:
     theta = landscape.initial + 0.1 * noise.to(landscape.initial)
     try:
         whole, first, second = (
-            float(_error(landscape, theta, _along(batch, axis, part)))
-            for part in (slice(few), slice(cut), slice(cut, few))
+            float(_error(landscape, theta, _along(batch, axis, part))) for part in (slice(few), slice(cut), slice(cut, few))
         )
     except Exception:  # noqa: BLE001 - the user's loss, with fewer samples than the user calls it with
         return False
@@ -83,13 +81,15 @@ def _rows(seen: Record, batch: Batch, index: int) -> tuple[int, str]:
     axes = set(named_axes(batch, 0).values())
     compared = {found.rows: f"the first axis of what {found.by} is given" for found in seen.comparisons}
     given = {len(value): "the first axis of the outputs of the model" for _, value in seen.outputs}
-    for known in (compared, given):
-        common = [(size, f"{text} in the loss") for size, text in known.items() if size in axes]
-        if len(common) == 1:
-            return common[0]
-    if len(compared) == 1 and not any(size and next(iter(compared)) % size == 0 and size > 1 for size in axes):
-        (size, text), = compared.items()
-        return size, f"{text} in the loss"
+    common, returned = ([size for size in known if size in axes] for known in (compared, given))
+    if len(common) == 1:
+        return common[0], f"{compared[common[0]]} in the loss"
+    if len(compared) == 1:
+        (size,) = compared
+        if not any(rows and size % rows == 0 for rows in given):  # a choice among the outputs, such as nodes under a mask
+            return size, f"{compared[size]} in the loss"
+    if len(returned) == 1 and not any(size != returned[0] and size * returned[0] in compared for size in axes):
+        return returned[0], f"{given[returned[0]]} in the loss"
     raise _unknown(named_axes(batch, 0), index)
 
 
@@ -97,6 +97,6 @@ def _unknown(axes: dict[str, int], index: int) -> SpinodalError:
     listed = ", ".join(f"{name} of {size}" for name, size in axes.items())
     return SpinodalError(
         got=f"nothing tells how many samples batch {index} has, and batches differ: its tensors begin with axes {listed}",
-        allowed="tensors that begin with one common axis, or a loss that compares the outputs of model(...) row by row, are allowed",
+        allowed="tensors that begin with one axis, or a loss that compares the outputs of model(...) row by row, are allowed",
         do=TELL,
     )

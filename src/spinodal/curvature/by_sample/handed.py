@@ -1,33 +1,29 @@
-"""Models that compute the error themselves: what they hand to the function that compares it with a target, sample by sample."""
+"""Models that return the error, or what it is linear in: what they hand to a function inside them, sample by sample."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from spinodal.batches import Batch, is_of_samples, part_of
-from spinodal.curvature.by_sample.outputs import inside_outputs
+from spinodal.curvature.by_sample.outputs import FEW, Functions, Handing, inside_outputs
 from spinodal.curvature.by_sample.samples import SampledLoss, SampleError, Samples, agree
 from spinodal.landscape import Landscape
-from spinodal.reading.record import FUNCTIONALS, Calls
 from spinodal.structure import flatten
-
-FEW = 16  # samples on which the error is verified to depend on nothing beside
 
 
 class Handed(nn.Module):
-    """A model that returns what it hands to the one function that compares it with a target, one row for each sample."""
+    """A model that returns what it hands to the one function of some that it calls, one row for each sample."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, functions: Functions) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.functions = model, functions
 
     def forward(self, *arguments: Any, **keywords: Any) -> Tensor:
-        """Return the outputs that are compared, shape (samples, D)."""
+        """Return what is handed over, shape (samples, D)."""
         first = next(leaf for leaf in flatten((arguments, keywords))[0] if isinstance(leaf, Tensor))
         handed: list[Tensor] = []
 
@@ -35,47 +31,29 @@ class Handed(nn.Module):
             handed.append(value)
             return value
 
-        with _Comparing(self.model, keep).noticed():
+        with Handing(self.model, self.functions, keep).noticed():
             self.model(*arguments, **keywords)
         if len(handed) != 1:
-            raise SampleError(because=f"the model compares {len(handed)} times with a target")
+            raise SampleError(because=f"the model computes its error in {len(handed)} places")
         if len(first) == 0 or handed[0].numel() % len(first):
-            raise SampleError(because="what the model compares is not one row for each sample")
+            raise SampleError(because="what the model computes its error of is not one row for each sample")
         return handed[0].reshape(len(first), -1)
 
 
-class _Comparing(Calls):
-    """Hands the first argument of a comparison inside the model to a function, and what that returns to the comparison."""
-
-    def __init__(self, model: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(model)
-        self.function = function
-
-    def __torch_function__(
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Run an operation, of what the function makes of its first argument where it compares."""
-        keywords = dict(kwargs or {})
-        if func in FUNCTIONALS and self.inside:
-            if args:
-                args = (self.function(args[0]), *args[1:])
-            else:
-                keywords["input"] = self.function(keywords["input"])
-        return func(*args, **keywords)
-
-
-def sampled_inside(landscape: Landscape, model: nn.Module, theta: Tensor, batch: Batch) -> tuple[SampledLoss, Handed]:
-    """Return the loss of a batch as a function of what the lent model compares, and the model of which these are the outputs.
+def sampled_inside(
+    landscape: Landscape, model: nn.Module, theta: Tensor, batch: Batch, functions: Functions
+) -> tuple[SampledLoss, Handed]:
+    """Return the loss of a batch by what the lent model hands to functions, and the model of which this is the output.
 
     Raises
     ------
     SampleError
-        Where samples meet, or the model compares more than once.
+        Where samples meet, or the model calls these functions more than once.
     SpinodalError
-        Where the error depends on theta beside what is compared.
+        Where the error depends on theta beside what is handed over.
     """
-    inside_outputs(landscape, theta, part_of(batch, slice(FEW)) if is_of_samples(batch) else batch)
-    call = _Call(Handed(model), landscape.memory // 4)
+    inside_outputs(landscape, theta, part_of(batch, slice(FEW)) if is_of_samples(batch) else batch, functions)
+    call = _Call(Handed(model, functions), landscape.memory // 4)
     with landscape.at(theta), call.replacing(model):
         error = landscape.loss(model, batch)
     if call.samples is None or call.copy is None:
@@ -84,7 +62,7 @@ def sampled_inside(landscape: Landscape, model: nn.Module, theta: Tensor, batch:
 
 
 class _Call:
-    """The one call of a model in a loss: its comparison is made of outputs that were computed part by part."""
+    """The one call of a model in a loss: its error is made of what was computed part by part."""
 
     def __init__(self, handed: Handed, memory: int) -> None:
         self.handed, self.memory = handed, memory
@@ -102,7 +80,7 @@ class _Call:
             model.forward = plain
             self.samples = Samples.of(self.handed, arguments, keywords, self.memory)
             self.copy = self.samples.evaluated()
-            with _frozen(model), _Comparing(model, self._compared).noticed():
+            with _frozen(model), Handing(model, self.handed.functions, self._whole).noticed():
                 return model(*arguments, **keywords)
 
         model.forward = forward
@@ -113,10 +91,9 @@ class _Call:
             if own is not None:
                 model.forward = own
 
-    def _compared(self, whole: Tensor) -> Tensor:
+    def _whole(self, whole: Tensor) -> Tensor:
         """Return the outputs of the parts in the place of those of the whole, which they must equal."""
-        assert self.copy is not None  # noqa: S101 - for the type checker
-        if not agree(self.copy.detach().reshape(whole.shape), whole.detach()):
+        if self.copy is None or not agree(self.copy.detach().reshape(whole.shape), whole.detach()):
             raise SampleError(because="samples meet in the model")
         return self.copy.reshape(whole.shape)
 

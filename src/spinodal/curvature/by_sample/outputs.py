@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from spinodal.batches import Batch
+from spinodal.batches import Batch, is_of_samples, part_of, size_of
 from spinodal.curvature.by_sample.output_hessian import OutputHessian, output_hessian
 from spinodal.errors import SpinodalError, blaming
 from spinodal.landscape import Landscape
-from spinodal.reading.record import FUNCTIONALS, Calls, record
+from spinodal.reading.record import FUNCTIONALS, LOGARITHMS, Calls, record
 from spinodal.structure import flatten
 
+Functions: TypeAlias = frozenset[Callable[..., Any]]
+COMPARING: Functions = frozenset(FUNCTIONALS)
+TAKING_LOGARITHMS: Functions = frozenset(LOGARITHMS)
+FEW = 16  # samples that show what a loss depends on
 ALLOWED = "a loss that is a function of the outputs of model(...), and of the parameters through them alone, is allowed"
 
 
@@ -66,20 +70,41 @@ def capture(landscape: Landscape, theta: Tensor, batch: Batch) -> Outputs:
     if error.requires_grad:
         cut.check(error, [leaf])
     hessian = output_hessian(error, cut.copies)
-    if is_error_inside(landscape, theta, batch, hessian):
-        return inside_outputs(landscape, theta, batch)
-    return Outputs(leaf, cut.values, hessian)
+    functions = hidden_in(landscape, theta, batch, hessian)
+    return Outputs(leaf, cut.values, hessian) if functions is None else inside_outputs(landscape, theta, batch, functions)
 
 
-def is_error_inside(landscape: Landscape, theta: Tensor, batch: Batch, hessian: OutputHessian) -> bool:
-    """Tell whether the model computes the error itself, so that what the loss does with its outputs says nothing.
+def hidden_in(landscape: Landscape, theta: Tensor, batch: Batch, hessian: OutputHessian) -> Functions | None:
+    """Return the functions inside the model whose arguments are its outputs where what it returns is the error itself.
 
-    Then an output that is a number is used, or the loss is linear in outputs that the model compared with a target.
+    The loss is linear in what such a model returns, or uses an output that is a number: the model compares with a target, or
+    takes the logarithms of probabilities, of which cross-entropy is linear. None where outputs are what the model returns.
     """
     if not hessian.is_linear and not hessian.uses_numbers:
-        return False
+        return None
     seen = record(landscape, theta, batch)
-    return any(found.inside for found in seen.comparisons) or (hessian.is_linear and seen.has_numbers)
+    if any(found.inside for found in seen.comparisons) or (hessian.is_linear and seen.has_numbers):
+        return COMPARING
+    return TAKING_LOGARITHMS if hessian.is_linear and seen.takes_logarithms else None
+
+
+def check_outputs(landscape: Landscape, theta: Tensor, batch: Batch) -> None:
+    """Refuse a loss that depends on theta beside the outputs of the model, as by what the model keeps of its last call.
+
+    Few samples show it, where the loss takes few.
+    """
+    for part in (part_of(batch, slice(FEW)), batch) if is_of_samples(batch) and size_of(batch) > FEW else (batch,):
+        cut, leaf = Cut(), theta.detach().clone().requires_grad_(True)
+        try:
+            with cut.of(landscape.model):
+                error = landscape.call(leaf, part)
+        except SpinodalError:
+            raise
+        except Exception:  # noqa: BLE001 - the user's loss, with fewer samples than the user calls it with
+            continue
+        if error.requires_grad:
+            cut.check(error, [leaf])
+        return
 
 
 def compares_inside(landscape: Landscape, theta: Tensor, batch: Batch) -> bool:
@@ -88,14 +113,18 @@ def compares_inside(landscape: Landscape, theta: Tensor, batch: Batch) -> bool:
     return seen.has_numbers and any(found.inside for found in seen.comparisons)
 
 
-def inside_outputs(landscape: Landscape, theta: Tensor, batch: Batch) -> Outputs:
-    """Return what a model that computes its error compares with a target, in the place of its outputs."""
+def inside_outputs(landscape: Landscape, theta: Tensor, batch: Batch, functions: Functions) -> Outputs:
+    """Return what a model hands to functions inside it, in the place of its outputs; refuse a loss that depends on more."""
     leaf = theta.detach().clone().requires_grad_(True)
-    cut = InsideCut()
+    cut = InsideCut(functions)
     with cut.of(landscape.model):
         error = landscape.call(leaf, batch)
-    (beside,) = torch.autograd.grad(error, [leaf], retain_graph=True, allow_unused=True)
-    if not cut.values or beside is not None:
+    try:
+        cut.check(error, [leaf])
+        is_whole = bool(cut.values)
+    except SpinodalError:
+        is_whole = False
+    if not is_whole:
         raise SpinodalError(
             got="the model returns the error itself, of which no function of torch.nn.functional shows all outputs and their "
             "target, so its Gauss-Newton matrix is not defined",
@@ -162,11 +191,11 @@ class Cut:
 
     def _beside(self) -> SpinodalError:
         """Return the refusal of a loss that has parameters in it; they are no outputs."""
-        got, do = "the loss uses parameters beside the outputs of the model", "leave penalties to beta, and let the model return"
-        do += " whatever else the loss needs"
+        got = "the loss uses parameters beside the outputs of the model"
+        do = "leave penalties to beta, and let the model return whatever else the loss needs"
         if not self.calls:
-            got, do = "the loss never calls the model as a whole, so it has no outputs", "call model(...) in the loss"
-            do += " instead of its layers or its parameters"
+            got = "the loss never calls the model as a whole, so it has no outputs"
+            do = "call model(...) in the loss instead of its layers or its parameters"
         elif not self.values:
             got = f"the model returns a {self.kind}, in which no tensor that depends on its parameters was found"
             do = "let it return tensors, alone or in tuples, lists, mappings, data classes or attributes of an object"
@@ -174,28 +203,38 @@ class Cut:
 
 
 class InsideCut(Cut):
-    """The place where a model that computes its error is cut: what it hands to functions that compare it with a target."""
+    """The place where a model is cut inside: what it hands to some functions."""
+
+    def __init__(self, functions: Functions) -> None:
+        super().__init__()
+        self.functions = functions
 
     @contextmanager
     def of(self, model: nn.Module) -> Iterator[None]:
-        """Cut every comparison inside the model while the context lasts."""
-        with _Inside(model, self._copied).noticed():
+        """Cut the arguments of the functions inside the model while the context lasts."""
+        with Handing(model, self.functions, self._given).noticed():
             yield
 
+    def _given(self, value: Any) -> Any:
+        self.calls += 1
+        return self._copied(value)
 
-class _Inside(Calls):
-    """Gives copies to what compares inside the model."""
 
-    def __init__(self, model: nn.Module, copied: Callable[[Any], Any]) -> None:
+class Handing(Calls):
+    """Hands the first argument of some functions inside a model to another, and gives them what that returns."""
+
+    def __init__(self, model: nn.Module, functions: Functions, given: Callable[[Any], Any]) -> None:
         super().__init__(model)
-        self.copied = copied
+        self.functions, self.given = functions, given
 
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run an operation, of copies where it compares."""
-        keywords = kwargs or {}
-        if func in FUNCTIONALS and self.inside:
-            args = tuple(map(self.copied, args))
-            keywords = {key: self.copied(value) for key, value in keywords.items()}
+        """Run an operation."""
+        keywords = dict(kwargs or {})
+        if func in self.functions and self.inside:
+            if args:
+                args = (self.given(args[0]), *args[1:])
+            else:
+                keywords["input"] = self.given(keywords["input"])
         return func(*args, **keywords)

@@ -72,7 +72,9 @@ class Samples:
         whole = cls(forward, len(first), leaves, structure, (), 1)
         alone, kept = whole.measured(slice(0, 1))
         if whole.count > 1:
-            kept = whole.measured(slice(0, 2))[1] - kept  # the parameters are kept once
+            pair, twice = whole.measured(slice(0, 2))
+            _check_constants(alone, pair)
+            kept = twice - kept  # the parameters are kept once
         step = max(LEAST, memory // (COPIES * max(kept, 1)))
         return cls(forward, len(first), leaves, structure, tuple(_moves(leaf) for leaf in alone), step)
 
@@ -150,6 +152,20 @@ class Samples:
             raise SampleError(because="samples meet in the model")
 
 
+def _check_constants(first: list[Any], second: list[Any]) -> None:
+    """Refuse outputs with more than tensors that depends on the rows, as their number: it would be that of a part."""
+    pairs = list(zip(first, second, strict=True)) if len(first) == len(second) else [(first, second)]
+    if not all(isinstance(one, Tensor) or one is other or _is_equal(one, other) for one, other in pairs):
+        raise SampleError(because="the outputs of the model hold more than tensors that differs from call to call")
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # noqa: BLE001 - values of any kind, as arrays, which are compared entry by entry
+        return False
+
+
 def _moves(leaf: Any) -> bool:
     return isinstance(leaf, Tensor) and leaf.requires_grad
 
@@ -186,8 +202,13 @@ def sampled_loss(landscape: Landscape, model: nn.Module, batch: Batch) -> Sample
         Where the loss is not a function of the outputs alone.
     """
     call = _Call(model, landscape.memory // 4)
-    with call.replacing_forward(), call.cut.of(model):
-        error = landscape.loss(model, batch)
+    try:
+        with call.replacing_forward(), call.cut.of(model):
+            error = landscape.loss(model, batch)
+    except (SampleError, SpinodalError):
+        raise
+    except Exception as cause:  # the user's loss, given outputs that were computed in parts
+        raise SampleError(because=f"the loss does not take outputs computed in parts ({told(cause)})") from cause
     if error.requires_grad:
         call.cut.check(error, [parameter for parameter in model.parameters() if parameter.requires_grad])
     elif landscape.depends_on_theta(landscape.loss(model, batch)):
@@ -213,8 +234,11 @@ class _Call:
                 return plain(*arguments, **keywords)
             if self.samples is not None:
                 raise SampleError(because="the loss calls the model more than once")
-            self.samples = Samples.of(plain, arguments, keywords, self.memory)
-            return self.samples.evaluated()
+            samples = Samples.of(plain, arguments, keywords, self.memory)
+            if not any(samples.moving):
+                return plain(*arguments, **keywords)
+            self.samples = samples
+            return samples.evaluated()
 
         self.model.forward = forward
         try:
