@@ -248,9 +248,13 @@ DATA: dict[str, tuple[Callable[[], object], str, str]] = {
     "no batches": (list, "data is empty", "check the data set's path or filter"),
     "no samples": (lambda: tuple(part[:0] for part in batch()), "data is empty", "check the data set's path or filter"),
     "only empty batches": (lambda: [tuple(part[:0] for part in batch())] * 2, "data is empty", "check the data set's path"),
-    "a generator": (endless, "data is a generator, which cannot be walked twice", "pass list(data)"),
-    "an iterator": (lambda: iter([batch()]), "data is a list_iterator, which cannot be walked twice", "pass list(data)"),
-    "a number": (lambda: 3, "data is a int, which cannot be walked twice", "pass list(data)"),
+    "a generator": (endless, "data is a generator, which cannot be walked twice", "keep its batches in a list"),
+    "an iterator": (
+        lambda: iter([batch()]),
+        "data is a list_iterator, which cannot be walked twice",
+        "keep its batches in a list",
+    ),
+    "a number": (lambda: 3, "data is a int without tensors", "pass its tensors"),
     "a NaN in the inputs": (
         lambda: spoiled(math.nan, 0),
         "data is not finite: 1 of 36 entries of tensor 0",

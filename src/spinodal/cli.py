@@ -40,6 +40,7 @@ from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
 from spinodal.placement import Placement
 from spinodal.placing import place, theta_of
+from spinodal.reading.sentences import sentences
 from spinodal.store import (
     RunFolder,
     load,
@@ -197,6 +198,8 @@ def map_command(
     model = _model(start, at_weight_decay, made, landscape)
     use_threads(threads, landscape.size * landscape.batches.total)
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    for sentence in sentences({"unused": ", ".join(landscape.idle)}):
+        console.print(sentence)
     config = {"task": {"name": made.name, **made.settings}, "map": asdict(options)}
     with RunFolder(out or _default_folder(made.name, resume=resume), config, resume=resume) as folder:
         diagram = _mapped(made, options, folder, console)

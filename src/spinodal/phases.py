@@ -412,6 +412,7 @@ class PhaseDiagram:
             "tree": [edge.to_dict() for edge in self.tree],
             "certificates": self.certificates.to_dict(),
             "curvature": to_result(self),
+            "reading": dict(self.points[0].observation.reading),
             "placement": None,  # of a model on this map; `spinodal map --start` puts it here
             "followed": [point.index for point in self.points],
             "exact": [asdict(item) for item in self.exact],

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from spinodal.errors import printable
 from spinodal.penalty import weight_decay
+from spinodal.reading.sentences import remarkable
 from spinodal.theory import ExactTransition
 
 GAP = 2  # spaces between columns
@@ -182,6 +183,7 @@ def summary(result: Mapping[str, Any]) -> Text:
         + (f"{_minor(minor)} (below 1 % of the range of E) in the report and the JSON\n" if minor else "")
         + _loop(result.get("loop"))
         + "".join(f"{item['text']}\n" for item in result.get("certificates", {}).get("violations", ()))
+        + "".join(f"{printable(sentence)}\n" for sentence in remarkable(result.get("reading", {})))
         + f"{stats['gradient_evaluations']:,} gradients, {stats['hessian_products']:,} Hessian products, "
         f"{stats['hessians']:,} Hessians, {stats['points']} points, {stats['seconds']:.1f} s"
         + (f"\n{_counted(stats['unconverged'])} did not converge; see `status` of their minima" if stats["unconverged"] else "")

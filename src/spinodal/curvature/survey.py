@@ -11,7 +11,7 @@ import numpy as np
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.record import from_record, to_record
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, told
 from spinodal.landscape import Landscape
 from spinodal.penalty import Penalty
 from spinodal.walk import Point, Recorder
@@ -114,8 +114,9 @@ def _maker(point: Point, landscape: Landscape, penalty: Penalty, seed: int) -> C
         try:
             found = curvature_at(landscape, theta, beta=beta, penalty=penalty, seed=point_seed(seed, point.index))
             record = {**to_record(found), "failed": None}
-        except (SpinodalError, RuntimeError) as cause:  # a map is worth more than the curvature of one of its points
-            record = {"failed": " ".join(str(cause).split())}
+        except Exception as cause:  # noqa: BLE001 - a map is worth more than the curvature of one of its points
+            text = str(cause) if isinstance(cause, SpinodalError | RuntimeError) else told(cause)
+            record = {"failed": " ".join(text.split())}
         return record | {"counts": vars(landscape.counts - before)}
 
     return make

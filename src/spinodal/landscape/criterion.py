@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from spinodal.batches import Batch, named_tensors
+from spinodal.batches import Batch
 from spinodal.errors import SpinodalError
+from spinodal.structure import named_tensors
 
 LABELS = ("labels", "label", "targets", "target", "y")  # keys of a dict batch under which labels are looked for
 FUNCTIONAL = "torch.nn.functional"
@@ -86,7 +87,7 @@ class Criterion:
         return self._in(outputs)(outputs, labels)
 
     def _outputs(self, model: nn.Module, batch: Batch) -> Any:
-        if isinstance(batch, dict):
+        if isinstance(batch, Mapping):
             known = inspect.signature(model.forward).parameters
             named = {key: value for key, value in batch.items() if key in known and key not in LABELS}
             if named:
@@ -98,7 +99,7 @@ class Criterion:
         return model(tensors[0])
 
     def _labels(self, batch: Batch) -> Tensor:
-        if isinstance(batch, dict):
+        if isinstance(batch, Mapping):
             key = next((key for key in LABELS if key in batch), None)
             if key is None:
                 raise self._refusal(got=f"a dict batch with the entries {', '.join(map(str, batch))}")
@@ -107,7 +108,8 @@ class Criterion:
         tensors = [value for _, value in named_tensors(batch)]
         if len(tensors) < 2:
             raise self._refusal(got="a batch of one tensor")
-        return tensors[-1]
+        last: Tensor = tensors[-1]
+        return last
 
     def _in(self, outputs: Tensor) -> Callable[..., Tensor]:
         """Return the criterion with its buffers, class weights among them, in the dtype and on the device of the outputs."""

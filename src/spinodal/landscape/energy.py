@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from spinodal.batches import Batch, Batches, is_of_samples, part_of, size_of
+from spinodal.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.counts import Counts
 from spinodal.gradient_graph import GradientGraph
 from spinodal.landscape.copying import evaluable, plain_module
@@ -38,13 +38,21 @@ class Energy:
     """
 
     def __init__(
-        self, model: nn.Module, loss: LossFunction, data: object, *, dtype: torch.dtype, device: str | torch.device, memory: int
+        self,
+        model: nn.Module,
+        loss: LossFunction,
+        data: object,
+        *,
+        dtype: torch.dtype,
+        device: str | torch.device,
+        memory: int,
+        samples: Samples | None = None,
     ) -> None:
-        self.device, self.dtype, self.memory = torch.device(device), dtype, memory
+        self.device, self.dtype, self.memory, self.samples = torch.device(device), dtype, memory, samples
         self.model = evaluable(plain_module(model)).to(device=self.device, dtype=dtype)
         self.loss: LossFunction = Criterion.of(loss)
         self.parameters = Parameters(self.model)
-        self.batches = Batches(data, dtype=dtype, device=self.device)
+        self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)
         self.batches.check_finite()
         self.counts = Counts(parameters=self.size)
         self.lender = Lender(self.model, self.parameters, torch.empty(self.size, dtype=dtype, device=self.device))

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from spinodal import hessian as dense
-from spinodal.batches import Batch, Batches, is_of_samples, part_of, size_of
+from spinodal.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.errors import SpinodalError
 from spinodal.gradient_graph import products_at_once
 from spinodal.landscape.checks import check_loss, check_second_derivatives, refuse_complex, refuse_randomness
 from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
 from spinodal.landscape.energy import Energy, LossFunction
+from spinodal.reading.idle import idle_parameters
+from spinodal.reading.sizes import settle_sizes
 
 MANY = 4096  # samples of a batch, below which it is never taken in parts
 DEPTH = 6  # graphs of second derivatives hold so many times what the graph of the loss holds
@@ -35,8 +37,8 @@ class Landscape(Energy):
     loss : callable (model, batch) -> scalar
         The **mean** over the batch's samples.
     data : one batch, or a re-iterable of batches
-        A batch is a tensor, a tuple or a dict of tensors, or None where the loss ignores it.
-        Batches are weighted by their sizes, so unequal batches agree with one batch.
+        A batch holds tensors or arrays in any nested structure (see `Batches`), or is None where the loss ignores it.
+        Batches are weighted by their numbers of samples, so unequal batches agree with one batch.
     dtype : torch.dtype
         Default float64, in which certificates are computed; float32 for large networks.
     device : str or torch.device
@@ -44,6 +46,9 @@ class Landscape(Energy):
     memory : int
         Bytes a dense Hessian may use beyond its own n^2 numbers, and the activations of all samples and what estimates hold
         besides: batches that need more are taken in parts, where E is a mean over samples. Default 512 MiB.
+    samples : callable batch -> int, optional
+        The number of samples of a batch. Default: the first axis of its tensors; where they begin with different axes, it is
+        read from the loss (see `settle_sizes`).
 
     Raises
     ------
@@ -75,16 +80,23 @@ class Landscape(Energy):
         dtype: torch.dtype = torch.float64,
         device: str | torch.device = "cpu",
         memory: int = 512 * 2**20,
+        samples: Samples | None = None,
     ) -> None:
         refuse_complex(model)
         refuse_randomness(model)
-        super().__init__(model, loss, data, dtype=dtype, device=device, memory=memory)
+        super().__init__(model, loss, data, dtype=dtype, device=device, memory=memory, samples=samples)
         self._hessian_method: dense.Method | None = None
         self._bends = False  # whether second derivatives were checked
         self.remarks: tuple[str, ...] = ()  # what a user should know about how E was read
         self._source = self.batches.source  # as it was given
+        settle_sizes(self)
         self.batches = self._affordable()
         self.remarks = check_loss(self)
+
+    @cached_property
+    def idle(self) -> tuple[str, ...]:
+        """Return the names of the parameters that E does not depend on; looked for once, at no count."""
+        return idle_parameters(self)
 
     @cached_property
     def single(self) -> Landscape | None:
@@ -96,7 +108,15 @@ class Landscape(Energy):
             return None
         try:
             with self.at(self._given) as model:
-                twin = Landscape(model, self.loss, self._source, dtype=torch.float32, device=self.device, memory=self.memory)
+                twin = Landscape(
+                    model,
+                    self.loss,
+                    self._source,
+                    dtype=torch.float32,
+                    device=self.device,
+                    memory=self.memory,
+                    samples=self.samples,
+                )
         except (SpinodalError, RuntimeError):  # a loss that is bound to double precision
             return None
         exact, rounded = self.uncounted_value(self._given), twin.uncounted_value(twin._given)

@@ -17,6 +17,7 @@ from spinodal.phases import PhaseDiagram
 from spinodal.plots.axis import is_joined
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import FEW_MINOR
+from spinodal.reading.sentences import sentences
 from spinodal.report.answer import MEANING, answer_sentences
 from spinodal.report.branch_rows import (
     back_table,
@@ -102,6 +103,7 @@ def render(
         back=back_table(diagram),
         looped=diagram.back is not None,
         phases=phase_table(diagram),
+        reading=sentences(diagram.points[0].observation.reading),
         existence=existence_table(diagram),
         joined=is_joined(diagram),
         falls=fall_table(diagram),

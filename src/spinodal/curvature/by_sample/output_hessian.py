@@ -42,6 +42,20 @@ class OutputHessian:
             raise TypeError(ONCE)
         self._bent = [(index, slope) for index, slope in enumerate(slopes) if slope.requires_grad]
 
+    @property
+    def is_linear(self) -> bool:
+        """Tell whether the loss depends on the outputs and S is zero, at least along one random direction."""
+        if not any(bool((slope != 0).any()) for slope in self.slopes):
+            return False
+        generator = torch.Generator().manual_seed(0)
+        probes = [torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value) for value in self.outputs]
+        return not any(bool((part != 0).any()) for part in self.product(probes))
+
+    @property
+    def uses_numbers(self) -> bool:
+        """Tell whether the loss depends on an output that is a number."""
+        return any(not slope.dim() and bool(slope != 0) for slope in self.slopes)
+
     def product(self, directions: Sequence[Tensor]) -> list[Tensor]:
         """Return `S u` for one direction, a list of tensors in the shapes of f."""
         return self._product(directions, several=False)
