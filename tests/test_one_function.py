@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from spinodal.curvature import scalar_curvature
 from spinodal.errors import SpinodalError
@@ -162,7 +163,7 @@ def test_a_gradient_that_is_not_that_of_the_value_is_refused_and_its_tensors_nam
 
 
 @pytest.mark.parametrize("kinked", [nn.ReLU, nn.LeakyReLU, nn.Hardtanh, nn.ReLU6])
-@pytest.mark.parametrize("width", [5, 300])
+@pytest.mark.parametrize("width", [5, 200])
 def test_kinks_are_no_reason_to_refuse(kinked: type[nn.Module], width: int) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, width), kinked(), nn.Linear(width, width), kinked(), nn.Linear(width, 2))
@@ -266,10 +267,10 @@ def test_a_large_batch_of_weighted_sorted_classes_keeps_its_error_whatever_the_m
     x, labels = (part.repeat_interleave(20, 0) for part in sorted_by_class())
     model = three_classes()
     whole = float(weighted(model.double(), (x.double(), labels)).detach())
-    landscape = Landscape(model, weighted, (x, labels), memory=2**16)
+    landscape = Landscape(model, weighted, (x, labels), memory=2**20)
     assert landscape.value(landscape.initial) == pytest.approx(whole, rel=1e-12)
     assert landscape.batches.count == 1
-    assert Landscape(model, cross_entropy, (x, labels), memory=2**16).batches.count > 1
+    assert Landscape(model, cross_entropy, (x, labels), memory=2**20).batches.count > 1
 
 
 def test_two_cuts_agree_where_e_is_a_mean_and_only_there() -> None:
@@ -293,7 +294,7 @@ def test_the_curvature_of_weighted_sorted_classes_is_that_of_the_whole() -> None
     landscape = Landscape(three_classes(), weighted, sorted_by_class())
     theta = landscape.initial
     exact = scalar_curvature(landscape, theta, method="dense").value
-    found = scalar_curvature(landscape, theta, method="probes", budget=400)
+    found = scalar_curvature(landscape, theta, method="probes", budget=100)
     assert abs(found.value - exact) <= 5.0 * found.stderr + 1e-9 * abs(exact)
 
 
@@ -361,6 +362,32 @@ class Remembering(nn.Module):
 
 def test_activations_kept_from_call_to_call_are_named_as_the_cause() -> None:
     assert "keeps from call to call" in refusal(Remembering())
+
+
+class Recomputing(nn.Module):
+    """Layers whose activations are computed again for the gradient, when substituted parameters are gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = checkpoint(self.body, x, use_reentrant=False)
+        return out
+
+
+def test_recomputed_activations_are_refused_by_name() -> None:
+    assert "turn off the recomputation of activations" in refusal(Recomputing())
+
+
+def test_the_row_of_padding_is_a_constant_as_in_training() -> None:
+    landscape = Landscape(Bag(padding_idx=2), cross_entropy, words())
+    theta = torch.randn(landscape.size, dtype=torch.float64)
+    moved = landscape.parameters.unflatten(theta.clone())
+    moved["words.weight"][2] += 1.0
+    elsewhere = torch.cat([value.reshape(-1) for value in moved.values()])
+    assert landscape.value(elsewhere) == landscape.value(theta)
+    assert not landscape.parameters.unflatten(landscape.gradient(theta))["words.weight"][2].any()
 
 
 def test_a_module_that_was_called_before_is_copied_with_what_it_kept() -> None:
@@ -457,7 +484,7 @@ def test_a_criterion_that_cannot_be_applied_is_refused(criterion: nn.Module, giv
 # -- the price ---------------------------------------------------------------------------------
 
 
-def test_the_checks_of_a_landscape_cost_at_most_six_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checks_of_a_landscape_cost_at_most_seven_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluations, gradients = [], []
     plain = torch.autograd.grad
 
@@ -471,4 +498,4 @@ def test_the_checks_of_a_landscape_cost_at_most_six_gradients(monkeypatch: pytes
 
     monkeypatch.setattr(torch.autograd, "grad", grad)
     Landscape(net(), loss, data())
-    assert len(gradients) + 0.4 * (len(evaluations) - len(gradients)) <= 6.0
+    assert len(gradients) + 0.4 * (len(evaluations) - len(gradients)) <= 7.0

@@ -29,21 +29,28 @@ WHAT = "operations whose gradient is that of their value are allowed"
 def check_one_function(landscape: Energy, theta: Tensor, value: float, gradient: Tensor) -> None:
     """Refuse an E whose value, gradient and evaluation with substituted parameters are not those of one function.
 
-    At theta, where value and gradient are given, and at a random point: a gradient and five evaluations of E, uncounted.
+    At theta, where value and gradient are given, and at a random point: two gradients and four evaluations of E, uncounted.
     """
     there = somewhere(landscape)
-    other, slope = _substituted(landscape, there)
-    scale = abs(value) + abs(other)
+    lent, slope = landscape.over(there, landscape.batches)
+    scale = abs(value) + abs(lent)
     Slope(landscape, theta, gradient, scale).check(seed=0)
     Slope(landscape, there, slope, scale).check(seed=1)
-    lent = landscape.uncounted_value(there)
-    if abs(other - lent) > EQUAL.get(landscape.dtype, 1e-4) * (abs(lent) + scale):
-        raise SpinodalError(
-            got=f"E at one theta is {lent:.10g} where the module holds theta and {other:.10g} where theta is substituted "
-            "(torch.func.functional_call)",
-            allowed="a model that computes with its registered parameters alone is allowed",
-            do="keep no copies of parameters, or of results, in lists, closures or caches",
-        )
+    other, other_slope = _substituted(landscape, there)
+    tolerance = EQUAL.get(landscape.dtype, 1e-4)
+    if abs(other - lent) > tolerance * (abs(lent) + scale):
+        raise _not_substituted(got=f"E at one theta is {lent:.10g} where the module holds theta and {other:.10g} where it")
+    if float((other_slope - slope).norm()) > tolerance * (float(slope.norm()) + scale):
+        raise _not_substituted(got="the gradient of E is another where the module holds theta than where theta")
+
+
+def _not_substituted(got: str) -> SpinodalError:
+    return SpinodalError(
+        got=f"{got} is substituted (torch.func.functional_call)",
+        allowed="a model that computes with its registered parameters alone is allowed",
+        do="turn off the recomputation of activations (torch.utils.checkpoint); keep no copies of parameters or results in "
+        "lists, closures or caches",
+    )
 
 
 def somewhere(landscape: Energy, scale: float = 1.0, seed: int = 0) -> Tensor:

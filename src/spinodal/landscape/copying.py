@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from types import MethodType
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from spinodal.errors import SpinodalError, blaming
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+PADDING = "constant_padding"  # the name under which an embedding keeps its row of padding
 COMPILED = "OptimizedModule"  # the class of torch.compile, whose import takes seconds
 
 
@@ -54,13 +56,28 @@ def copied(model: nn.Module) -> nn.Module:
 
 
 def evaluable(model: nn.Module) -> nn.Module:
-    """Return a copy whose gradients are dense; `torch.optim` knows sparse ones of embeddings, theta does not."""
+    """Return a copy whose gradients are dense, and those of its values.
+
+    `torch.optim` knows sparse gradients of embeddings, theta does not. The row of an embedding that is named by `padding_idx`
+    has no gradient, though the value depends on it: it is a constant in training, and is made one.
+    """
     refuse_renormalisation(model)
     own = copied(model)
     for module in own.modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag):
             module.sparse = False
+        if type(module) is nn.Embedding and module.padding_idx is not None and PADDING not in dict(module.named_buffers()):
+            module.register_buffer(PADDING, module.weight.detach()[module.padding_idx].clone(), persistent=False)
+            module.forward = MethodType(_embedded, module)  # type: ignore[method-assign]
     return own
+
+
+def _embedded(module: nn.Embedding, tokens: Tensor) -> Tensor:
+    """Return the rows of tokens, that of `padding_idx` a constant."""
+    padded = torch.arange(module.num_embeddings, device=tokens.device)[:, None] == module.padding_idx
+    constant: Tensor = getattr(module, PADDING)
+    weight = torch.where(padded, constant, module.weight)
+    return nn.functional.embedding(tokens, weight, scale_grad_by_freq=module.scale_grad_by_freq)
 
 
 def refuse_lazy(model: nn.Module) -> None:
