@@ -118,6 +118,7 @@ def test_the_first_class_to_go_is_named() -> None:
         model,
         lambda model, batch: (model(batch[0]) - batch[1]).square().sum(1).mean(),
         (target, target, x.argmax(1)),
+        labels=lambda batch: batch[2],
     )
     diagram = sp.map_phases(task)
     first = next(found for found in diagram.macroscopic if diagram.lost_classes(found))

@@ -598,6 +598,41 @@ def test_the_result_says_which_tensor_was_read_as_what() -> None:
     }
 
 
+class Keyed(nn.Module):
+    """A model that returns what its outputs are made of beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        keys = self.first(x)
+        return {"keys": keys, "logits": self.second(torch.tanh(keys)), "aside": self.first(2 * x)}
+
+
+def test_outputs_are_those_that_e_is_made_of_last() -> None:
+    seen = observed(Task(Keyed(), lambda m, b: F.cross_entropy(m(b[0])["logits"], b[1]), (inputs(), three())))
+    assert seen.reading["outputs"] == "what the model returns as logits, in the loss"
+    logits = Keyed().double()(inputs().double())["logits"]
+    assert seen.output_variance == pytest.approx(float(logits.var(0, correction=0).sum().detach()), rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of PyTorch, where a scripted model is copied and cast
+def test_a_scripted_model_has_the_accuracy_of_its_loss() -> None:
+    model = torch.jit.script(nn.Sequential(nn.Linear(4, 3)))
+    seen = observed(Task(model, lambda m, b: F.cross_entropy(m(b[0]), b[1]), (inputs(), three())))
+    assert seen.accuracy["train"] == pytest.approx(float((model(inputs()).argmax(1) == three()).double().mean()))
+    assert seen.output_variance is not None
+
+
+def test_without_data_there_are_neither_outputs_nor_accuracy() -> None:
+    model = nn.Bilinear(3, 3, 3)
+    seen = observed(Task(model, lambda m, b: (m.weight[0] @ m.weight[1] - torch.eye(3).double()).square().sum(), None))
+    assert (seen.output_variance, seen.accuracy["train"]) == (None, None)
+    assert seen.reading["no_accuracy"] == "there are no data"
+
+
 def test_a_vocabulary_has_an_accuracy_but_no_recalls() -> None:
     torch.manual_seed(0)
     model = nn.Linear(4, 1001)
@@ -755,6 +790,18 @@ def test_an_error_inside_the_model_that_shows_no_outputs_has_no_fisher_trace_and
     assert any("no Fisher trace: the model returns the error itself" in text for text in found.caveats)
 
 
+def test_a_map_says_why_there_is_no_fisher_trace() -> None:
+    def shown(logits: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(logits, y) + 0.1 * logits.square().mean()
+
+    task = Task(Inner(shown), lambda m, b: m(**b).loss, {"x": inputs(), "labels": three()})
+    result = sp.map_phases(task, beta=(0.02, 0.03), starts=1, solver="newton", curvature=True).to_dict()["curvature"]
+    assert result["failed"] == []
+    assert set(result["points"]["fisher_trace"]["value"]) == {None}
+    texts = result["points"]["caveats"]
+    assert any(text.startswith("no Fisher trace: the model returns the error itself") for text in texts)
+
+
 def test_outputs_that_cannot_be_seen_are_no_zero() -> None:
     def hidden(output: Tensor) -> Callable[[], Tensor]:
         return lambda: output
@@ -841,7 +888,7 @@ def test_where_all_matrices_have_one_row_their_rank_counts() -> None:
 
 def test_the_rank_of_a_map_is_not_that_of_a_layer_without_use() -> None:
     task = Task(Partly(), lambda m, b: F.cross_entropy(m(b[0]), b[1]), (inputs(), three()))
-    result = sp.map_phases(task, beta=(0.01, 0.03), starts=1).to_dict()
+    result = sp.map_phases(task, beta=(0.02, 0.03), starts=1).to_dict()
     assert result["phases"][0]["rank"] == 2
     assert result["reading"]["unused"] == "pooler.weight, pooler.bias"
     assert result["reading"]["accuracy"].startswith("argmax over axis 1 of the samples x 3 given to cross_entropy")

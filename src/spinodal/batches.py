@@ -209,7 +209,7 @@ def _numbers(value: Any) -> Tensor:
         return torch.tensor(value)
     numbers: Tensor = value
     if numbers.is_nested:
-        return torch.cat([numbers.new_zeros(0), *(part.reshape(-1) for part in numbers.unbind())])
+        return torch.cat([part.reshape(-1) for part in numbers.unbind()])
     if numbers.layout == torch.sparse_coo:
         return numbers.coalesce().values()
     return numbers if numbers.layout == torch.strided else numbers.to_dense()
@@ -229,7 +229,7 @@ def _flat(batch: Batch) -> Iterator[tuple[str, Any]]:
     """Walk the tensors of a batch, nested ones as their count."""
     for name, value in named_tensors(batch):
         is_ragged = isinstance(value, Tensor) and value.is_nested
-        yield name, value.new_empty(value.size(0), 0) if is_ragged else value
+        yield name, torch.empty(value.size(0), 0) if is_ragged else value
 
 
 def _is_clear(batch: Batch) -> bool:

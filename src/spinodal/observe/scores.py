@@ -88,6 +88,8 @@ class _View:
 
     @classmethod
     def of(cls, landscape: Landscape, task: Task, theta: Tensor, batch: Batch, size: int) -> _View:
+        if batch is None and task.predict is None:
+            raise UnreadError(why="there are no data")
         seen = Record(theta) if task.predict and task.labels else record(landscape, theta, batch)
         chosen: Choices | str
         if task.predict is None:
@@ -109,8 +111,8 @@ class _View:
 def _outputs(seen: Record, size: int) -> tuple[list[Tensor], str]:
     """Return the outputs that E depends on as rows: those of the model, or what is compared where it is never called."""
     if seen.outputs:
-        names = sorted({name for name, _ in seen.outputs} - {"0"})
-        called = f"what the model returns{' as ' + ', '.join(names) if names else ''}, in the loss"
+        names = sorted({name for name, _ in seen.outputs})
+        called = f"what the model returns{'' if names == ['0'] else ' as ' + ', '.join(names)}, in the loss"
         return [_rows(value.detach(), size) for _, value in seen.outputs], called
     compared = [found for found in seen.comparisons if found.outputs.dim()]
     given = ", ".join(sorted({found.by for found in compared}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,9 +70,37 @@ def _used(error: Tensor, watch: Watch) -> Record:
     pairs = zip(watch.comparisons, slopes[:count], strict=True)
     comparisons = tuple(_of_entries(found, slope) for found, slope in pairs if slope is not None)
     used = [pair for pair, slope in zip(watch.outputs, slopes[count:], strict=True) if slope is not None]
-    outputs = tuple((name, value) for name, value in used if value.dim())
-    has_numbers = len(outputs) < len(used)
-    return Record(error.detach(), comparisons, outputs, has_numbers=has_numbers, takes_logarithms=watch.takes_logarithms)
+    outputs = [(name, value) for name, value in used if value.dim()]
+    return Record(
+        error.detach(),
+        comparisons,
+        tuple(_last(outputs)) if watch.calls == 1 else tuple(outputs),
+        has_numbers=len(outputs) < len(used),
+        takes_logarithms=watch.takes_logarithms,
+    )
+
+
+def _last(outputs: list[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the outputs of a call without those of which another one is made, as the keys and values of attention are."""
+    for name, value in outputs:
+        if not any(_is_before(value, other) for _, other in outputs if other is not value):
+            yield name, value
+
+
+def _is_before(first: Tensor, second: Tensor) -> bool:
+    """Tell whether the graph of a tensor holds the operation that made another."""
+    waiting = [] if first.grad_fn is second.grad_fn else [second.grad_fn]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if node is None:
+            continue
+        if node is first.grad_fn:
+            return True
+        fresh = {following for following, _ in node.next_functions} - seen
+        seen |= fresh
+        waiting.extend(fresh)
+    return False
 
 
 def _of_entries(found: Comparison, slope: Tensor) -> Comparison:
@@ -90,14 +118,13 @@ class Calls(TorchFunctionMode):
 
     @contextmanager
     def noticed(self) -> Iterator[None]:
-        """Notice the calls of the model while the context lasts."""
-        hooks = [self.model.register_forward_pre_hook(self._enter), self.model.register_forward_hook(self._leave)]
-        try:
+        """Notice the calls of the model while the context lasts; those of one that takes no hooks go unseen."""
+        with ExitStack() as hooks:
+            with suppress(RuntimeError):  # of a scripted model
+                hooks.enter_context(self.model.register_forward_pre_hook(self._enter))
+                hooks.enter_context(self.model.register_forward_hook(self._leave))
             with self:
                 yield
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def returned(self, output: Any) -> None:
         """Hear what the model returns."""
@@ -121,16 +148,19 @@ class Watch(Calls):
         Of the model, with a graph.
     takes_logarithms : bool
         Inside the model, of probabilities.
+    calls : int
+        Of the model.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.comparisons, self.outputs = list[Comparison](), list[tuple[str, Tensor]]()
-        self.takes_logarithms = False
+        self.takes_logarithms, self.calls = False, 0
         self._compared: dict[int, Tensor] = {}  # what comes after a comparison
 
     def returned(self, output: Any) -> None:
         """Keep the outputs that depend on theta."""
+        self.calls += 1
         leaves = [(name, leaf) for name, leaf in named_leaves(output) if isinstance(leaf, Tensor)]
         self.outputs += [(name, leaf) for name, leaf in leaves if depends(leaf)]
 
