@@ -203,18 +203,27 @@ def map_command(
     with RunFolder(out or _default_folder(made.name, resume=resume), config, resume=resume) as folder:
         files = Attempts(owner_of(made), failure_shown(debug))
         diagram = _mapped(made, options, folder, console, files.on_failure)
-        folder.save(diagram, files=files)
+        diagram = _saved(diagram, folder, files)
         try:
             placement = None if model is None else _placed(diagram, model, made, options, folder.path, console)
         finally:
             report = _pictures(diagram, folder, files)
-    diagram = replace(diagram, missing=(*diagram.missing, *files.missing))
-    write_json_file(json_file, diagram.to_dict() | {"placement": placement and placement.to_dict()})
-    _show(console, diagram.to_dict(), diagram.answer())
+    result = folder.result()
+    write_json_file(json_file, result | {"placement": placement and placement.to_dict()})
+    with files.part("the tables"):
+        _show(console, result, replace(diagram, missing=(*diagram.missing, *files.missing)).answer())
     if placement is not None:
         console.print(f"\n{placement}")
     console.print(f"run folder: {folder.path}  (report: {report})")
-    tell_missing(diagram, folder.command)
+    tell_missing((*diagram.missing, *files.missing), folder.command)
+
+
+def _saved(diagram: PhaseDiagram, folder: RunFolder, files: Attempts) -> PhaseDiagram:
+    """Record a diagram and return it; if it cannot be written down, return what of it is recorded."""
+    with files.part("the result"):
+        folder.save(diagram, files=files)
+        return diagram
+    return load(folder.path)
 
 
 def _mapped(
@@ -263,7 +272,7 @@ def report(
     made = _report(diagram, run, out or run / "report.html")
     _figures(diagram, figures, files, whole=True)
     print(f"report: {made}\nfigures: {figures}")  # noqa: T201
-    tell_missing(replace(diagram, missing=files.missing), f"spinodal report {run}")
+    tell_missing(files.missing, f"spinodal report {run}")
 
 
 @app.command(help=EXPORT_HELP)

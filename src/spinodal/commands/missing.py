@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from spinodal.phases import PhaseDiagram
+from spinodal.missing import Missing
 
 
 def failure_shown(debug: bool) -> Callable[[str, BaseException], None]:
@@ -18,10 +18,10 @@ def failure_shown(debug: bool) -> Callable[[str, BaseException], None]:
     return shown if debug else lambda what, cause: None
 
 
-def tell_missing(diagram: PhaseDiagram, command: str) -> None:
+def tell_missing(missing: Sequence[Missing], command: str) -> None:
     """Say in one line on standard error what is missing, if anything is, and what tries it again."""
-    if not diagram.missing:
+    if not missing:
         return
-    again = any(not item.final for item in diagram.missing)
+    again = any(not item.final for item in missing)
     rest = f"; {command} tries again, and --debug shows where it fails" if again else "; the rest stands"
-    print(f"missing: {'; '.join(map(str, diagram.missing))}{rest}", file=sys.stderr)  # noqa: T201
+    print(f"missing: {'; '.join(map(str, missing))}{rest}", file=sys.stderr)  # noqa: T201

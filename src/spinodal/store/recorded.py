@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ def recorded_diagram(journal: Journal, command: str, make_task: TaskMaker | None
     try:
         result = latest_result(journal, command)
         if result is None:
-            task = (journal.recorded("settings") or {}).get("task", {})
-            return unfinished_diagram(journal, command, _models(journal, task, make_task))
+            diagram = unfinished_diagram(journal, command)
+            return replace(diagram, models=_models(journal, diagram.task, make_task))
         return _diagram(result, journal, make_task)
     except SpinodalError:
         raise

@@ -20,7 +20,7 @@ import tomli_w
 import torch
 from safetensors.torch import save
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.missing import Attempts, Missing, is_final
 from spinodal.models import Models
 from spinodal.phases import SCHEMA, PhaseDiagram
@@ -30,7 +30,7 @@ from spinodal.store.disk import reading, write_json, write_whole, writing
 from spinodal.store.journal import NAME, Journal, refuse_loss
 from spinodal.store.latest import FILES, latest_result
 from spinodal.store.lock import Lock
-from spinodal.store.recorded import FIXED
+from spinodal.store.recorded import FIXED, recorded_diagram
 
 BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
 LATER = {"map.curvature": False}  # settings that older versions did not know, as they behaved
@@ -129,7 +129,7 @@ class RunFolder:
         if known is None or (not is_final(known) and not _same(known, found)):
             self.journal.renew("result", found)
         elif is_final(known) and {**found, **known} != found:  # a run of an older version has fewer keys
-            raise SpinodalError(
+            raise RunFolderError(
                 got=f"the run in {self.path} was finished with another result than this version finds from the same points",
                 allowed="a finished run stays as it is",
                 do="read it with `spinodal show`, or start anew in another folder",
@@ -157,6 +157,11 @@ class RunFolder:
             self.journal.renew(FILES, value)
             write = write_result if any(item.what == LABELLED for item in missing) else write_copies
             write(self.journal, self.command)
+
+    def result(self) -> dict[str, Any]:
+        """Return the result that is recorded, or what is there of it, as `result.json` has it."""
+        latest = latest_result(self.journal, self.command)
+        return recorded_diagram(self.journal, self.command).to_dict() if latest is None else latest
 
     def require_result(self) -> None:
         """Refuse a run that has no finished walk yet."""
@@ -189,7 +194,8 @@ class RunFolder:
     @property
     def command(self) -> str:
         """Return the command that goes on with this run."""
-        return command_of(self.path, self.journal.recorded("provenance"), self.config)
+        settings = self.journal.recorded("settings") or self.config
+        return command_of(self.path, self.journal.recorded("provenance"), settings)
 
     def _require_run(self) -> None:
         if not self.is_run(self.path):

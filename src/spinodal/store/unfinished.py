@@ -10,7 +10,6 @@ from spinodal.counts import Counts
 from spinodal.diagram.tree import falls_along
 from spinodal.errors import printable
 from spinodal.missing import Missing
-from spinodal.models import Models
 from spinodal.phases import UNFINISHED, PhaseDiagram, stretches_of
 from spinodal.store.journal import Journal
 from spinodal.store.record import positive, whole
@@ -19,7 +18,7 @@ from spinodal.transitions import Transition
 from spinodal.walk import Point
 
 
-def unfinished_diagram(journal: Journal, command: str, models: Models | None) -> PhaseDiagram:
+def unfinished_diagram(journal: Journal, command: str) -> PhaseDiagram:
     """Return what a walk has found so far: its points up to the last one that is known to lie on the branch.
 
     A point lies on it if another one was followed from it, or if it is the far side of a transition.
@@ -30,7 +29,6 @@ def unfinished_diagram(journal: Journal, command: str, models: Models | None) ->
         Of at least one point.
     command : str
         What goes on with the run.
-    models : Models or None
     """
     settings = journal.recorded("settings") or {}
     task, options = _mapping(settings.get("task")), _mapping(settings.get("map"))
@@ -52,7 +50,6 @@ def unfinished_diagram(journal: Journal, command: str, models: Models | None) ->
         solver=printable(points[0].minimum.solver),
         run_status=UNFINISHED,
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
-        models=models,
         missing=(Missing(reached, f"unfinished; go on with {command}"),),
     )
 
