@@ -210,8 +210,7 @@ def map_command(
             report = _pictures(diagram, folder, files)
     result = folder.result()
     write_json_file(json_file, result | {"placement": placement and placement.to_dict()})
-    with files.part("the tables"):
-        _show(console, result, replace(diagram, missing=(*diagram.missing, *files.missing)).answer())
+    _show(console, result, replace(diagram, missing=(*diagram.missing, *files.missing)).answer())
     if placement is not None:
         console.print(f"\n{placement}")
     console.print(f"run folder: {folder.path}  (report: {report})")
