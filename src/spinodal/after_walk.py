@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spinodal.curvature.survey import survey
-from spinodal.diagram.joining import Joiner, branched, unjoined
+from spinodal.diagram.beside_walk import branched, unjoined
+from spinodal.diagram.joining import Joiner
 from spinodal.missing import Attempts
 from spinodal.phases import PhaseDiagram
 from spinodal.sweep import Scout, Sweep

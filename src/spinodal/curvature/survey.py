@@ -66,7 +66,7 @@ def survey(
     recorder: Recorder,
     *,
     seed: int,
-    attempts: Attempts,
+    attempts: Attempts | None = None,
     on_point: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Survey, Counts]:
     """Return the curvature at points, and what it cost over all processes that worked on it.
@@ -81,12 +81,12 @@ def survey(
     recorder : Recorder
     seed : int
         Of the map, see `point_seed`.
-    attempts : Attempts
+    attempts : Attempts, optional
         What cannot be computed at a point is noted as such; any other failure is not, so that it can be tried again.
     on_point : callable ``(done, total)``
         Hears of the progress.
     """
-    distinct = {point.index: point for point in points}
+    attempts, distinct = attempts or Attempts(), {point.index: point for point in points}
     known, failed, again, spent = {}, {}, {}, Counts(parameters=landscape.size)
     for done, (index, point) in enumerate(sorted(distinct.items())):
         on_point(done, len(distinct))

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from spinodal.continuation import Branch
 from spinodal.diagram.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
@@ -46,36 +45,6 @@ class Joined:
     existence: Mapping[int, Existence]
     beyond: Mapping[int, tuple[Point, ...]]
     violations: tuple[Violation, ...]
-
-
-def branched(walker: Walker, up: Sweep, *, beta: Interval, norm_range: float, attempts: Attempts) -> dict[str, Any]:
-    """Return what branches add to a walk up: fields of `PhaseDiagram`."""
-    ends = [*_macroscopic(up.transitions), None]
-    last = len(ends) - 1
-    phases = [
-        Followable(k, up.smooth_end(stretch), end, k + 1 if k < last else None)
-        for k, (stretch, end) in enumerate(zip(up.stretches, ends, strict=True))
-    ]
-    followed = BranchFollower(walker, beta=beta, norm_range=norm_range, attempts=attempts).follow(phases)
-    transitions = followed.polished(up.transitions)
-    polished = {(item.phase, item.side) for item in followed.spinodals}
-    walked = [
-        (k, end) for k, end in enumerate(_macroscopic(transitions)) if end.order != "second" and (k, "upper") not in polished
-    ]
-    return {
-        "transitions": transitions,
-        "branches": followed.branches,
-        "coexistence": followed.coexistence,
-        "spinodals": (*followed.spinodals, *(bracketed(end, k, "upper") for k, end in walked)),
-        "tree": falls_along(range(len(phases)), transitions),
-    }
-
-
-def unjoined(up: Sweep, back: Sweep, tree: Sequence[Fall]) -> dict[str, Any]:
-    """Return what a way back tells that could not be joined: every stretch of it is taken for a phase of its own."""
-    first = len(up.stretches)
-    ids = (first - 1, *range(first, first + len(back.stretches) - 1))
-    return {"back": back, "back_phases": ids, "tree": (*tree, *falls_along(ids, back.transitions))}
 
 
 @dataclass
@@ -219,19 +188,19 @@ class Joiner:
 
     def _take_up(self) -> None:
         """Take the phases of the way up, and follow each down from where it began."""
-        ends = _macroscopic(self.up.transitions)
+        ends = macroscopic(self.up.transitions)
         for stretch, upper in zip(self.up.stretches, [*ends, None], strict=True):
             self._enter(stretch, upper)
         first = self.back.stretches[0]  # the last phase went down on the way back
         for phase in self.phases[:-1]:
             self._descend(phase, phase.walked[0])
-        last, ends = self.phases[-1], _macroscopic(self.back.transitions)
+        last, ends = self.phases[-1], macroscopic(self.back.transitions)
         last.beyond += [point for point in first if point.beta < last.walked[0].beta]
         self._end_or_descend(last, first[-1], ends[0] if ends else None)
 
     def _take_back(self) -> tuple[int, ...]:
         """Take the phases of the way back, known ones or new; return their ids, in the order met."""
-        ends, ids = [*_macroscopic(self.back.transitions), None], [self.phases[-1].id]
+        ends, ids = [*macroscopic(self.back.transitions), None], [self.phases[-1].id]
         for stretch, lower in list(zip(self.back.stretches, ends, strict=True))[1:]:
             known = self._same(stretch)
             if known is None:
@@ -420,13 +389,14 @@ def _is_stiff(point: Point) -> bool:
     return point.minimum.converged and point.minimum.margin >= STIFF * 2.0 * point.beta
 
 
-def _macroscopic(transitions: Sequence[Transition]) -> list[Transition]:
+def macroscopic(transitions: Sequence[Transition]) -> list[Transition]:
+    """Return the transitions that separate phases."""
     return [transition for transition in transitions if not transition.minor]
 
 
 def _fallen(sweep: Sweep) -> Transition | None:
     """Return the macroscopic transition in which a walk ended."""
-    return next(iter(_macroscopic(sweep.transitions)), None)
+    return next(iter(macroscopic(sweep.transitions)), None)
 
 
 def _own(sweep: Sweep) -> list[Point]:
