@@ -21,6 +21,7 @@ from spinodal.diagram.spinodals import Spinodal
 from spinodal.diagram.tree import Fall
 from spinodal.errors import SpinodalError
 from spinodal.minimise import SECOND_ORDER
+from spinodal.missing import Missing, listed
 from spinodal.models import Models
 from spinodal.penalty import CONVENTION, one_beta, weight_decay
 from spinodal.snapshot import Snapshot
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import xarray
 
 SCHEMA = 1
+UNFINISHED = "unfinished"  # the run status of what an interrupted run has so far
 ALIVE = 0.5  # recall at or above which a class is alive at a point
 
 
@@ -153,6 +155,8 @@ class PhaseDiagram:
         In a loop: where a deeper phase must exist that was not found.
     curvature : Survey or None
         The curvature of E and of L at the followed points, where a map was asked for it.
+    missing : tuple of Missing
+        What was asked for and is not there, each with its cause; the rest stands.
     """
 
     task: Mapping[str, Any]
@@ -177,6 +181,7 @@ class PhaseDiagram:
     tree: tuple[Fall, ...] = ()
     violations: tuple[Violation, ...] = ()
     curvature: Survey | None = None
+    missing: tuple[Missing, ...] = ()
 
     @property
     def change_points(self) -> tuple[CurvatureChange, ...]:
@@ -348,9 +353,15 @@ class PhaseDiagram:
         return self.sees_kinks and not self.transitions and len({point.observation.rank for point in self.points}) == 1
 
     def answer(self) -> str:
-        """Return the map in one sentence, and whether the walk ended early in another."""
+        """Return the map in one sentence, whether the walk ended early in another, and what is missing in a third."""
         found = self._found() if self.macroscopic else self._nothing_found()
-        return found if self.run_status == "complete" else f"{found} The walk {self.run_status.rstrip('.')}."
+        return " ".join(filter(None, [found, self._ended(), listed(self.missing)]))
+
+    def _ended(self) -> str:
+        """Say how the walk ended, "" where it is complete."""
+        if self.run_status == UNFINISHED:
+            return "This run is unfinished."
+        return "" if self.run_status == "complete" else f"The walk {self.run_status.rstrip('.')}."
 
     def _nothing_found(self) -> str:
         low, high = self.ends
@@ -413,6 +424,7 @@ class PhaseDiagram:
             "certificates": self.certificates.to_dict(),
             "curvature": to_result(self),
             "reading": dict(self.points[0].observation.reading),
+            "missing": [item.to_dict() for item in self.missing],
             "placement": None,  # of a model on this map; `spinodal map --start` puts it here
             "followed": [point.index for point in self.points],
             "exact": [asdict(item) for item in self.exact],

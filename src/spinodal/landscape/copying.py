@@ -74,9 +74,9 @@ def evaluable(model: nn.Module) -> nn.Module:
 
 def _embedded(module: nn.Embedding, tokens: Tensor) -> Tensor:
     """Return the rows of tokens, that of `padding_idx` a constant."""
-    padded = torch.arange(module.num_embeddings, device=tokens.device)[:, None] == module.padding_idx
-    constant: Tensor = getattr(module, PADDING)
-    weight = torch.where(padded, constant, module.weight)
+    padded = torch.zeros(module.num_embeddings, 1, dtype=torch.bool, device=tokens.device)
+    padded[module.padding_idx] = True
+    weight = torch.where(padded, module.get_buffer(PADDING), module.weight)
     return nn.functional.embedding(tokens, weight, scale_grad_by_freq=module.scale_grad_by_freq)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
+from spinodal.missing import listed
 from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram, unseen_kinks
 from spinodal.report.step import Step, steps
@@ -173,7 +174,7 @@ def _warnings(diagram: PhaseDiagram) -> list[str]:
     if unfinished:
         total = len(diagram.points)
         warnings.append(f"{unfinished:,} of {total:,} points did not converge; the figures say why at each.")
-    return warnings
+    return [*warnings, *filter(None, [listed(diagram.missing)])]
 
 
 def _accuracy(point: Point) -> float | None:
