@@ -10,10 +10,7 @@ from spinodal.penalty import weight_decay
 from spinodal.words.numbers import half, percent, significant, to_error, width
 
 HALF_BRACKET = "half bracket"
-BRACKET_NOTE = (
-    "half bracket: half the width of the interval in which this one branch was left, the tolerance of its minimiser "
-    "included; other starts may end elsewhere, so it is no error bar"
-)
+BRACKET_NOTE = "half bracket: half the width of the interval in which this one branch was left; it is no error bar"
 
 
 @dataclass(frozen=True)
