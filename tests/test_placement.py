@@ -140,7 +140,8 @@ def test_the_classes_to_go_are_those_that_the_map_names() -> None:
     assert diagram.lost_classes(found) == (1,)
     assert placement.lost == (1,)
     assert placement.to_dict()["lost_classes"] == [1]
-    assert "first to go: class 1." in placement.answer()
+    assert "first to go: class 1 at weight_decay = " in placement.answer()
+    assert placement.conclusion.to_dict() == diagram.conclusion.to_dict()
 
 
 def test_beyond_the_map_the_trivial_model_is_in_its_last_phase(diagram: sp.PhaseDiagram) -> None:

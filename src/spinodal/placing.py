@@ -21,7 +21,8 @@ from spinodal.minimise import LOST, solver_for
 from spinodal.models import Models
 from spinodal.observe import Observer
 from spinodal.penalty import one_beta
-from spinodal.phases import Phase, PhaseDiagram
+from spinodal.phase import Phase
+from spinodal.phases import PhaseDiagram
 from spinodal.placement import Placement, Rival, Start
 from spinodal.regularised import Regularised
 from spinodal.sweep import BRACKET, Resolution, Scout, Sweep
@@ -88,7 +89,8 @@ def place(
     >>> placement = place(diagram, diagram.at(0.1).module(), weight_decay=0.2)
     >>> print(placement.answer())
     At weight_decay = 0.2 your model is in phase 0 of 3 (numbered from 0, rank 2), the only minimum known there. \
-The next transition is at 4 times your weight_decay (weight_decay = 0.8).
+The next transition is at 4 times your weight_decay (weight_decay = 0.800000): rank 2 -> 1; \
+largest weight_decay before the first loss of rank at a transition: 0.79999... (beta = 0.39999...).
     """
     chosen = one_beta(beta, weight_decay)
     made = task or _task(diagram)

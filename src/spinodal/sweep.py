@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, overload
 
+from spinodal.blur import blur
 from spinodal.counts import Counts
 from spinodal.criteria import Criteria
 from spinodal.diagram.hysteresis import Loop
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.kinds import real_number
 from spinodal.landscape import Landscape
-from spinodal.minimise import LOST, SECOND_ORDER, Minimum, solver_for
+from spinodal.minimise import LOST, SECOND_ORDER, Minimum, solver_for, tolerance_of
 from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.tasks.task import Task
@@ -421,6 +422,12 @@ class Scout:
         failed = [point for point in (before, after) if not point.minimum.converged]
         return "; ".join([text, *(f"at beta = {point.beta:.8g}: {point.minimum.status}" for point in failed)])
 
+    def _blur(self, before: Point) -> float:
+        """Return by how much the tolerance of the searches blurs a bracket: what is far narrower than it is left out."""
+        tolerance = tolerance_of(self.walker.solver, self.walker.landscape.dtype, self.walker.tolerance)
+        alive = before.norm_squared > CONTINUOUS * self.criteria.norm_range
+        return blur(before, tolerance) if alive and tolerance >= 0.01 * self.resolution.bracket else 0.0
+
     def _transition(self, before: Point, earlier: Point | None, after: Point, halved: bool) -> Transition:
         found = gap(before, after)
         width = abs(after.beta - before.beta)
@@ -442,9 +449,10 @@ class Scout:
             place = self.criteria.kink_position(before, after) if order == "second" else ahead
             offset = min(place, width) if place else offset
         lower, upper = sorted((before.beta, after.beta))
+        blurred = self._blur(before)
         return Transition(
             beta=before.beta + self.sign * offset,
-            bracket=(lower, upper),
+            bracket=(lower - blurred, upper + blurred),
             direction="up" if self.sign > 0 else "down",
             order=order,
             minor=small,

@@ -22,7 +22,19 @@ from spinodal.minimise.solution import LOST, STUCK, Solution
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 
-__all__ = ["LOST", "SECOND_ORDER", "SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
+__all__ = [
+    "LOST",
+    "SECOND_ORDER",
+    "SOLVERS",
+    "TOLERANCE",
+    "Local",
+    "Minimum",
+    "lbfgs_batch",
+    "minimise",
+    "solve",
+    "solver_for",
+    "tolerance_of",
+]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
 SECOND_ORDER = ("newton", "newton_cg")  # whose slopes and margins are accurate enough to tell kinks, and orders
@@ -53,6 +65,11 @@ def solver_for(landscape: Landscape, solver: str = "auto") -> str:
     if landscape.dtype != torch.float64 or landscape.size > max(DENSE_LIMIT.values()):
         return "lbfgs"
     return "newton" if landscape.size <= DENSE_LIMIT[landscape.hessian_method.name] else "lbfgs"
+
+
+def tolerance_of(solver: str, dtype: torch.dtype, asked: float | None = None) -> float:
+    """Return the relative residual that a solver minimises to: the one asked for, or its default at this precision."""
+    return asked or (TOLERANCE[solver] if dtype == torch.float64 else FLOAT32_TOLERANCE)
 
 
 def minimise(
@@ -155,7 +172,7 @@ def solve(
     """
     landscape = loss.landscape
     before = landscape.counts.copy()
-    tolerance = tolerance or (TOLERANCE[solver] if landscape.dtype == torch.float64 else FLOAT32_TOLERANCE)
+    tolerance = tolerance_of(solver, landscape.dtype, tolerance)
     radius = radius or 0.3 * (1.0 + float(start.norm()))
     theta = start
     for _ in range(ESCAPES[solver]):

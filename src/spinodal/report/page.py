@@ -34,6 +34,7 @@ from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
 from spinodal.store.disk import write_whole, writing
+from spinodal.words.rows import BRACKET_NOTE
 
 
 def save_report(
@@ -93,6 +94,7 @@ def render(
         answer=answer_sentences(diagram),
         placements=placements,
         meaning=MEANING,
+        bracket_note=BRACKET_NOTE,
         convention=CONVENTION,
         shown=shown.sentences,
         transitions=transition_table(diagram),
