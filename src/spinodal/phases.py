@@ -24,9 +24,9 @@ from spinodal.minimise import SECOND_ORDER
 from spinodal.models import Models
 from spinodal.penalty import CONVENTION, one_beta, weight_decay
 from spinodal.snapshot import Snapshot
-from spinodal.sweep import Sweep
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import Transition
 from spinodal.theory import ExactTransition
-from spinodal.transitions import Transition
 from spinodal.walk import Point
 
 if TYPE_CHECKING:

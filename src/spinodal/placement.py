@@ -9,8 +9,8 @@ from typing import Any
 from spinodal.minimise import SECOND_ORDER
 from spinodal.penalty import weight_decay
 from spinodal.phases import Phase, PhaseDiagram
-from spinodal.sweep import Sweep
-from spinodal.transitions import MACROSCOPIC, Transition
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import MACROSCOPIC, Transition
 from spinodal.walk import Point
 
 SAME_PLACE = 0.01  # transitions of one branch differ by less in beta, relative: brackets of coarse walks are as wide

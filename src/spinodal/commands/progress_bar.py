@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from spinodal.mapping import Progress as Watcher
 from spinodal.mapping import log_fraction
 from spinodal.penalty import CONVENTION
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 

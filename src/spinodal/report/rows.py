@@ -13,7 +13,7 @@ from spinodal.phases import Phase, PhaseDiagram
 from spinodal.plots.recall import PARTS
 from spinodal.report.closed_forms import ClosedForm, compare
 from spinodal.report.step import Step, steps
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 MOST_MINOR = 200  # rows of minor transitions, the largest in E

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spinodal.penalty import weight_decay
 from spinodal.phases import Phase, PhaseDiagram
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 

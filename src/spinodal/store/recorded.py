@@ -18,9 +18,10 @@ from spinodal.phases import PhaseDiagram
 from spinodal.store.joined_record import joined, points_beside
 from spinodal.store.journal import DAMAGE, STATES, Journal
 from spinodal.store.record import number, optional, positive, text, whole
+from spinodal.sweeps.order import Evidence
+from spinodal.sweeps.transition import Transition
 from spinodal.tasks.task import Task
 from spinodal.theory import ExactTransition
-from spinodal.transitions import Evidence, Transition
 from spinodal.walk import Point
 
 FIXED = f"{STATES}/fixed.safetensors"  # frozen parameters and buffers, the same at every point
