@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spinodal.sweeps.way import Way
 from spinodal.walk import Point
@@ -21,12 +21,15 @@ class Closed:
         Where it was left; None where the branch goes on past everything that was suspected.
     halved : bool
         Whether walking the bracket in two half steps met the event again.
+    path : tuple of Point
+        How the near end was reached, without the point that the search began from.
     """
 
     near: Point
     earlier: Point | None
     far: Point | None
     halved: bool = False
+    path: tuple[Point, ...] = ()
 
 
 @dataclass
@@ -59,7 +62,7 @@ class Bracketing:
     def close(self, near: Point, earlier: Point | None, far: Point) -> Closed:
         """Close in on the first event between `near` and `far`, which was reached from it."""
         tested = True  # whether `far` was reached from `near` itself
-        patience = _Patience()
+        patience, path = _Patience(), list[Point]()
         while not (tested and self._is_resolved(near, earlier, far)):
             beta = self._next_beta(near, earlier, far, tested)
             beta = 0.5 * (near.beta + far.beta) if patience.is_out(abs(far.beta - near.beta)) else beta
@@ -68,9 +71,11 @@ class Bracketing:
                 far, tested = point, True
                 continue
             near, earlier, tested = point, near, False
+            path.append(near)
             if self.way.sign * (near.beta - far.beta) >= 0:  # the coarse fall was early: no transition here
-                return Closed(near, earlier, None)
-        return self._halved(near, earlier, far)
+                return Closed(near, earlier, None, path=tuple(path))
+        closed = self._halved(near, earlier, far)
+        return replace(closed, path=(*path, *closed.path))
 
     def _is_resolved(self, near: Point, earlier: Point | None, far: Point) -> bool:
         """Tell a bracket that is narrow enough for what it holds."""
@@ -117,5 +122,5 @@ class Bracketing:
             return Closed(near, earlier, middle, halved=True)
         again = self.way.follow(middle, near, far.beta)
         if not self.way.continues(middle, near, again):
-            return Closed(middle, near, again, halved=True)
-        return Closed(again, middle, None)
+            return Closed(middle, near, again, halved=True, path=(middle,))
+        return Closed(again, middle, None, path=(middle, again))

@@ -83,7 +83,7 @@ class Criteria:
         They come from a few conjugate gradients there, so a jump must show in L as well, unless E hardly changes.
         """
         most = JUMP * self.error_range
-        return min(found.change, max(found.error, found.loss / FALL)) / most
+        return min(found.change, max(found.error, found.hidden, found.loss / FALL)) / most
 
     def _is_quiet(self, found: Gap) -> bool:
         """Tell a change that is not a jump and too small in E to spend steps on."""

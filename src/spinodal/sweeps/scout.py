@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from spinodal.minimise import LOST, SECOND_ORDER
 from spinodal.sweeps.bracket import Bracketing
@@ -154,15 +155,25 @@ class Scout:
         """Close in on the first event between `state.point` and `beyond`, then step through it."""
         near, earlier = self._settled(state)
         closed = Bracketing(self.way).close(near, earlier, beyond)
+        state.points += self._needed(state.point, closed.path)
         if closed.far is None:
             state.step = max(self.resolution.minor, abs(math.log(closed.near.beta / near.beta)))
             state.move(closed.near, smooth=True)
             state.earlier = closed.earlier
             return
-        if closed.near is not state.point:
+        if closed.path:
             state.points.append(closed.near)
             state.point = closed.near
         self._pass(state, closed.earlier, self.walker.finish(closed.far), halved=closed.halved)
+
+    def _needed(self, start: Point, path: Sequence[Point]) -> list[Point]:
+        """Return as few points of a path as prove that nothing was passed over between them."""
+        kept, last = list[Point](), start
+        for point, after in pairwise(path):
+            if not self.criteria.is_certain(gap(last, after)):
+                kept.append(point)
+                last = point
+        return kept
 
     def _pass(self, state: _State, earlier: Point | None, after: Point, *, halved: bool = False) -> None:
         """Go on behind a narrow gap: a transition, or a branch that turns quickly, as soft modes do, but continues."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spinodal.sweeps.certificate import Certificate, certify
 from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
@@ -25,6 +26,11 @@ class Sweep:
     points: tuple[Point, ...]
     transitions: tuple[Transition, ...]
     status: str
+
+    @property
+    def certificate(self) -> Certificate:
+        """Return how continuous the walk is between its points, and where that cannot be said."""
+        return certify(self.points, self.transitions)
 
     @property
     def stretches(self) -> tuple[tuple[Point, ...], ...]:
