@@ -161,7 +161,7 @@ def random_task(k: int) -> sp.Task:
         model = Recurrent(draw.choice(cells), 2, width, outputs) if kind == "recurrent" else Attention(2, width, outputs)
         x = torch.randn(60, 4, 2, generator=generator)
     flat = x.reshape(60, -1)
-    signal = flat[:, :outputs] + 0.5 * torch.tanh(flat[:, 1 : outputs + 1] * flat[:, :outputs])
+    signal = flat[:, :outputs] + 0.5 * torch.tanh(flat.roll(1, 1)[:, :outputs] * flat[:, :outputs])
     if classes:
         return sp.Task(model, _cross_entropy, (x, signal.argmax(1)))
     return sp.Task(model, _squared_error, (x, signal + 0.1 * torch.randn(60, outputs, generator=generator)))
