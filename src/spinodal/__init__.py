@@ -26,7 +26,8 @@ from spinodal.landscape import Landscape
 from spinodal.mapping import MapOptions, map_phases
 from spinodal.minimise import Minimum, minimise
 from spinodal.penalty import Penalty, beta_of, weight_decay
-from spinodal.phases import Phase, PhaseDiagram
+from spinodal.phase import Phase
+from spinodal.phases import PhaseDiagram
 from spinodal.placement import Placement
 from spinodal.placing import place
 from spinodal.snapshot import Snapshot

@@ -30,11 +30,12 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from spinodal.batches import Batch
-    from spinodal.landscape import Landscape
+    from spinodal.landscape.energy import Energy
 
 CACHE_BYTES = 2 * 2**20  # intermediates of this size stay in cache; measured in bench/hessian.py
 DIRECTIONS = 64  # unit vectors in one vectorised pass
 FEW = 4  # rows up to which one product after the other is faster than a batch of them
+SAMPLES = 64  # with which the factorised method is tried; every result is compared over all of them
 CHECK_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative, of two ways to the same product
 
 
@@ -43,21 +44,21 @@ class Method(Protocol):
 
     name: str
 
-    def dense(self, landscape: Landscape, theta: Tensor) -> Tensor:
+    def dense(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return H, shape (n, n)."""
         ...
 
 
-def choose(landscape: Landscape) -> Method:
+def choose(landscape: Energy) -> Method:
     """Return the factorised method where it applies and its check passes, else the vectorised one."""
     layers = _linear_layers(landscape)
     if layers is None:
         return Vectorised()
     method = Factorised(layers)
-    return method if _agrees(landscape, method) else Vectorised()
+    return method if _agrees(landscape.of_few(SAMPLES), method) else Vectorised()
 
 
-def _agrees(landscape: Landscape, method: Factorised) -> bool:
+def _agrees(landscape: Energy, method: Factorised) -> bool:
     """Tell whether the method works, and with what result, at a random point."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(landscape.size, generator=generator, dtype=torch.float64).to(landscape.initial)
@@ -68,7 +69,7 @@ def _agrees(landscape: Landscape, method: Factorised) -> bool:
         return False
 
 
-def is_hessian(landscape: Landscape, theta: Tensor, claimed: Tensor) -> bool:
+def is_hessian(landscape: Energy, theta: Tensor, claimed: Tensor) -> bool:
     """Compare `H v`, for one random v, with a Hessian product, which is not counted."""
     generator = torch.Generator().manual_seed(1)
     probe = torch.randn(landscape.size, generator=generator, dtype=torch.float64).to(theta)
@@ -91,7 +92,7 @@ class _Layer:
     index: Tensor
 
 
-def _linear_layers(landscape: Landscape) -> list[_Layer] | None:
+def _linear_layers(landscape: Energy) -> list[_Layer] | None:
     """Return the linear layers in order of use if they hold every trainable parameter, else None."""
     order = _order_of_use(landscape)
     if order is None:
@@ -111,7 +112,7 @@ def _linear_layers(landscape: Landscape) -> list[_Layer] | None:
     return None if slots else layers
 
 
-def _order_of_use(landscape: Landscape) -> list[tuple[str, nn.Linear]] | None:
+def _order_of_use(landscape: Energy) -> list[tuple[str, nn.Linear]] | None:
     """Run the first batch and return the linear layers in the order of their calls, or None if one does not fit."""
     calls: list[tuple[str, nn.Linear]] = []
     fits: list[bool] = []
@@ -124,7 +125,7 @@ def _order_of_use(landscape: Landscape) -> list[tuple[str, nn.Linear]] | None:
 
     hooks = [module.register_forward_hook(record) for module in names]
     try:
-        with torch.no_grad(), landscape.at(landscape.initial) as model:
+        with landscape.at(landscape.initial) as model:
             landscape.loss(model, batch)
     finally:
         for hook in hooks:
@@ -157,12 +158,12 @@ class Factorised:
         trained = torch.nonzero(index >= 0)[:, 0]
         self.place = trained[index[trained].argsort()]  # where each entry of theta sits in layer order
 
-    def dense(self, landscape: Landscape, theta: Tensor) -> Tensor:
+    def dense(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return H, shape (n, n): by vectorised products where samples turn out to meet at theta."""
         matrix = self.factorised(landscape, theta)
         return matrix if is_hessian(landscape, theta, matrix) else Vectorised().dense(landscape, theta)
 
-    def factorised(self, landscape: Landscape, theta: Tensor) -> Tensor:
+    def factorised(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return what is H, shape (n, n), if samples do not meet at theta."""
         ordered = theta.new_zeros(self.total, self.total)  # layer by layer, rows (output, input [+ bias])
         for weight, batch in landscape.batches.weighted():
@@ -176,7 +177,7 @@ class Factorised:
         place = self.place.to(theta.device)
         return ordered[place][:, place]
 
-    def _differentiate(self, landscape: Landscape, theta: Tensor, batch: Batch) -> _Samples:
+    def _differentiate(self, landscape: Energy, theta: Tensor, batch: Batch) -> _Samples:
         """Return activations, slopes, curvatures and Jacobians with respect to shifts of every layer's output."""
         shifts: list[Tensor] = []
         activations: list[Tensor] = []
@@ -287,14 +288,14 @@ class Vectorised:
 
     name = "vectorised products"
 
-    def dense(self, landscape: Landscape, theta: Tensor) -> Tensor:
+    def dense(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return H, shape (n, n)."""
         upper = theta.new_zeros(len(theta), len(theta))
         for weight, batch in landscape.batches.weighted():
             self._add_upper(landscape, theta, batch, weight, upper)
         return upper.triu() + upper.triu(1).T
 
-    def _add_upper(self, landscape: Landscape, theta: Tensor, batch: Batch, weight: float, upper: Tensor) -> None:
+    def _add_upper(self, landscape: Energy, theta: Tensor, batch: Batch, weight: float, upper: Tensor) -> None:
         slots = landscape.parameters.slots
         leaves = [theta[slot.start : slot.stop].detach().clone().requires_grad_(True) for slot in slots]
         error, saved = with_saved_bytes(lambda: landscape.call(torch.cat(leaves), batch))

@@ -12,17 +12,29 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.checks import refuse_scale_invariance
 from spinodal.minimise.lbfgs import lbfgs, lbfgs_batch
 from spinodal.minimise.margin import LANCZOS_STEPS, Margin, dense_margin, lanczos_margin
 from spinodal.minimise.minimum import CONVERGED, Minimum
 from spinodal.minimise.newton import newton
 from spinodal.minimise.newton_cg import conjugate_gradients, newton_cg
-from spinodal.minimise.solution import LOST, Solution
+from spinodal.minimise.solution import LOST, STUCK, Solution
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
-from spinodal.soundness import refuse_scale_invariance
 
-__all__ = ["LOST", "SECOND_ORDER", "SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
+__all__ = [
+    "LOST",
+    "SECOND_ORDER",
+    "SOLVERS",
+    "TOLERANCE",
+    "Local",
+    "Minimum",
+    "lbfgs_batch",
+    "minimise",
+    "solve",
+    "solver_for",
+    "tolerance_of",
+]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
 SECOND_ORDER = ("newton", "newton_cg")  # whose slopes and margins are accurate enough to tell kinks, and orders
@@ -53,6 +65,11 @@ def solver_for(landscape: Landscape, solver: str = "auto") -> str:
     if landscape.dtype != torch.float64 or landscape.size > max(DENSE_LIMIT.values()):
         return "lbfgs"
     return "newton" if landscape.size <= DENSE_LIMIT[landscape.hessian_method.name] else "lbfgs"
+
+
+def tolerance_of(solver: str, dtype: torch.dtype, asked: float | None = None) -> float:
+    """Return the relative residual that a solver minimises to: the one asked for, or its default at this precision."""
+    return asked or (TOLERANCE[solver] if dtype == torch.float64 else FLOAT32_TOLERANCE)
 
 
 def minimise(
@@ -155,7 +172,7 @@ def solve(
     """
     landscape = loss.landscape
     before = landscape.counts.copy()
-    tolerance = tolerance or (TOLERANCE[solver] if landscape.dtype == torch.float64 else FLOAT32_TOLERANCE)
+    tolerance = tolerance_of(solver, landscape.dtype, tolerance)
     radius = radius or 0.3 * (1.0 + float(start.norm()))
     theta = start
     for _ in range(ESCAPES[solver]):
@@ -163,7 +180,7 @@ def solve(
         if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
         local = _certify(loss, solution, solver)
-        if local is None or solution.stop == "kink" or not _is_saddle(local.margin):
+        if local is None or solution.stop in STUCK or not _is_saddle(local.margin):
             break
         escaped = _descend(loss, solution, local.margin)
         if escaped is None:

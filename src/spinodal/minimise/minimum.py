@@ -12,7 +12,10 @@ from spinodal.penalty import weight_decay
 STATUSES = {
     "converged": "converged: the residual is below the tolerance and the margin is not negative",
     "rounding": "converged to rounding: no step lowers L any further at this precision",
-    "kink": "stalled at a kink: L has no second derivative here (ReLU?), so certificates are unavailable",
+    "kink": "stalled at a kink: the slope of L jumps here (ReLU, max, abs?), so certificates are unavailable",
+    "precision": "stalled on a staircase: the model computes in a lower precision than it is given; use that one (--dtype)",
+    "gradient": "stalled: L does not fall as its gradient says; an operation's gradient is not that of its value",
+    "conditioned": "not converged: L is so ill-conditioned here that steps hardly lower it; try another solver or start",
     "saddle": "stalled on a saddle: the margin is negative, and descents along its mode led nowhere or to saddles",
     "left": "left the branch: given up once that was clear, neither converged nor certified",
     "unbounded": "no minimum: L falls without bound, so E does, faster than the penalty grows",

@@ -1,6 +1,6 @@
 """Run folders: maps that survive a kill and can be read back."""
 
-from spinodal.store.checkpoint import read_checkpoint
+from spinodal.store.checkpoint import is_checkpoint_folder, read_checkpoint
 from spinodal.store.disk import writing
 from spinodal.store.journal import Journal
 from spinodal.store.load import load
@@ -11,6 +11,7 @@ from spinodal.store.run import RunFolder
 __all__ = [
     "Journal",
     "RunFolder",
+    "is_checkpoint_folder",
     "load",
     "placement_folder",
     "placement_journal",

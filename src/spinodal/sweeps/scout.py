@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from spinodal.minimise import LOST, SECOND_ORDER
+from spinodal.blur import blur
+from spinodal.minimise import LOST, SECOND_ORDER, tolerance_of
 from spinodal.sweeps.bracket import Bracketing
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import Gap, gap
@@ -223,9 +224,10 @@ class Scout:
         )
         order = order_of(evidence, norm_range=self.criteria.norm_range)
         lower, upper = sorted((before.beta, after.beta))
+        blurred = self._blur(before)
         return Transition(
             beta=before.beta + self.sign * self._place(before, after, order, ahead),
-            bracket=(lower, upper),
+            bracket=(lower - blurred, upper + blurred),
             direction="up" if self.sign > 0 else "down",
             order=order,
             minor=self._is_minor(before, after),
@@ -234,6 +236,12 @@ class Scout:
             after=after,
             evidence=evidence,
         )
+
+    def _blur(self, before: Point) -> float:
+        """Return by how much the tolerance of the searches blurs a bracket: what is far narrower than it is left out."""
+        tolerance = tolerance_of(self.walker.solver, self.walker.landscape.dtype, self.walker.tolerance)
+        alive = before.norm_squared > CONTINUOUS * self.criteria.norm_range
+        return blur(before, tolerance) if alive and tolerance >= 0.01 * self.resolution.bracket else 0.0
 
     def _place(self, before: Point, after: Point, order: str, ahead: float | None) -> float:
         """Return how far from `before`, inside the bracket, the transition should lie: the middle where nothing tells."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.order import Evidence, missing
+from spinodal.uncertainty import of_error
 from spinodal.walk import Point
+from spinodal.words.numbers import ends, half, to_error
 
 MACROSCOPIC = 0.01  # of the range of E, or of the range of the squared norm for a kink
 NAMES = {"first": "first-order transition", "second": "second-order transition"}
@@ -58,10 +60,11 @@ class Transition:
         return None if self.order in NAMES else missing(self.evidence)
 
     def __str__(self) -> str:
-        """Return the transition in one line, with the ranks at the ends of the bracket where they differ."""
+        """Return the transition in one line, to the digits of its bracket, with the ranks at the ends where they differ."""
         kind = "minor transition" if self.minor else self.kind
-        before, after = (side.observation.rank for side in (self.before, self.after))
-        return (
-            f"{kind} at beta = {self.beta:.6g} [{self.bracket[0]:.8g}, {self.bracket[1]:.8g}]: "
-            f"E {self.before.error:.4g} -> {self.after.error:.4g}" + (f", rank {before} -> {after}" if before != after else "")
+        sides = (self.before, self.after)
+        before, after = (side.observation.rank for side in sides)
+        errors = " -> ".join(to_error(side.error, of_error(side), 4) for side in sides)
+        return f"{kind} at beta = {to_error(self.beta, half(self.bracket))} [{', '.join(ends(self.bracket))}]: E {errors}" + (
+            f", rank {before} -> {after}" if before != after else ""
         )
