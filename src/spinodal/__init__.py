@@ -32,9 +32,10 @@ from spinodal.placement import Placement
 from spinodal.placing import place
 from spinodal.snapshot import Snapshot
 from spinodal.store import load
-from spinodal.sweep import Sweep, sweep
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.sweeping import sweep
+from spinodal.sweeps.transition import Transition
 from spinodal.tasks import Task
-from spinodal.transitions import Transition
 
 try:
     __version__ = version("spinodal")

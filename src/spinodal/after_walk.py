@@ -11,7 +11,8 @@ from spinodal.diagram.beside_walk import branched, unjoined
 from spinodal.diagram.joining import Joiner
 from spinodal.missing import Attempts
 from spinodal.phases import PhaseDiagram
-from spinodal.sweep import Scout, Sweep
+from spinodal.sweeps.scout import Scout
+from spinodal.sweeps.sweep import Sweep
 from spinodal.walk import Point, Walker
 
 

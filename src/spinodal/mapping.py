@@ -29,9 +29,12 @@ from spinodal.models import Models
 from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.phases import PhaseDiagram
-from spinodal.sweep import BRACKET, DIRECTIONS, Resolution, Scout, Sweep
+from spinodal.sweeps.resolution import BRACKET, Resolution
+from spinodal.sweeps.scout import Scout
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.sweeping import DIRECTIONS
+from spinodal.sweeps.transition import Transition
 from spinodal.tasks.task import Task
-from spinodal.transitions import Transition
 from spinodal.trial import try_start
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 
@@ -376,6 +379,7 @@ class _Map:
             self.walker,
             error_range=max(trivial - bottom.error, least),
             norm_range=max(bottom.norm_squared, least / top.beta),
+            lowest=bottom.beta,
             resolution=resolution if watched else replace(resolution, minor=BESIDE),
             is_end=is_end,
             on_point=progress.point,

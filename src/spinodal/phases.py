@@ -29,9 +29,10 @@ from spinodal.penalty import CONVENTION, one_beta, weight_decay
 from spinodal.phase import Phase
 from spinodal.snapshot import Snapshot
 from spinodal.step import Step, steps_through
-from spinodal.sweep import Sweep
+from spinodal.sweeps.certificate import Stretch
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import Transition
 from spinodal.theory import ExactTransition
-from spinodal.transitions import Transition
 from spinodal.uncertainty import of_error, of_margin, of_norm
 from spinodal.walk import Point
 from spinodal.words.numbers import half, sample_step, significant
@@ -132,6 +133,18 @@ class PhaseDiagram:
     def certificates(self) -> Certificates:
         """Return the checks of all branches, and of the lower envelope of L."""
         return Certificates(max((branch.area.worst for branch in self.branches.values()), default=None), self.violations)
+
+    @property
+    def incomplete(self) -> tuple[Stretch, ...]:
+        """Return where a macroscopic jump may have been passed over, and why; the way back of a loop follows the way up."""
+        walks = [Sweep(self.points, self.transitions, self.run_status), *([self.back] if self.back else [])]
+        return tuple(stretch for walk in walks for stretch in (*walk.certificate.incomplete, *self._unwalked(walk)))
+
+    def _unwalked(self, walk: Sweep) -> tuple[Stretch, ...]:
+        """Return the part of the range that a walk which ended early did not reach."""
+        first, last = walk.points[0].beta, walk.points[-1].beta
+        end = self.range[1] if last > first or first < self.range[1] else self.range[0]
+        return () if walk.status == "complete" else (Stretch(min(last, end), max(last, end), walk.status),)
 
     @property
     def macroscopic(self) -> tuple[Transition, ...]:
@@ -362,6 +375,7 @@ class PhaseDiagram:
             "loop": self._loop(),
             "tree": [edge.to_dict() for edge in self.tree],
             "certificates": self.certificates.to_dict(),
+            "incomplete": [[item.low, item.high, item.reason] for item in self.incomplete],
             "answer": self.conclusion.to_dict() | {"text": self.answer()},
             "curvature": to_result(self),
             "reading": dict(self.points[0].observation.reading),
@@ -404,6 +418,7 @@ class PhaseDiagram:
             "bracket": list(transition.bracket),
             "direction": transition.direction,
             "order": transition.order,
+            "missing": transition.missing,
             "minor": transition.minor,
             "status": transition.status,
             "evidence": {name: _finite(value) for name, value in asdict(transition.evidence).items()},

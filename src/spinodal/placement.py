@@ -13,8 +13,8 @@ from spinodal.penalty import weight_decay
 from spinodal.phase import Phase
 from spinodal.phases import PhaseDiagram
 from spinodal.step import Step, steps_through
-from spinodal.sweep import Sweep
-from spinodal.transitions import MACROSCOPIC, Transition
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import MACROSCOPIC, Transition
 from spinodal.walk import Point
 from spinodal.words.numbers import at, significant
 from spinodal.words.sentences import as_deep, decay, losses_phrase, place

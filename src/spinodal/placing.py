@@ -25,9 +25,11 @@ from spinodal.phase import Phase
 from spinodal.phases import PhaseDiagram
 from spinodal.placement import Placement, Rival, Start
 from spinodal.regularised import Regularised
-from spinodal.sweep import BRACKET, Resolution, Scout, Sweep
+from spinodal.sweeps.resolution import BRACKET, Resolution
+from spinodal.sweeps.scout import Scout
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import MACROSCOPIC
 from spinodal.tasks.task import Task
-from spinodal.transitions import MACROSCOPIC
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 
 SAME_SPECTRUM = 0.05  # singular values of one minimum differ by less, relative to the largest

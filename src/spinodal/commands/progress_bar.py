@@ -11,7 +11,7 @@ from spinodal.mapping import Progress as Watcher
 from spinodal.mapping import log_fraction
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 

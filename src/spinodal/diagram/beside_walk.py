@@ -10,7 +10,7 @@ from spinodal.diagram.existence import Interval
 from spinodal.diagram.joining import macroscopic
 from spinodal.diagram.tree import Fall, falls_along
 from spinodal.missing import Attempts
-from spinodal.sweep import Sweep
+from spinodal.sweeps.sweep import Sweep
 from spinodal.walk import Walker
 
 

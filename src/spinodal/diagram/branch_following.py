@@ -17,7 +17,8 @@ from spinodal.diagram.phase_coexistence import PhaseCoexistence, Saddle
 from spinodal.diagram.spinodals import Spinodal, SpinodalCertificate
 from spinodal.minimise import minimise, solver_for
 from spinodal.missing import OUTCOMES, Attempts
-from spinodal.transitions import CONTINUOUS, Transition
+from spinodal.sweeps.order import CONTINUOUS
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point, Walker
 
 BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed

@@ -18,8 +18,10 @@ from spinodal.diagram.spinodals import Spinodal
 from spinodal.diagram.tree import Fall, falls_along
 from spinodal.minimise import SECOND_ORDER
 from spinodal.missing import Attempts
-from spinodal.sweep import Scout, Sweep
-from spinodal.transitions import MACROSCOPIC, NAMES, Transition, gap
+from spinodal.sweeps.gap import gap
+from spinodal.sweeps.scout import Scout
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import MACROSCOPIC, NAMES, Transition
 from spinodal.walk import Forgetful, Point, Walker
 
 FURTHER = 1e-3  # of the lowest beta of the map: how far down phases are followed

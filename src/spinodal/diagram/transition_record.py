@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 
 
 def to_record(transition: Transition) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from spinodal.phases import PhaseDiagram
 from spinodal.plots.recall import PARTS
 from spinodal.report.closed_forms import ClosedForm, compare
 from spinodal.step import Step
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.uncertainty import of_error, of_norm
 from spinodal.walk import Point
 from spinodal.words.numbers import percent, significant, to_error

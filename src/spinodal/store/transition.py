@@ -7,7 +7,8 @@ from typing import Any
 
 from spinodal.errors import printable
 from spinodal.store.record import number, optional, positive, text
-from spinodal.transitions import Evidence, Transition
+from spinodal.sweeps.order import Evidence
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 

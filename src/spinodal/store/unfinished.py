@@ -14,7 +14,7 @@ from spinodal.phases import UNFINISHED, PhaseDiagram, stretches_of
 from spinodal.store.journal import Journal
 from spinodal.store.record import positive, whole
 from spinodal.store.transition import read_transition
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 

@@ -8,7 +8,7 @@ from spinodal.answer import DEEPEST, METASTABLE, NOWHERE, PARTLY, Answer
 from spinodal.diagram.phase_coexistence import PhaseCoexistence
 from spinodal.penalty import weight_decay
 from spinodal.step import Step
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.uncertainty import of_equal_depth, of_error
 from spinodal.walk import Point
 from spinodal.words.numbers import at, below, half, significant, to_error
