@@ -1,0 +1,73 @@
+"""A kept point whose dense Hessian serves its neighbours: as preconditioner, and as the start of their lowest eigenvectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from spinodal.counts import passes_of
+from spinodal.krylov import random_vectors
+from spinodal.minimise.margin import Margin, dense_lowest
+from spinodal.minimise.preconditioner import Cholesky
+from spinodal.regularised import Regularised
+
+FLOOR = 0.1  # of beta: least curvature that is believed of the neighbourhood, where soft modes stiffen and turn
+SERVED = 4.0  # points that a new Hessian is expected to serve
+CERTIFIED = 100  # gradients up to which a Hessian is taken at every point: margin, zero modes and tangent come with it
+
+
+@dataclass(frozen=True, eq=False)
+class Landmark:
+    """What is kept of the dense Hessian at a minimum of L.
+
+    Attributes
+    ----------
+    margin : Margin
+    low : Tensor, shape (k, n)
+        Lowest eigenvectors of Hess L, zero modes included.
+    factor : Cholesky
+        Of Hess L, shifted by a part of beta.
+    price : int
+        What another landmark costs in gradients.
+    """
+
+    margin: Margin
+    low: Tensor
+    factor: Cholesky
+    price: int
+
+    @classmethod
+    def at(cls, loss: Regularised, hessian: Tensor) -> Landmark | None:
+        """Return the landmark of a Hessian of E, shape (n, n), taken at a minimum of L; None where it is not finite."""
+        matrix = loss.shifted(hessian)
+        factor = Cholesky.of(matrix, least=FLOOR * loss.beta)
+        if factor is None:
+            return None
+        return cls(*dense_lowest(matrix, factor), factor, price(loss))
+
+    def guesses(self, hints: Sequence[Tensor] = ()) -> Tensor:
+        """Return guesses of the lowest eigenvectors nearby, shape (k, n), the last one from a vector chosen at random."""
+        random = next(random_vectors(self.low[0]))
+        for _ in range(2):
+            random = self.factor.inverse(random)
+            random = random / random.norm()
+        return torch.stack([*self.low, *(hint for hint in hints if bool(hint.any())), random])
+
+    def pays(self, gradients: int) -> bool:
+        """Tell whether it still pays to look from here, where a search took so many gradients."""
+        return self.price > CERTIFIED and SERVED * gradients <= self.price
+
+
+def price(loss: Regularised) -> int:
+    """Return what a landmark costs in gradients: a dense Hessian and a factorisation."""
+    landscape = loss.landscape
+    return landscape.hessian_method.passes(landscape) + factorisation_passes(loss)
+
+
+def factorisation_passes(loss: Regularised) -> int:
+    """Return what a Cholesky factor costs in gradients."""
+    size = loss.landscape.size
+    return passes_of(size**3 / 6.0, parameters=size, samples=loss.landscape.batches.total)
