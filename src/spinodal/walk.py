@@ -13,6 +13,7 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
 from spinodal.minimise import SECOND_ORDER, TOLERANCE, Local, Minimum, solve
+from spinodal.minimise.kronecker import Kronecker, kronecker
 from spinodal.minimise.landmark import Landmark
 from spinodal.minimise.local import near
 from spinodal.observe import Observation
@@ -156,6 +157,7 @@ class Walker:
         self.points: list[Point] = []
         self.spent = Counts(parameters=landscape.size)
         self._landmarks: dict[int, Landmark | None] = {}
+        self._kronecker: dict[int, Kronecker | None] = {}
 
     def find(self, beta: float, start: Callable[[], tuple[Tensor, Counts]]) -> Point:
         """Minimise from a fresh start; `start` is only called when the point is not recorded."""
@@ -194,6 +196,7 @@ class Walker:
                 tolerance=loose,
                 radius=radius,
                 landmark=self._landmark(point),
+                factors=self._factors(point),
                 has_left=has_left,
                 hints=[point.tangent],
             )
@@ -206,7 +209,15 @@ class Walker:
             return point
 
         def make() -> tuple[Minimum, Local | None]:
-            return solve(self._loss(point.beta), point.minimum.theta, solver=self.solver, tolerance=self.tolerance, radius=0.1)
+            return solve(
+                self._loss(point.beta),
+                point.minimum.theta,
+                solver=self.solver,
+                tolerance=self.tolerance,
+                radius=0.1,
+                landmark=self._landmark(point),
+                factors=self._factors(point),
+            )
 
         return self._point(point.beta, point.index, make)
 
@@ -277,6 +288,14 @@ class Walker:
         for index in list(self._landmarks)[:-most]:
             del self._landmarks[index]
         return landmark
+
+    def _factors(self, point: Point) -> Kronecker | None:
+        """Return the Kronecker factors at a point, for searches without a dense Hessian: a function of its theta alone."""
+        if self.solver != "lbfgs":
+            return None
+        if point.index not in self._kronecker:
+            self._kronecker = {point.index: kronecker(self.landscape, point.minimum.theta)}  # large: one is kept
+        return self._kronecker[point.index]
 
     def _remade(self, point: Point) -> Landmark | None:
         """Return the landmark of a point from what the journal holds: from its theta, and from the landmark of its origin."""

@@ -12,8 +12,9 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
-from spinodal.minimise.landmark import Landmark
-from spinodal.minimise.lbfgs import lbfgs, lbfgs_batch
+from spinodal.minimise.kronecker import Kronecker
+from spinodal.minimise.landmark import Landmark, price
+from spinodal.minimise.lbfgs import Preconditioned, lbfgs, lbfgs_batch
 from spinodal.minimise.local import SECOND_ORDER, Local, certify
 from spinodal.minimise.margin import Margin
 from spinodal.minimise.minimum import Minimum
@@ -27,17 +28,19 @@ from spinodal.soundness import refuse_scale_invariance
 __all__ = ["LOST", "SECOND_ORDER", "SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
-DENSE_LIMIT = {"factorised over samples": 800, "vectorised products": 500}
+SMALL, LARGE = 500, 2500  # parameters up to which a dense Hessian is always, and may be, kept
+DEAR = 1000  # gradients that it may cost then
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
+AIDED = 2000  # most iterations with a preconditioner, before plain ones take over
 ESCAPES = {"newton": 20, "newton_cg": 3, "lbfgs": 3}  # descents from saddles before one is reported as such
 
 
 def solver_for(landscape: Landscape, solver: str = "auto") -> str:
-    """Return the solver's name, choosing by size where `solver` is "auto".
+    """Return the solver's name, choosing by counted cost where `solver` is "auto".
 
-    Dense Newton in float64 up to 800 parameters where the Hessian factorises over samples, 500
-    otherwise; L-BFGS beyond and in float32.
+    Newton in float64 up to 500 parameters, and up to 2,500 where a dense Hessian with its factorisation costs at most 1,000
+    gradients (see `Counts`), as it does where it factorises over samples; L-BFGS beyond and in float32.
     """
     if solver != "auto":
         if solver not in SOLVERS:
@@ -49,9 +52,9 @@ def solver_for(landscape: Landscape, solver: str = "auto") -> str:
                 do="use float64, or another solver",
             )
         return solver
-    if landscape.dtype != torch.float64 or landscape.size > max(DENSE_LIMIT.values()):
+    if landscape.dtype != torch.float64 or landscape.size > LARGE:
         return "lbfgs"
-    return "newton" if landscape.size <= DENSE_LIMIT[landscape.hessian_method.name] else "lbfgs"
+    return "newton" if landscape.size <= SMALL or price(landscape) <= DEAR else "lbfgs"
 
 
 def minimise(
@@ -121,10 +124,11 @@ def solve(
     tolerance: float | None = None,
     radius: float | None = None,
     landmark: Landmark | None = None,
+    factors: Kronecker | None = None,
     has_left: Callable[[float], bool] | None = None,
     hints: Sequence[Tensor] = (),
 ) -> tuple[Minimum, Local | None]:
-    """Minimise and certify; `landmark` (from nearby), `radius` and `hints` (soft directions) serve warm starts.
+    """Minimise and certify; `landmark` or `factors` (from nearby), `radius` and `hints` (soft directions) serve warm starts.
 
     `has_left` tells from E that the search is far from where it should have stayed; it is then given
     up, loosely minimised and without a certificate.
@@ -135,7 +139,7 @@ def solve(
     radius = radius or 0.3 * (1.0 + float(start.norm()))
     theta = start
     for _ in range(ESCAPES[solver]):
-        solution = _run(loss, theta, solver, tolerance, radius, landmark, has_left)
+        solution = _run(loss, theta, solver, tolerance, radius, landmark or factors, has_left)
         if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
         local = certify(loss, solution, solver, landmark, landscape.counts - before, hints)
@@ -158,14 +162,29 @@ def _run(
     solver: str,
     tolerance: float,
     radius: float,
-    landmark: Landmark | None,
+    known: Landmark | Kronecker | None,
     has_left: Callable[[float], bool] | None,
 ) -> Solution:
     if solver == "newton":
+        landmark = known if isinstance(known, Landmark) else None
         return newton(loss, start, tolerance=tolerance, radius=radius, landmark=landmark, has_left=has_left)
     if solver == "newton_cg":
         return newton_cg(loss, start, tolerance=tolerance, radius=radius)
+    if isinstance(known, Kronecker):
+        aided = _aided(loss, start, tolerance, known, has_left)
+        if aided.stop in ("converged", "left", *LOST):
+            return aided
+        start = aided.theta
     return lbfgs(loss, start, tolerance=tolerance, has_left=has_left)
+
+
+def _aided(
+    loss: Regularised, start: Tensor, tolerance: float, factors: Kronecker, has_left: Callable[[float], bool] | None
+) -> Solution:
+    """Minimise by L-BFGS in the coordinates of Kronecker factors, which are charged each time that they are used."""
+    loss.landscape.counts.passes += factors.price
+    memory = Preconditioned(start, factors.at_beta(loss.beta), 0.3 * (1.0 + float(start.norm())))
+    return lbfgs(loss, start, tolerance=tolerance, iterations=AIDED, has_left=has_left, memory=memory)
 
 
 def _is_saddle(margin: Margin) -> bool:

@@ -9,6 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spinodal.krylov import Krylov, random_vectors
+from spinodal.minimise.preconditioner import Preconditioner
+
+SEARCHED = 4  # products in the search for a mode that has softened
 ACCURATE = 1e-3  # residual of the margin's pair, relative to its value, at which it is known well enough
 BESIDE = 0.3  # the same of the pair above it: a lower one that hides would show there
 
@@ -48,7 +52,9 @@ class Subspace:
     @property
     def residuals(self) -> np.ndarray:
         """Return `||A y - value y||` of every Ritz pair: some eigenvalue lies within it."""
-        lengths: np.ndarray = torch.stack([self.outside(place).norm() for place in range(len(self))]).cpu().numpy()
+        values = torch.from_numpy(self.values).to(self.basis)
+        outside = self.weights.T @ self.images - values[:, None] * (self.weights.T @ self.basis)
+        lengths: np.ndarray = outside.norm(dim=1).cpu().numpy()
         return lengths
 
     def vector(self, place: int) -> Tensor:
@@ -77,9 +83,9 @@ def davidson(
 ) -> tuple[Subspace, int]:
     """Widen a space until it holds the lowest eigenpair outside the zero modes; return it with the place of that pair.
 
-    Residuals of that pair and of the one above it, preconditioned, widen the space until the first is known to `ACCURATE` and
-    the second to `BESIDE`, or until the budget is spent. The space should hold a vector that was chosen at random: an
-    eigenvector to which all of it is orthogonal cannot be found.
+    Preconditioned residuals of that pair and of the one above it widen the space until the first is known to `ACCURATE` and the
+    second to `BESIDE`, or until the budget is spent. An eigenvector to which the space is orthogonal cannot be found: see
+    `softened`.
 
     Parameters
     ----------
@@ -113,6 +119,22 @@ def davidson(
 def lowest_place(values: np.ndarray, zero: float) -> int:
     """Return the place of the first of the rising values that is no zero mode; 0 where all are."""
     return int(np.argmax(np.abs(values) > zero))
+
+
+def softened(product: Callable[[Tensor], Tensor], known: Preconditioner, like: Tensor) -> Tensor:
+    """Return the unit vector, shape (n,), whose curvature has fallen most below that of a preconditioner, as far as is seen.
+
+    In the coordinates of the preconditioner all curvatures are near 1 but for those of modes that have changed, so a few
+    Lanczos steps from a random vector find one that no neighbour knew to be soft.
+    """
+    krylov = Krylov(next(random_vectors(like)), like.dtype, most=SEARCHED)
+    for _ in range(min(SEARCHED, len(like))):
+        krylov.grow(lambda vector: known.gather(product(known.spread(vector))))
+        if not krylov.is_open:
+            break
+    vector = known.spread(krylov.vector(krylov.ritz()[1][:, 0]))
+    unit: Tensor = vector / vector.norm()
+    return unit
 
 
 def _watched(space: Subspace, place: int, zero: float) -> list[tuple[Tensor, float]]:

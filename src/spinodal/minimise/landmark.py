@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from spinodal.counts import passes_of
-from spinodal.krylov import random_vectors
+from spinodal.landscape import Landscape
 from spinodal.minimise.margin import Margin, dense_lowest
 from spinodal.minimise.preconditioner import Cholesky
 from spinodal.regularised import Regularised
@@ -46,28 +44,18 @@ class Landmark:
         factor = Cholesky.of(matrix, least=FLOOR * loss.beta)
         if factor is None:
             return None
-        return cls(*dense_lowest(matrix, factor), factor, price(loss))
-
-    def guesses(self, hints: Sequence[Tensor] = ()) -> Tensor:
-        """Return guesses of the lowest eigenvectors nearby, shape (k, n), the last one from a vector chosen at random."""
-        random = next(random_vectors(self.low[0]))
-        for _ in range(2):
-            random = self.factor.inverse(random)
-            random = random / random.norm()
-        return torch.stack([*self.low, *(hint for hint in hints if bool(hint.any())), random])
+        return cls(*dense_lowest(matrix, factor), factor, price(loss.landscape))
 
     def pays(self, gradients: int) -> bool:
         """Tell whether it still pays to look from here, where a search took so many gradients."""
         return self.price > CERTIFIED and SERVED * gradients <= self.price
 
 
-def price(loss: Regularised) -> int:
+def price(landscape: Landscape) -> int:
     """Return what a landmark costs in gradients: a dense Hessian and a factorisation."""
-    landscape = loss.landscape
-    return landscape.hessian_method.passes(landscape) + factorisation_passes(loss)
+    return landscape.hessian_method.passes(landscape) + factorisation_passes(landscape)
 
 
-def factorisation_passes(loss: Regularised) -> int:
+def factorisation_passes(landscape: Landscape) -> int:
     """Return what a Cholesky factor costs in gradients."""
-    size = loss.landscape.size
-    return passes_of(size**3 / 6.0, parameters=size, samples=loss.landscape.batches.total)
+    return passes_of(landscape.size**3 / 6.0, parameters=landscape.size, samples=landscape.batches.total)

@@ -17,6 +17,7 @@ from spinodal.regularised import Regularised
 MEMORY = 20
 FAR = 0.02  # relative residual at which a search that left its branch can be recognised
 SINGLE = 1e-3  # relative residual down to which single precision serves
+FIRST = 0.25  # part of the longest step that is allowed before anything is known of the curvature here
 ARMIJO, CURVATURE = 1e-4, 0.9
 
 Stop = Callable[[Tensor, float, Tensor], str | None]
@@ -194,8 +195,8 @@ class Preconditioned(Memory):
     """The memory of a search in the coordinates of a preconditioner, which begins with its Newton step.
 
     Steps and changes are kept as they are in `z = S^-1 theta`, and directions come back as steps in theta, none longer than
-    `longest`. A step that lowers L by much less than the quadratic model promises is refused: long steps along modes that
-    were softer than they are would leave the basin.
+    `longest`, and the first much shorter. A step that lowers L by much less than the quadratic model promises is refused:
+    long steps along modes that were softer than they are would leave the basin.
     """
 
     decrease = 0.25
@@ -210,7 +211,8 @@ class Preconditioned(Memory):
         gathered = self.preconditioner.gather(gradient)
         inner = super().direction(gathered) if self.order else -gathered
         outer = self.preconditioner.spread(inner)
-        shorter = min(1.0, self.longest / max(float(outer.norm()), 1e-300))
+        longest = self.longest if self.order else FIRST * self.longest
+        shorter = min(1.0, longest / max(float(outer.norm()), 1e-300))
         self._inner, self._outer = shorter * inner, shorter * outer
         return self._outer
 

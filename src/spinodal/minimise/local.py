@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import HESSIAN_PRODUCT_COST, Counts
-from spinodal.minimise.davidson import Subspace, davidson
+from spinodal.minimise.davidson import Subspace, davidson, softened
 from spinodal.minimise.landmark import CERTIFIED, Landmark, factorisation_passes
 from spinodal.minimise.margin import BESIDE, LANCZOS_STEPS, Margin, lanczos_margin, zero_fraction
 from spinodal.minimise.minimum import CONVERGED
@@ -83,7 +83,7 @@ def certify(
         if found is not None:
             return found
     hessian = solution.hessian if solution.hessian is not None else loss.landscape.hessian(solution.theta)
-    loss.landscape.counts.passes += factorisation_passes(loss)
+    loss.landscape.counts.passes += factorisation_passes(loss.landscape)
     here = Landmark.at(loss, hessian)
     return None if here is None else Local(loss, solution.theta, here.margin, solver, hessian, here)
 
@@ -96,11 +96,11 @@ def near(loss: Regularised, theta: Tensor, landmark: Landmark, hints: Sequence[T
     """
     zero = zero_fraction(theta.dtype) * landmark.margin.largest
     budget = int(landmark.price / HESSIAN_PRODUCT_COST)
-    guesses = landmark.guesses(hints)
-    if len(guesses) > budget // 2:
+    if len(landmark.low) > budget // 2:
         return None
     product, inverse = loss.hessian_operator(theta), landmark.factor.inverse
-    space, _ = davidson(product, Subspace.of(guesses, product), inverse, zero=zero, budget=budget)
+    guesses = [*landmark.low, *(hint for hint in hints if bool(hint.any())), softened(product, landmark.factor, theta)]
+    space, _ = davidson(product, Subspace.of(torch.stack(guesses), product), inverse, zero=zero, budget=budget)
     right = loss.pull(theta) / -loss.beta
     tolerance, most = NEAR_TANGENT
     guess = space.solved(right, zero)
@@ -111,7 +111,8 @@ def near(loss: Regularised, theta: Tensor, landmark: Landmark, hints: Sequence[T
         return None
     margin = Margin(value, space.vector(place), place, residual, landmark.margin.largest)
     low = torch.stack([space.vector(k) for k in range(min(place + BESIDE, len(space)))])
-    return Local(loss, theta, margin, "newton", landmark=replace(landmark, margin=margin, low=low), along=tangent)
+    along = space.solved(right, zero)  # its residual is orthogonal to the space, so slopes are wrong by its square only
+    return Local(loss, theta, margin, "newton", landmark=replace(landmark, margin=margin, low=low), along=along)
 
 
 def _noise(loss: Regularised, solution: Solution, solver: str) -> float:

@@ -140,7 +140,7 @@ class _Search:
 
         Where that takes as long as half a new Hessian does, one is taken, if it is dear: a cheap one serves trust-region steps.
         """
-        cost = price(self.loss)
+        cost = price(self.loss.landscape)
         rounds = ROUNDS if cost > CERTIFIED else int(factor is not None)
         end = ""
         for remaining in reversed(range(rounds)):
@@ -161,7 +161,7 @@ class _Search:
     def _factor_here(self) -> Cholesky | None:
         """Return the factor of a new Hessian."""
         hessian = self.loss.landscape.hessian(self.theta)
-        self.loss.landscape.counts.passes += factorisation_passes(self.loss)
+        self.loss.landscape.counts.passes += factorisation_passes(self.loss.landscape)
         self.radius = max(self.radius, 0.3 * (1.0 + float(self.theta.norm())))
         return Cholesky.of(self.loss.shifted(hessian), least=FLOOR_OF_BETA * self.loss.beta)
 
