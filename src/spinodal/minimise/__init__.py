@@ -17,7 +17,7 @@ from spinodal.minimise.landmark import Landmark, price
 from spinodal.minimise.lbfgs import Preconditioned, lbfgs, lbfgs_batch
 from spinodal.minimise.local import SECOND_ORDER, Local, certify
 from spinodal.minimise.margin import Margin
-from spinodal.minimise.minimum import Minimum
+from spinodal.minimise.minimum import CONVERGED, Minimum
 from spinodal.minimise.newton import newton
 from spinodal.minimise.newton_cg import newton_cg
 from spinodal.minimise.solution import LOST, Solution
@@ -153,6 +153,8 @@ def solve(
     else:
         solution = replace(solution, stop="saddle")
     margin = local.margin if local else None
+    if margin is not None and solution.stop in CONVERGED and margin.is_undecided:
+        solution = replace(solution, stop="undecided")
     return _minimum(loss, solution, margin, solver, landscape.counts - before), local
 
 

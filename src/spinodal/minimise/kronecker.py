@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from spinodal.counts import passes_of
+from spinodal.counts import HESSIAN_PRODUCT_COST, PASS_MULTIPLICATIONS, passes_of
 from spinodal.landscape import Landscape
 from spinodal.minimise.layer_rows import input_rows, is_supported, output_rows, weight_matrix
 from spinodal.minimise.output_roots import MOST_OUTPUTS, output_roots
@@ -130,14 +131,18 @@ def kronecker(landscape: Landscape, theta: Tensor) -> Kronecker | None:
 
 @dataclass(frozen=True)
 class _Basis:
-    """The eigenvectors of a layer's factors, as columns; `right` is None where inputs are numbers of rows (an embedding)."""
+    """The eigenvectors of a layer's factors, as columns; `right` is None where inputs are numbers of rows (an embedding).
+
+    `bends` is the curvature along them, shape (outputs, inputs [+ 1]), that the Gauss-Newton matrix does not hold.
+    """
 
     module: nn.Module
     left: Tensor
     right: Tensor | None
+    bends: Tensor
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Seen:
     """One call of a layer: its input and its output, which has a graph."""
 
@@ -145,6 +150,13 @@ class _Seen:
     module: nn.Module
     given: Tensor
     made: Tensor
+    place: int = 0  # among all calls of a walk over the batches
+
+    def signs(self) -> Tensor:
+        """Return random signs, shape (uses, outputs), the same for the same place."""
+        rows = output_rows(self.module, self.made.detach())
+        drawn = torch.randint(0, 2, rows.shape, generator=torch.Generator().manual_seed(self.place))
+        return (2 * drawn - 1).to(rows)
 
 
 def _bases(landscape: Landscape, theta: Tensor) -> dict[str, _Basis]:
@@ -152,6 +164,7 @@ def _bases(landscape: Landscape, theta: Tensor) -> dict[str, _Basis]:
     modules: dict[str, nn.Module] = {}
     inputs: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
+    gauss: dict[str, Tensor] = {}
     for weight, call, signals in _signals(landscape, theta):
         rows = input_rows(call.module, call.given)
         modules[call.name] = call.module
@@ -159,18 +172,44 @@ def _bases(landscape: Landscape, theta: Tensor) -> dict[str, _Basis]:
         inputs[call.name] = inputs.get(call.name, torch.zeros_like(square)) + square
         for signal in signals:
             outputs[call.name] = outputs.get(call.name, 0.0) + weight * signal.T @ signal
-    return {name: _Basis(modules[name], _turn(outputs[name]), _right(inputs[name])) for name in outputs}
+            along = call.signs() * signal
+            gauss[call.name] = gauss.get(call.name, 0.0) + weight * (along.sum(1, keepdim=True) * along).sum(0)
+    bent = _bent(landscape, theta)
+    return {name: _basis(modules[name], outputs[name], inputs[name], bent[name] - gauss[name]) for name in outputs}
 
 
-def _turn(factor: Tensor) -> Tensor:
-    """Return the eigenvectors of a factor, as columns."""
-    vectors: Tensor = torch.linalg.eigh(factor).eigenvectors
-    return vectors
+def _basis(module: nn.Module, outputs: Tensor, inputs: Tensor, rest: Tensor) -> _Basis:
+    """Return the eigenvectors of a layer's factors; of the residual part of the Hessian what is positive is added."""
+    rest = rest.clamp_min(0.0)
+    left = torch.linalg.eigh(outputs + rest.diag()).eigenvectors
+    sizes, right = (inputs.to(rest), None) if inputs.dim() == 1 else torch.linalg.eigh(inputs)
+    return _Basis(module, left, right, (rest @ left.square())[:, None] * sizes.clamp_min(0.0))
 
 
-def _right(factor: Tensor) -> Tensor | None:
-    """Return those of the inputs, None where only the diagonal is given, as there is nothing else (an embedding)."""
-    return _turn(factor) if factor.dim() == 2 else None
+def _bent(landscape: Landscape, theta: Tensor) -> dict[str, Tensor]:
+    """Return the curvature of E along every output of every layer, summed over samples, shape (outputs,).
+
+    It comes from one product with random signs, independent from sample to sample, which average out what lies beside the
+    diagonal; the Gauss-Newton part is taken with the same signs, so that of the rest alone there is noise. The rest holds
+    the curvature of the activations, which is large where many units saturate or are unused.
+    """
+    totals: dict[str, Tensor] = {}
+    seen = 0
+    for weight, batch in landscape.batches.weighted():
+        calls: list[_Seen] = []
+        with landscape.at(theta) as model, _watching(model, calls, None):
+            error = landscape.loss(model, batch)
+        made = [call.made for call in calls]
+        slopes = torch.autograd.grad(error, made, create_graph=True, materialize_grads=True)
+        calls = [replace(call, place=seen + place) for place, call in enumerate(calls)]
+        seen += len(calls)
+        pairs = zip(calls, slopes, strict=True)
+        pushed = torch.stack([(call.signs() * output_rows(call.module, slope)).sum() for call, slope in pairs]).sum()
+        images = torch.autograd.grad(pushed, made, materialize_grads=True)
+        for call, image in zip(calls, images, strict=True):
+            along = weight * (call.signs() * output_rows(call.module, image)).sum(0)
+            totals[call.name] = totals.get(call.name, torch.zeros_like(along)) + along
+    return totals
 
 
 def _values(landscape: Landscape, theta: Tensor, bases: dict[str, _Basis]) -> dict[str, Tensor]:
@@ -187,12 +226,13 @@ def _values(landscape: Landscape, theta: Tensor, bases: dict[str, _Basis]) -> di
         rows = input_rows(call.module, call.given)
         for signal in signals:
             square = weight * rows.summed((signal @ base.left).square(), base.right)
-            totals[call.name] = totals.get(call.name, torch.zeros_like(square)) + square
+            totals[call.name] = totals.get(call.name, base.bends) + square
     return totals
 
 
 def _signals(landscape: Landscape, theta: Tensor) -> Iterator[tuple[float, _Seen, list[Tensor]]]:
     """Yield every call of a layer with the weight of its batch and its backward signals, rows of (uses, outputs)."""
+    seen = 0
     for weight, batch in landscape.batches.weighted():
         calls: list[_Seen] = []
         cuts: list[tuple[Tensor, Tensor]] = []
@@ -207,12 +247,15 @@ def _signals(landscape: Landscape, theta: Tensor) -> Iterator[tuple[float, _Seen
             for call, slope, kept in zip(calls, slopes, signals, strict=True):
                 if slope is not None:
                     kept.append(output_rows(call.module, slope))
-        yield from ((weight, call, kept) for call, kept in zip(calls, signals, strict=True) if kept)
+        for call, kept in zip(calls, signals, strict=True):
+            if kept:
+                yield weight, replace(call, place=seen), kept
+            seen += 1
 
 
 @contextmanager
-def _watching(model: nn.Module, calls: list[_Seen], cuts: list[tuple[Tensor, Tensor]]) -> Iterator[None]:
-    """Note the calls of all layers while the context lasts, and hand the loss a copy of what the model makes."""
+def _watching(model: nn.Module, calls: list[_Seen], cuts: list[tuple[Tensor, Tensor]] | None) -> Iterator[None]:
+    """Note the calls of all layers while the context lasts; where `cuts` is given, hand the loss a copy of what is made."""
 
     def note(name: str, module: nn.Module) -> object:
         def hook(module: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
@@ -221,6 +264,8 @@ def _watching(model: nn.Module, calls: list[_Seen], cuts: list[tuple[Tensor, Ten
         return module.register_forward_hook(hook)
 
     def cut(module: nn.Module, given: object, made: Tensor) -> Tensor:
+        if cuts is None:
+            return made
         copy = made.detach().requires_grad_(True)
         cuts.append((made, copy))
         return copy
@@ -258,4 +303,6 @@ def _price(landscape: Landscape, blocks: tuple[Block, ...]) -> int:
     for block in blocks:
         outputs, inputs = block.values.shape
         multiplications += samples * (inputs**2 + probes * outputs * (outputs + inputs)) + 5.0 * (inputs**3 + outputs**3)
-    return 2 * (1 + probes) + passes_of(multiplications, parameters=landscape.size, samples=samples)
+    walks = 2 * (1 + probes) / PASS_MULTIPLICATIONS  # forwards once, backwards to the layers' outputs for every root
+    summed = passes_of(multiplications, parameters=landscape.size, samples=samples)
+    return math.ceil(walks + HESSIAN_PRODUCT_COST) + summed

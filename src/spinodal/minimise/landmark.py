@@ -13,6 +13,7 @@ from spinodal.minimise.preconditioner import Cholesky
 from spinodal.regularised import Regularised
 
 FLOOR = 0.1  # of beta: least curvature that is believed of the neighbourhood, where soft modes stiffen and turn
+SHARPEST = 1e-2  # least part of its tolerance to which a search goes on
 SERVED = 4.0  # points that a new Hessian is expected to serve
 CERTIFIED = 100  # gradients up to which a Hessian is taken at every point: margin, zero modes and tangent come with it
 
@@ -45,6 +46,11 @@ class Landmark:
         if factor is None:
             return None
         return cls(*dense_lowest(matrix, factor), factor, price(loss.landscape))
+
+    @property
+    def sharpness(self) -> float:
+        """Return how much smaller than elsewhere residuals should be nearby, as the margin here is."""
+        return min(1.0, max(SHARPEST, abs(self.margin.value) / self.factor.shift)) if self.factor.shift > 0.0 else 1.0
 
     def pays(self, gradients: int) -> bool:
         """Tell whether it still pays to look from here, where a search took so many gradients."""

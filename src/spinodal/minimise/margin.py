@@ -19,6 +19,7 @@ ZERO = 1e-8  # |eigenvalue| below this fraction of the largest is a zero mode
 WHOLE_SPECTRUM = 400  # up to this size all eigenvalues are computed; beyond, the lowest few
 BESIDE = 6  # eigenvectors from the margin's own on that are kept for neighbours
 LANCZOS_STEPS = 24
+DECIDING = 96  # products up to which the sign of a margin is looked for
 LEAST_STEPS = 12
 
 
@@ -49,6 +50,11 @@ class Margin:
     zero_modes: int | None
     residual: float
     largest: float
+
+    @property
+    def is_undecided(self) -> bool:
+        """Tell whether the sign is within its error."""
+        return self.value != 0.0 and abs(self.value) <= self.residual
 
 
 def dense_margin(matrix: Tensor) -> Margin:
@@ -138,7 +144,7 @@ def lanczos_margin(
     precision: torch.dtype | None = None,
     noise: float = 0.0,
 ) -> Margin:
-    """Return the lowest Ritz value of Hess L outside the zero modes, after at most `steps` products.
+    """Return the lowest Ritz value of Hess L outside the zero modes, after `steps` products, or more until its sign is known.
 
     Lanczos with full reorthogonalisation, twice (Parlett). The start vector is random but fixed, so
     the result is reproducible. It stops early where nothing is left to find: once a negative value is
@@ -151,7 +157,7 @@ def lanczos_margin(
     like : Tensor, shape (n,)
         Gives n, the dtype and the device.
     steps : int
-        Most products. Default `LANCZOS_STEPS`.
+        Most products, but for those that the sign takes, up to `DECIDING`. Default `LANCZOS_STEPS`.
     precision : torch.dtype, optional
         Of the products; it sets what counts as zero. Default: that of `like`.
     noise : float
@@ -181,7 +187,7 @@ def lanczos_margin(
     (0.5, None)
     """
     precision = precision or like.dtype
-    most = min(steps, len(like))
+    most = min(max(steps, DECIDING), len(like))
     krylov = Krylov(next(random_vectors(like)), precision, most=most)
     for count in range(1, most + 1):
         krylov.grow(product)
@@ -197,6 +203,8 @@ def lanczos_margin(
         width = float(values[-1] - values[0])
         settled = value < 0 or (residual <= 1e-4 * width and count >= LEAST_STEPS)
         if krylov.leak <= krylov.rounding * largest or (settled and residual <= 1e-2 * abs(value)):
+            break
+        if count >= steps and residual < abs(value):
             break
     residual = max(residual, torch.finfo(precision).eps * largest)
     return Margin(value, krylov.vector(vectors[:, chosen]), None, residual, largest)

@@ -11,6 +11,7 @@ from spinodal.penalty import weight_decay
 
 STATUSES = {
     "converged": "converged: the residual is below the tolerance and the margin is not negative",
+    "undecided": "converged, margin undecided: its error is larger than its value, so this may be a saddle",
     "rounding": "converged to rounding: no step lowers L any further at this precision",
     "kink": "stalled at a kink: L has no second derivative here (ReLU?), so certificates are unavailable",
     "saddle": "stalled on a saddle: the margin is negative, and descents along its mode led nowhere or to saddles",
@@ -19,7 +20,7 @@ STATUSES = {
     "not finite": "no minimum: E is not a finite number where the search led",
     "iterations": "not converged: the iteration limit was reached; raise it or start closer",
 }
-CONVERGED = ("converged", "rounding")
+CONVERGED = ("converged", "rounding", "undecided")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def newton(
     """
     search = _Search(loss, start, radius)
     near = max(tolerance, NEAR if len(start) < LARGE else NEAR_LARGE)
-    end = search.glide(landmark.factor if landmark else None, tolerance, has_left)
+    end = search.glide(landmark, tolerance, has_left)
     if end in ("left", "converged", *LOST):
         return search.solution(end, None)
     stillness, kinks = Stillness(), 0
@@ -135,12 +135,15 @@ class _Search:
         self.count += end.iterations
         return end.stop
 
-    def glide(self, factor: Cholesky | None, tolerance: float, has_left: Callable[[float], bool] | None) -> str:
+    def glide(self, landmark: Landmark | None, tolerance: float, has_left: Callable[[float], bool] | None) -> str:
         """Descend by L-BFGS in the coordinates of a Hessian from nearby; return why it stopped.
+
+        Where the margin nearby is small, a small residual leaves a large error along its mode: the search goes on for a while.
 
         Where that takes as long as half a new Hessian does, one is taken, if it is dear: a cheap one serves trust-region steps.
         """
-        cost = price(self.loss.landscape)
+        cost, factor = price(self.loss.landscape), landmark.factor if landmark else None
+        sharp = tolerance * (landmark.sharpness if landmark else 1.0)
         rounds = ROUNDS if cost > CERTIFIED else int(factor is not None)
         end = ""
         for remaining in reversed(range(rounds)):
@@ -148,11 +151,12 @@ class _Search:
                 end = self.travel(ROUGH, has_left)
                 end = "iterations" if end == "converged" else end
             else:
-                memory = Preconditioned(self.theta, factor, self.radius)
                 most = cost // 2 if rounds > 1 else cost
+                memory = Preconditioned(self.theta, factor, self.radius)
                 end = self._arrive(
-                    lbfgs(self.loss, self.theta, tolerance=tolerance, iterations=most, has_left=has_left, memory=memory)
+                    lbfgs(self.loss, self.theta, tolerance=sharp, iterations=most, has_left=has_left, memory=memory)
                 )
+                end = "converged" if end not in LOST and self.relative_residual <= tolerance else end
             if end != "iterations" or not remaining:
                 break
             factor = self._factor_here()
