@@ -15,6 +15,7 @@ from torch.func import functional_call
 from spinodal.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.counts import Counts
 from spinodal.gradient_graph import GradientGraph
+from spinodal.landscape.attention import plain_attention
 from spinodal.landscape.copying import evaluable, plain_module
 from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.lender import Lender
@@ -141,7 +142,8 @@ class Energy:
     def call(self, theta: Tensor, batch: Batch) -> Tensor:
         """Return the loss of one batch as a differentiable function of theta, shape ()."""
         named = {f"model.{name}": value for name, value in self.parameters.unflatten(theta).items()}
-        error: Tensor = functional_call(self._scalar, named, (batch,))
+        with plain_attention():
+            error: Tensor = functional_call(self._scalar, named, (batch,))
         return error
 
     def slope(self, error: Tensor) -> Tensor | None:
