@@ -13,6 +13,7 @@ from torch.backends import cuda
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from spinodal.curvature import fisher_trace
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 
@@ -194,3 +195,36 @@ def test_a_cut_gradient_where_e_bends_is_refused_nearby() -> None:
     cut = Applied(lambda x: functional.relu(x) * (1.0 + x.detach()))
     with pytest.raises(SpinodalError, match="the gradient of E is not that of its value"):
         Landscape(nn.Sequential(model[0], cut, model[2]), cross_entropy, data())  # type: ignore[index]
+
+
+# -- one module at two places --------------------------------------------------------------------
+
+
+class Recurrent(nn.Module):
+    """A layer that is applied twice, registered twice, beside a matrix that two modules share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList([nn.Linear(4, 4)] * 2)
+        self.first, self.last, self.out = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+        self.last.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in (*self.layers, self.first, self.last):
+            x = torch.tanh(layer(x))
+        out: Tensor = self.out(x)
+        return out
+
+
+def test_a_module_that_is_registered_twice_keeps_its_parameters() -> None:
+    agrees(Recurrent(), cross_entropy, data())
+
+
+def test_gradients_of_samples_leave_a_module_that_is_registered_twice_alone() -> None:
+    landscape = Landscape(Recurrent(), cross_entropy, data())
+    before = landscape.value(landscape.initial)
+    trace = fisher_trace(landscape, landscape.initial, method="probes")
+    assert landscape.value(landscape.initial) == before
+    exact = fisher_trace(landscape, landscape.initial, method="exact")
+    assert trace.value == pytest.approx(exact.value, abs=5 * trace.stderr)

@@ -10,7 +10,6 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from spinodal.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.counts import Counts
@@ -19,7 +18,7 @@ from spinodal.landscape.attention import plain_attention
 from spinodal.landscape.copying import evaluable, plain_module
 from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.lender import Lender
-from spinodal.parameters import Parameters
+from spinodal.parameters import Parameters, Substitution
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
@@ -57,7 +56,7 @@ class Energy:
         self.batches.check_finite()
         self.counts = Counts(parameters=self.size)
         self.lender = Lender(self.model, self.parameters, torch.empty(self.size, dtype=dtype, device=self.device))
-        self._scalar = _Scalar(self.model, self.loss)
+        self._substituted = Substitution(_Scalar(self.model, self.loss))
         self._leaves = self.lender.leaves
         self._given = self.lender.flat.clone()
 
@@ -143,7 +142,7 @@ class Energy:
         """Return the loss of one batch as a differentiable function of theta, shape ()."""
         named = {f"model.{name}": value for name, value in self.parameters.unflatten(theta).items()}
         with plain_attention():
-            error: Tensor = functional_call(self._scalar, named, (batch,))
+            error: Tensor = self._substituted(named, (batch,))
         return error
 
     def slope(self, error: Tensor) -> Tensor | None:
