@@ -183,8 +183,8 @@ class Slope:
             got=f"the gradient of E is not that of its value: along one direction it says {expected:.4g}, and differences of E "
             f"say {found:.4g}{which}",
             allowed=WHAT,
-            do="look for .detach() or torch.no_grad() inside the model, straight-through or reversed gradients, and hooks "
-            "that scale them",
+            do="look for .detach() or torch.no_grad() inside the model, straight-through or reversed gradients, hooks that "
+            "scale them, recomputed activations (torch.utils.checkpoint), and padding_idx of functional.embedding",
         )
 
     def _disagreeing(self) -> list[str]:

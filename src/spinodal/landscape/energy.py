@@ -15,7 +15,7 @@ from spinodal.batches import Batch, Batches, Samples, is_of_samples, part_of, si
 from spinodal.counts import Counts
 from spinodal.gradient_graph import GradientGraph
 from spinodal.landscape.attention import plain_attention
-from spinodal.landscape.copying import evaluable, plain_module
+from spinodal.landscape.copying import evaluable, hooks_left_out, plain_module
 from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.lender import Lender
 from spinodal.parameters import Parameters, Substitution
@@ -35,6 +35,8 @@ class Energy:
     batches : Batches
     counts : Counts
         Evaluations so far.
+    left_out : tuple of str
+        What the user's model does in training and E does not, in words.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Energy:
     ) -> None:
         self.device, self.dtype, self.memory, self.samples = torch.device(device), dtype, memory, samples
         self.model = evaluable(plain_module(model)).to(device=self.device, dtype=dtype)
+        self.left_out = hooks_left_out(model)
         self.loss: LossFunction = Criterion.of(loss)
         self.parameters = Parameters(self.model)
         self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)

@@ -12,7 +12,7 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
-from spinodal.landscape.checks import refuse_scale_invariance
+from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.minimise.lbfgs import lbfgs, lbfgs_batch
 from spinodal.minimise.margin import LANCZOS_STEPS, Margin, dense_margin, lanczos_margin
 from spinodal.minimise.minimum import CONVERGED, Minimum
