@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spinodal.landscape import Landscape
-from spinodal.landscape.checks import refuse_scale_invariance
+from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.mapping import map_phases
 from spinodal.tasks import Task
 from spinodal.tasks.registry import make_task

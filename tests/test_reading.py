@@ -588,7 +588,10 @@ def test_what_the_task_says_of_predictions_and_labels_wins() -> None:
 
 def test_the_result_says_which_tensor_was_read_as_what() -> None:
     seen = observed(task_of("a tuple", "ignored"))
-    assert seen.reading == {
+    error = seen.reading["error"]
+    assert error is not None
+    assert "the loss of a batch is no mean over its samples" in error  # as labels are ignored
+    assert {name: text for name, text in seen.reading.items() if name != "error"} == {
         "outputs": "what the model returns, in the loss",
         "accuracy": "argmax over axis 1 of the samples x 3 given to cross_entropy against its target, ignored entries left out",
         "no_accuracy": None,

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.landscape.checks import refuse_scale_invariance
+from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.penalty import Penalty
 from spinodal.tasks import Task
 

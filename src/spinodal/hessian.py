@@ -339,16 +339,33 @@ class Vectorised:
 
 
 def with_saved_bytes(function: Callable[[], Any]) -> tuple[Any, int]:
-    """Run `function` and return its result with the bytes autograd saved for the backward pass."""
+    """Run `function` and return its result with the bytes autograd saved for the backward pass.
+
+    Where `torch.func` differentiates inside, nothing can be seen of them; then none are.
+    """
     seen: dict[int, int] = {}
 
     def pack(value: Tensor) -> Tensor:
-        seen[value.data_ptr()] = value.numel() * value.element_size()
+        numbers = value if value.layout == torch.strided else value.to_sparse_coo()._values()  # type: ignore[no-untyped-call]
+        seen[_address(numbers)] = numbers.numel() * numbers.element_size()
         return value
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
-        result = function()
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+            result = function()
+    except RuntimeError as cause:
+        if "saved tensor hooks" not in str(cause):
+            raise
+        return function(), 0
     return result, sum(seen.values())
+
+
+def _address(value: Tensor) -> int:
+    """Return where the numbers of a tensor lie, or which one it is where it is one that wraps others."""
+    try:
+        return value.data_ptr()
+    except RuntimeError:
+        return id(value)
 
 
 def _products(slope: Tensor, leaves: list[Tensor], rows: Tensor) -> Tensor:

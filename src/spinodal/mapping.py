@@ -22,7 +22,7 @@ from spinodal.diagram.tree import falls_along
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
 from spinodal.kinds import real_number, switch, whole_number
 from spinodal.landscape import Landscape
-from spinodal.landscape.checks import refuse_scale_invariance
+from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.minimise import LOST, solver_for
 from spinodal.missing import Attempts
 from spinodal.models import Models

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from spinodal.errors import SpinodalError
 
@@ -74,3 +76,35 @@ def _slots(model: nn.Module) -> Iterator[Slot]:
             stop = start + parameter.numel()
             yield Slot(name, parameter.shape, start, stop)
             start = stop
+
+
+class Substitution:
+    """Calls of a module with other parameters.
+
+    `torch.func.functional_call` alone leaves wrong parameters behind in a module that lies at two places of the model (torch
+    2.13): it puts a tied parameter at every name, and back in the same order. Here every owner of a parameter is one place.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(1, 1, bias=False)
+    >>> twice = nn.Sequential(layer, layer)
+    >>> with torch.no_grad():
+    ...     three = Substitution(twice)({"0.weight": torch.tensor([[3.0]])}, (torch.ones(1, 1),)).item()
+    ...     three, torch.equal(twice(torch.ones(1, 1)), layer.weight**2)
+    (9.0, True)
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        owned: dict[int, list[str]] = {}
+        for path, module in model.named_modules():
+            for name, value in module.named_parameters(path, recurse=False, remove_duplicate=False):
+                owned.setdefault(id(value), []).append(name)
+        self._places = {names[0]: names for names in owned.values()}
+
+    def __call__(
+        self, named: Mapping[str, Tensor], arguments: tuple[Any, ...], keywords: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return what the module returns with parameters of other values, by their names in `named_parameters`."""
+        everywhere = {place: value for name, value in named.items() for place in self._places[name]}
+        return functional_call(self.model, everywhere, arguments, dict(keywords or {}), tie_weights=False)

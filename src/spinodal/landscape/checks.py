@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from spinodal.batches import size_of
 from spinodal.errors import SpinodalError, blaming
-from spinodal.landscape.consistency import EQUAL, ROUNDING, check_one_function, somewhere, staircase
+from spinodal.landscape.consistency import EQUAL, ROUNDING, check_one_function, staircase
 from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.energy import Energy
 from spinodal.landscape.precision import where_lower
-from spinodal.penalty import Penalty
 
 SYMMETRY_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative to the products compared
 CURVED = 1e-3  # of Hessian products and differences of gradients, relative
@@ -78,7 +78,15 @@ def check_loss(landscape: Energy) -> tuple[str, ...]:
         )
     check_one_function(landscape, theta, first, gradient)
     return tuple(
-        filter(None, (_reading(landscape), _without_gradients(landscape, theta, first), _of_batches(landscape, first)))
+        filter(
+            None,
+            (
+                _reading(landscape),
+                *landscape.left_out,
+                _without_gradients(landscape, theta, first),
+                _of_batches(landscape, first),
+            ),
+        )
     )
 
 
@@ -109,7 +117,8 @@ def _first_evaluation(landscape: Energy, theta: Tensor) -> tuple[float, Tensor]:
         raise SpinodalError(
             got="loss(model, batch) has a gradient, but none with respect to the parameters of its argument `model`",
             allowed="a loss that depends on the trainable parameters of the model it is given is allowed",
-            do="use `model` inside the loss, which is a copy, and not the module it was copied from",
+            do="use `model` inside the loss, which is a copy, and not the module it was copied from; look for .detach(), "
+            ".item() or numpy between its outputs and the loss",
         )
     return total, gradient
 
@@ -175,9 +184,10 @@ def _without_gradients(landscape: Energy, theta: Tensor, value: float) -> str:
 
 def _of_batches(landscape: Energy, value: float) -> str:
     """Say whether the loss of a batch is no mean over its samples, so that E depends on how the data are cut into batches."""
-    if landscape.batches.count < 2:
-        return ""
-    parts = landscape.batches.split(2, landscape.batches.largest)
+    batches = landscape.batches
+    if batches.count < 2 or batches.sizes != [size_of(batch) for batch in batches]:
+        return ""  # one batch, or samples that do not lie along the first axis
+    parts = batches.split(2, batches.largest)
     if parts is None:
         return ""
     theta, other = landscape.initial, 0.0
@@ -198,7 +208,11 @@ def _of_batches(landscape: Energy, value: float) -> str:
 def _call(landscape: Energy, model: nn.Module, batch: object) -> object:
     own = str(landscape.dtype).removeprefix("torch.")
     allowed = "a loss that accepts this model and these batches is allowed"
-    do = f"check that the shapes and dtypes of data and model fit (both are cast to {own}; what the loss makes itself is not)"
+    single = "" if landscape.dtype == torch.float32 else ", or use --dtype float32 (dtype=torch.float32)"
+    do = (
+        f"check that the shapes and dtypes of data and model fit (both are cast to {own}; what model and loss make themselves, "
+        f"by .float() or torch.tensor, is not: let it take the dtype of the outputs{single})"
+    )
     with blaming("loss(model, batch)", allowed=allowed, do=do), warnings.catch_warnings():
         # Broadcasting (n, 1) against (n,) is a classic silent error; torch only warns.
         warnings.filterwarnings("error", message="Using a target size")
@@ -329,70 +343,3 @@ def _no_second_derivatives(reason: str) -> SpinodalError:
         if "attention" in reason
         else "replace this operation by one that PyTorch can differentiate twice",
     )
-
-
-def refuse_scale_invariance(landscape: Energy, penalty: Penalty) -> None:
-    """Refuse a penalised block of parameters that E does not feel the scale of: L has no minimiser.
-
-    For such a block (weights followed by a normalisation) `E(c * block) = E(block)` for all c > 0,
-    so a penalty centred at the origin shrinks it for ever; a centre that is not zero on the block
-    gives it a best scale. Blocks are single tensors and whole modules; the test is
-    `grad E . block = 0` while `grad E` is not, at three random points.
-    """
-    blocks = _shrinking_blocks(landscape, penalty)
-    for seed, scale in enumerate((1.0, 2.0, 4.0)):
-        if not blocks:
-            return
-        theta = somewhere(landscape, scale, seed)
-        gradient = landscape.gradient(theta)
-        blocks = {name: index for name, index in blocks.items() if _is_radial_flat(theta[index], gradient[index])}
-    if blocks:
-        raise _scale_invariant(_outermost(blocks), tensors={slot.name for slot in landscape.parameters.slots})
-
-
-def _outermost(blocks: Collection[str]) -> list[str]:
-    """Return the names without those inside another of them."""
-    return sorted(name for name in blocks if not any(name.startswith(f"{other}.") for other in blocks))
-
-
-def _scale_invariant(names: list[str], tensors: Collection[str]) -> SpinodalError:
-    which, patterns = " and of ".join(names), [name if name in tensors else f"{name}.*" for name in names]
-    return SpinodalError(
-        got=f"E does not depend on the scale of {which} (a normalisation follows it), so L has no minimiser",
-        allowed="networks whose penalised blocks feel their scale are allowed",
-        do=f"leave {' and '.join(names)} out of the penalty with a mask (exclude={patterns} of Task), "
-        "or remove the normalisation",
-    )
-
-
-def _shrinking_blocks(landscape: Energy, penalty: Penalty) -> dict[str, Tensor]:
-    """Return the blocks that the penalty shrinks: penalised, and pulled to the origin.
-
-    Pulled to another point, a block that E does not feel the scale of still has a best scale.
-    """
-    penalised = penalty.diagonal(landscape.initial) != 0
-    pulled = penalised & (penalty.offset(torch.zeros_like(landscape.initial)) != 0)
-    blocks = _blocks(landscape).items()
-    return {name: index for name, index in blocks if bool(penalised[index].any()) and not bool(pulled[index].any())}
-
-
-def _is_radial_flat(block: Tensor, gradient: Tensor) -> bool:
-    """Tell whether the gradient is there but orthogonal to the block, far more so than two random vectors of n entries.
-
-    Those have a cosine of about n^(-1/2), which is small for a large block.
-    """
-    size = float(gradient.norm() * block.norm())
-    return size > 1e-12 and abs(float(gradient @ block)) < min(1e-3, 1e-2 * len(block) ** -0.5) * size
-
-
-def _blocks(landscape: Energy) -> dict[str, Tensor]:
-    """Return indices into theta of every tensor with more than one entry and of every module."""
-    blocks: dict[str, list[Tensor]] = {}
-    for slot in landscape.parameters.slots:
-        index = torch.arange(slot.start, slot.stop)
-        if len(index) > 1:
-            blocks.setdefault(slot.name, []).append(index)
-        owner = slot.name.rpartition(".")[0]
-        if owner:
-            blocks.setdefault(owner, []).append(index)
-    return {name: torch.cat(parts) for name, parts in blocks.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ STEPS: dict[torch.dtype, Sequence[tuple[float, float]]] = {
 }
 ROUNDING = 10.0  # roundings of E by which one evaluation may be off
 EQUAL = {torch.float64: 1e-9, torch.float32: 1e-4}  # of two ways to the same number, relative
+ASIDE = 1e-2  # of parameters, by which a theta is moved at which E may bend
 NAMED = 40  # most tensors that are asked one by one which of them disagrees
 WHAT = "operations whose gradient is that of their value are allowed"
 
@@ -100,12 +101,15 @@ class Slope:
         What is claimed to be its gradient.
     scale : float
         What the numbers that E is made of are like, whose rounding it has; E itself may be zero.
+    moved : bool
+        Whether theta was moved already.
     """
 
     landscape: Energy
     theta: Tensor
     gradient: Tensor
     scale: float
+    moved: bool = False
 
     @property
     def size(self) -> float:
@@ -121,11 +125,21 @@ class Slope:
         found = [self._difference(direction, expected, step, loose) for step, loose in self._steps[:1]]
         if found[0].agrees:
             return
+        if not self.moved:  # E may bend at theta itself, as at weights of zero before a ReLU, but then not beside it
+            self._beside().check(seed=seed)
+            return
         if lower := self._lower():
             raise staircase(*lower, landscape=self.landscape)
         found += [self._difference(direction, expected, step, loose) for step, loose in self._steps[1:]]
         if not any(item.agrees for item in found):
             raise self._refusal(expected, found[1].slope)
+
+    def _beside(self) -> Slope:
+        """Return the gradient of E at a random theta nearby."""
+        generator = torch.Generator().manual_seed(2)
+        noise = torch.randn(len(self.theta), generator=generator, dtype=torch.float64).to(self.theta)
+        theta = self.theta + ASIDE * (1.0 + self.theta.abs()) * noise
+        return replace(self, theta=theta, gradient=self.landscape.over(theta, self.landscape.batches)[1], moved=True)
 
     @property
     def _steps(self) -> Sequence[tuple[float, float]]:
@@ -169,8 +183,8 @@ class Slope:
             got=f"the gradient of E is not that of its value: along one direction it says {expected:.4g}, and differences of E "
             f"say {found:.4g}{which}",
             allowed=WHAT,
-            do="look for .detach() or torch.no_grad() inside the model, straight-through or reversed gradients, and hooks "
-            "that scale them",
+            do="look for .detach() or torch.no_grad() inside the model, straight-through or reversed gradients, hooks that "
+            "scale them, recomputed activations (torch.utils.checkpoint), and padding_idx of functional.embedding",
         )
 
     def _disagreeing(self) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from types import MethodType
 from typing import Any
 
 import torch
@@ -12,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from spinodal.errors import SpinodalError, blaming
+from spinodal.landscape.embedding import make_smooth, refuse_scaled_rows
+from spinodal.landscape.rebinding import rebind
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-PADDING = "constant_padding"  # the name under which an embedding keeps its row of padding
 COMPILED = "OptimizedModule"  # the class of torch.compile, whose import takes seconds
 
 
@@ -42,7 +42,7 @@ def plain_module(model: nn.Module) -> nn.Module:
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """Return a deep copy; of results that the module kept from calls before, their values.
+    """Return a deep copy, whose own functions work on it; of results that the module kept from calls before, their values.
 
     Raises
     ------
@@ -52,32 +52,32 @@ def copied(model: nn.Module) -> nn.Module:
     refuse_lazy(model)
     allowed, do = "a module that copy.deepcopy copies is allowed", "build it anew, without locks, files or generators in it"
     with blaming("copying the model", allowed=allowed, do=do):
-        return copy.deepcopy(model, {id(value): value.detach().clone() for value in _results(model)})
+        copies: dict[int, Any] = {id(value): value.detach().clone() for value in _results(model)}
+        twin = copy.deepcopy(model, copies)
+        rebind(twin, copies)
+    for value in twin.parameters():
+        if not value.is_leaf:  # a scripted model is copied with a graph that leads to the original
+            value.detach_().requires_grad_(True)
+    return twin
 
 
 def evaluable(model: nn.Module) -> nn.Module:
-    """Return a copy whose gradients are dense, and those of its values.
-
-    `torch.optim` knows sparse gradients of embeddings, theta does not. The row of an embedding that is named by `padding_idx`
-    has no gradient, though the value depends on it: it is a constant in training, and is made one.
-    """
-    refuse_renormalisation(model)
+    """Return a copy whose gradients are dense, those of its values, and can be differentiated."""
+    refuse_scaled_rows(model)
     own = copied(model)
     for module in own.modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-            module.sparse = False
-        if type(module) is nn.Embedding and module.padding_idx is not None and PADDING not in dict(module.named_buffers()):
-            module.register_buffer(PADDING, module.weight.detach()[module.padding_idx].clone(), persistent=False)
-            module.forward = MethodType(_embedded, module)  # type: ignore[method-assign]
+            make_smooth(module)
     return own
 
 
-def _embedded(module: nn.Embedding, tokens: Tensor) -> Tensor:
-    """Return the rows of tokens, that of `padding_idx` a constant."""
-    padded = torch.zeros(module.num_embeddings, 1, dtype=torch.bool, device=tokens.device)
-    padded[module.padding_idx] = True
-    weight = torch.where(padded, module.get_buffer(PADDING), module.weight)
-    return nn.functional.embedding(tokens, weight, scale_grad_by_freq=module.scale_grad_by_freq)
+def hooks_left_out(model: nn.Module) -> tuple[str, ...]:
+    """Return a clause about the hooks on gradients of parameters, such as masks: the gradient of E is that of its value."""
+    names = [name for name, value in model.named_parameters() if getattr(value, "_backward_hooks", None)]
+    if not names:
+        return ()
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (f"the hooks on the gradients of {', '.join(names[:3])}{more} are left out: the gradient of E is that of its value",)
 
 
 def refuse_lazy(model: nn.Module) -> None:
@@ -88,17 +88,6 @@ def refuse_lazy(model: nn.Module) -> None:
                 got=f"{name} of the model has no shape yet (a lazy module)",
                 allowed="a model whose parameters exist is allowed",
                 do="call the model once on a batch before",
-            )
-
-
-def refuse_renormalisation(model: nn.Module) -> None:
-    """Refuse embeddings that rescale their own rows when they are called: E would move theta."""
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None:
-            raise SpinodalError(
-                got=f"{name or 'the model'} ({type(module).__name__}) has max_norm, so each call changes its weights",
-                allowed="a model that leaves its parameters as they are is allowed",
-                do="set max_norm=None, as the penalty bounds norms, or normalise what the embedding returns",
             )
 
 

@@ -10,15 +10,15 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from spinodal.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.counts import Counts
 from spinodal.gradient_graph import GradientGraph
-from spinodal.landscape.copying import evaluable, plain_module
+from spinodal.landscape.attention import plain_attention
+from spinodal.landscape.copying import evaluable, hooks_left_out, plain_module
 from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.lender import Lender
-from spinodal.parameters import Parameters
+from spinodal.parameters import Parameters, Substitution
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
@@ -35,6 +35,8 @@ class Energy:
     batches : Batches
     counts : Counts
         Evaluations so far.
+    left_out : tuple of str
+        What the user's model does in training and E does not, in words.
     """
 
     def __init__(
@@ -50,13 +52,14 @@ class Energy:
     ) -> None:
         self.device, self.dtype, self.memory, self.samples = torch.device(device), dtype, memory, samples
         self.model = evaluable(plain_module(model)).to(device=self.device, dtype=dtype)
+        self.left_out = hooks_left_out(model)
         self.loss: LossFunction = Criterion.of(loss)
         self.parameters = Parameters(self.model)
         self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)
         self.batches.check_finite()
         self.counts = Counts(parameters=self.size)
         self.lender = Lender(self.model, self.parameters, torch.empty(self.size, dtype=dtype, device=self.device))
-        self._scalar = _Scalar(self.model, self.loss)
+        self._substituted = Substitution(_Scalar(self.model, self.loss))
         self._leaves = self.lender.leaves
         self._given = self.lender.flat.clone()
 
@@ -141,7 +144,8 @@ class Energy:
     def call(self, theta: Tensor, batch: Batch) -> Tensor:
         """Return the loss of one batch as a differentiable function of theta, shape ()."""
         named = {f"model.{name}": value for name, value in self.parameters.unflatten(theta).items()}
-        error: Tensor = functional_call(self._scalar, named, (batch,))
+        with plain_attention():
+            error: Tensor = self._substituted(named, (batch,))
         return error
 
     def slope(self, error: Tensor) -> Tensor | None:

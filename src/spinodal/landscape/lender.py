@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from spinodal.landscape.attention import plain_attention
 from spinodal.parameters import Parameters
 
 
@@ -15,7 +16,8 @@ class Lender:
     """A module whose parameters are views into one flat vector.
 
     Whoever borrows it evaluates with gradients on, whatever the mode outside: modules may compute another function under
-    `torch.no_grad` (the fast path of `nn.TransformerEncoder` does), and E is one.
+    `torch.no_grad` (the fast path of `nn.TransformerEncoder` does), and E is one. Attention is computed in the form that can
+    be differentiated twice.
 
     Examples
     --------
@@ -40,7 +42,7 @@ class Lender:
         self._borrowers += 1
         try:
             self.flat.copy_(theta.detach())
-            with torch.enable_grad():
+            with torch.enable_grad(), plain_attention():
                 yield self.model
         finally:
             self._borrowers -= 1

@@ -9,37 +9,57 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 LOW = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the first operation that takes numbers of a precision and gives numbers of a lower one."""
+    """Notes the first operation that takes numbers of a precision and gives numbers of a lower one.
+
+    Only numbers that depend on parameters count: constants that are rounded make no staircase.
+    """
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.bits = torch.finfo(dtype).bits
         self.modules: list[str] = []
         self.found: tuple[str, torch.dtype] | None = None
+        self._bent: dict[
+            int, Tensor
+        ] = {}  # what depends on parameters, without a graph as well; held, so that none is mistaken
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if self.found is None and isinstance(out, Tensor) and out.dtype in LOW and torch.finfo(out.dtype).bits < self.bits:
-            given = args[0] if args and isinstance(args[0], Tensor) else None
-            if given is not None and given.is_floating_point() and torch.finfo(given.dtype).bits > torch.finfo(out.dtype).bits:
-                self.found = (self.modules[-1] if self.modules else "the loss", out.dtype)
+        given = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor) and self._depends(value)]
+        if given:
+            made = [value for value in tree_leaves(out) if isinstance(value, Tensor)]
+            self._bent |= {id(value): value for value in made}
+            self._note(given, made)
         return out
+
+    def _depends(self, value: Tensor) -> bool:
+        return value.requires_grad or id(value) in self._bent
+
+    def _note(self, given: list[Tensor], made: list[Tensor]) -> None:
+        low = next((value.dtype for value in made if value.dtype in LOW and torch.finfo(value.dtype).bits < self.bits), None)
+        if self.found is None and low is not None and any(_is_above(value, low) for value in given):
+            self.found = (self.modules[-1] if self.modules else "the loss", low)
+
+
+def _is_above(value: Tensor, low: torch.dtype) -> bool:
+    return value.is_floating_point() and torch.finfo(value.dtype).bits > torch.finfo(low).bits
 
 
 def where_lower(model: nn.Module, evaluate: Callable[[], object], dtype: torch.dtype) -> tuple[str, torch.dtype] | None:
-    """Return the module, or "the loss", in which `evaluate()` first casts numbers to less than `dtype`, and what to.
+    """Return the module, or "the loss", in which `evaluate()` first casts what depends on parameters to less than `dtype`.
 
     Examples
     --------
     >>> class Rounded(nn.Module):
     ...     def forward(self, x):
     ...         return x.float().tanh().double()
-    >>> net = nn.Sequential(nn.Identity(), Rounded())
+    >>> net = nn.Sequential(nn.Linear(2, 2), Rounded()).double()
     >>> where_lower(net, lambda: net(torch.ones(2, dtype=torch.float64)), torch.float64)
     ('1 (Rounded)', torch.float32)
     """

@@ -12,7 +12,7 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
-from spinodal.landscape.checks import refuse_scale_invariance
+from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.minimise.kronecker import Kronecker
 from spinodal.minimise.landmark import Landmark, price
 from spinodal.minimise.lbfgs import Preconditioned, lbfgs, lbfgs_batch

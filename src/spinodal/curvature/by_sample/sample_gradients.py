@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vjp, vmap
+from torch.func import vjp, vmap
 
 from spinodal.curvature.by_sample.samples import SampleError, Samples, agree
+from spinodal.parameters import Substitution
 from spinodal.structure import flatten
 
 Pull = Callable[[Tensor], tuple[Tensor, ...]]  # u -> J_i^T u, in the shapes of the parameters
@@ -181,9 +182,10 @@ class EachGradients:
     """Any model: the gradient of one sample after the other, as many at a time as fit the memory."""
 
     def __init__(self, model: nn.Module, samples: Samples, part: slice, memory: int) -> None:
-        self.model, self.samples = model, samples
+        self.samples = samples
         self.leaves = samples.rows(part)
         self.own = [index for index, leaf in enumerate(samples.leaves) if samples.is_row(leaf)]
+        self.substituted = Substitution(model)
         self.named = {name: value for name, value in model.named_parameters() if value.requires_grad}
         numbers = sum(value.numel() for value in self.named.values())
         width = max(value.element_size() for value in self.named.values())
@@ -239,7 +241,7 @@ class EachGradients:
         arguments, keywords = self.samples.structure.filled(self._filled(rows))
 
         def outputs(named: dict[str, Tensor]) -> Tensor:
-            tree = functional_call(self.model, named, arguments, keywords)
+            tree = self.substituted(named, arguments, keywords)
             return self.samples.matrix(flatten(tree)[0])[0]
 
         pull = vjp(outputs, {name: value.detach() for name, value in self.named.items()})[1]

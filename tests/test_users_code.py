@@ -1,0 +1,449 @@
+"""What people write into models and losses: numbers beside plain PyTorch, or a refusal with the true cause."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.backends import cuda
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from spinodal.curvature import fisher_trace
+from spinodal.errors import SpinodalError
+from spinodal.landscape import Landscape
+from spinodal.landscape.embedding import bags
+
+SAMPLES = 24
+
+
+def data() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(SAMPLES, 4, generator=generator)
+    return x, (x[:, 0] > 0).long()
+
+
+def sequences() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(SAMPLES, 5, 4, generator=generator), torch.randint(0, 2, (SAMPLES,), generator=generator)
+
+
+def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def net(*between: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), *between, nn.Linear(5, 2))
+
+
+class Applied(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def by_hand(model: nn.Module, loss: Callable[[nn.Module, Any], Tensor], batch: Any) -> tuple[float, Tensor, Tensor, Tensor]:
+    """Return E, its gradient, a direction and the Hessian product with it, by plain PyTorch in double precision."""
+    own = copy.deepcopy(model).double()
+    trained = [value for value in own.parameters() if value.requires_grad]
+    error = loss(own, tuple(value.double() if value.is_floating_point() else value for value in batch))
+    gradient = torch.cat([part.reshape(-1) for part in torch.autograd.grad(error, trained, create_graph=True)])
+    direction = torch.randn(len(gradient), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    parts = torch.autograd.grad(gradient @ direction, trained, materialize_grads=True)
+    return float(error.detach()), gradient.detach(), direction, torch.cat([part.reshape(-1) for part in parts])
+
+
+def agrees(model: nn.Module, loss: Callable[[nn.Module, Any], Tensor], batch: Any) -> None:
+    error, gradient, direction, product = by_hand(model, loss, batch)
+    landscape = Landscape(model, loss, batch)
+    found, slope = landscape.value_and_gradient(landscape.initial)
+    assert found == pytest.approx(error, rel=1e-9)
+    torch.testing.assert_close(slope, gradient, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(landscape.hessian_product(landscape.initial, direction), product, rtol=1e-8, atol=1e-10)
+
+
+# -- attention ---------------------------------------------------------------------------------
+
+
+class Attends(nn.Module):
+    """Attention as PyTorch computes it unless it is told otherwise: fused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.mix, self.out = nn.Linear(4, 12), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.mix(x).chunk(3, -1)
+        out: Tensor = self.out(functional.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])[:, 0, -1])
+        return out
+
+
+def switches() -> tuple[bool, ...]:
+    return (
+        cuda.flash_sdp_enabled(),
+        cuda.mem_efficient_sdp_enabled(),
+        cuda.cudnn_sdp_enabled(),
+        cuda.math_sdp_enabled(),  # type: ignore[no-untyped-call]
+    )
+
+
+def test_attention_that_would_be_fused_has_second_derivatives() -> None:
+    before = switches()
+    with sdpa_kernel(SDPBackend.MATH):
+        error, gradient, direction, product = by_hand(Attends(), cross_entropy, sequences())
+    landscape = Landscape(Attends(), cross_entropy, sequences())
+    assert landscape.value_and_gradient(landscape.initial)[0] == pytest.approx(error, rel=1e-12)
+    torch.testing.assert_close(landscape.gradient(landscape.initial), gradient, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(landscape.hessian_product(landscape.initial, direction), product, rtol=1e-9, atol=1e-11)
+    assert switches() == before
+
+
+def test_a_user_who_turned_the_plain_attention_off_keeps_it_off() -> None:
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        before = switches()
+        landscape = Landscape(Attends(), cross_entropy, sequences())
+        landscape.require_second_derivatives()
+        assert switches() == before
+    assert switches() != before
+
+
+# -- precision ---------------------------------------------------------------------------------
+
+
+class Rotates(nn.Module):
+    """Turns its inputs by angles in single precision, as language models do with positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = torch.arange(x.shape[-1], dtype=x.dtype, device=x.device).float() / 7.0
+        return x * angles.cos().to(x.dtype)
+
+
+class Normalises(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.normalize(x.float(), dim=-1).to(x.dtype)
+
+
+def test_not_the_rounded_constant_but_the_rounded_activation_is_named() -> None:
+    with pytest.raises(SpinodalError, match=r"3 \(Normalises\) computes in float32"):
+        Landscape(net(Rotates(), Normalises()), cross_entropy, data())
+
+
+def test_a_rounded_constant_is_not_blamed_for_a_cut_gradient() -> None:
+    with pytest.raises(SpinodalError, match="the gradient of E is not that of its value"):
+        Landscape(net(Rotates(), Applied(lambda x: x * x.detach())), cross_entropy, data())
+
+
+def test_activations_rounded_without_a_graph_are_named_too() -> None:
+    class Quantised(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.no_grad():
+                rest = (2.0 * x).half().to(x.dtype) / 2.0 - x
+            return x + rest
+
+    with pytest.raises(SpinodalError, match=r"2 \(Quantised\) computes in float16"):
+        Landscape(net(Quantised()), cross_entropy, data())
+
+
+# -- kinks where a model starts -----------------------------------------------------------------
+
+
+def zeroed(model: nn.Module, *names: str) -> nn.Module:
+    for name, value in model.named_parameters():
+        if name in names:
+            nn.init.zeros_(value)
+    return model
+
+
+def rectified() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
+
+
+def perceptron(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.relu(-model(batch[0])[:, 0] * (2 * batch[1] - 1)).mean()
+
+
+@pytest.mark.parametrize(
+    ("model", "loss"),
+    [
+        (zeroed(rectified(), "0.weight", "0.bias"), cross_entropy),
+        (zeroed(nn.Linear(4, 1), "weight", "bias"), perceptron),
+    ],
+    ids=["rectified layer of zeros", "perceptron of zeros"],
+)
+def test_weights_of_zero_at_which_e_bends_are_taken(model: nn.Module, loss: Callable[..., Tensor]) -> None:
+    landscape = Landscape(model, loss, data())
+    own = copy.deepcopy(model).double()
+    error = loss(own, (data()[0].double(), data()[1]))
+    slopes = torch.autograd.grad(error, list(own.parameters()))
+    found, gradient = landscape.value_and_gradient(landscape.initial)
+    assert found == pytest.approx(float(error.detach()), rel=1e-12)
+    torch.testing.assert_close(gradient, torch.cat([slope.reshape(-1) for slope in slopes]), rtol=1e-9, atol=1e-12)
+
+
+def test_a_cut_gradient_where_e_bends_is_refused_nearby() -> None:
+    model = zeroed(rectified(), "0.weight", "0.bias")
+    cut = Applied(lambda x: functional.relu(x) * (1.0 + x.detach()))
+    with pytest.raises(SpinodalError, match="the gradient of E is not that of its value"):
+        Landscape(nn.Sequential(model[0], cut, model[2]), cross_entropy, data())  # type: ignore[index]
+
+
+# -- one module at two places --------------------------------------------------------------------
+
+
+class Recurrent(nn.Module):
+    """A layer that is applied twice, registered twice, beside a matrix that two modules share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList([nn.Linear(4, 4)] * 2)
+        self.first, self.last, self.out = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+        self.last.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in (*self.layers, self.first, self.last):
+            x = torch.tanh(layer(x))
+        out: Tensor = self.out(x)
+        return out
+
+
+def test_a_module_that_is_registered_twice_keeps_its_parameters() -> None:
+    agrees(Recurrent(), cross_entropy, data())
+
+
+def test_gradients_of_samples_leave_a_module_that_is_registered_twice_alone() -> None:
+    landscape = Landscape(Recurrent(), cross_entropy, data())
+    before = landscape.value(landscape.initial)
+    trace = fisher_trace(landscape, landscape.initial, method="probes")
+    assert landscape.value(landscape.initial) == before
+    exact = fisher_trace(landscape, landscape.initial, method="exact")
+    assert trace.value == pytest.approx(exact.value, abs=5 * trace.stderr)
+
+
+# -- functions that a module keeps ---------------------------------------------------------------
+
+
+class Captures(nn.Module):
+    """A module that keeps its features by a hook that knows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.features = net(), dict[str, Tensor]()
+        self.body[1].register_forward_hook(lambda module, given, output: self.features.update(last=output))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.body(x)
+        return out
+
+
+def with_features(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    outputs = model(batch[0])
+    features: Tensor = model.features["last"]  # type: ignore[index]
+    return functional.cross_entropy(outputs, batch[1]) + 0.1 * features.square().mean()
+
+
+def by_parts(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    body: nn.Sequential = model.body  # type: ignore[assignment]
+    return functional.cross_entropy(body(batch[0]), batch[1]) + 0.1 * body[:2](batch[0]).square().mean()
+
+
+def test_a_hook_that_knows_its_module_writes_into_the_copy() -> None:
+    model = Captures()
+    model(data()[0])  # so that something is kept already
+    landscape, truth = Landscape(model, with_features, data()), Landscape(model, by_parts, data())
+    theta = truth.initial + 0.1
+    assert landscape.value(theta) == pytest.approx(truth.value(theta), rel=1e-12)
+    torch.testing.assert_close(landscape.gradient(theta), truth.gradient(theta), rtol=1e-12, atol=1e-14)
+
+
+class Delegates(nn.Module):
+    """A module whose function calls a part of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = net()
+        self.run: Callable[[Tensor], Tensor] = lambda x: torch.tanh(self.body(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(x)
+
+
+def test_a_function_that_calls_a_part_of_its_module_calls_that_of_the_copy() -> None:
+    model = Delegates()
+    landscape = Landscape(model, cross_entropy, data())
+    own = net().double()
+    error = functional.cross_entropy(torch.tanh(own(data()[0].double())), data()[1])
+    gradient = torch.cat([part.reshape(-1) for part in torch.autograd.grad(error, list(own.parameters()))])
+    torch.testing.assert_close(landscape.gradient(landscape.initial), gradient, rtol=1e-12, atol=1e-14)
+    assert model.run.__closure__[0].cell_contents is model  # type: ignore[attr-defined]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of PyTorch, where such a model is copied
+@pytest.mark.parametrize("compiled", [torch.jit.script, lambda model: torch.jit.trace(model, data()[0])])
+def test_a_compiled_model_of_several_layers_has_parameters_of_its_own(compiled: Callable[[nn.Module], nn.Module]) -> None:
+    error, gradient, _, _ = by_hand(net(), cross_entropy, data())
+    landscape = Landscape(compiled(net()), cross_entropy, data())
+    assert landscape.value(landscape.initial) == pytest.approx(error, rel=1e-12)
+    torch.testing.assert_close(landscape.gradient(landscape.initial), gradient, rtol=1e-10, atol=1e-12)
+
+
+def test_hooks_on_gradients_of_parameters_are_left_out_and_said() -> None:
+    model = net()
+    model[0].weight.register_hook(lambda slope: 2.0 * slope)  # type: ignore[union-attr]
+    landscape = Landscape(model, cross_entropy, data())
+    torch.testing.assert_close(landscape.gradient(landscape.initial), by_hand(net(), cross_entropy, data())[1])
+    assert "hooks on the gradients of 0.weight" in " ".join(landscape.remarks)
+
+
+# -- embeddings ----------------------------------------------------------------------------------
+
+
+class Scaled(nn.Embedding):
+    """As language models scale their embeddings."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) * 2.0
+
+
+class Words(nn.Module):
+    def __init__(self, embedding: nn.Module) -> None:
+        super().__init__()
+        self.words, self.out = embedding, nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.out(torch.tanh(self.words(x)))
+        return out
+
+
+def sentences() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randint(0, 7, (SAMPLES, 5), generator=generator)
+    return words, torch.randint(0, 2, (SAMPLES,), generator=generator)
+
+
+def mean_over_words(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.cross_entropy(model(batch[0]).mean(1), batch[1])
+
+
+def test_the_row_of_padding_of_a_class_of_ones_own_is_a_constant() -> None:
+    torch.manual_seed(0)
+    model = Words(Scaled(7, 4, padding_idx=0))
+    nn.init.normal_(model.words.weight)  # type: ignore[arg-type]
+    agrees(model, mean_over_words, sentences())
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_of_words_are_differentiated_twice(mode: str) -> None:
+    torch.manual_seed(0)
+    model = Words(nn.EmbeddingBag(7, 4, mode=mode, padding_idx=0))
+    error, gradient = (found := Landscape(model, cross_entropy, sentences())).value_and_gradient(found.initial)
+    own = copy.deepcopy(model).double()
+    known = cross_entropy(own, sentences())
+    slopes = torch.autograd.grad(known, list(own.parameters()))
+    assert error == pytest.approx(float(known.detach()), rel=1e-12)
+    torch.testing.assert_close(gradient, torch.cat([part.reshape(-1) for part in slopes]), rtol=1e-10, atol=1e-12)
+    direction = torch.randn(found.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    up, down = (found.gradient(found.initial + sign * 1e-6 * direction) for sign in (1.0, -1.0))
+    torch.testing.assert_close(found.hessian_product(found.initial, direction), (up - down) / 2e-6, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("options", list(itertools.product(("sum", "mean", "max"), (None, 2), (True, False))), ids=str)
+def test_bags_are_those_of_pytorch(options: tuple[str, int | None, bool]) -> None:
+    mode, padding, last = options
+    torch.manual_seed(0)
+    module = nn.EmbeddingBag(7, 3, mode=mode, padding_idx=padding, include_last_offset=last).double()
+    words, begins = torch.randint(0, 7, (18,)), torch.tensor([0, 2, 2, 5, 9, 10] + [18] * last)
+    weights = torch.rand(18, dtype=torch.float64) if mode == "sum" else None
+    known, found = module(words, begins, weights), bags(module, words, begins, weights)
+    torch.testing.assert_close(found, known)
+    slopes = [torch.autograd.grad(value.square().sum(), module.weight)[0] for value in (known, found)]
+    torch.testing.assert_close(*slopes)
+    torch.testing.assert_close(bags(module, words.reshape(6, 3)), module(words.reshape(6, 3)))
+
+
+def test_gradients_that_are_scaled_by_frequency_are_refused_by_name() -> None:
+    with pytest.raises(SpinodalError, match=r"words \(Embedding\) has scale_grad_by_freq"):
+        Landscape(Words(nn.Embedding(7, 4, scale_grad_by_freq=True)), mean_over_words, sentences())
+
+
+# -- dense Hessians ------------------------------------------------------------------------------
+
+
+class OfGraph(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(4, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor, edges: Tensor) -> Tensor:
+        out: Tensor = self.second(torch.sparse.mm(edges, torch.tanh(self.first(torch.sparse.mm(edges, x)))))
+        return out
+
+
+def bent_by_inputs(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    slopes = torch.func.vmap(torch.func.jacrev(lambda x: model(x[None])[0]))(batch[0])
+    return functional.cross_entropy(model(batch[0]), batch[1]) + 0.1 * slopes.square().mean()
+
+
+def test_sparse_matrices_have_a_dense_hessian() -> None:
+    edges = (torch.rand(SAMPLES, SAMPLES, generator=torch.Generator().manual_seed(0)) < 0.2).float().to_sparse()
+
+    def loss(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        return functional.cross_entropy(model(batch[0], batch[2]), batch[1])
+
+    landscape = Landscape(OfGraph(), loss, (*data(), edges))
+    theta = landscape.initial
+    rows = torch.eye(landscape.size, dtype=torch.float64)
+    torch.testing.assert_close(landscape.hessian(theta), landscape.hessian_product(theta, rows), rtol=1e-9, atol=1e-12)
+
+
+def test_derivatives_by_torch_func_inside_have_a_dense_hessian() -> None:
+    landscape = Landscape(net(), bent_by_inputs, data())
+    theta = landscape.initial
+    rows = torch.eye(landscape.size, dtype=torch.float64)
+    torch.testing.assert_close(landscape.hessian(theta), landscape.hessian_product(theta, rows), rtol=1e-9, atol=1e-12)
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+def test_time_first_is_no_reason_to_say_that_e_is_no_mean_over_samples() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(6, SAMPLES, 4, generator=generator), torch.randint(0, 2, (6, SAMPLES), generator=generator)
+    batches = [(x[:, :15], y[:, :15]), (x[:, 15:], y[:, 15:])]
+
+    def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return functional.cross_entropy(model(batch[0])[0].flatten(0, 1), batch[1].flatten())
+
+    torch.manual_seed(0)
+    landscape = Landscape(nn.RNN(4, 2), loss, batches)
+    assert landscape.batches.sizes == [15, SAMPLES - 15]
+    assert landscape.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda model, batch: functional.cross_entropy(model(batch[0].float()), batch[1]), "--dtype float32"),
+        (
+            lambda model, batch: torch.tensor(float(model(batch[0]).mean().detach()), requires_grad=True),
+            "numpy between its outputs",
+        ),
+    ],
+    ids=["cast to single precision", "a number made anew"],
+)
+def test_what_a_loss_does_wrong_is_refused_with_its_remedy(loss: Callable[..., Tensor], words: str) -> None:
+    with pytest.raises(SpinodalError, match=words):
+        Landscape(net(), loss, data())
