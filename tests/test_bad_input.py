@@ -14,7 +14,7 @@ import spinodal as sp
 from spinodal import cli
 from spinodal.commands.json_file import check_json, write_json_file
 from spinodal.errors import SpinodalError
-from spinodal.store.disk import write_whole
+from spinodal.files import write_whole
 from test_cli import FAST, Command, command  # noqa: F401 - the fixture
 from test_cli import OWN as OWN_FILE
 

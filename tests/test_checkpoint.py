@@ -29,7 +29,6 @@ from torch import nn
 import spinodal as sp
 from spinodal.errors import SpinodalError
 from spinodal.store import read_checkpoint
-from spinodal.store.export import save_snapshot
 
 
 def net() -> nn.Sequential:
@@ -104,7 +103,7 @@ def test_own_exports_are_read_back_whatever_the_layers_are_called(tmp_path: Path
     for length in range(1, 129):
         other = sp.Task(Named("a" * length), squared, torch.ones(1, 1), name="named")
         snapshot = sp.Snapshot(point.point, point.task, sp.models.Models.of(other))
-        held = read_checkpoint(save_snapshot(snapshot, tmp_path / "own.safetensors"))
+        held = read_checkpoint(snapshot.save(tmp_path / "own.safetensors"))
         assert torch.cat([value.reshape(-1) for value in held.values()]).sum() == pytest.approx(float(point.theta.sum()))
         assert set(held) == {f"{'a' * length}.weight", f"{'a' * length}.bias"}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from spinodal.counts import Counts
+from spinodal.counts import Counts, passes_of
+from spinodal.hessian import Vectorised
 from spinodal.landscape import Landscape
 
 numbers = st.integers(min_value=0, max_value=10**6)
-counts = st.builds(Counts, numbers, numbers, numbers, numbers, st.just(7))
+counts = st.builds(Counts, numbers, numbers, numbers, numbers, st.just(7), numbers)
 
 
 @pytest.mark.parametrize(
@@ -24,8 +26,8 @@ counts = st.builds(Counts, numbers, numbers, numbers, numbers, st.just(7))
         (Counts(error_evaluations=1), 0.4),
         (Counts(gradient_evaluations=1), 1.0),
         (Counts(hessian_products=1), 2.5),
-        (Counts(hessians=1, parameters=100), 250.0),
-        (Counts(10, 3, 2, 1, 4), 4 + 3 + 5 + 10),
+        (Counts(hessians=1, passes=250, parameters=100), 250.0),
+        (Counts(10, 3, 2, 1, 4, 9), 4 + 3 + 5 + 9),
     ],
 )
 def test_gradient_equivalents_follow_the_convention(spent: Counts, cost: float) -> None:
@@ -40,15 +42,16 @@ def test_a_sum_less_one_part_is_the_other(first: Counts, second: Counts) -> None
 
 
 def test_a_sum_with_an_empty_count_keeps_the_number_of_parameters() -> None:
-    assert Counts() + Counts(1, 2, 3, 4, 5) == Counts(1, 2, 3, 4, 5) + Counts() == Counts(1, 2, 3, 4, 5)
+    spent = Counts(1, 2, 3, 4, 5, 6)
+    assert Counts() + spent == spent + Counts() == spent
 
 
 def test_a_copy_is_independent() -> None:
-    spent = Counts(1, 2, 3, 4, 5)
+    spent = Counts(1, 2, 3, 4, 5, 6)
     copy = spent.copy()
     copy.hessians += 1
-    assert astuple(spent) == (1, 2, 3, 4, 5)
-    assert astuple(copy) == (1, 2, 3, 5, 5)
+    assert astuple(spent) == (1, 2, 3, 4, 5, 6)
+    assert astuple(copy) == (1, 2, 3, 5, 5, 6)
 
 
 THETA = torch.full((4,), 0.5, dtype=torch.float64)
@@ -62,7 +65,7 @@ EVALUATIONS: dict[str, tuple[Callable[[Landscape], object], Counts]] = {
     "one product": (lambda landscape: landscape.hessian_product(THETA, ROWS[0]), Counts(hessian_products=1)),
     "three products": (lambda landscape: landscape.hessian_product(THETA, ROWS), Counts(hessian_products=3)),
     "an operator": (lambda landscape: landscape.hessian_operator(THETA)(ROWS), Counts(hessian_products=3)),
-    "a Hessian": (lambda landscape: landscape.hessian(THETA), Counts(hessians=1)),
+    "a Hessian": (lambda landscape: landscape.hessian(THETA), Counts(hessians=1, passes=7)),
     "the method": (lambda landscape: landscape.hessian_method, Counts()),
     "nothing": (lambda landscape: landscape.initial, Counts()),
 }
@@ -80,7 +83,29 @@ def test_every_evaluation_counts_once_over_the_full_sample(case: str, batches: t
     landscape = Landscape(nn.Linear(3, 1), loss, list(zip(x.split(batches), y.split(batches), strict=True)))
     before = landscape.counts.copy()
     evaluate(landscape)
-    cost = Counts(*astuple(cost)[:4], parameters=4)
+    cost = replace(cost, parameters=4)
     assert landscape.counts - before == cost
     evaluate(landscape)
     assert landscape.counts - before == cost + cost
+
+
+def layered(*widths: int, samples: int) -> Landscape:
+    layers = [nn.Sequential(nn.Linear(first, second), nn.Tanh()) for first, second in pairwise(widths)]
+    data = (torch.randn(samples, widths[0]), torch.randn(samples, widths[-1]))
+    return Landscape(nn.Sequential(*layers), lambda model, batch: (model(batch[0]) - batch[1]).square().mean(), data)
+
+
+def test_a_hessian_factorised_over_samples_is_charged_its_neurons_and_one_of_products_its_parameters() -> None:
+    landscape = layered(3, 4, 2, samples=50)
+    assert landscape.hessian_method.passes(landscape) == 26  # 1 + 2.5 (4 + 2 + 1) + 4 + 26 / 12, rounded up twice
+    assert Vectorised().passes(landscape) == 2.5 * landscape.size
+
+
+def test_the_charge_of_a_hessian_does_not_depend_on_how_many_samples_there_are() -> None:
+    few, many = (layered(5, 8, 8, 2, samples=count) for count in (40, 400))
+    assert few.hessian_method.passes(few) == many.hessian_method.passes(many)
+
+
+def test_a_larger_matrix_is_charged_by_its_multiplications_over_those_of_a_gradient() -> None:
+    assert passes_of(3 * 2.0 * 10 * 100, parameters=10, samples=100) == 1
+    assert passes_of(3 * 2.0 * 10 * 100 * 7, parameters=10, samples=100) == 7

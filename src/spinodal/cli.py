@@ -40,7 +40,7 @@ from spinodal.commands.tables import phases_table, summary, theory_table, transi
 from spinodal.commands.usage import UsageError, Verbs, refusal
 from spinodal.errors import SpinodalError, one_line, positive_beta, unexpected
 from spinodal.landscape import Landscape
-from spinodal.mapping import MapOptions, map_phases, prepare
+from spinodal.mapping import MapOptions, Prepared, map_phases, prepare
 from spinodal.missing import Attempts
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
@@ -200,16 +200,16 @@ def map_command(
     )  # fmt: skip
     check_json(json_file)
     made = make_task(task, pairs(settings or []))
-    landscape, _ = prepare(made, options)  # refuse bad input before anything is written
+    landscape, penalty = prepare(made, options)  # refuse bad input before anything is written
     model = _model(start, at_weight_decay, made, landscape)
     path = out or _default_folder(made.name, resume=resume)
     config = {"task": {"name": made.name, **made.settings}, "map": asdict(options), **_threads(threads, landscape, path)}
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
-    for sentence in sentences({"unused": ", ".join(landscape.idle)}):
+    for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
         console.print(sentence)
     with RunFolder(path, config, resume=resume) as folder:
         files = Attempts(owner_of(made), failure_shown(debug))
-        diagram = _mapped(made, options, folder, console, files.on_failure)
+        diagram = _mapped(made, options, (landscape, penalty), folder, console, files.on_failure)
         diagram = _saved(diagram, folder, files)
         try:
             placement = None if model is None else _placed(diagram, model, made, options, folder.path, console)
@@ -245,7 +245,12 @@ def _saved(diagram: PhaseDiagram, folder: RunFolder, files: Attempts) -> PhaseDi
 
 
 def _mapped(
-    task: Task, options: MapOptions, folder: RunFolder, console: Console, on_failure: Callable[[str, BaseException], None]
+    task: Task,
+    options: MapOptions,
+    prepared: Prepared,
+    folder: RunFolder,
+    console: Console,
+    on_failure: Callable[[str, BaseException], None],
 ) -> PhaseDiagram:
     """Map with a progress bar, and say on Ctrl-C what is kept."""
 
@@ -256,7 +261,7 @@ def _mapped(
 
     try:
         with ProgressBar(console, direction=options.direction, keep=keep, on_failure=on_failure) as bar:
-            return map_phases(task, options=options, recorder=folder.journal, progress=bar)
+            return map_phases(task, options=options, recorder=folder.journal, progress=bar, prepared=prepared)
     except KeyboardInterrupt:
         console.print(
             f"interrupted: {folder.journal.count} points are kept in {folder.path}; continue with --resume --out {folder.path}"

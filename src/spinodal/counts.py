@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import astuple, dataclass
 
 ERROR_COST = 0.4
 HESSIAN_PRODUCT_COST = 2.5
+PASS_MULTIPLICATIONS = 3  # of a gradient, for each parameter and sample: one forwards, two backwards
+MATRIX_SPEED = 2.0  # how much faster products of large matrices are than such passes, multiplication for multiplication
 
 
 @dataclass
 class Counts:
     """Evaluations over the full sample.
+
+    `passes` are what dense Hessians took, and factorisations of large matrices, in gradients.
 
     Examples
     --------
@@ -24,15 +29,16 @@ class Counts:
     hessian_products: int = 0
     hessians: int = 0
     parameters: int = 0
+    passes: int = 0
 
     @property
     def gradient_equivalents(self) -> float:
-        """Return the cost in gradients: error .4, gradient 1, Hessian product 2.5, dense Hessian 2.5 n.
+        """Return the cost in gradients: error .4, gradient 1, Hessian product 2.5, and `passes`.
 
-        The convention charges a dense Hessian as n products, whatever cheaper way it was computed.
+        A dense Hessian is charged what the method that computed it did (see `Method.passes` in `spinodal.hessian`).
         """
-        products = self.hessian_products + self.hessians * self.parameters
-        return ERROR_COST * self.error_evaluations + self.gradient_evaluations + HESSIAN_PRODUCT_COST * products
+        plain = ERROR_COST * self.error_evaluations + self.gradient_evaluations
+        return plain + HESSIAN_PRODUCT_COST * self.hessian_products + self.passes
 
     def copy(self) -> Counts:
         """Return an independent copy."""
@@ -46,6 +52,7 @@ class Counts:
             self.hessian_products - other.hessian_products,
             self.hessians - other.hessians,
             self.parameters,
+            self.passes - other.passes,
         )
 
     def __add__(self, other: Counts) -> Counts:
@@ -56,4 +63,19 @@ class Counts:
             self.hessian_products + other.hessian_products,
             self.hessians + other.hessians,
             max(self.parameters, other.parameters),
+            self.passes + other.passes,
         )
+
+
+def passes_of(multiplications: float, *, parameters: int, samples: int) -> int:
+    """Return what products of large matrices cost in gradients over so many samples, at least 1.
+
+    Examples
+    --------
+    The Cholesky factor of 1,482 parameters, with 1,797 samples:
+
+    >>> passes_of(1482**3 / 6, parameters=1482, samples=1797)
+    34
+    """
+    one = PASS_MULTIPLICATIONS * max(parameters, 1) * max(samples, 1)
+    return max(1, math.ceil(multiplications / (MATRIX_SPEED * one)))

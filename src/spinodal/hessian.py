@@ -20,6 +20,7 @@ follows by symmetry.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -27,6 +28,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from spinodal.counts import HESSIAN_PRODUCT_COST, passes_of
 
 if TYPE_CHECKING:
     from spinodal.batches import Batch
@@ -46,6 +49,10 @@ class Method(Protocol):
 
     def dense(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return H, shape (n, n)."""
+        ...
+
+    def passes(self, landscape: Energy) -> int:
+        """Return what `dense` costs in gradients."""
         ...
 
 
@@ -161,7 +168,22 @@ class Factorised:
     def dense(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return H, shape (n, n): by vectorised products where samples turn out to meet at theta."""
         matrix = self.factorised(landscape, theta)
-        return matrix if is_hessian(landscape, theta, matrix) else Vectorised().dense(landscape, theta)
+        if is_hessian(landscape, theta, matrix):
+            return matrix
+        landscape.counts.passes += Vectorised().passes(landscape)
+        return Vectorised().dense(landscape, theta)
+
+    def passes(self, landscape: Energy) -> int:
+        """Return what one Hessian costs in gradients.
+
+        One gradient; a product for every neuron's slope and one to compare with; a pass backwards for every activation
+        that a later layer takes; and the sum over samples, half of an n by n matrix.
+        """
+        products = 1 + sum(layer.outputs for layer in self.layers)
+        backwards = sum(layer.inputs for layer in self.layers[1:])
+        shape = {"parameters": self.total, "samples": landscape.batches.total}
+        summed = passes_of(0.5 * self.total**2 * landscape.batches.total, **shape)
+        return math.ceil(1 + HESSIAN_PRODUCT_COST * products + backwards + summed)
 
     def factorised(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return what is H, shape (n, n), if samples do not meet at theta."""
@@ -294,6 +316,10 @@ class Vectorised:
         for weight, batch in landscape.batches.weighted():
             self._add_upper(landscape, theta, batch, weight, upper)
         return upper.triu() + upper.triu(1).T
+
+    def passes(self, landscape: Energy) -> int:
+        """Return what one Hessian costs in gradients: n products."""
+        return math.ceil(HESSIAN_PRODUCT_COST * landscape.size)
 
     def _add_upper(self, landscape: Energy, theta: Tensor, batch: Batch, weight: float, upper: Tensor) -> None:
         slots = landscape.parameters.slots

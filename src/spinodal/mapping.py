@@ -39,6 +39,7 @@ from spinodal.trial import try_start
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 
 BESIDE = 0.1  # relative width of minor brackets where phases are followed beside the ways of a loop
+Prepared = tuple[Landscape, Penalty]
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -144,6 +145,7 @@ def map_phases(
     options: MapOptions | None = None,
     recorder: Recorder | None = None,
     progress: Progress | None = None,
+    prepared: Prepared | None = None,
     **settings: Any,
 ) -> PhaseDiagram:
     """Map the phases of a task along the strength beta of its L2 penalty.
@@ -161,6 +163,8 @@ def map_phases(
     recorder : Recorder, optional
         Where points are journalled (see `spinodal.store`). Default: nowhere.
     progress : Progress, optional
+    prepared : (Landscape, Penalty), optional
+        What `prepare` gave for this task and these options. Default: prepared here.
 
     Returns
     -------
@@ -182,10 +186,10 @@ def map_phases(
     [(0.4, 'second'), (0.9, 'second')]
     """
     chosen = replace(options, **settings) if options else MapOptions(**settings)
-    return _Map(task, chosen, recorder or Forgetful(), progress or Progress()).run()
+    return _Map(task, chosen, recorder or Forgetful(), progress or Progress(), prepared or prepare(task, chosen)).run()
 
 
-def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
+def prepare(task: Task, options: MapOptions) -> Prepared:
     """Return the landscape and penalty of a task, or refuse a task that cannot be mapped."""
     _check_seed(options)
     device = usable_device(options.device)
@@ -195,8 +199,7 @@ def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
         penalty = task.penalty(landscape)
         refuse_scale_invariance(landscape, penalty)
         chosen_solver(task, options, landscape)
-        if options.curvature:
-            landscape.require_second_derivatives()
+        landscape.require_second_derivatives()  # margins need them, after minutes
         view = try_start(task, landscape, penalty, 1000 * options.seed)
     if options.beta is None and view.output_variance is None:
         raise no_predictions()
@@ -235,10 +238,10 @@ def usable_device(name: str) -> torch.device:
 class _Map:
     """One map in the making."""
 
-    def __init__(self, task: Task, options: MapOptions, recorder: Recorder, progress: Progress) -> None:
+    def __init__(self, task: Task, options: MapOptions, recorder: Recorder, progress: Progress, prepared: Prepared) -> None:
         self.began = time.perf_counter()
         self.task, self.options, self.recorder, self.progress = task, options, recorder, progress
-        self.landscape, self.penalty = prepare(task, options)
+        self.landscape, self.penalty = prepared
         self.solver = chosen_solver(task, options, self.landscape)
         self.landscape.counts = Counts(parameters=self.landscape.size)  # checks of the code are not costs of the map
         self.observe = Observer(self.landscape, self.penalty, task)

@@ -388,6 +388,7 @@ class PhaseDiagram:
                 "gradient_evaluations": self.spent.gradient_evaluations,
                 "hessian_products": self.spent.hessian_products,
                 "hessians": self.spent.hessians,
+                "passes": self.spent.passes,
                 "gradient_equivalents": self.spent.gradient_equivalents,
                 "points": len(self.points),
                 "unconverged": sum(not point.minimum.converged for point in self.points),

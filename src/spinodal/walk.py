@@ -13,11 +13,14 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
 from spinodal.minimise import SECOND_ORDER, TOLERANCE, Local, Minimum, solve
+from spinodal.minimise.kronecker import Kronecker, kronecker
+from spinodal.minimise.landmark import Landmark
+from spinodal.minimise.local import near
 from spinodal.observe import Observation
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 
-KEPT_HESSIANS = 6
+LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
 LOOSE = 30.0  # how much more loosely first-order solvers minimise between transitions
 
 
@@ -153,7 +156,8 @@ class Walker:
         self.recorder: Recorder = recorder or Forgetful()
         self.points: list[Point] = []
         self.spent = Counts(parameters=landscape.size)
-        self._hessians: dict[int, Tensor] = {}
+        self._landmarks: dict[int, Landmark | None] = {}
+        self._kronecker: dict[int, Kronecker | None] = {}
 
     def find(self, beta: float, start: Callable[[], tuple[Tensor, Counts]]) -> Point:
         """Minimise from a fresh start; `start` is only called when the point is not recorded."""
@@ -191,8 +195,10 @@ class Walker:
                 solver=self.solver,
                 tolerance=loose,
                 radius=radius,
-                hessian=self._hessian(point),
+                landmark=self._landmark(point),
+                factors=self._factors(point),
                 has_left=has_left,
+                hints=[point.tangent],
             )
 
         return self._point(beta, point.index, make)
@@ -203,7 +209,15 @@ class Walker:
             return point
 
         def make() -> tuple[Minimum, Local | None]:
-            return solve(self._loss(point.beta), point.minimum.theta, solver=self.solver, tolerance=self.tolerance, radius=0.1)
+            return solve(
+                self._loss(point.beta),
+                point.minimum.theta,
+                solver=self.solver,
+                tolerance=self.tolerance,
+                radius=0.1,
+                landmark=self._landmark(point),
+                factors=self._factors(point),
+            )
 
         return self._point(point.beta, point.index, make)
 
@@ -216,8 +230,8 @@ class Walker:
         if point is None:
             minimum, local = make()
             point = self._describe(index, origin, minimum, local)
-            if local is not None and local.hessian is not None:
-                self._hessians[index] = local.hessian
+            if local is not None and local.landmark is not None:
+                self._landmarks[index] = local.landmark
             self.recorder.keep(point)
         else:
             point = self._moved(point)
@@ -236,7 +250,7 @@ class Walker:
         offset = self.penalty.offset(minimum.theta)
         tangent, margin_slope = torch.zeros_like(offset), 0.0
         if local is not None:
-            tangent = local.solve(-2.0 * offset)
+            tangent = local.tangent
             if self.solver in SECOND_ORDER:
                 margin_slope = self._margin_slope(minimum.theta, tangent, local.margin.mode)
         return Point(
@@ -260,19 +274,40 @@ class Walker:
         behind = self.landscape.hessian_product(theta - (width / speed) * tangent, mode)
         return penalised + float(mode @ (ahead - behind)) * speed / (2.0 * width)
 
-    def _hessian(self, point: Point) -> Tensor | None:
-        """Return the Hessian of E at a point, computed again, uncounted, if it is not kept any more (or after a resume)."""
+    def _landmark(self, point: Point) -> Landmark | None:
+        """Return the landmark of a point, made again, uncounted, if it is not kept any more (or after a resume)."""
         if self.solver != "newton":
             return None
-        if point.index not in self._hessians:
+        if point.index not in self._landmarks:
             counts = self.landscape.counts.copy()
-            self._hessians[point.index] = self.landscape.hessian(point.minimum.theta)
+            self._landmarks[point.index] = self._remade(point)
             self.landscape.counts = counts
-        hessian = self._hessians.pop(point.index)
-        self._hessians[point.index] = hessian  # most recently used last
-        for index in list(self._hessians)[:-KEPT_HESSIANS]:
-            del self._hessians[index]
-        return hessian
+        landmark = self._landmarks.pop(point.index)
+        self._landmarks[point.index] = landmark  # most recently used last
+        most = max(LEAST_KEPT, KEPT_BYTES // (8 * self.landscape.size**2))
+        for index in list(self._landmarks)[:-most]:
+            del self._landmarks[index]
+        return landmark
+
+    def _factors(self, point: Point) -> Kronecker | None:
+        """Return the Kronecker factors at a point, for searches without a dense Hessian: a function of its theta alone."""
+        if self.solver != "lbfgs":
+            return None
+        if point.index not in self._kronecker:
+            self._kronecker = {point.index: kronecker(self.landscape, point.minimum.theta)}  # large: one is kept
+        return self._kronecker[point.index]
+
+    def _remade(self, point: Point) -> Landmark | None:
+        """Return the landmark of a point from what the journal holds: from its theta, and from the landmark of its origin."""
+        loss, theta = self._loss(point.beta), point.minimum.theta
+        if point.minimum.stats.hessians and not point.left:
+            return Landmark.at(loss, self.landscape.hessian(theta))
+        if point.origin is None:
+            return None
+        origin = self.points[point.origin]
+        landmark = self._landmark(origin)
+        found = None if landmark is None or point.left else near(loss, theta, landmark, [origin.tangent])
+        return found.landmark if found else landmark
 
 
 def _charge(minimum: Minimum, counts: Counts) -> Minimum:

@@ -178,8 +178,10 @@ class Landscape(Energy):
         is compared with a Hessian product, which belongs to the cost of the Hessian. Everything else
         uses chunked, vectorised products within `memory` bytes.
         """
+        method = self.hessian_method
         self.counts.hessians += 1
-        return self.hessian_method.dense(self, theta)
+        self.counts.passes += method.passes(self)
+        return method.dense(self, theta)
 
     def third_product(self, theta: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """Return `D^3 E(theta)[u, v, .]`, the gradient of `u . H(theta) v`, shape (n,); it counts as two Hessian products."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,11 +13,14 @@ from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.checks import refuse_scale_invariance
-from spinodal.minimise.lbfgs import lbfgs, lbfgs_batch
-from spinodal.minimise.margin import LANCZOS_STEPS, Margin, dense_margin, lanczos_margin
+from spinodal.minimise.kronecker import Kronecker
+from spinodal.minimise.landmark import Landmark, price
+from spinodal.minimise.lbfgs import Preconditioned, lbfgs, lbfgs_batch
+from spinodal.minimise.local import SECOND_ORDER, Local, certify
+from spinodal.minimise.margin import Margin
 from spinodal.minimise.minimum import CONVERGED, Minimum
 from spinodal.minimise.newton import newton
-from spinodal.minimise.newton_cg import conjugate_gradients, newton_cg
+from spinodal.minimise.newton_cg import newton_cg
 from spinodal.minimise.solution import LOST, STUCK, Solution
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
@@ -37,20 +40,19 @@ __all__ = [
 ]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
-SECOND_ORDER = ("newton", "newton_cg")  # whose slopes and margins are accurate enough to tell kinks, and orders
-MARGIN_STEPS = {"newton_cg": 300, "lbfgs": LANCZOS_STEPS}  # most Hessian products for a margin
-DENSE_LIMIT = {"factorised over samples": 800, "vectorised products": 500}
+SMALL, LARGE = 500, 2500  # parameters up to which a dense Hessian is always, and may be, kept
+DEAR = 1000  # gradients that it may cost then
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
-TANGENT = {"newton_cg": (1e-6, 500), "lbfgs": (0.05, 30)}  # relative residual and most products of a solve with Hess L
+AIDED = 2000  # most iterations with a preconditioner, before plain ones take over
 ESCAPES = {"newton": 20, "newton_cg": 3, "lbfgs": 3}  # descents from saddles before one is reported as such
 
 
 def solver_for(landscape: Landscape, solver: str = "auto") -> str:
-    """Return the solver's name, choosing by size where `solver` is "auto".
+    """Return the solver's name, choosing by counted cost where `solver` is "auto".
 
-    Dense Newton in float64 up to 800 parameters where the Hessian factorises over samples, 500
-    otherwise; L-BFGS beyond and in float32.
+    Newton in float64 up to 500 parameters, and up to 2,500 where a dense Hessian with its factorisation costs at most 1,000
+    gradients (see `Counts`), as it does where it factorises over samples; L-BFGS beyond and in float32.
     """
     if solver != "auto":
         if solver not in SOLVERS:
@@ -62,9 +64,9 @@ def solver_for(landscape: Landscape, solver: str = "auto") -> str:
                 do="use float64, or another solver",
             )
         return solver
-    if landscape.dtype != torch.float64 or landscape.size > max(DENSE_LIMIT.values()):
+    if landscape.dtype != torch.float64 or landscape.size > LARGE:
         return "lbfgs"
-    return "newton" if landscape.size <= DENSE_LIMIT[landscape.hessian_method.name] else "lbfgs"
+    return "newton" if landscape.size <= SMALL or price(landscape) <= DEAR else "lbfgs"
 
 
 def tolerance_of(solver: str, dtype: torch.dtype, asked: float | None = None) -> float:
@@ -131,30 +133,6 @@ def minimise(
     return minimum
 
 
-@dataclass(frozen=True)
-class Local:
-    """Second-order knowledge at a minimum: its soft mode, and solves with Hess L."""
-
-    loss: Regularised
-    theta: Tensor
-    margin: Margin
-    solver: str
-    hessian: Tensor | None = None
-
-    def solve(self, right: Tensor) -> Tensor:
-        """Return `(Hess L)^+ right`, shape (n,), for a right side without zero-mode components."""
-        if self.hessian is None:
-            tolerance, most = TANGENT[self.solver]
-            return conjugate_gradients(_operator(self.loss, self.theta, self.solver), right, tolerance=tolerance, most=most)
-        matrix = self.loss.shifted(self.hessian)
-        matrix.diagonal().add_(1e-13 * self.margin.largest)
-        factor, failed = torch.linalg.cholesky_ex(matrix)
-        if int(failed):
-            solution: Tensor = torch.linalg.pinv(matrix, hermitian=True, rtol=1e-9) @ right
-            return solution
-        return torch.cholesky_solve(right[:, None], factor)[:, 0]
-
-
 def solve(
     loss: Regularised,
     start: Tensor,
@@ -162,10 +140,12 @@ def solve(
     solver: str,
     tolerance: float | None = None,
     radius: float | None = None,
-    hessian: Tensor | None = None,
+    landmark: Landmark | None = None,
+    factors: Kronecker | None = None,
     has_left: Callable[[float], bool] | None = None,
+    hints: Sequence[Tensor] = (),
 ) -> tuple[Minimum, Local | None]:
-    """Minimise and certify; `hessian` (of E, from nearby) and `radius` serve warm starts.
+    """Minimise and certify; `landmark` or `factors` (from nearby), `radius` and `hints` (soft directions) serve warm starts.
 
     `has_left` tells from E that the search is far from where it should have stayed; it is then given
     up, loosely minimised and without a certificate.
@@ -176,20 +156,22 @@ def solve(
     radius = radius or 0.3 * (1.0 + float(start.norm()))
     theta = start
     for _ in range(ESCAPES[solver]):
-        solution = _run(loss, theta, solver, tolerance, radius, hessian, has_left)
+        solution = _run(loss, theta, solver, tolerance, radius, landmark or factors, has_left)
         if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
-        local = _certify(loss, solution, solver)
+        local = certify(loss, solution, solver, landmark, landscape.counts - before, hints)
         if local is None or solution.stop in STUCK or not _is_saddle(local.margin):
             break
         escaped = _descend(loss, solution, local.margin)
         if escaped is None:
             solution = replace(solution, stop="saddle")
             break
-        theta, hessian = escaped, local.hessian
+        theta, landmark = escaped, landmark if local.hessian is None else local.landmark
     else:
         solution = replace(solution, stop="saddle")
     margin = local.margin if local else None
+    if margin is not None and solution.stop in CONVERGED and margin.is_undecided:
+        solution = replace(solution, stop="undecided")
     return _minimum(loss, solution, margin, solver, landscape.counts - before), local
 
 
@@ -199,48 +181,29 @@ def _run(
     solver: str,
     tolerance: float,
     radius: float,
-    hessian: Tensor | None,
+    known: Landmark | Kronecker | None,
     has_left: Callable[[float], bool] | None,
 ) -> Solution:
     if solver == "newton":
-        return newton(loss, start, tolerance=tolerance, radius=radius, hessian=hessian, has_left=has_left)
+        landmark = known if isinstance(known, Landmark) else None
+        return newton(loss, start, tolerance=tolerance, radius=radius, landmark=landmark, has_left=has_left)
     if solver == "newton_cg":
         return newton_cg(loss, start, tolerance=tolerance, radius=radius)
+    if isinstance(known, Kronecker):
+        aided = _aided(loss, start, tolerance, known, has_left)
+        if aided.stop in ("converged", "left", *LOST):
+            return aided
+        start = aided.theta
     return lbfgs(loss, start, tolerance=tolerance, has_left=has_left)
 
 
-def _certify(loss: Regularised, solution: Solution, solver: str) -> Local | None:
-    """Compute the margin at the end of a run; None where there is no finite Hessian (a kink)."""
-    if solver != "newton":
-        precision = torch.float32 if loss.single and solver not in SECOND_ORDER else loss.landscape.dtype
-        product = _operator(loss, solution.theta, solver)
-        margin = lanczos_margin(
-            product, solution.theta, steps=MARGIN_STEPS[solver], precision=precision, noise=_noise(loss, solution, solver)
-        )
-        return Local(loss, solution.theta, margin, solver)
-    hessian = solution.hessian if solution.hessian is not None else loss.landscape.hessian(solution.theta)
-    if not bool(torch.isfinite(hessian).all()):
-        return None
-    return Local(loss, solution.theta, dense_margin(loss.shifted(hessian)), solver, hessian)
-
-
-def _noise(loss: Regularised, solution: Solution, solver: str) -> float:
-    """Return the curvature that zero modes may have because the gradient is not zero, where it is nearly so.
-
-    Where it is not, that bound could hide the negative curvature of a saddle.
-    """
-    if solver not in SECOND_ORDER or solution.stop not in CONVERGED:
-        return 0.0
-    return 3.0 * float(solution.gradient.norm()) / max(float(loss.penalty.offset(solution.theta).norm()), 1e-3)
-
-
-def _operator(loss: Regularised, theta: Tensor, solver: str) -> Callable[[Tensor], Tensor]:
-    """Return `v -> Hess L v` for the iterative methods, in single precision where that is faster and enough."""
-    if (single := loss.single) is None or solver in SECOND_ORDER:
-        return loss.hessian_operator(theta)
-    loss.landscape.require_second_derivatives()
-    product = single.hessian_operator(theta.to(torch.float32))
-    return lambda vectors: product(vectors.to(torch.float32)).to(vectors)
+def _aided(
+    loss: Regularised, start: Tensor, tolerance: float, factors: Kronecker, has_left: Callable[[float], bool] | None
+) -> Solution:
+    """Minimise by L-BFGS in the coordinates of Kronecker factors, which are charged each time that they are used."""
+    loss.landscape.counts.passes += factors.price
+    memory = Preconditioned(start, factors.at_beta(loss.beta), 0.3 * (1.0 + float(start.norm())))
+    return lbfgs(loss, start, tolerance=tolerance, iterations=AIDED, has_left=has_left, memory=memory)
 
 
 def _is_saddle(margin: Margin) -> bool:

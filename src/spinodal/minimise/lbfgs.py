@@ -10,6 +10,7 @@ import torch
 from scipy.linalg.lapack import dtrtrs
 from torch import Tensor
 
+from spinodal.minimise.preconditioner import Preconditioner
 from spinodal.minimise.solution import Solution, Stillness, hopeless
 from spinodal.minimise.stall import stall
 from spinodal.regularised import Regularised
@@ -17,6 +18,7 @@ from spinodal.regularised import Regularised
 MEMORY = 20
 FAR = 0.02  # relative residual at which a search that left its branch can be recognised
 SINGLE = 1e-3  # relative residual down to which single precision serves
+FIRST = 0.25  # part of the longest step that is allowed before anything is known of the curvature here
 ARMIJO, CURVATURE = 1e-4, 0.9
 
 Stop = Callable[[Tensor, float, Tensor], str | None]
@@ -30,23 +32,29 @@ def lbfgs(
     tolerance: float,
     iterations: int = 20_000,
     has_left: Callable[[float], bool] | None = None,
+    memory: Memory | None = None,
 ) -> Solution:
     """Minimise L from `start` until `||grad L|| <= tolerance * loss.scale(theta)`.
 
     Where single precision is faster, it is used down to a relative residual of 1e-3; the end is
     always one of double precision. Where `has_left(E)` holds at a point that is loosely minimised,
-    the search ends there ("left").
+    the search ends there ("left"). A `memory` that is given, such as a preconditioned one, is used and added to.
     """
     travelled = 0
-    if single := loss.single:
+    if memory is None and (single := loss.single):
         rough = _search(single, start.to(torch.float32), max(tolerance, SINGLE), iterations, has_left)
         start, travelled = rough.theta.to(start), rough.iterations
-    solution = _search(loss, start, tolerance, iterations, has_left)
+    solution = _search(loss, start, tolerance, iterations, has_left, memory)
     return _named(replace(solution, iterations=travelled + solution.iterations), loss, tolerance)
 
 
 def _search(
-    loss: Regularised, start: Tensor, tolerance: float, iterations: int, has_left: Callable[[float], bool] | None
+    loss: Regularised,
+    start: Tensor,
+    tolerance: float,
+    iterations: int,
+    has_left: Callable[[float], bool] | None,
+    memory: Memory | None = None,
 ) -> Solution:
     """Run one descent, one gradient at a time."""
 
@@ -57,7 +65,7 @@ def _search(
         left = has_left is not None and residual <= FAR and has_left(loss.error(value, theta))
         return "left" if left else None
 
-    search = descend(start, stop, iterations)
+    search = descend(start, stop, iterations, memory)
     theta = next(search)
     try:
         while True:
@@ -111,7 +119,7 @@ def descend(start: Tensor, stop: Stop, iterations: int, memory: Memory | None = 
         slope = float(direction @ gradient)
         if not slope < 0:
             direction, slope = -gradient, -float(gradient @ gradient)
-        found = yield from line_search(theta, value, direction, slope)
+        found = yield from line_search(theta, value, direction, slope, memory.decrease)
         if found is None:
             return Solution(theta, value, gradient, count, "still")
         memory.keep(found[0] - theta, found[2] - gradient)
@@ -122,7 +130,7 @@ def descend(start: Tensor, stop: Stop, iterations: int, memory: Memory | None = 
 
 
 def line_search(
-    theta: Tensor, value: float, direction: Tensor, slope: float
+    theta: Tensor, value: float, direction: Tensor, slope: float, decrease: float = ARMIJO
 ) -> Generator[Tensor, tuple[float, Tensor], tuple[Tensor, float, Tensor] | None]:
     """Find a weak Wolfe step by bracketing and bisection (Lewis & Overton 2013), which is safe at kinks."""
     low, high, length = 0.0, float("inf"), 1.0
@@ -131,7 +139,7 @@ def line_search(
     for _ in range(40):
         trial = theta + length * direction
         trial_value, trial_gradient = yield trial
-        if trial_value <= value + ARMIJO * length * slope + noise:
+        if trial_value <= value + decrease * length * slope + noise:
             found, low = (trial, trial_value, trial_gradient), length
             if float(trial_gradient @ direction) >= CURVATURE * slope:
                 break
@@ -148,6 +156,8 @@ class Memory:
     `H = c + [S cY] [[R^-T (D + c Y'Y) R^-1, -R^-T], [-R^-1, 0]] [S cY]'`, so the long vectors are
     touched in two matrix products per step.
     """
+
+    decrease = ARMIJO  # of L along a step, relative to what its slope promises
 
     def __init__(self, like: Tensor) -> None:
         self.pairs = like.new_zeros(2 * MEMORY, len(like))  # steps, then changes, in a ring
@@ -180,6 +190,39 @@ class Memory:
         on_step, on_change = (self.pairs @ torch.stack([step, change], 1)).double().cpu().numpy().T
         self.products[:, place], self.products[place] = on_change[:MEMORY], on_step[MEMORY:]
         self.squares[:, place] = self.squares[place] = on_change[MEMORY:]
+
+
+class Preconditioned(Memory):
+    """The memory of a search in the coordinates of a preconditioner, which begins with its Newton step.
+
+    Steps and changes are kept as they are in `z = S^-1 theta`, and directions come back as steps in theta, none longer than
+    `longest`, and the first much shorter. A step that lowers L by much less than the quadratic model promises is refused:
+    long steps along modes that were softer than they are would leave the basin.
+    """
+
+    decrease = 0.25
+
+    def __init__(self, like: Tensor, preconditioner: Preconditioner, longest: float) -> None:
+        super().__init__(like)
+        self.preconditioner, self.longest = preconditioner, longest
+        self._inner = self._outer = torch.zeros_like(like)  # the last direction, in z and in theta
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Return `-S H S^T g`, shortened where it is too long."""
+        gathered = self.preconditioner.gather(gradient)
+        inner = super().direction(gathered) if self.order else -gathered
+        outer = self.preconditioner.spread(inner)
+        longest = self.longest if self.order else FIRST * self.longest
+        shorter = min(1.0, longest / max(float(outer.norm()), 1e-300))
+        self._inner, self._outer = shorter * inner, shorter * outer
+        return self._outer
+
+    def keep(self, step: Tensor, change: Tensor) -> None:
+        """Keep a step along the last direction, and the change of the gradient, in z; no other step, which z does not know."""
+        square = float(self._outer @ self._outer)
+        length = float(step @ self._outer) / square if square > 0.0 else 0.0
+        if float((step - length * self._outer).norm()) <= 1e-3 * float(step.norm()):
+            super().keep(length * self._inner, self.preconditioner.gather(change))
 
 
 def _triangular(matrix: np.ndarray, right: np.ndarray, *, transposed: bool = False) -> np.ndarray:

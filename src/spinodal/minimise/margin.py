@@ -13,10 +13,13 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
 from spinodal.krylov import Krylov, random_vectors
+from spinodal.minimise.preconditioner import Cholesky
 
 ZERO = 1e-8  # |eigenvalue| below this fraction of the largest is a zero mode
 WHOLE_SPECTRUM = 400  # up to this size all eigenvalues are computed; beyond, the lowest few
+BESIDE = 6  # eigenvectors from the margin's own on that are kept for neighbours
 LANCZOS_STEPS = 24
+DECIDING = 96  # products up to which the sign of a margin is looked for
 LEAST_STEPS = 12
 
 
@@ -48,6 +51,11 @@ class Margin:
     residual: float
     largest: float
 
+    @property
+    def is_undecided(self) -> bool:
+        """Tell whether the sign is within its error."""
+        return self.value != 0.0 and abs(self.value) <= self.residual
+
 
 def dense_margin(matrix: Tensor) -> Margin:
     """Return the margin of Hess L, shape (n, n), from its lowest eigenpairs.
@@ -58,15 +66,23 @@ def dense_margin(matrix: Tensor) -> Margin:
     >>> margin.value, margin.zero_modes
     (0.5, 1)
     """
+    return dense_lowest(matrix)[0]
+
+
+def dense_lowest(matrix: Tensor, factor: Cholesky | None = None) -> tuple[Margin, Tensor]:
+    """Return the margin of Hess L, shape (n, n), and its lowest eigenvectors, shape (k, n), zero modes among them.
+
+    `factor` is that of the matrix, shifted; without it one is made where it is needed.
+    """
     array = matrix.cpu().numpy()
     whole = len(array) <= WHOLE_SPECTRUM or not array.any()  # ARPACK cannot start on a matrix of zeros
-    values, vectors, largest = _all(array) if whole else _lowest(array)
+    values, vectors, largest = _all(array) if whole else _lowest(array, factor or Cholesky.of(matrix))
     alive = np.abs(values) > zero_fraction(matrix.dtype) * largest
     first = int(np.argmax(alive))  # 0 where nothing is alive
     value = float(values[first]) if alive[first] else 0.0
-    mode = torch.from_numpy(np.ascontiguousarray(vectors[:, first])).to(matrix)
-    residual = float((matrix @ mode - value * mode).norm())
-    return Margin(value, mode, int(np.sum(~alive)), residual, largest)
+    low = torch.from_numpy(np.ascontiguousarray(vectors[:, : first + BESIDE].T)).to(matrix)
+    residual = float((matrix @ low[first] - value * low[first]).norm())
+    return Margin(value, low[first], int(np.sum(~alive)), residual, largest), low
 
 
 def zero_fraction(dtype: torch.dtype) -> float:
@@ -80,12 +96,12 @@ def _all(array: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     return values, vectors, float(np.abs(values).max())
 
 
-def _lowest(array: np.ndarray, wanted: int = 6) -> tuple[np.ndarray, np.ndarray, float]:
+def _lowest(array: np.ndarray, factor: Cholesky | None, wanted: int = BESIDE) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the eigenpairs from below to one above all zero modes, and the largest |eigenvalue| to 1 %."""
     start = np.linspace(1.0, 2.0, len(array))
     largest = abs(float(eigsh(array, k=1, which="LM", v0=start, tol=1e-2, return_eigenvectors=False)[0]))
     zero = zero_fraction(torch.from_numpy(array).dtype) * largest
-    found = _by_inversion(array, zero)
+    found = None if factor is None else _by_inversion(factor, zero)
     if found is not None:
         return *found, largest
     while wanted < len(array) // 4:
@@ -99,24 +115,25 @@ def _lowest(array: np.ndarray, wanted: int = 6) -> tuple[np.ndarray, np.ndarray,
     return _all(array)
 
 
-def _by_inversion(array: np.ndarray, zero: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the lowest eigenpair of a positive definite matrix by Lanczos on its inverse, else None."""
-    factor, failed = torch.linalg.cholesky_ex(torch.from_numpy(array))
-    if int(failed):
-        return None
+def _by_inversion(factor: Cholesky, zero: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the lowest eigenpairs by Lanczos on the inverse, None where there are zero modes, as it may miss copies."""
+    matrix = factor.factor
 
     def inverse(vector: np.ndarray) -> np.ndarray:
-        right = torch.from_numpy(np.ascontiguousarray(vector)).reshape(-1, 1)
-        return torch.cholesky_solve(right, factor)[:, 0].numpy()
+        right = torch.from_numpy(np.ascontiguousarray(vector)).reshape(-1).to(matrix)
+        found: np.ndarray = factor.inverse(right).cpu().numpy()
+        return found
 
-    operator = LinearOperator(array.shape, matvec=inverse, dtype=array.dtype)
-    start = np.random.default_rng(0).standard_normal(len(array))
+    operator = LinearOperator(tuple(matrix.shape), matvec=inverse, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(len(matrix))
     try:
-        values, vectors = eigsh(operator, k=1, which="LM", v0=start, tol=1e-8, ncv=12)
+        values, vectors = eigsh(operator, k=BESIDE, which="LM", v0=start, tol=1e-10)
     except ArpackNoConvergence:
         return None
-    lowest = 1.0 / values
-    return None if lowest[0] < 10 * zero else (lowest, vectors)
+    order = np.argsort(-values)
+    lowest, vectors = 1.0 / values[order] - factor.shift, vectors[:, order]
+    clear = float(np.abs(lowest).min()) > 10 * zero and float(lowest[-1]) > 0
+    return (lowest, vectors) if clear else None
 
 
 def lanczos_margin(
@@ -127,7 +144,7 @@ def lanczos_margin(
     precision: torch.dtype | None = None,
     noise: float = 0.0,
 ) -> Margin:
-    """Return the lowest Ritz value of Hess L outside the zero modes, after at most `steps` products.
+    """Return the lowest Ritz value of Hess L outside the zero modes, after `steps` products, or more until its sign is known.
 
     Lanczos with full reorthogonalisation, twice (Parlett). The start vector is random but fixed, so
     the result is reproducible. It stops early where nothing is left to find: once a negative value is
@@ -140,7 +157,7 @@ def lanczos_margin(
     like : Tensor, shape (n,)
         Gives n, the dtype and the device.
     steps : int
-        Most products. Default `LANCZOS_STEPS`.
+        Most products, but for those that the sign takes, up to `DECIDING`. Default `LANCZOS_STEPS`.
     precision : torch.dtype, optional
         Of the products; it sets what counts as zero. Default: that of `like`.
     noise : float
@@ -170,7 +187,7 @@ def lanczos_margin(
     (0.5, None)
     """
     precision = precision or like.dtype
-    most = min(steps, len(like))
+    most = min(max(steps, DECIDING), len(like))
     krylov = Krylov(next(random_vectors(like)), precision, most=most)
     for count in range(1, most + 1):
         krylov.grow(product)
@@ -186,6 +203,8 @@ def lanczos_margin(
         width = float(values[-1] - values[0])
         settled = value < 0 or (residual <= 1e-4 * width and count >= LEAST_STEPS)
         if krylov.leak <= krylov.rounding * largest or (settled and residual <= 1e-2 * abs(value)):
+            break
+        if count >= steps and residual < abs(value):
             break
     residual = max(residual, torch.finfo(precision).eps * largest)
     return Margin(value, krylov.vector(vectors[:, chosen]), None, residual, largest)

@@ -11,6 +11,7 @@ from spinodal.penalty import weight_decay
 
 STATUSES = {
     "converged": "converged: the residual is below the tolerance and the margin is not negative",
+    "undecided": "converged, margin undecided: its error is larger than its value, so this may be a saddle",
     "rounding": "converged to rounding: no step lowers L any further at this precision",
     "kink": "stalled at a kink: the slope of L jumps here (ReLU, max, abs?), so certificates are unavailable",
     "precision": "stalled on a staircase: the model computes in a lower precision than it is given; use that one (--dtype)",
@@ -22,7 +23,7 @@ STATUSES = {
     "not finite": "no minimum: E is not a finite number where the search led",
     "iterations": "not converged: the iteration limit was reached; raise it or start closer",
 }
-CONVERGED = ("converged", "rounding")
+CONVERGED = ("converged", "rounding", "undecided")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from spinodal.minimise.lbfgs import lbfgs
+from spinodal.minimise.landmark import CERTIFIED, Landmark, factorisation_passes, price
+from spinodal.minimise.landmark import FLOOR as FLOOR_OF_BETA
+from spinodal.minimise.lbfgs import Preconditioned, lbfgs
+from spinodal.minimise.preconditioner import Cholesky
 from spinodal.minimise.solution import LOST, STUCK, Solution, Stillness
 from spinodal.minimise.stall import stall
 from spinodal.regularised import Regularised, symmetric_norm
@@ -17,6 +20,7 @@ FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of 
 PATIENCE = 0.6  # a quasi-Newton step must shrink the gradient by this factor, or the Hessian is renewed
 NEAR, NEAR_LARGE = 1e-3, 1e-4  # relative residual above which gradients are better spent than Hessians
 SECANTS, AGREES = 10, 0.25  # most steps between fresh Hessians, and the agreement that earns another
+ROUNDS, ROUGH = 8, 1e-2  # most Hessians on the way, and the relative residual at which the first one is taken
 LARGE = 600  # parameters from which a Hessian costs more than a hundred gradients
 
 
@@ -26,7 +30,7 @@ def newton(
     *,
     tolerance: float,
     radius: float,
-    hessian: Tensor | None = None,
+    landmark: Landmark | None = None,
     has_left: Callable[[float], bool] | None = None,
     iterations: int = 500,
 ) -> Solution:
@@ -35,13 +39,14 @@ def newton(
     Far from a stationary point L-BFGS travels. Close to one, each step minimises the quadratic model
     inside `||step|| <= radius`, exactly, so zero, soft and negative modes are all survived; once a
     step stays inside, BFGS updates of that Hessian polish the point at one gradient each, as long as
-    they contract. `hessian` is a Hessian of E from nearby, to begin with. Stops when
-    `||grad L|| <= tolerance * loss.scale(theta)`, or after travelling to where `has_left(E)` holds.
+    they contract. From a `landmark` nearby, L-BFGS in the coordinates of its Hessian may do all of this without a new one.
+    Stops when `||grad L|| <= tolerance * loss.scale(theta)`, or after travelling to where `has_left(E)` holds.
     """
     search = _Search(loss, start, radius)
     near = max(tolerance, NEAR if len(start) < LARGE else NEAR_LARGE)
-    if hessian is not None:
-        search.polish(hessian, tolerance)
+    end = search.glide(landmark, tolerance, has_left)
+    if end in ("left", "converged", *LOST):
+        return search.solution(end, None)
     stillness, kinks = Stillness(), 0
     for _ in range(iterations):
         end = search.travel(near, has_left) if search.relative_residual > near else ""
@@ -122,11 +127,48 @@ class _Search:
 
     def travel(self, tolerance: float, has_left: Callable[[float], bool] | None) -> str:
         """Descend by L-BFGS to a loose tolerance; return why it stopped."""
-        end = lbfgs(self.loss, self.theta, tolerance=tolerance, iterations=2000, has_left=has_left)
+        return self._arrive(lbfgs(self.loss, self.theta, tolerance=tolerance, iterations=2000, has_left=has_left))
+
+    def _arrive(self, end: Solution) -> str:
+        """Go on from the end of another search; return why that stopped."""
         self.radius = max(self.radius, 0.1 * float((end.theta - self.theta).norm()))
         self.theta, self.value, self.gradient = end.theta, end.value, end.gradient
         self.count += end.iterations
         return end.stop
+
+    def glide(self, landmark: Landmark | None, tolerance: float, has_left: Callable[[float], bool] | None) -> str:
+        """Descend by L-BFGS in the coordinates of a Hessian from nearby; return why it stopped.
+
+        Where the margin nearby is small, a small residual leaves a large error along its mode: the search goes on for a while.
+
+        Where that takes as long as half a new Hessian does, one is taken, if it is dear: a cheap one serves trust-region steps.
+        """
+        cost, factor = price(self.loss.landscape), landmark.factor if landmark else None
+        sharp = tolerance * (landmark.sharpness if landmark else 1.0)
+        rounds = ROUNDS if cost > CERTIFIED else int(factor is not None)
+        end = ""
+        for remaining in reversed(range(rounds)):
+            if factor is None:
+                end = self.travel(ROUGH, has_left)
+                end = "iterations" if end == "converged" else end
+            else:
+                most = cost // 2 if rounds > 1 else cost
+                memory = Preconditioned(self.theta, factor, self.radius)
+                end = self._arrive(
+                    lbfgs(self.loss, self.theta, tolerance=sharp, iterations=most, has_left=has_left, memory=memory)
+                )
+                end = "converged" if end not in LOST and self.relative_residual <= tolerance else end
+            if end != "iterations" or not remaining:
+                break
+            factor = self._factor_here()
+        return end
+
+    def _factor_here(self) -> Cholesky | None:
+        """Return the factor of a new Hessian."""
+        hessian = self.loss.landscape.hessian(self.theta)
+        self.loss.landscape.counts.passes += factorisation_passes(self.loss.landscape)
+        self.radius = max(self.radius, 0.3 * (1.0 + float(self.theta.norm())))
+        return Cholesky.of(self.loss.shifted(hessian), least=FLOOR_OF_BETA * self.loss.beta)
 
     def polish(self, hessian: Tensor, tolerance: float) -> None:
         """Take BFGS steps from a positive definite Hessian while they stay inside, descend and contract."""

@@ -86,11 +86,35 @@ def steihaug(
 
 
 def conjugate_gradients(
-    product: Callable[[Tensor], Tensor], right: Tensor, *, tolerance: float = 1e-6, most: int = 500
+    product: Callable[[Tensor], Tensor],
+    right: Tensor,
+    *,
+    tolerance: float = 1e-6,
+    most: int = 500,
+    inverse: Callable[[Tensor], Tensor] = lambda vector: vector,
+    guess: Tensor | None = None,
 ) -> Tensor:
-    """Return x with `A x = right` to a relative residual, A positive semi-definite, right in its range."""
-    step, _ = steihaug(product, -right, float("inf"), tolerance, most)
-    return step
+    """Return x with `A x = right` to a relative residual, A positive semi-definite, right in its range.
+
+    `inverse` is that of a preconditioner, in whose metric the residual is measured; `guess` is where to begin.
+    """
+    solution = torch.zeros_like(right) if guess is None else guess
+    rest = right if guess is None else right - product(guess)
+    gathered = inverse(rest)
+    square, stop = float(rest @ gathered), tolerance**2 * float(right @ inverse(right))
+    direction = gathered
+    for _ in range(most):
+        if not square > stop:
+            break
+        image = product(direction)
+        curvature = float(direction @ image)
+        if curvature <= 1e-14 * float(direction @ direction):  # nothing but rounding, or a saddle
+            break
+        solution, rest = solution + square / curvature * direction, rest - square / curvature * image
+        gathered = inverse(rest)
+        fresh = float(rest @ gathered)
+        direction, square = gathered + (fresh / square) * direction, fresh
+    return solution
 
 
 def _beyond(step: Tensor, direction: Tensor, length: float, radius: float) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spinodal.tasks.task import Task
 
 
-READINGS = ("outputs", "accuracy", "no_accuracy", "samples", "rank", "unused")
+READINGS = ("error", "outputs", "accuracy", "no_accuracy", "samples", "rank", "unused")
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ class Observer:
     def _reading(self, train: Scores, left_out: str) -> dict[str, str | None]:
         batches = self.landscape.batches
         return {
+            "error": "; ".join(self.landscape.remarks) or None,
             "outputs": train.outputs,
             "accuracy": train.how,
             "no_accuracy": train.why_not,

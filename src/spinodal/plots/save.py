@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spinodal.files import write_whole
 from spinodal.phases import PhaseDiagram
 from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.plots.draw import (
@@ -25,7 +26,6 @@ from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.s_curve_figure import draw_s_curves
 from spinodal.plots.style import paper
 from spinodal.plots.tree_figure import draw_tree
-from spinodal.store.disk import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

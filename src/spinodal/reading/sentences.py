@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from spinodal.batches import FIRST
 
 CLAUSES = {
+    "error": "{}",
     "accuracy": "accuracy: {}",
     "no_accuracy": "no accuracy: {}",
     "outputs": "outputs: {}",
@@ -31,5 +32,11 @@ def sentences(reading: Mapping[str, str | None], which: Collection[str] = tuple(
 def remarkable(reading: Mapping[str, str | None]) -> list[str]:
     """Return the sentences that a short table needs: how accuracy was read, and what is otherwise than expected."""
     by_convention = reading.get("samples") in (None, FIRST)
-    which = ("accuracy", *(() if by_convention else ("samples",)), "rank", *(() if reading.get("rank") else ("unused",)))
+    which = (
+        "error",
+        "accuracy",
+        *(() if by_convention else ("samples",)),
+        "rank",
+        *(() if reading.get("rank") else ("unused",)),
+    )
     return sentences(reading, which)

@@ -12,6 +12,7 @@ from typing import Any
 
 from spinodal import __version__
 from spinodal.errors import SpinodalError
+from spinodal.files import write_whole, writing
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
 from spinodal.plots.axis import is_joined
@@ -33,7 +34,6 @@ from spinodal.report.curvature_rows import CAUTION, change_point_table, curvatur
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
-from spinodal.store.disk import write_whole, writing
 from spinodal.words.rows import BRACKET_NOTE
 
 

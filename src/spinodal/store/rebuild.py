@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tomli_w
 
+from spinodal.files import write_json, write_whole, writing
 from spinodal.store.copies import write_copies
-from spinodal.store.disk import write_json, write_whole, writing
 from spinodal.store.lock import Lock
 from spinodal.store.run import RunFolder
 

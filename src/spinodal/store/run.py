@@ -21,12 +21,12 @@ import torch
 from safetensors.torch import save
 
 from spinodal.errors import RunFolderError, SpinodalError
+from spinodal.files import reading, write_json, write_whole, writing
 from spinodal.missing import Attempts, Missing, is_final
 from spinodal.models import Models
 from spinodal.phases import SCHEMA, PhaseDiagram
 from spinodal.store.command import command_of
 from spinodal.store.copies import LABELLED, write_copies, write_labelled, write_result
-from spinodal.store.disk import reading, write_json, write_whole, writing
 from spinodal.store.journal import NAME, Journal, refuse_loss
 from spinodal.store.latest import FILES, latest_result
 from spinodal.store.lock import Lock

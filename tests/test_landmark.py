@@ -1,0 +1,150 @@
+"""A Hessian serves neighbours: the same minima, margins as LAPACK has them, and the same again after a resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import spinodal as sp
+from spinodal.minimise.landmark import Landmark
+from spinodal.minimise.local import Local
+from spinodal.minimise.preconditioner import Cholesky
+from spinodal.observe import Observer
+from spinodal.penalty import Penalty
+from spinodal.regularised import Regularised
+from spinodal.walk import Forgetful, Point, Walker
+
+solve = import_module("spinodal.minimise").solve
+BETA = 0.02
+
+
+@pytest.fixture(autouse=True)
+def dear_hessians(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Hessians of small networks be kept as those of larger ones are."""
+    for name in ("landmark", "newton", "local"):
+        monkeypatch.setattr(import_module(f"spinodal.minimise.{name}"), "CERTIFIED", 0)
+
+
+@pytest.fixture(scope="module")
+def landscape() -> sp.Landscape:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 6, generator=generator, dtype=torch.float64)
+    y = torch.stack([x[:, :3].prod(1), x.sum(1).tanh()], 1)
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 2))
+    return sp.Landscape(net, lambda model, batch: (model(batch[0]) - batch[1]).square().sum(1).mean(), (x, y))
+
+
+@pytest.fixture(scope="module")
+def here(landscape: sp.Landscape) -> sp.Minimum:
+    return sp.minimise(landscape, beta=BETA, start=landscape.initial, solver="newton")
+
+
+@pytest.fixture
+def landmark(landscape: sp.Landscape, here: sp.Minimum) -> Landmark:
+    found = Landmark.at(Regularised(landscape, BETA), landscape.hessian(here.theta))
+    assert found is not None
+    return found
+
+
+def found_at(landscape: sp.Landscape, here: sp.Minimum, landmark: Landmark | None, beta: float) -> tuple[sp.Minimum, Local]:
+    minimum, local = solve(Regularised(landscape, beta), here.theta, solver="newton", landmark=landmark)
+    return minimum, local
+
+
+@pytest.mark.parametrize("step", [0.96, 0.99, 1.0, 1.005, 1.01])
+def test_from_a_landmark_the_minimum_is_the_same_and_takes_no_hessian(
+    landscape: sp.Landscape, here: sp.Minimum, landmark: Landmark, step: float
+) -> None:
+    near, _ = found_at(landscape, here, landmark, step * BETA)
+    alone, _ = found_at(landscape, here, None, step * BETA)
+    assert near.stats.hessians == 0 < alone.stats.hessians
+    assert near.converged
+    assert near.loss == pytest.approx(alone.loss, rel=1e-12)
+    assert near.stats.gradient_equivalents < alone.stats.gradient_equivalents
+
+
+@pytest.mark.parametrize("step", [0.96, 0.99, 1.0, 1.005, 1.01])
+def test_from_a_landmark_margin_and_tangent_are_those_of_the_dense_hessian(
+    landscape: sp.Landscape, here: sp.Minimum, landmark: Landmark, step: float
+) -> None:
+    minimum, local = found_at(landscape, here, landmark, step * BETA)
+    matrix = Regularised(landscape, minimum.beta).shifted(landscape.hessian(minimum.theta))
+    assert abs(minimum.margin - float(torch.linalg.eigvalsh(matrix)[0])) <= minimum.margin_error
+    assert minimum.margin_error <= 1e-3 * minimum.margin
+    exact = torch.linalg.solve(matrix, -2.0 * minimum.theta)
+    assert float(minimum.theta @ local.tangent) == pytest.approx(float(minimum.theta @ exact), rel=1e-5)
+    assert torch.allclose(local.tangent, exact, atol=1e-2 * float(exact.norm()))
+
+
+def damaged(landmark: Landmark, factor: Tensor) -> Landmark:
+    return replace(landmark, factor=Cholesky(factor))
+
+
+def other_network(landmark: Landmark) -> Landmark:
+    values = torch.logspace(-4.0, 4.0, len(landmark.factor.factor)).double()
+    rotation = torch.linalg.qr(torch.randn(len(values), len(values), dtype=torch.float64)).Q
+    factor = Cholesky.of(rotation * values @ rotation.T)
+    assert factor is not None
+    return replace(landmark, factor=factor, low=rotation[:, :6].T.contiguous())
+
+
+DAMAGES: dict[str, Callable[[Landmark], Landmark]] = {
+    "not finite": lambda landmark: damaged(landmark, torch.full_like(landmark.factor.factor, torch.nan)),
+    "singular": lambda landmark: damaged(landmark, landmark.factor.factor * (torch.arange(len(landmark.factor.factor)) > 5)),
+    "far too stiff": lambda landmark: damaged(landmark, 1e6 * landmark.factor.factor),
+    "far too soft": lambda landmark: damaged(landmark, 1e-6 * landmark.factor.factor),
+    "of another network": other_network,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_landmark_costs_gradients_but_spoils_nothing(
+    landscape: sp.Landscape, here: sp.Minimum, landmark: Landmark, damage: str
+) -> None:
+    minimum, _ = found_at(landscape, here, DAMAGES[damage](landmark), 1.01 * BETA)
+    sound, _ = found_at(landscape, here, landmark, 1.01 * BETA)
+    assert minimum.converged
+    assert minimum.loss == pytest.approx(sound.loss, rel=1e-12)
+    assert minimum.margin == pytest.approx(sound.margin, rel=2e-3)
+
+
+class Replaying(Forgetful):
+    """A recorder that recalls the first points of an earlier walk."""
+
+    def __init__(self, known: list[Point]) -> None:
+        self.known = known
+
+    def recall(self, index: int, beta: float, origin: int | None) -> Point | None:
+        return self.known[index] if index < len(self.known) else None
+
+
+def walk(landscape: sp.Landscape, here: sp.Minimum, known: list[Point]) -> list[Point]:
+    penalty = Penalty()
+    observe = Observer(landscape, penalty, None)
+    walker = Walker(landscape, penalty, observe, solver="newton", recorder=Replaying(known))
+    none = sp.minimise(landscape, beta=BETA, start=here.theta).stats
+    point = walker.find(BETA, lambda: (here.theta, none - none))
+    for step in (1.01, 1.03, 1.02, 1.1, 1.25, 1.02):
+        beta = step * point.beta
+        point = walker.follow(point, beta, (beta - point.beta) * point.tangent)
+    return walker.points
+
+
+def what(point: Point) -> tuple[Any, ...]:
+    minimum = point.minimum
+    tensors = (minimum.theta.tolist(), point.tangent.tolist())
+    return (*tensors, minimum.margin, minimum.margin_error, minimum.stats, point.norm_slope, point.margin_slope)
+
+
+def test_a_walk_that_is_resumed_anywhere_is_the_same_to_the_last_bit(landscape: sp.Landscape, here: sp.Minimum) -> None:
+    whole = walk(landscape, here, [])
+    assert any(point.minimum.stats.hessians == 0 for point in whole)
+    for first in range(1, len(whole)):
+        assert [what(point) for point in walk(landscape, here, whole[:first])] == [what(point) for point in whole]
