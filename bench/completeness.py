@@ -44,13 +44,23 @@ def main() -> None:
     use_threads(options.threads)
     print(hardware_line())
     if options.part in ("all", "linear"):
-        rows = [linear_row(k) for k in range(options.first, options.first + (options.count or 300))]
-        print_table(["net", "singular values", "exact", "found", "wrong"], [row for row in rows if row[-1] != "-"])
-        print(f"{sum(row[-1] != '-' for row in rows)} of {len(rows)} linear nets wrong")
+        header = ["net", "singular values", "exact", "found", "wrong"]
+        wrong = counted(header, (linear_row(k) for k in range(options.first, options.first + (options.count or 300))))
+        print(f"{wrong} linear nets wrong")
     if options.part in ("all", "tasks"):
-        rows = [task_row(k) for k in range(options.first, options.first + (options.count or 60))]
-        print_table(["task", "parameters", "points", "listed", "lost", "listed below .8 %", "incomplete"], rows)
-        print(f"{sum(row[4] != '-' or row[5] != '-' for row in rows)} of {len(rows)} tasks wrong")
+        header = ["task", "parameters", "points", "listed", "incomplete", "listed below .8 %", "lost"]
+        wrong = counted(header, (task_row(k) for k in range(options.first, options.first + (options.count or 60))))
+        print(f"{wrong} tasks wrong")
+
+
+def counted(header: list[str], rows: Iterator[list[str]]) -> int:
+    """Print rows as they are made, and return how many do not end in "-"."""
+    print_table(header, [])
+    wrong = 0
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
+        wrong += row[-1] != "-"
+    return wrong
 
 
 # -- linear nets ------------------------------------------------------------------------------
@@ -77,7 +87,7 @@ class Linear:
         task = gaussian(
             activation="linear", hidden=self.hidden, singular_values=self.values, inputs=size, outputs=size, samples=50
         )
-        return sp.map_phases(task, beta=(0.35 * self.exact[0], self.high * self.exact[-1]), seed=self.seed, starts=2)
+        return sp.map_phases(task, beta=(0.1 * self.exact[0], self.high * self.exact[-1]), seed=self.seed, starts=8)
 
 
 def random_linear(k: int) -> Linear:
@@ -182,11 +192,12 @@ def task_row(k: int) -> list[str]:
     errors = [point.error for point in diagram.points]
     extent = max(errors) - min(errors)
     lost = [f"{beta:.6f} ({100 * jump:.2f} %)" for beta, jump in lost_jumps(task.landscape(), diagram, extent)]
-    jumps = [abs(t.after.error - t.before.error) / extent for t in diagram.macroscopic if t.jumps]
-    weak = [f"{100 * jump:.2f} %" for jump in jumps if jump < LISTED]
+    jumps = [(t.beta, abs(t.after.error - t.before.error) / extent) for t in diagram.macroscopic if t.jumps]
+    weak = [f"{beta:.6f} ({100 * jump:.2f} %)" for beta, jump in jumps if jump < LISTED]
     listed = " ".join(f"{t.beta:.5f}" for t in diagram.macroscopic)
     size = str(diagram.spent.parameters)
-    return [str(k), size, str(len(errors)), listed, " ".join(lost) or "-", " ".join(weak) or "-", str(len(diagram.incomplete))]
+    incomplete = str(len(diagram.incomplete))
+    return [str(k), size, str(len(errors)), listed, incomplete, " ".join(weak) or "-", " ".join(lost or weak) or "-"]
 
 
 def lost_jumps(landscape: sp.Landscape, diagram: sp.PhaseDiagram, extent: float) -> Iterator[tuple[float, float]]:

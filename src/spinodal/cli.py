@@ -27,6 +27,7 @@ from spinodal.commands.arguments import (
     pairs,
     run_and_point,
     text_of,
+    threads_for,
     use_threads,
 )
 from spinodal.commands.chosen_point import chosen_point
@@ -201,12 +202,12 @@ def map_command(
     made = make_task(task, pairs(settings or []))
     landscape, penalty = prepare(made, options)  # refuse bad input before anything is written
     model = _model(start, at_weight_decay, made, landscape)
-    use_threads(threads, landscape.size * landscape.batches.total)
+    path = out or _default_folder(made.name, resume=resume)
+    config = {"task": {"name": made.name, **made.settings}, "map": asdict(options), **_threads(threads, landscape, path)}
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
     for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
         console.print(sentence)
-    config = {"task": {"name": made.name, **made.settings}, "map": asdict(options)}
-    with RunFolder(out or _default_folder(made.name, resume=resume), config, resume=resume) as folder:
+    with RunFolder(path, config, resume=resume) as folder:
         files = Attempts(owner_of(made), failure_shown(debug))
         diagram = _mapped(made, options, (landscape, penalty), folder, console, files.on_failure)
         diagram = _saved(diagram, folder, files)
@@ -221,6 +222,18 @@ def map_command(
         console.print(f"\n{placement}")
     console.print(f"run folder: {folder.path}  (report: {report})")
     tell_missing((*diagram.missing, *files.missing), folder.command)
+
+
+def _threads(asked: int, landscape: Landscape, path: Path) -> dict[str, int]:
+    """Fix the threads, and return them as a setting of the run: other threads round otherwise, and may end on another branch.
+
+    A run that is resumed keeps its own; one of an older version has none on record.
+    """
+    known = RunFolder(path).config if RunFolder.is_run(path) else None
+    recorded = None if known is None else known.get("threads")
+    chosen = asked or recorded or threads_for(landscape.size * landscape.batches.total)
+    use_threads(chosen)
+    return {} if known is not None and recorded is None else {"threads": chosen}
 
 
 def _saved(diagram: PhaseDiagram, folder: RunFolder, files: Attempts) -> PhaseDiagram:
@@ -247,7 +260,7 @@ def _mapped(
                 _report(load(folder.path), folder.path, folder.path / "report.html")
 
     try:
-        with ProgressBar(console, downward=options.direction == "down", keep=keep, on_failure=on_failure) as bar:
+        with ProgressBar(console, direction=options.direction, keep=keep, on_failure=on_failure) as bar:
             return map_phases(task, options=options, recorder=folder.journal, progress=bar, prepared=prepared)
     except KeyboardInterrupt:
         console.print(

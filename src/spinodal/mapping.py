@@ -120,6 +120,9 @@ class Progress:
     def range(self, low: float, high: float, solver: str) -> None:
         """Hear the range of beta and the solver, once known."""
 
+    def stage(self, what: str) -> None:
+        """Hear what is done next, before the walk."""
+
     def point(self, point: Point) -> None:
         """Hear of a point on the followed branch."""
 
@@ -280,9 +283,12 @@ class _Map:
         self._refuse_other_data()
         low, high = self._range()
         self.progress.range(low, high, self.solver)
+        self.progress.stage(f"the deepest of {self.options.starts} starts at beta = {low:.4g}")
         bottom = self.walker.find(low, lambda: self._counted(lambda: self._deepest(low, high)))
+        self.progress.stage(f"the upper end at beta = {high:.4g}")
         top = self.walker.find(high, lambda: self._counted(lambda: self._trivial(high)))
         self._refuse_lost(bottom)
+        self.progress.stage("the first step")
         if self.options.direction == "down":
             scout = self._scout(bottom, top)
             return Walk((low, high), scout.walk(top, low), bottom, top, scout.criteria.norm_range)

@@ -419,6 +419,7 @@ class PhaseDiagram:
             "bracket": list(transition.bracket),
             "direction": transition.direction,
             "order": transition.order,
+            "kind": transition.kind,
             "missing": transition.missing,
             "minor": transition.minor,
             "status": transition.status,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from spinodal.commands.arguments import Debug, Json, Sets, Threads, console_for, pairs, use_threads
+from spinodal.commands.arguments import Debug, Json, Sets, Threads, console_for, pairs, threads_for, use_threads
 from spinodal.commands.curvature_table import curvature_table
 from spinodal.commands.json_file import check_json, write_json_file
 from spinodal.commands.place import Place, Words, place_of
@@ -81,7 +81,7 @@ def curvature_command(
     how = {"method": method, "budget": budget, "rtol": accuracy(rtol, called="--rtol"), "seed": seed_number(seed)}
     words = Words(task, at, pairs(settings or []), at_weight_decay, None if beta is None else positive_beta(beta), device)
     place = place_of(words)
-    use_threads(threads, place.landscape.size * place.landscape.batches.total)
+    use_threads(threads or threads_for(place.landscape.size * place.landscape.batches.total))
     found = _measured(place, how)
     write_json_file(json_file, found.to_dict())
     console = console_for(json_file, soft_wrap=True)

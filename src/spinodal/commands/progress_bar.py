@@ -2,64 +2,95 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from threading import Event, Thread
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from spinodal.commands.estimate import Estimate, duration
 from spinodal.mapping import Progress as Watcher
-from spinodal.mapping import log_fraction
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
 from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
+EVERY = 10.0  # seconds between two lines where there is no terminal
+
 
 class ProgressBar(Watcher):
-    """A progress bar over log beta, and a line per transition as it is found."""
+    """A progress bar over log beta with the time that is left, and a line per transition as it is found.
+
+    Where there is no terminal, it is a plain line every ten seconds.
+    """
 
     def __init__(
         self,
         console: Console,
         *,
-        downward: bool,
+        direction: str,
         keep: Callable[[PhaseDiagram], None] = lambda diagram: None,
         on_failure: Callable[[str, BaseException], None] = lambda what, cause: None,
+        every: float = EVERY,
     ) -> None:
-        self.console, self.downward, self.keep, self.on_failure = console, downward, keep, on_failure
+        self.console, self.downward, self.keep, self.on_failure = console, direction == "down", keep, on_failure
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
-            console=console, transient=True,
+            TextColumn("{task.fields[left]}"), console=console, transient=True,
         )  # fmt: skip
-        self.limits = (1.0, 2.0)
+        self.began = time.monotonic()
+        self.estimate = Estimate(direction, clock=time.monotonic)
+        self.limits: tuple[float, float] | None = None
+        self.doing, self.every, self.done = "finding the range of beta", every, Event()
 
     def __enter__(self) -> ProgressBar:
-        self.bar.start()
-        self.line = self.bar.add_task("finding the range of beta", total=1.0)
+        self.line = self.bar.add_task(self.doing, total=1.0, left="")
+        if self.console.is_terminal:
+            self.bar.start()
+        else:
+            Thread(target=self._speak, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.done.set()
         self.bar.stop()
+
+    def _speak(self) -> None:
+        """Say every ten seconds what is being done, and how long it will take."""
+        while not self.done.wait(self.every):
+            left = self._left()
+            share = f", {100 * self.estimate.fraction:.0f} % of the way" if left else ""
+            self.console.print(f"{duration(time.monotonic() - self.began)}: {self.doing}{share}{left and ', '}{left}")
+
+    def _left(self) -> str:
+        remaining = self.estimate.remaining()
+        return "" if remaining is None else f"about {duration(remaining)} left"
+
+    def _do(self, what: str, completed: float | None = None) -> None:
+        self.doing = what
+        self.bar.update(self.line, description=what, completed=completed, left=self._left())
+
+    def stage(self, what: str) -> None:
+        """Say what is done before the first point; the walk begins with the last of it."""
+        if self.limits is not None:
+            self.estimate.begin(*self.limits)
+        self._do(what)
 
     def range(self, low: float, high: float, solver: str) -> None:
         """Say what will be walked through."""
-        self.limits = (low, high)
         self.console.print(f"beta from {low:.4g} to {high:.4g} ({CONVENTION}), solver {solver}")
-        self.bar.update(self.line, description="minimising at both ends")
+        self.limits = low, high
 
     def point(self, point: Point) -> None:
         """Move the bar."""
-        walked = log_fraction(point.beta, *self.limits)
-        self.bar.update(
-            self.line,
-            completed=1.0 - walked if self.downward else walked,
-            description=f"beta = {point.beta:.4g}, E = {point.error:.4g}"
-            + (f", rank {point.observation.rank}" if point.observation.ranks else ""),
-        )
+        self.estimate.move(point.beta)
+        rank = f", rank {point.observation.rank}" if point.observation.ranks else ""
+        self._do(f"beta = {point.beta:.4g}, E = {point.error:.4g}{rank}", self.estimate.fraction)
 
     def walked(self, diagram: PhaseDiagram) -> None:
         """Have the walk kept."""
-        self.bar.update(self.line, description="what builds on the walk")
+        self._do("what builds on the walk")
         self.keep(diagram)
 
     def failed(self, what: str, cause: BaseException) -> None:
@@ -68,7 +99,8 @@ class ProgressBar(Watcher):
 
     def curvature(self, done: int, total: int) -> None:
         """Move the bar once more, through the points of the map."""
-        self.bar.update(self.line, completed=done / total, description=f"curvature, point {done + 1} of {total}")
+        self.estimate.limits = None
+        self._do(f"curvature, point {done + 1} of {total}", done / total)
 
     def transition(self, transition: Transition) -> None:
         """Print a macroscopic transition, and the way on the way back of a loop."""

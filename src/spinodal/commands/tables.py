@@ -14,6 +14,7 @@ from spinodal.errors import printable
 from spinodal.penalty import weight_decay
 from spinodal.reading.sentences import remarkable
 from spinodal.theory import ExactTransition
+from spinodal.words.doubts import doubts
 from spinodal.words.numbers import significant
 from spinodal.words.rows import BRACKET_NOTE, HALF_BRACKET, TERMINAL, between, phase_cells, transition_cells
 
@@ -174,6 +175,7 @@ def summary(result: Mapping[str, Any]) -> Text:
         + (f"{_minor(minor)} (below 1 % of the range of E) in the report and the JSON\n" if minor else "")
         + _loop(result.get("loop"))
         + "".join(f"{item['text']}\n" for item in result.get("certificates", {}).get("violations", ()))
+        + "".join(f"{sentence}\n" for sentence in doubts(result))
         + "".join(f"{printable(sentence)}\n" for sentence in remarkable(result.get("reading", {})))
         + f"{stats['gradient_evaluations']:,} gradients, {stats['hessian_products']:,} Hessian products, "
         f"{stats['hessians']:,} Hessians, {stats['points']} points, {stats['seconds']:.1f} s"

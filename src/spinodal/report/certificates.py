@@ -6,11 +6,23 @@ import math
 
 from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram
+from spinodal.sweeps.sweep import Sweep
+from spinodal.words.doubts import doubts
+from spinodal.words.numbers import significant
 
 
 def certificate_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
-    """Return what the certificates say: the area along branches, the area of the loop, and violations."""
-    return (*_along_branches(diagram), *_around_the_loop(diagram), *_violations(diagram))
+    """Return what the certificates say: what the walk proves, the area along branches, the area of the loop, and violations."""
+    return (*_along_the_walk(diagram), *_along_branches(diagram), *_around_the_loop(diagram), *_violations(diagram))
+
+
+def _along_the_walk(diagram: PhaseDiagram) -> list[str]:
+    largest = 100.0 * Sweep(diagram.points, diagram.transitions, diagram.run_status).certificate.largest
+    return [
+        f"Between the points that were followed, transitions apart, no jump of E above {significant(largest, 2)} % of its "
+        "range can have been passed over, as far as slopes between two points stay above the lower of both.",
+        *doubts(diagram.to_dict()),
+    ]
 
 
 def _along_branches(diagram: PhaseDiagram) -> list[str]:

@@ -42,6 +42,10 @@ class Criteria:
             return self
         return replace(self, error_range=error, norm_range=max(self.norm_range, norm_squared))
 
+    def norm_range_at(self, beta: float) -> float:
+        """Return what a jump of the squared norm is compared with: its range, or that of E over beta where that is less."""
+        return min(self.norm_range, self.error_range / beta)
+
     def is_smooth(self, found: Gap) -> bool:
         """Tell a gap that a continuous branch may leave."""
         if self.rough:
@@ -102,10 +106,10 @@ class Criteria:
         """
         if self.rough or b.left:
             return False
-        if earlier is not None and _is_doubtful(a):  # so close to a singularity that its slope may be that of either side
-            a, earlier = earlier, None
-        bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta)) - slope_error(a) - slope_error(b)
         threshold = 0.04 if earlier is not None else 0.3
+        if earlier is not None and _is_doubtful(a):  # so close to a singularity that its slope may be that of either side
+            a, earlier, threshold = earlier, None, 0.1
+        bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta)) - slope_error(a) - slope_error(b)
         large = bend > threshold * max(abs(a.norm_slope), abs(b.norm_slope))
         large = large and a.beta * bend >= MACROSCOPIC * self.norm_range
         if not large or self.kink_position(a, b) is None:

@@ -222,7 +222,7 @@ class Scout:
             jump_norm_squared=abs(after.norm_squared - before.norm_squared),
             jump_curvature=abs(after.norm_slope - before.norm_slope),
         )
-        order = order_of(evidence, norm_range=self.criteria.norm_range)
+        order = order_of(evidence, norm_range=self.criteria.norm_range_at(before.beta))
         lower, upper = sorted((before.beta, after.beta))
         blurred = self._blur(before)
         return Transition(
@@ -253,7 +253,7 @@ class Scout:
         """Tell a transition too small to separate phases: by its jump, or by its kink where it is continuous."""
         if self.criteria.jump(gap(before, after)) >= MACROSCOPIC * self.criteria.error_range:
             return False
-        continuous = abs(after.norm_squared - before.norm_squared) <= CONTINUOUS * self.criteria.norm_range
+        continuous = abs(after.norm_squared - before.norm_squared) <= CONTINUOUS * self.criteria.norm_range_at(before.beta)
         return not (continuous and self.criteria.is_macroscopic_kink(before, after))
 
     def _status(self, before: Point, after: Point) -> str:

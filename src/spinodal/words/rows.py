@@ -54,7 +54,7 @@ def transition_cells(item: Mapping[str, Any], style: Style) -> dict[str, str]:
         "beta": to_error(item["beta"], step),
         HALF_BRACKET: width(item["bracket"]),
         "direction": item["direction"],
-        "order": item["order"],
+        "order": item["kind"] if item.get("missing") else item["order"],
         "E": numbers(item["error"], spread.get("error"), style),
         "norm": numbers(item["norm"], spread.get("norm"), style),
         "margin": numbers(item.get("margin"), spread.get("margin"), style),
