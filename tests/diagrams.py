@@ -22,8 +22,9 @@ from spinodal.diagram.spinodals import Spinodal, SpinodalCertificate
 from spinodal.diagram.tree import Fall
 from spinodal.minimise import Minimum
 from spinodal.observe import Observation
+from spinodal.sweeps.order import Evidence
+from spinodal.sweeps.transition import Transition
 from spinodal.theory import ExactTransition
-from spinodal.transitions import Evidence, Transition
 from spinodal.walk import Point
 
 MATRICES = ("0.weight", "2.weight")

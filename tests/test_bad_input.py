@@ -14,7 +14,7 @@ import spinodal as sp
 from spinodal import cli
 from spinodal.commands.json_file import check_json, write_json_file
 from spinodal.errors import SpinodalError
-from spinodal.store.disk import write_whole
+from spinodal.files import write_whole
 from test_cli import FAST, Command, command  # noqa: F401 - the fixture
 from test_cli import OWN as OWN_FILE
 
@@ -128,7 +128,7 @@ OWN = {
     "wrong_targets": "check that the shapes and dtypes of data and model fit",
     "held_out_empty": "held_out: data is empty",
     "held_out_not_finite": "held_out: data is not finite",
-    "held_out_wrong": "predict on held_out raised RuntimeError",
+    "held_out_wrong": "loss on held_out raised RuntimeError",
     "no_parameters": "no trainable parameter",
     "dropout": "so E is not a function of theta",
     "not_a_module": "an nn.Module is allowed",
@@ -139,7 +139,7 @@ OWN = {
     "failing_observable": "observable 'mine' raised ZeroDivisionError",
     "observable_of_words": "observable 'mine' raised ValueError",
     "uncallable_observable": "observable 'mine' raised TypeError",
-    "held_out_labels": "predict or labels raised RuntimeError",
+    "held_out_labels": "loss on held_out raised RuntimeError",
     "odd_settings": "setting scale is a Tensor",
     "odd_settings_inside": "setting layers[0].activation is a type",
 }

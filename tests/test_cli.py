@@ -100,7 +100,7 @@ def test_map_prints_tables_an_answer_and_where_the_run_is(command: Command) -> N
     assert (done.code, done.err) == (0, "")
     for text in ("Transitions", "Phases", "0.410549", "first", "exact", "weight_decay", "run folder: run"):
         assert text in done.out
-    assert "1 transition: the deepest phase" in done.out
+    assert "1 transition: the followed phase" in done.out
     names = {path.name for path in Path("run").iterdir()}
     assert {"config.toml", "provenance.json", "journal.jsonl", "states", "result.json", "figures"} <= names
     assert not list(Path("run").rglob("*.part"))

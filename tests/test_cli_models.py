@@ -65,7 +65,7 @@ def test_a_map_without_a_model_has_no_placement(command: Command) -> None:
         (["--start", "nowhere.pt", "--at-weight-decay", "0.7"], "nowhere.pt is not there"),
         (["--start", "model.pt", "--at-weight-decay", "-1"], "--at-weight-decay = -1.0"),
         (["--start", "other.pt", "--at-weight-decay", "0.7"], "unknown parameter in the checkpoint"),
-        (["--start", "nan.pt", "--at-weight-decay", "0.7"], "theta is not finite"),
+        (["--start", "nan.pt", "--at-weight-decay", "0.7"], "in the checkpoint holds numbers that are not finite"),
     ],
 )
 def test_a_model_that_cannot_be_placed_is_refused_before_anything_is_written(

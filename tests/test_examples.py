@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from spinodal.landscape import Landscape
+from spinodal.landscape.checks import refuse_scale_invariance
 from spinodal.mapping import map_phases
-from spinodal.soundness import refuse_scale_invariance
 from spinodal.tasks import Task
 from spinodal.tasks.registry import make_task
 from test_cli import Command, command  # noqa: F401 - the fixture

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spinodal import landscape as landscape_module
 from spinodal.landscape import Landscape
+from spinodal.landscape import landscape as landscape_module
 from spinodal.minimise.lbfgs import MEMORY, Memory, lbfgs, lbfgs_batch
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised

@@ -132,7 +132,7 @@ def test_an_observation_equals_what_is_computed_by_hand() -> None:
         "filters.weight": pytest.approx((1.0, 0.01), rel=1e-6),
     }
     assert dict(seen.ranks) == {"layer.weight": 3, "filters.weight": 1}
-    assert seen.rank == 1
+    assert seen.rank == 3  # of the layer: E does not depend on the filters
     assert dict(seen.accuracy) == {"train": 0.6, "held_out": None}
     assert dict(seen.class_accuracy) == {"train": (1.0, 0.5, 0.5), "held_out": None}
     outputs = data()[0].numpy() * [2.0, 1.0, 1.0]
@@ -153,7 +153,8 @@ def test_batches_give_the_observation_of_one_batch() -> None:
     split = task(data=[(x[:3], labels[:3]), (x[3:4], labels[3:4]), (x[4:], labels[4:])])
     whole, parts = observe(task(), theta()), observe(split, theta())
     assert parts.output_variance == pytest.approx(whole.output_variance, rel=1e-13)
-    assert dataclasses.replace(parts, output_variance=whole.output_variance) == whole
+    assert parts.reading["samples"] == "the first axis of the tensors"
+    assert dataclasses.replace(parts, output_variance=whole.output_variance, reading=whole.reading) == whole
 
 
 def test_held_out_data_are_scored_apart() -> None:
@@ -191,7 +192,7 @@ def test_a_model_that_cannot_be_asked_for_predictions_has_no_scores() -> None:
         seen = observe(task(predict=predict), theta())
         assert seen.output_variance is None
         assert seen.accuracy["train"] is None
-        assert seen.rank == 1
+        assert seen.rank == 3
 
 
 def test_predictions_and_labels_are_the_task_s_own_where_given() -> None:

@@ -118,6 +118,7 @@ def test_the_first_class_to_go_is_named() -> None:
         model,
         lambda model, batch: (model(batch[0]) - batch[1]).square().sum(1).mean(),
         (target, target, x.argmax(1)),
+        labels=lambda batch: batch[2],
     )
     diagram = sp.map_phases(task)
     first = next(found for found in diagram.macroscopic if diagram.lost_classes(found))
@@ -139,7 +140,8 @@ def test_the_classes_to_go_are_those_that_the_map_names() -> None:
     assert diagram.lost_classes(found) == (1,)
     assert placement.lost == (1,)
     assert placement.to_dict()["lost_classes"] == [1]
-    assert "first to go: class 1." in placement.answer()
+    assert "first to go: class 1 at weight_decay = " in placement.answer()
+    assert placement.conclusion.to_dict() == diagram.conclusion.to_dict()
 
 
 def test_beyond_the_map_the_trivial_model_is_in_its_last_phase(diagram: sp.PhaseDiagram) -> None:

@@ -31,9 +31,9 @@ from spinodal.report.branch_rows import (
 from spinodal.report.certificates import certificate_sentences
 from spinodal.report.closed_forms import compare
 from spinodal.report.rows import MOST_MINOR, Table, minor_table, phase_table, transition_table
-from spinodal.report.step import steps
 from spinodal.report.thinning import MOST, MOST_ON_BRANCHES, NEIGHBOURS, thinned
 from spinodal.theory import ExactTransition
+from spinodal.words.sentences import decay
 
 EVIL = "<script>alert(1)</script>"
 
@@ -87,12 +87,14 @@ def test_the_first_sentence_is_the_largest_weight_decay_before_the_first_loss() 
     first = min(made.macroscopic, key=lambda found: found.beta)
     sentence = answer_sentences(made)[0]
     assert sentence.startswith("Largest weight_decay before the first loss of accuracy at a transition: ")
-    assert f"{weight_decay(first.bracket[0]):.6g} (beta = {first.bracket[0]:.6g})" in sentence
+    said = [float(text.strip("(). ")) for text in sentence.replace("(beta = ", " ").split() if text[0].isdigit()]
+    assert said[0] == pytest.approx(2 * said[1])
+    assert first.bracket[0] - 0.1 * (first.bracket[1] - first.bracket[0]) < said[1] <= first.bracket[0]
 
 
 def test_the_classes_go_in_the_order_of_their_transitions() -> None:
     made = diagram(classes=4)
-    places = [f"weight_decay = {weight_decay(found.beta):.5g}" for found in made.macroscopic]
+    places = [decay(step) for step in made.steps]
     assert f"First to go: class 3 at {places[0]}; next: class 2 at {places[1]}." in answer_sentences(made)
 
 
@@ -217,7 +219,7 @@ def test_minor_transitions_are_no_loss() -> None:
 
 @pytest.mark.parametrize("downward", [False, True])
 def test_steps_look_towards_larger_beta_whichever_way_was_walked(downward: bool) -> None:
-    found = steps(diagram(classes=3, downward=downward))
+    found = diagram(classes=3, downward=downward).steps
     assert [step.number for step in found] == [1, 2]
     for step in found:
         assert step.low.beta < step.beta < step.high.beta
@@ -232,7 +234,7 @@ def test_a_walk_given_up_behind_its_last_transition_is_reported_all_the_same() -
     lost = made.transitions[0].after
     kept = tuple(item for item in made.points if item.beta < lost.beta)
     made = replace(made, points=kept, run_status="stopped at beta = 0.1: no minimum")
-    (step,) = steps(made)
+    (step,) = made.steps
     assert step.ranks == (3, 3)
     assert "The map is not complete: stopped at beta = 0.1: no minimum." in page_of(made).text
 
@@ -343,7 +345,11 @@ def test_transitions_stand_in_their_table_with_what_is_lost() -> None:
     assert [row["rank"] for row in rows] == ["3 → 2", "2 → 1"]
     assert [row["classes lost"] for row in rows] == ["2", "1"]
     assert [row["accuracy"] for row in rows] == ["90 % → 60 %", "60 % → 30 %"]
-    assert [row["weight_decay"] for row in rows] == [f"{2 * found.beta:.6g}" for found in made.macroscopic]
+    for row, found in zip(rows, made.macroscopic, strict=True):
+        low, high = found.bracket
+        assert float(row["half bracket"]) == pytest.approx((high - low) / 2, rel=0.5)
+        assert float(row["β"]) == pytest.approx(found.beta, abs=(high - low) / 2)
+        assert len(row["β"].lstrip("0.")) <= 2  # a bracket of 12 % does not tell more
 
 
 def test_the_rank_of_a_transition_is_that_of_the_phases_on_both_sides() -> None:
@@ -365,9 +371,10 @@ def test_only_the_largest_minor_transitions_are_listed_and_it_is_said() -> None:
     text = page_of(made).text
     assert f"{len(jumps)} minor transitions" in text
     assert f"The {MOST_MINOR} with the largest jumps of E are listed here" in text
-    assert {row[table.headings.index("β")] for row in table.rows} == {
-        f"{found.beta:.7g}" for found in made.transitions if abs(found.after.error - found.before.error) >= jumps[-MOST_MINOR]
-    }
+    shown = [float(row[table.headings.index("β")]) for row in table.rows]
+    largest = [item for item in made.transitions if abs(item.after.error - item.before.error) >= jumps[-MOST_MINOR]]
+    for beta, found in zip(shown, sorted(largest, key=lambda item: item.beta), strict=True):
+        assert found.bracket[0] <= beta <= found.bracket[1]
 
 
 def test_what_a_task_does_not_have_gets_no_column() -> None:
@@ -550,9 +557,10 @@ def test_a_loop_with_branches_has_all_of_them() -> None:
 
 def test_the_answer_says_where_the_deepest_phase_becomes_metastable_and_what_the_way_back_meets() -> None:
     text = " ".join(answer_sentences(loop_diagram()))
-    assert f"Phase 1 is as deep as phase 0 at weight_decay = {2 * loop_coexistence():.5g}" in text
-    assert "from there to its end phase 0 is metastable" in text
-    assert "On the way back, the transitions are at weight_decay = 0.336 (beta = 0.168)." in text
+    met = f"weight_decay = {2 * loop_coexistence():.7g} (beta = {loop_coexistence():.7g})"
+    assert text.startswith(f"The followed phase (rank 3) is the deepest known up to {met}, where phase 1 is as deep; ")
+    assert "metastable from there, it ends at weight_decay = 0.46400" in text
+    assert "On the way back, the transitions are at weight_decay = 0.336000" in text
 
 
 def test_a_way_back_on_which_nothing_comes_back_says_so() -> None:
@@ -567,7 +575,7 @@ def test_a_way_back_on_which_nothing_comes_back_says_so() -> None:
 
 def test_spinodals_stand_with_their_certificates_or_with_what_they_are_known_from() -> None:
     lower, upper = cells(spinodal_table(loop_diagram()))
-    assert (lower["phase"], lower["end"], lower["β"]) == ("1", "lower", "0.168")
+    assert (lower["phase"], lower["end"], lower["β"]) == ("1", "lower", "0.1680000000")
     assert (upper["phase"], upper["end"], upper["weight_decay"]) == ("0", "upper", "0.464")
     assert (upper["residual"], upper["eigenvalue"], upper["overlap"]) == ("1e-16", "1e-17", "1")
     bare = cells(spinodal_table(loop_diagram(branches=False)))

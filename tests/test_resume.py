@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import xarray
 
+import spinodal as sp
 from spinodal.errors import SpinodalError
 from spinodal.store import RunFolder
 from test_cli import Command, command  # noqa: F401 - the fixture
@@ -281,20 +282,53 @@ def test_a_finished_run_resumes_without_computing(undisturbed: Path, tmp_path: P
     assert (tmp_path / "again.json").read_bytes() == (undisturbed / "result.json").read_bytes()
 
 
-def test_an_unfinished_run_is_shown_as_such_and_left_alone(cut: Callable[[int], Path], command: Command) -> None:  # noqa: F811
+def test_an_unfinished_run_is_shown_as_such_and_left_alone(
+    undisturbed: Path,
+    cut: Callable[[int], Path],
+    command: Command,  # noqa: F811
+) -> None:
     run = cut(11)
     with (run / "journal.jsonl").open("ab") as file:
         file.write(b'{"kind": "poi')  # another process may be writing this very line
     before = (run / "journal.jsonl").read_bytes()
-    done = command("show", str(run))
-    assert done.code == 2
-    assert done.err.count("\n") == 1
-    points = before.count(b'"kind": "point"')
-    assert f"is not finished: {points} points so far, the last at beta = " in done.err
-    assert points > 1
-    assert done.err.endswith(" --resume\n")
-    assert "spinodal map gaussian" in done.err
+    done = command("show", str(run), "--json", "shown.json")
+    assert (done.code, done.err) == (0, "")
+    assert "This run is unfinished. Missing: the walk beyond beta = " in done.out
+    assert "go on with spinodal map gaussian --set activation=linear " in done.out
+    assert f"--resume --out {run})" in done.out
     assert (run / "journal.jsonl").read_bytes() == before
+    assert not (run / "result.json").exists()
+    shown, whole = json.loads(Path("shown.json").read_text()), result(undisturbed)
+    assert (shown["run_status"], whole["run_status"]) == ("unfinished", "complete")
+    assert shown["followed"] == whole["followed"][: len(shown["followed"])]
+    assert len(shown["followed"]) > 2
+
+
+def alike(transitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return transitions without what depends on all of a phase, which may not be walked to its end yet."""
+    return [{**item, "lost_classes": None} for item in transitions]
+
+
+@pytest.mark.parametrize("count", [8, 14, 20, 30, -1])
+def test_an_unfinished_run_has_the_transitions_that_it_met(
+    undisturbed: Path,
+    cut: Callable[[int], Path],
+    command: Command,  # noqa: F811
+    count: int,
+) -> None:
+    run, whole = cut(count), result(undisturbed)
+    diagram, journal = sp.load(run), lines(run)
+    met = sum(b'"name": "transition ' in line for line in journal)
+    found = json.loads(json.dumps(diagram.to_dict()))["transitions"]
+    assert alike(found) == alike(whole["transitions"][:met])
+    if count == -1:
+        assert met == len(whole["transitions"]) > 1
+    shown = [point.index for point in diagram.points]
+    known = [index for index in shown if index in whole["followed"]]
+    assert known == whole["followed"][: len(known)] == shown[: len(known)]  # behind them, at most the bracket being closed
+    assert [point.beta for point in diagram.points] == sorted(point.beta for point in diagram.points)
+    assert command("report", str(run)).code == 0
+    assert "unfinished" in (run / "report.html").read_text()
     assert not (run / "result.json").exists()
 
 
@@ -305,7 +339,8 @@ def test_a_run_just_begun_is_shown_as_such_and_left_alone(undisturbed: Path, tmp
     done = command("show", str(run))
     assert (done.code, done.out) == (2, "")
     assert "is not finished: 0 points so far; " in done.err
-    assert "go on with the command that began it and --resume" in done.err
+    assert "go on with spinodal map gaussian --set activation=linear " in done.err
+    assert f" --bracket 0.001 --dtype float64 --device cpu --resume --out {run}" in done.err
     assert [path.name for path in run.iterdir()] == ["config.toml"]
 
 
@@ -316,7 +351,7 @@ def test_two_processes_cannot_write_one_run(cut: Callable[[int], Path], command:
     try:
         assert process.stdout.readline() == b"held\n"
         assert "another process is at work on the run in" in refused(command, run)
-        assert "is not finished" in command("show", str(run)).err  # reading needs no lock
+        assert "unfinished" in command("show", str(run)).out  # reading needs no lock
     finally:
         process.kill()
         process.wait()

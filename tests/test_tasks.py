@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
@@ -425,62 +423,6 @@ def test_a_pattern_that_matches_nothing_is_refused_with_the_names_there_are() ->
     assert "'*.bias'" in text
 
 
-LABELS: dict[str, tuple[object, list[int] | None]] = {
-    "integers": ((torch.randn(3, 2), torch.tensor([2, 0, 1])), [2, 0, 1]),
-    "small integers": ((torch.randn(3, 2), torch.tensor([2, 0, 1], dtype=torch.uint8)), [2, 0, 1]),
-    "one-hot rows": ((torch.randn(3, 2), torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])), [1, 0, 1]),
-    "a dict": ({"x": torch.randn(3, 2), "classes": torch.tensor([2, 0, 1])}, [2, 0, 1]),
-    "a dict by name": ({"labels": torch.tensor([2, 0, 1]), "tokens": torch.tensor([3, 1, 1])}, [2, 0, 1]),
-    "a dict before its mask": ({"x": torch.randn(3, 2), "label": torch.tensor([2, 0, 1]), "mask": torch.ones(3)}, [2, 0, 1]),
-    "a dict with one-hot targets": ({"target": torch.eye(3)[[2, 0, 1]], "input": torch.randn(3, 2)}, [2, 0, 1]),
-    "a dict with real targets": ({"y": torch.randn(3), "tokens": torch.tensor([3, 1, 1])}, None),
-    "a dict of labels alone": ({"labels": torch.tensor([2, 0, 1])}, [2, 0, 1]),
-    "a dict with numbers for labels": ({"x": torch.randn(3, 2), "labels": [2, 0, 1]}, None),
-    "real targets": ((torch.randn(3, 2), torch.randn(3, 2)), None),
-    "a real column": ((torch.randn(3, 2), torch.ones(3, 1)), None),
-    "reals in a row": ((torch.randn(3, 2), torch.tensor([1.0, 0.0, 1.0])), None),
-    "several ones in a row": ((torch.randn(3, 2), torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])), None),
-    "truth values": ((torch.randn(3, 2), torch.tensor([True, False, True])), None),
-    "inputs only": ((torch.tensor([2, 0, 1]),), None),
-    "one tensor": (torch.tensor([2, 0, 1]), None),
-    "nothing": (None, None),
-}
-
-
-@pytest.mark.parametrize("case", LABELS)
-def test_labels_are_read_from_the_last_tensor_where_it_holds_some(case: str) -> None:
-    batch, labels = LABELS[case]
-    found = Task(nn.Linear(2, 2), squared, None).labels(batch)
-    assert (None if found is None else found.tolist()) == labels
-
-
-class Masked(nn.Module):
-    """A model with two arguments, which answers as libraries of transformers do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(2, 2)
-
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, labels: Tensor | None = None) -> Any:
-        assert labels is None
-        outputs = self.layer(tokens)
-        return SimpleNamespace(logits=outputs if mask is None else outputs * mask[:, None])
-
-
-def test_a_dict_is_passed_to_the_model_by_the_names_of_its_arguments() -> None:
-    model, x, mask = Masked(), torch.randn(3, 2), torch.tensor([1.0, 0.0, 1.0])
-    batch = {"labels": torch.tensor([0, 1, 1]), "mask": mask, "tokens": x, "index": torch.arange(3)}
-    predicted = Task(model, squared, None).predict(model, batch)
-    torch.testing.assert_close(predicted, model.layer(x) * mask[:, None])
-
-
-@pytest.mark.parametrize("batch", [{"image": 0, "label": 1}, {"label": 1, "image": 0}, {"input": 0, "weight": 0}, (0, 1), 0])
-def test_otherwise_the_model_is_called_with_the_first_tensor_that_is_no_label(batch: Any) -> None:
-    model, tensors = nn.Sequential(nn.Linear(2, 2)), (torch.randn(3, 2), torch.tensor([0, 1, 1]))
-    filled = tree_map(lambda place: tensors[place], batch)
-    torch.testing.assert_close(Task(model, squared, None).predict(model, filled), model(tensors[0]))
-
-
 def test_tied_parameters_are_penalised_once_and_frozen_ones_not() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
     model[2].weight = model[0].weight
@@ -497,7 +439,10 @@ def test_tied_parameters_are_penalised_once_and_frozen_ones_not() -> None:
     [
         ((net, squared, None), "model is a function; an nn.Module is allowed; pass an instance"),
         ((nn.Linear, squared, None), "model is a type"),
-        ((net(), "mse", None), "loss is a str; a function (model, batch) -> scalar is allowed; pass a function"),
+        (
+            (net(), "mse", None),
+            "loss is a str; a function (model, batch) -> scalar, or a criterion such as nn.CrossEntropyLoss(), is allowed",
+        ),
     ],
 )
 def test_a_task_without_model_or_loss_is_refused(arguments: tuple[Any, ...], text: str) -> None:

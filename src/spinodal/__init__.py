@@ -26,14 +26,16 @@ from spinodal.landscape import Landscape
 from spinodal.mapping import MapOptions, map_phases
 from spinodal.minimise import Minimum, minimise
 from spinodal.penalty import Penalty, beta_of, weight_decay
-from spinodal.phases import Phase, PhaseDiagram
+from spinodal.phase import Phase
+from spinodal.phases import PhaseDiagram
 from spinodal.placement import Placement
 from spinodal.placing import place
 from spinodal.snapshot import Snapshot
 from spinodal.store import load
-from spinodal.sweep import Sweep, sweep
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.sweeping import sweep
+from spinodal.sweeps.transition import Transition
 from spinodal.tasks import Task
-from spinodal.transitions import Transition
 
 try:
     __version__ = version("spinodal")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import sys
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from spinodal import __version__
+from spinodal.blame import owner_of
 from spinodal.commands.arguments import (
     Debug,
     Json,
@@ -29,17 +32,20 @@ from spinodal.commands.arguments import (
 from spinodal.commands.chosen_point import chosen_point
 from spinodal.commands.curvature import CURVATURE_HELP, curvature_command
 from spinodal.commands.json_file import check_json, write_json_file
+from spinodal.commands.missing import failure_shown, tell_missing
 from spinodal.commands.progress_bar import ProgressBar
 from spinodal.commands.streams import abandon_output, open_streams, unwritable_output
 from spinodal.commands.tables import phases_table, summary, theory_table, transitions_table
 from spinodal.commands.usage import UsageError, Verbs, refusal
 from spinodal.errors import SpinodalError, one_line, positive_beta, unexpected
 from spinodal.landscape import Landscape
-from spinodal.mapping import MapOptions, map_phases, prepare
+from spinodal.mapping import MapOptions, Prepared, map_phases, prepare
+from spinodal.missing import Attempts
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
 from spinodal.placement import Placement
 from spinodal.placing import place, theta_of
+from spinodal.reading.sentences import sentences
 from spinodal.store import (
     RunFolder,
     load,
@@ -55,6 +61,7 @@ from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
 from spinodal.theory import deep_linear
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+Model = tuple[Path, float, Any, Tensor]  # to be placed: its file, weight_decay, contents and theta
 
 MAP_HELP = """Map the phases of TASK: tables, figures, report, run folder.
 
@@ -173,7 +180,9 @@ def map_command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     start: Annotated[
         Path | None,
-        typer.Option(help="A trained model to place on the map: safetensors, or a PyTorch state dict (nothing in it is run)."),
+        typer.Option(
+            help="A trained model to place on the map: a checkpoint, safetensors or PyTorch's (nothing in it is run)."
+        ),
     ] = None,
     at_weight_decay: Annotated[
         float | None, typer.Option(help="The weight_decay it was trained with, as of SGD or Adam: 2 * beta.")
@@ -190,28 +199,56 @@ def map_command(
     )  # fmt: skip
     check_json(json_file)
     made = make_task(task, pairs(settings or []))
-    landscape, _ = prepare(made, options)  # refuse bad input before anything is written
+    landscape, penalty = prepare(made, options)  # refuse bad input before anything is written
     model = _model(start, at_weight_decay, made, landscape)
     use_threads(threads, landscape.size * landscape.batches.total)
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
+        console.print(sentence)
     config = {"task": {"name": made.name, **made.settings}, "map": asdict(options)}
     with RunFolder(out or _default_folder(made.name, resume=resume), config, resume=resume) as folder:
-        diagram = _mapped(made, options, folder, console)
-        folder.save(diagram)
-        placement = None if model is None else _placed(diagram, model, made, options, folder.path, console)
-        report = _pictures(diagram, folder)
-    write_json_file(json_file, diagram.to_dict() | {"placement": placement and placement.to_dict()})
-    _show(console, diagram.to_dict(), diagram.answer())
+        files = Attempts(owner_of(made), failure_shown(debug))
+        diagram = _mapped(made, options, (landscape, penalty), folder, console, files.on_failure)
+        diagram = _saved(diagram, folder, files)
+        try:
+            placement = None if model is None else _placed(diagram, model, made, options, folder.path, console)
+        finally:
+            report = _pictures(diagram, folder, files)
+    result = folder.result()
+    write_json_file(json_file, result | {"placement": placement and placement.to_dict()})
+    _show(console, result, replace(diagram, missing=(*diagram.missing, *files.missing)).answer())
     if placement is not None:
         console.print(f"\n{placement}")
     console.print(f"run folder: {folder.path}  (report: {report})")
+    tell_missing((*diagram.missing, *files.missing), folder.command)
 
 
-def _mapped(task: Task, options: MapOptions, folder: RunFolder, console: Console) -> PhaseDiagram:
+def _saved(diagram: PhaseDiagram, folder: RunFolder, files: Attempts) -> PhaseDiagram:
+    """Record a diagram and return it; if it cannot be written down, return what of it is recorded."""
+    with files.part("the result"):
+        folder.save(diagram, files=files)
+        return diagram
+    return load(folder.path)
+
+
+def _mapped(
+    task: Task,
+    options: MapOptions,
+    prepared: Prepared,
+    folder: RunFolder,
+    console: Console,
+    on_failure: Callable[[str, BaseException], None],
+) -> PhaseDiagram:
     """Map with a progress bar, and say on Ctrl-C what is kept."""
+
+    def keep(diagram: PhaseDiagram) -> None:
+        with Attempts(on_failure=on_failure).part("the report of the walk"):  # it is written again when the map is finished
+            if folder.save_walk(diagram) is not None:
+                _report(load(folder.path), folder.path, folder.path / "report.html")
+
     try:
-        with ProgressBar(console, downward=options.direction == "down") as bar:
-            return map_phases(task, options=options, recorder=folder.journal, progress=bar)
+        with ProgressBar(console, downward=options.direction == "down", keep=keep, on_failure=on_failure) as bar:
+            return map_phases(task, options=options, recorder=folder.journal, progress=bar, prepared=prepared)
     except KeyboardInterrupt:
         console.print(
             f"interrupted: {folder.journal.count} points are kept in {folder.path}; continue with --resume --out {folder.path}"
@@ -223,7 +260,7 @@ def _mapped(task: Task, options: MapOptions, folder: RunFolder, console: Console
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], json_file: Json = None, debug: Debug = False
 ) -> None:
-    """Print the tables of a finished run."""
+    """Print the tables of a run: of an unfinished one what is there, and the command that goes on with it."""
     check_json(json_file)
     diagram, placed = load(run), placements(run)
     write_json_file(json_file, diagram.to_dict() | {"placements": placed})
@@ -239,11 +276,13 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file. Default: report.html in the run folder.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Write the report of a finished run, one HTML file that needs no network, and in the run folder figures for papers."""
+    """Write the report of a run, one HTML file that needs no network, and in the run folder figures for papers."""
     diagram, figures = load(run), run / "figures"
+    files = Attempts(on_failure=failure_shown(debug))
     made = _report(diagram, run, out or run / "report.html")
-    _figures(diagram, figures, whole=True)
+    _figures(diagram, figures, files, whole=True)
     print(f"report: {made}\nfigures: {figures}")  # noqa: T201
+    tell_missing(files.missing, f"spinodal report {run}")
 
 
 @app.command(help=EXPORT_HELP)
@@ -308,18 +347,29 @@ def _show(console: Console, result: dict[str, Any], answer: str) -> None:
     console.print(answer)
 
 
-def _pictures(diagram: PhaseDiagram, folder: RunFolder) -> Path:
-    """Write the figure and the report, and return the latter."""
-    _figures(diagram, folder.path / "figures", whole=False)
-    return _report(load(folder.path), folder.path, folder.path / "report.html")
+def _pictures(diagram: PhaseDiagram, folder: RunFolder, files: Attempts) -> Path:
+    """Write the figures and the report, and return the latter; what fails is recorded as missing."""
+    _figures(diagram, folder.path / "figures", files, whole=False)
+    folder.lack_files(files.missing)
+    report = folder.path / "report.html"
+    with files.part("report.html"):
+        _report(load(folder.path), folder.path, report)
+    folder.lack_files(files.missing)
+    return report
 
 
-def _figures(diagram: PhaseDiagram, folder: Path, *, whole: bool) -> None:
+def _figures(diagram: PhaseDiagram, folder: Path, files: Attempts, *, whole: bool) -> None:
     """Write the phase map, or every figure."""
-    from spinodal.plots import save_figures, save_phase_map  # matplotlib is slow to import, and needed at the end only
 
-    with writing(folder, do="mend that; `spinodal report RUN` makes the figures again"):
-        (save_figures if whole else save_phase_map)(diagram, folder)
+    @contextmanager
+    def part(what: str) -> Iterator[None]:
+        with files.part(what), writing(folder, do="mend that; `spinodal report RUN` makes the figures again"):
+            yield
+
+    with part("the figures"):
+        from spinodal.plots import save_figures, save_phase_map  # matplotlib is slow to import, and needed at the end only
+
+        (save_figures if whole else save_phase_map)(diagram, folder, part=part)
 
 
 def _report(diagram: PhaseDiagram, run: Path, target: Path) -> Path:
@@ -329,8 +379,8 @@ def _report(diagram: PhaseDiagram, run: Path, target: Path) -> Path:
         return save_report(diagram, target, provenance=diagram.run, placements=placements(run))
 
 
-def _model(start: Path | None, decay: float | None, task: Task, landscape: Landscape) -> tuple[Path, float, Tensor] | None:
-    """Return the file, weight_decay and theta of a model to be placed, or refuse it before anything is computed."""
+def _model(start: Path | None, decay: float | None, task: Task, landscape: Landscape) -> Model | None:
+    """Return the file, weight_decay, contents and theta of a model to be placed, or refuse it before anything is computed."""
     if start is None and decay is None:
         return None
     if start is None or decay is None:
@@ -340,17 +390,16 @@ def _model(start: Path | None, decay: float | None, task: Task, landscape: Lands
             allowed="both or neither are allowed",
             do=f"add {other}: a model is placed where it was trained",
         )
-    return start, positive_beta(decay, "--at-weight-decay"), theta_of(read_checkpoint(start), task, landscape)
+    held = read_checkpoint(start)
+    return start, positive_beta(decay, "--at-weight-decay"), held, theta_of(held, task, landscape)
 
 
-def _placed(
-    diagram: PhaseDiagram, model: tuple[Path, float, Tensor], task: Task, options: MapOptions, run: Path, console: Console
-) -> Placement:
+def _placed(diagram: PhaseDiagram, model: Model, task: Task, options: MapOptions, run: Path, console: Console) -> Placement:
     """Place a model, and keep the placement in the run folder."""
-    start, decay, theta = model
+    start, decay, held, theta = model
     folder = placement_folder(run, theta, decay)
     console.print(f"placing {start} at weight_decay = {decay:g}")
-    placement = place(diagram, theta, weight_decay=decay, task=task, options=options, recorder=placement_journal(folder))
+    placement = place(diagram, held, weight_decay=decay, task=task, options=options, recorder=placement_journal(folder))
     save_placement(folder, placement, start)
     return placement
 

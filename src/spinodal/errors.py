@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
+from sysconfig import get_path
+from traceback import walk_tb
 
+INSTALLED = (Path(__file__).parent, *(Path(get_path(name)) for name in ("stdlib", "purelib", "platlib", "scripts")))
 LONGEST = 600  # characters of one part of a refusal that are printed
 
 
@@ -30,6 +34,10 @@ class SpinodalError(ValueError):
     def __init__(self, got: str, allowed: str, do: str) -> None:
         self.got, self.allowed, self.do = got, allowed, do
         super().__init__(f"{got}; {allowed}; {do}")
+
+
+class RunFolderError(SpinodalError):
+    """A run folder that cannot be read, written or gone on with: nothing that is made can be kept, so nothing goes on."""
 
 
 def one_line(error: SpinodalError) -> str:
@@ -82,12 +90,27 @@ def blaming(what: str, *, allowed: str, do: str) -> Iterator[None]:
 
 
 def unexpected(cause: BaseException) -> SpinodalError:
-    """Return the refusal of what nobody foresaw, in place of a traceback."""
+    """Return the refusal of what nobody foresaw, in place of a traceback; it says whose code raised.
+
+    Examples
+    --------
+    >>> print(unexpected(KeyError(2)).allowed)
+    this is an error of spinodal itself, not of your task
+    """
+    place = _place_outside(cause)
+    ours = "this is an error of spinodal itself, not of your task"
     return SpinodalError(
         got=f"this ended in {told(cause)}",
-        allowed="code that does not raise is needed: the task's own or, if none of it is to blame, that of spinodal",
-        do="add --debug to see where",
+        allowed=ours if place is None else f"code of a task that does not raise is needed; this came from {place}",
+        do="add --debug to see where" + (", and report it" if place is None else ""),
     )
+
+
+def _place_outside(cause: BaseException) -> str | None:
+    """Return the last place that an exception passed which belongs to nothing installed: a file of the user."""
+    frames = [(Path(frame.f_code.co_filename), line) for frame, line in walk_tb(cause.__traceback__)]
+    theirs = [(path, line) for path, line in frames if path.is_absolute() and not any(map(path.is_relative_to, INSTALLED))]
+    return f"{theirs[-1][0].name}, line {theirs[-1][1]}" if theirs else None
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> SpinodalError:

@@ -33,11 +33,12 @@ from spinodal.counts import HESSIAN_PRODUCT_COST, passes_of
 
 if TYPE_CHECKING:
     from spinodal.batches import Batch
-    from spinodal.landscape import Landscape
+    from spinodal.landscape.energy import Energy
 
 CACHE_BYTES = 2 * 2**20  # intermediates of this size stay in cache; measured in bench/hessian.py
 DIRECTIONS = 64  # unit vectors in one vectorised pass
 FEW = 4  # rows up to which one product after the other is faster than a batch of them
+SAMPLES = 64  # with which the factorised method is tried; every result is compared over all of them
 CHECK_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative, of two ways to the same product
 
 
@@ -46,25 +47,25 @@ class Method(Protocol):
 
     name: str
 
-    def dense(self, landscape: Landscape, theta: Tensor) -> Tensor:
+    def dense(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return H, shape (n, n)."""
         ...
 
-    def passes(self, landscape: Landscape) -> int:
+    def passes(self, landscape: Energy) -> int:
         """Return what `dense` costs in gradients."""
         ...
 
 
-def choose(landscape: Landscape) -> Method:
+def choose(landscape: Energy) -> Method:
     """Return the factorised method where it applies and its check passes, else the vectorised one."""
     layers = _linear_layers(landscape)
     if layers is None:
         return Vectorised()
     method = Factorised(layers)
-    return method if _agrees(landscape, method) else Vectorised()
+    return method if _agrees(landscape.of_few(SAMPLES), method) else Vectorised()
 
 
-def _agrees(landscape: Landscape, method: Factorised) -> bool:
+def _agrees(landscape: Energy, method: Factorised) -> bool:
     """Tell whether the method works, and with what result, at a random point."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(landscape.size, generator=generator, dtype=torch.float64).to(landscape.initial)
@@ -75,7 +76,7 @@ def _agrees(landscape: Landscape, method: Factorised) -> bool:
         return False
 
 
-def is_hessian(landscape: Landscape, theta: Tensor, claimed: Tensor) -> bool:
+def is_hessian(landscape: Energy, theta: Tensor, claimed: Tensor) -> bool:
     """Compare `H v`, for one random v, with a Hessian product, which is not counted."""
     generator = torch.Generator().manual_seed(1)
     probe = torch.randn(landscape.size, generator=generator, dtype=torch.float64).to(theta)
@@ -98,7 +99,7 @@ class _Layer:
     index: Tensor
 
 
-def _linear_layers(landscape: Landscape) -> list[_Layer] | None:
+def _linear_layers(landscape: Energy) -> list[_Layer] | None:
     """Return the linear layers in order of use if they hold every trainable parameter, else None."""
     order = _order_of_use(landscape)
     if order is None:
@@ -118,7 +119,7 @@ def _linear_layers(landscape: Landscape) -> list[_Layer] | None:
     return None if slots else layers
 
 
-def _order_of_use(landscape: Landscape) -> list[tuple[str, nn.Linear]] | None:
+def _order_of_use(landscape: Energy) -> list[tuple[str, nn.Linear]] | None:
     """Run the first batch and return the linear layers in the order of their calls, or None if one does not fit."""
     calls: list[tuple[str, nn.Linear]] = []
     fits: list[bool] = []
@@ -131,7 +132,7 @@ def _order_of_use(landscape: Landscape) -> list[tuple[str, nn.Linear]] | None:
 
     hooks = [module.register_forward_hook(record) for module in names]
     try:
-        with torch.no_grad(), landscape.at(landscape.initial) as model:
+        with landscape.at(landscape.initial) as model:
             landscape.loss(model, batch)
     finally:
         for hook in hooks:
@@ -164,7 +165,7 @@ class Factorised:
         trained = torch.nonzero(index >= 0)[:, 0]
         self.place = trained[index[trained].argsort()]  # where each entry of theta sits in layer order
 
-    def dense(self, landscape: Landscape, theta: Tensor) -> Tensor:
+    def dense(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return H, shape (n, n): by vectorised products where samples turn out to meet at theta."""
         matrix = self.factorised(landscape, theta)
         if is_hessian(landscape, theta, matrix):
@@ -172,7 +173,7 @@ class Factorised:
         landscape.counts.passes += Vectorised().passes(landscape)
         return Vectorised().dense(landscape, theta)
 
-    def passes(self, landscape: Landscape) -> int:
+    def passes(self, landscape: Energy) -> int:
         """Return what one Hessian costs in gradients.
 
         One gradient; a product for every neuron's slope and one to compare with; a pass backwards for every activation
@@ -184,7 +185,7 @@ class Factorised:
         summed = passes_of(0.5 * self.total**2 * landscape.batches.total, **shape)
         return math.ceil(1 + HESSIAN_PRODUCT_COST * products + backwards + summed)
 
-    def factorised(self, landscape: Landscape, theta: Tensor) -> Tensor:
+    def factorised(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return what is H, shape (n, n), if samples do not meet at theta."""
         ordered = theta.new_zeros(self.total, self.total)  # layer by layer, rows (output, input [+ bias])
         for weight, batch in landscape.batches.weighted():
@@ -198,7 +199,7 @@ class Factorised:
         place = self.place.to(theta.device)
         return ordered[place][:, place]
 
-    def _differentiate(self, landscape: Landscape, theta: Tensor, batch: Batch) -> _Samples:
+    def _differentiate(self, landscape: Energy, theta: Tensor, batch: Batch) -> _Samples:
         """Return activations, slopes, curvatures and Jacobians with respect to shifts of every layer's output."""
         shifts: list[Tensor] = []
         activations: list[Tensor] = []
@@ -309,18 +310,18 @@ class Vectorised:
 
     name = "vectorised products"
 
-    def dense(self, landscape: Landscape, theta: Tensor) -> Tensor:
+    def dense(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return H, shape (n, n)."""
         upper = theta.new_zeros(len(theta), len(theta))
         for weight, batch in landscape.batches.weighted():
             self._add_upper(landscape, theta, batch, weight, upper)
         return upper.triu() + upper.triu(1).T
 
-    def passes(self, landscape: Landscape) -> int:
+    def passes(self, landscape: Energy) -> int:
         """Return what one Hessian costs in gradients: n products."""
         return math.ceil(HESSIAN_PRODUCT_COST * landscape.size)
 
-    def _add_upper(self, landscape: Landscape, theta: Tensor, batch: Batch, weight: float, upper: Tensor) -> None:
+    def _add_upper(self, landscape: Energy, theta: Tensor, batch: Batch, weight: float, upper: Tensor) -> None:
         slots = landscape.parameters.slots
         leaves = [theta[slot.start : slot.stop].detach().clone().requires_grad_(True) for slot in slots]
         error, saved = with_saved_bytes(lambda: landscape.call(torch.cat(leaves), batch))

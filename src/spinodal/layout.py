@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.parameters import Parameters
 
-WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
 UNUSED = "num_batches_tracked"  # a counter of BatchNorm's training, of which no error depends
 
 
@@ -43,20 +42,18 @@ class Entry:
         if tuple(value.shape) != self.shape or value.dtype != getattr(torch, self.dtype):
             raise ValueError(self.name)
 
-    def refuse_other(self, value: Tensor, fixed: Mapping[str, Tensor]) -> None:
-        """Refuse a tensor of another shape or kind, or with other values where these are fixed."""
-        if tuple(value.shape) != self.shape or value.is_complex() or value.layout is not torch.strided:
+    def refuse_other(self, value: Tensor) -> None:
+        """Refuse a tensor that cannot be this entry's: of another kind or shape, or without numbers."""
+        if why := _unusable(value, trainable=self.start is not None):
+            raise _unlike(self.name, why)
+        if tuple(value.shape) != self.shape:
             raise SpinodalError(
-                got=f"{self.name} in the checkpoint is {tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}",
+                got=f"{self.name} in the checkpoint is {tuple(value.shape)} {_kind(value)}",
                 allowed=f"the shape {self.shape} of the task's model is allowed",
                 do="make the task with the model that was trained",
             )
-        if self.start is None and not self.name.endswith(UNUSED) and not _agree(fixed[self.name], value):
-            raise SpinodalError(
-                got=f"{self.name} in the checkpoint differs from that of the task's model, where it is fixed",
-                allowed="frozen parameters and buffers must be those of the task, as the error depends on them",
-                do="give the task's model these values before it is mapped",
-            )
+        if self.start is not None and not bool(value.detach().to("cpu", torch.float64).isfinite().all()):
+            raise _unlike(self.name, "holds numbers that are not finite")
 
     def piece(self, theta: Tensor) -> Tensor:
         """Return this entry's part of theta."""
@@ -130,8 +127,8 @@ class Layout:
     def theta(self, state: Mapping[str, Tensor], fixed: Mapping[str, Tensor]) -> Tensor:
         """Return theta, shape (n,) in float64, from a state dict: the inverse of `tensors`.
 
-        Of tied parameters one name is enough, and tensors that are no part of theta may be left out. The
-        prefixes `WRAPPERS` are taken off where the model's own names are without, and opaque entries are not read.
+        Names are the model's own (see `fitted` for those of checkpoints). Of tied parameters one is enough, and tensors
+        that are no part of theta may be left out.
 
         Raises
         ------
@@ -148,24 +145,29 @@ class Layout:
         """
         known = {entry.name: entry for entry in self.entries}
         theta = torch.full((self.size,), math.nan, dtype=torch.float64)
-        given = self._given(state)
         first: dict[object, str] = {}  # of the names that share a piece of theta
-        for name, value in given.items():
+        for name, value in state.items():
             if name not in known:
                 raise _unknown(name, known)
-            known[name].refuse_other(value, fixed)
+            known[name].refuse_other(value)
             if known[name].start is not None:
-                _refuse_untied(first.setdefault((known[name].start, known[name].shape), name), name, given)
+                _refuse_untied(first.setdefault((known[name].start, known[name].shape), name), name, state)
                 known[name].piece(theta).copy_(value.detach().reshape(-1))
-        self._refuse_missing(given)
+        self._refuse_missing(state)
+        self._refuse_other_fixed(state, fixed)
         return theta
 
-    def _given(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return a state dict by the model's own names, without its opaque entries."""
-        own, given = {*(entry.name for entry in self.entries), *self.opaque}, dict(state)
-        while given and own.isdisjoint(given) and (prefix := _wrapper(given)):
-            given = {name.removeprefix(prefix): value for name, value in given.items()}
-        return {name: value for name, value in given.items() if name not in self.opaque}
+    def _refuse_other_fixed(self, state: Mapping[str, Tensor], fixed: Mapping[str, Tensor]) -> None:
+        """Refuse frozen parameters and buffers with other values: with these, E is another function."""
+        held = [entry.name for entry in self.fixed if entry.name in state and not entry.name.endswith(UNUSED)]
+        other = [name for name in held if not _agree(fixed[name], state[name])]
+        if other:
+            raise SpinodalError(
+                got=f"{other[0]} in the checkpoint differs from that of the task's model, where it is fixed"
+                + (f" (as do {len(other) - 1} more: {', '.join(other[1:4])})" if other[1:] else ""),
+                allowed="frozen parameters and buffers must be those of the task, as the error depends on them",
+                do="give the task's model these values before it is mapped",
+            )
 
     def _refuse_missing(self, state: Mapping[str, Tensor]) -> None:
         given = {entry.start for entry in self.entries if entry.name in state}
@@ -224,9 +226,29 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, Tensor) and value.is_leaf and value.layout is torch.strided and not value.is_complex()
 
 
-def _wrapper(names: Mapping[str, object]) -> str | None:
-    """Return the prefix of a wrapper that all names have."""
-    return next((prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in names)), None)
+def _kind(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def _unusable(value: Tensor, *, trainable: bool) -> str | None:
+    """Return why a tensor of a checkpoint cannot be a parameter or buffer, None if it can."""
+    if value.is_meta:
+        return "is on the meta device, without numbers"
+    if value.is_quantized:
+        return f"is quantised ({_kind(value)})"
+    if value.layout is not torch.strided:
+        return f"is sparse ({str(value.layout).removeprefix('torch.')})"
+    if value.is_complex() or (trainable and not value.is_floating_point()):
+        return f"holds {_kind(value)}, no real numbers"
+    return None
+
+
+def _unlike(name: str, why: str) -> SpinodalError:
+    return SpinodalError(
+        got=f"{name} in the checkpoint {why}",
+        allowed="plain tensors of finite real numbers are allowed",
+        do="save the weights as training uses them, in float32 or the like",
+    )
 
 
 def _agree(one: Tensor, other: Tensor) -> bool:

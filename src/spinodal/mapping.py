@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from spinodal.after_walk import AfterWalk, Walk
+from spinodal.blame import owner_of
 from spinodal.counts import Counts
-from spinodal.curvature.survey import survey
 from spinodal.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
-from spinodal.diagram.joining import Joined, Joiner, branched
+from spinodal.diagram.transition_record import to_record
 from spinodal.diagram.tree import falls_along
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
 from spinodal.kinds import real_number, switch, whole_number
 from spinodal.landscape import Landscape
+from spinodal.landscape.checks import refuse_scale_invariance
 from spinodal.minimise import LOST, solver_for
+from spinodal.missing import Attempts
 from spinodal.models import Models
 from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.phases import PhaseDiagram
-from spinodal.soundness import refuse_scale_invariance
-from spinodal.sweep import BRACKET, DIRECTIONS, Resolution, Scout, Sweep
+from spinodal.sweeps.resolution import BRACKET, Resolution
+from spinodal.sweeps.scout import Scout
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.sweeping import DIRECTIONS
+from spinodal.sweeps.transition import Transition
 from spinodal.tasks.task import Task
-from spinodal.transitions import Transition
 from spinodal.trial import try_start
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 
 BESIDE = 0.1  # relative width of minor brackets where phases are followed beside the ways of a loop
+Prepared = tuple[Landscape, Penalty]
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -118,8 +126,14 @@ class Progress:
     def transition(self, transition: Transition) -> None:
         """Hear of a transition, as it is found."""
 
+    def walked(self, diagram: PhaseDiagram) -> None:
+        """Hear of the finished walk, recorded, before anything that builds on it is tried."""
+
     def curvature(self, done: int, total: int) -> None:
         """Hear, after the walk, at how many points the curvature is known, before the next one is computed."""
+
+    def failed(self, what: str, cause: BaseException) -> None:
+        """Hear that a part which builds on the walk failed, as it does."""
 
 
 def map_phases(
@@ -128,13 +142,15 @@ def map_phases(
     options: MapOptions | None = None,
     recorder: Recorder | None = None,
     progress: Progress | None = None,
+    prepared: Prepared | None = None,
     **settings: Any,
 ) -> PhaseDiagram:
     """Map the phases of a task along the strength beta of its L2 penalty.
 
     The deepest phase is found from several random starts, minimised at the lowest beta and lowered to
     it slowly from a tenth of the highest; then it is followed upwards (or the trivial one downwards, or both
-    in a loop), and every discontinuity on the way is bracketed.
+    in a loop), and every discontinuity on the way is bracketed. What builds on the finished walk (branches, the way
+    back, curvature) never costs it: a part that fails is named in `PhaseDiagram.missing`, with its cause.
 
     Parameters
     ----------
@@ -144,6 +160,8 @@ def map_phases(
     recorder : Recorder, optional
         Where points are journalled (see `spinodal.store`). Default: nowhere.
     progress : Progress, optional
+    prepared : (Landscape, Penalty), optional
+        What `prepare` gave for this task and these options. Default: prepared here.
 
     Returns
     -------
@@ -165,10 +183,10 @@ def map_phases(
     [(0.4, 'second'), (0.9, 'second')]
     """
     chosen = replace(options, **settings) if options else MapOptions(**settings)
-    return _Map(task, chosen, recorder or Forgetful(), progress or Progress()).run()
+    return _Map(task, chosen, recorder or Forgetful(), progress or Progress(), prepared or prepare(task, chosen)).run()
 
 
-def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
+def prepare(task: Task, options: MapOptions) -> Prepared:
     """Return the landscape and penalty of a task, or refuse a task that cannot be mapped."""
     _check_seed(options)
     device = usable_device(options.device)
@@ -178,8 +196,7 @@ def prepare(task: Task, options: MapOptions) -> tuple[Landscape, Penalty]:
         penalty = task.penalty(landscape)
         refuse_scale_invariance(landscape, penalty)
         chosen_solver(task, options, landscape)
-        if options.curvature:
-            landscape.require_second_derivatives()
+        landscape.require_second_derivatives()  # margins need them, after minutes
         view = try_start(task, landscape, penalty, 1000 * options.seed)
     if options.beta is None and view.output_variance is None:
         raise no_predictions()
@@ -218,10 +235,10 @@ def usable_device(name: str) -> torch.device:
 class _Map:
     """One map in the making."""
 
-    def __init__(self, task: Task, options: MapOptions, recorder: Recorder, progress: Progress) -> None:
+    def __init__(self, task: Task, options: MapOptions, recorder: Recorder, progress: Progress, prepared: Prepared) -> None:
         self.began = time.perf_counter()
         self.task, self.options, self.recorder, self.progress = task, options, recorder, progress
-        self.landscape, self.penalty = prepare(task, options)
+        self.landscape, self.penalty = prepared
         self.solver = chosen_solver(task, options, self.landscape)
         self.landscape.counts = Counts(parameters=self.landscape.size)  # checks of the code are not costs of the map
         self.observe = Observer(self.landscape, self.penalty, task)
@@ -233,24 +250,33 @@ class _Map:
             tolerance=options.tolerance,
             recorder=recorder,
         )
+        self.attempts = Attempts(owner_of(task), progress.failed)
         self._ladder: Ladder | None = None
+        self._number = count()  # of the next transition on the way
 
     def run(self) -> PhaseDiagram:
-        diagram = self._walked()
-        return self._surveyed(diagram) if self.options.curvature else diagram
-
-    def _surveyed(self, diagram: PhaseDiagram) -> PhaseDiagram:
-        """Return a diagram with the curvature at its followed points, and with what that cost."""
-        points = diagram.points + (diagram.back.points if diagram.back else ())
-        found, cost = survey(
-            points, self.landscape, self.penalty, self.recorder, seed=self.options.seed, on_point=self.progress.curvature
-        )
-        return replace(diagram, curvature=found, spent=diagram.spent + cost, seconds=self._seconds())
+        walk = self._walked()
+        diagram = self._diagram(walk)
+        joins = walk.sweep.status == "complete" and self.options.direction != "down"
+        loops, branches = joins and self.options.direction == "loop", joins and self.options.branches
+        if not (loops or branches or self.options.curvature):
+            return diagram
+        self.recorder.note("walk", diagram.to_dict)
+        self.progress.walked(diagram)
+        after = AfterWalk(self.walker, partial(self._scout, walk.bottom, walk.top), self.attempts, self._seconds)
+        if loops:
+            diagram = after.with_way_back(diagram, walk)
+        elif branches:
+            diagram = after.with_branches(diagram, walk)
+        if self.options.curvature:
+            diagram = after.with_curvature(diagram, self.options.seed, self.progress.curvature)
+        return replace(diagram, missing=self.attempts.missing)
 
     def _seconds(self) -> float:
         return self.recorder.seconds(time.perf_counter() - self.began)
 
-    def _walked(self) -> PhaseDiagram:
+    def _walked(self) -> Walk:
+        """Walk from one end of the range to the other."""
         self._refuse_other_data()
         low, high = self._range()
         self.progress.range(low, high, self.solver)
@@ -258,9 +284,8 @@ class _Map:
         top = self.walker.find(high, lambda: self._counted(lambda: self._trivial(high)))
         self._refuse_lost(bottom)
         if self.options.direction == "down":
-            down = self._scout(bottom, top).walk(top, low)
-            count = len(down.stretches)
-            return self._diagram(low, high, down, {"tree": falls_along(range(count)[::-1], down.transitions)})
+            scout = self._scout(bottom, top)
+            return Walk((low, high), scout.walk(top, low), bottom, top, scout.criteria.norm_range)
         scout = self._scout(bottom, top, upward=True)
         sweep = scout.walk(bottom, high)
         for _ in range(DOUBLINGS if self.options.beta is None else 0):
@@ -268,25 +293,7 @@ class _Map:
                 break
             high *= 2.0  # coarse doubling fell early: the true end lies higher
             sweep = _extended(sweep, scout.walk(sweep.points[-1], high))
-        if sweep.status != "complete" or (self.options.direction == "up" and not self.options.branches):
-            return self._diagram(low, high, sweep, {"tree": falls_along(range(len(sweep.stretches)), sweep.transitions)})
-        if self.options.direction == "up":
-            beta, norm_range = (bottom.beta, sweep.points[-1].beta), scout.criteria.norm_range
-            return self._diagram(low, high, sweep, branched(self.walker, sweep, beta=beta, norm_range=norm_range))
-        return self._diagram(low, high, sweep, vars(self._back(bottom, top, sweep)))
-
-    def _back(self, bottom: Point, top: Point, up: Sweep) -> Joined:
-        """Walk back down and join both ways."""
-        scout = self._scout(bottom, top)
-        back = scout.walk(up.points[-1], bottom.beta)
-
-        def quiet() -> Scout:
-            return self._scout(bottom, top, watched=False)
-
-        beta, criteria = (bottom.beta, up.points[-1].beta), scout.criteria
-        return Joiner(
-            self.walker, quiet, up, back, beta=beta, error_range=criteria.error_range, norm_range=criteria.norm_range
-        ).join()
+        return Walk((low, high), sweep, bottom, top, scout.criteria.norm_range)
 
     def _refuse_other_data(self) -> None:
         """Refuse to go on with a run whose task has other data or another model now, though its settings are the same."""
@@ -357,7 +364,7 @@ class _Map:
 
     # -- walking ----------------------------------------------------------------------------
 
-    def _scout(self, bottom: Point, top: Point, *, upward: bool = False, watched: bool = True) -> Scout:
+    def _scout(self, bottom: Point, top: Point, watched: bool = True, *, upward: bool = False) -> Scout:
         variance = bottom.observation.output_variance
         progress = self.progress if watched else Progress()
         resolution = Resolution(bracket=self.options.bracket or BRACKET[self.solver])
@@ -372,11 +379,17 @@ class _Map:
             self.walker,
             error_range=max(trivial - bottom.error, least),
             norm_range=max(bottom.norm_squared, least / top.beta),
+            lowest=bottom.beta,
             resolution=resolution if watched else replace(resolution, minor=BESIDE),
             is_end=is_end,
             on_point=progress.point,
-            on_transition=progress.transition,
+            on_transition=self._met if watched else progress.transition,
         )
+
+    def _met(self, transition: Transition) -> None:
+        """Record a transition, so that an interrupted walk can be shown, and tell of it."""
+        self.recorder.note(f"transition {next(self._number)}", lambda: to_record(transition))
+        self.progress.transition(transition)
 
     def _trivial_error(self, bottom: Point, top: Point) -> float:
         """Return E of the trivial phase: that of the upper end, or of the centre if a given range ends before it."""
@@ -387,19 +400,23 @@ class _Map:
         at_centre = self.landscape.value(theta - self.penalty.offset(theta))
         return max(top.error, at_centre) if math.isfinite(at_centre) else top.error
 
-    def _diagram(self, low: float, high: float, sweep: Sweep, joined: Mapping[str, Any]) -> PhaseDiagram:
-        fields = {"points": sweep.points, "transitions": sweep.transitions, **joined}
+    def _diagram(self, walk: Walk) -> PhaseDiagram:
+        """Return the diagram of a walk alone."""
+        sweep = walk.sweep
+        phases = range(len(sweep.stretches))[:: -1 if self.options.direction == "down" else 1]
         return PhaseDiagram(
             task={"name": self.task.name, **self.task.settings},
             seed=self.options.seed,
-            range=(low, high),
+            range=walk.range,
+            points=sweep.points,
+            transitions=sweep.transitions,
+            tree=falls_along(phases, sweep.transitions),
             spent=self.walker.spent,
             seconds=self._seconds(),
             solver=self.solver,
             run_status=sweep.status,
             exact=self.task.exact,
             models=Models.of(self.task),
-            **fields,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spinodal.errors import SpinodalError
+from spinodal.landscape.copying import copied
 from spinodal.layout import Layout
 from spinodal.parameters import Parameters
 
@@ -57,7 +57,7 @@ class Models:
 
     def module(self, theta: Tensor) -> nn.Module:
         """Return a copy of the task's model at theta, shape (n,), in evaluation mode."""
-        module = copy.deepcopy(self.task().model)
+        module = copied(self.task().model)
         named = dict(module.named_parameters())
         with torch.no_grad():
             for name, value in Parameters(module).unflatten(theta).items():

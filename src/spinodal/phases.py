@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from spinodal.answer import Answer, answer_down, answer_up
 from spinodal.continuation.branch import Branch
 from spinodal.counts import Counts
 from spinodal.curvature.result import CurvatureChange, found_changes, to_result
@@ -21,97 +23,28 @@ from spinodal.diagram.spinodals import Spinodal
 from spinodal.diagram.tree import Fall
 from spinodal.errors import SpinodalError
 from spinodal.minimise import SECOND_ORDER
+from spinodal.missing import Missing, listed
 from spinodal.models import Models
 from spinodal.penalty import CONVENTION, one_beta, weight_decay
+from spinodal.phase import Phase
 from spinodal.snapshot import Snapshot
-from spinodal.sweep import Sweep
+from spinodal.step import Step, steps_through
+from spinodal.sweeps.certificate import Stretch
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import Transition
 from spinodal.theory import ExactTransition
-from spinodal.transitions import Transition
+from spinodal.uncertainty import of_error, of_margin, of_norm
 from spinodal.walk import Point
+from spinodal.words.numbers import half, sample_step, significant
+from spinodal.words.sentences import answer_line, error_text, place
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
 SCHEMA = 1
-ALIVE = 0.5  # recall at or above which a class is alive at a point
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of one followed branch between macroscopic transitions.
-
-    Attributes
-    ----------
-    id : int
-        Counted from the lowest beta. Phases that only the way back of a loop met come last, in the order met.
-    points : tuple of Point
-        By rising beta.
-    falls_to : int or None
-        The phase that the walk entered when this one ended.
-    existence : Existence or None
-        In a loop: the whole range in which the phase is a minimum.
-    beyond : tuple of Point
-        In a loop: points of the phase outside of `beta`, to which it was followed in search of its ends; by rising beta.
-    """
-
-    id: int
-    points: tuple[Point, ...]
-    falls_to: int | None
-    existence: Existence | None = None
-    beyond: tuple[Point, ...] = ()
-
-    @property
-    def beta(self) -> tuple[float, float]:
-        """Return the range of beta that was followed."""
-        return self.points[0].beta, self.points[-1].beta
-
-    @property
-    def rank(self) -> int:
-        """Return the effective rank on most of the phase."""
-        return int(self._typical([point.observation.rank for point in self.points]))
-
-    @property
-    def error(self) -> tuple[float, float]:
-        """Return E at the lowest and at the highest beta."""
-        return self.points[0].error, self.points[-1].error
-
-    @property
-    def classes(self) -> tuple[int, ...] | None:
-        """Return the classes whose recall is at least .5 on most of the phase; None without classes.
-
-        None of them is alive where the predictor is constant.
-        """
-        recalls = [point.observation.class_accuracy["train"] for point in self.points]
-        if any(recall is None for recall in recalls):
-            return None
-        alive = []
-        for index in range(len(recalls[0] or ())):
-            votes = [bool(recall and (recall[index] or 0.0) >= ALIVE and not _is_constant(recall)) for recall in recalls]
-            if self._typical(votes):
-                alive.append(index)
-        return tuple(alive)
-
-    def accuracy(self, part: str) -> tuple[float, float] | None:
-        """Return the accuracy on "train" or "held_out" at the lowest and the highest beta."""
-        low, high = (point.observation.accuracy[part] for point in (self.points[0], self.points[-1]))
-        return None if low is None or high is None else (low, high)
-
-    def _typical(self, values: Sequence[Any]) -> Any:
-        """Return the value that holds on the largest part of the phase, measured in log beta."""
-        weights: dict[Any, float] = {}
-        logs = [math.log(point.beta) for point in self.points]
-        for index, value in enumerate(values):
-            left = logs[max(index - 1, 0)]
-            right = logs[min(index + 1, len(logs) - 1)]
-            weights[value] = weights.get(value, 0.0) + max(right - left, 1e-12)
-        return max(weights, key=lambda value: weights[value])
-
-
-def _is_constant(recall: Sequence[float | None]) -> bool:
-    """Tell a predictor that answers one class whatever it sees."""
-    known = [value for value in recall if value is not None]
-    return sorted(known)[-1:] == [1.0] and sum(known) == 1.0
+UNFINISHED = "unfinished"  # the run status of what an interrupted run has so far
+PARTS = ("train", "held_out")
 
 
 @dataclass(frozen=True)
@@ -153,6 +86,8 @@ class PhaseDiagram:
         In a loop: where a deeper phase must exist that was not found.
     curvature : Survey or None
         The curvature of E and of L at the followed points, where a map was asked for it.
+    missing : tuple of Missing
+        What was asked for and is not there, each with its cause; the rest stands.
     """
 
     task: Mapping[str, Any]
@@ -177,6 +112,7 @@ class PhaseDiagram:
     tree: tuple[Fall, ...] = ()
     violations: tuple[Violation, ...] = ()
     curvature: Survey | None = None
+    missing: tuple[Missing, ...] = ()
 
     @property
     def change_points(self) -> tuple[CurvatureChange, ...]:
@@ -199,11 +135,23 @@ class PhaseDiagram:
         return Certificates(max((branch.area.worst for branch in self.branches.values()), default=None), self.violations)
 
     @property
+    def incomplete(self) -> tuple[Stretch, ...]:
+        """Return where a macroscopic jump may have been passed over, and why; the way back of a loop follows the way up."""
+        walks = [Sweep(self.points, self.transitions, self.run_status), *([self.back] if self.back else [])]
+        return tuple(stretch for walk in walks for stretch in (*walk.certificate.incomplete, *self._unwalked(walk)))
+
+    def _unwalked(self, walk: Sweep) -> tuple[Stretch, ...]:
+        """Return the part of the range that a walk which ended early did not reach."""
+        first, last = walk.points[0].beta, walk.points[-1].beta
+        end = self.range[1] if last > first or first < self.range[1] else self.range[0]
+        return () if walk.status == "complete" else (Stretch(min(last, end), max(last, end), walk.status),)
+
+    @property
     def macroscopic(self) -> tuple[Transition, ...]:
         """Return the transitions that separate phases."""
         return tuple(transition for transition in self.transitions if not transition.minor)
 
-    @property
+    @cached_property
     def phases(self) -> tuple[Phase, ...]:
         """Return the phases by rising beta, then those that only the way back met."""
         stretches = stretches_of(self.points, self.transitions)
@@ -224,21 +172,49 @@ class PhaseDiagram:
         walked = zip(self.back_phases, self.back.stretches, following, strict=True)
         return [(stretch[::-1], after) for phase, stretch, after in walked if phase >= known]
 
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """Return the macroscopic transitions of the first leg by rising beta, with the phases on both sides."""
+        return steps_through(self.transitions, self.phases, self._home)
+
+    @cached_property
+    def steps_back(self) -> tuple[Step, ...]:
+        """Return those of the way back of a loop by rising beta."""
+        return steps_through(self.back.transitions, self.phases, self._home) if self.back else ()
+
+    def step_of(self, transition: Transition) -> Step | None:
+        """Return a macroscopic transition with the phases on both sides; None for a minor one, or one of another map."""
+        return next((step for step in (*self.steps, *self.steps_back) if step.transition is transition), None)
+
     def lost_classes(self, transition: Transition) -> tuple[int, ...] | None:
         """Return the classes that live before a macroscopic transition and not after; None without classes."""
-        before, after = self._phase_at(transition.before), self._phase_at(transition.after)
-        if before is None or after is None or before.classes is None or after.classes is None:
+        step = self.step_of(transition)
+        if step is None or step.classes is None:
             return None
-        return tuple(sorted(set(before.classes) - set(after.classes)))
+        _, lost, _ = step.along
+        return lost
 
-    def _phase_at(self, point: Point) -> Phase | None:
-        """Return the phase in which a followed point lies."""
-        phases = self.phases
-        home = {known.index: phase for phase in phases for known in phase.points}
-        if self.back is not None and point.index not in home:
+    @cached_property
+    def conclusion(self) -> Answer:
+        """Return the end of the followed phase, the first loss and the first class to go: what every text reads."""
+        if self.points[0].beta > self.points[-1].beta:
+            return answer_down(self._followed[-1], self.steps)
+        return answer_up(self.phases[0], self.steps, self.coexistence)
+
+    @cached_property
+    def _followed(self) -> tuple[Phase, ...]:
+        """Return the phases of the first leg, by rising beta."""
+        walked = {point.index for point in self.points}
+        return tuple(phase for phase in self.phases if phase.points[0].index in walked)
+
+    @cached_property
+    def _home(self) -> dict[int, int]:
+        """Return the id of the phase of every point of the walks, by its number; the first leg decides."""
+        home: dict[int, int] = {}
+        if self.back is not None:
             back = zip(self.back_phases, self.back.stretches, strict=True)
-            home |= {known.index: phases[phase] for phase, stretch in back for known in stretch}
-        return home.get(point.index)
+            home = {known.index: phase for phase, stretch in back for known in stretch}
+        return home | {known.index: phase.id for phase in self.phases for known in phase.points}
 
     def at(self, beta: float | None = None, *, weight_decay: float | None = None) -> Snapshot:
         """Return the model at the followed point nearest to beta, on a log scale.
@@ -348,46 +324,34 @@ class PhaseDiagram:
         return self.sees_kinks and not self.transitions and len({point.observation.rank for point in self.points}) == 1
 
     def answer(self) -> str:
-        """Return the map in one sentence, and whether the walk ended early in another."""
+        """Return the conclusion in a few sentences, whether the walk ended early, and what is missing."""
         found = self._found() if self.macroscopic else self._nothing_found()
-        return found if self.run_status == "complete" else f"{found} The walk {self.run_status.rstrip('.')}."
+        return " ".join(filter(None, [found, self._ended(), listed(self.missing)]))
+
+    def _ended(self) -> str:
+        """Say how the walk ended, "" where it is complete."""
+        if self.run_status == UNFINISHED:
+            return "This run is unfinished."
+        return "" if self.run_status == "complete" else f"The walk {self.run_status.rstrip('.')}."
 
     def _nothing_found(self) -> str:
         low, high = self.ends
         size = "macroscopic " if self.transitions else ""
         ranks = low.observation.rank, high.observation.rank
-        text = f"between beta = {low.beta:.4g} and {high.beta:.4g}"
+        text = f"between beta = {significant(low.beta, 4)} and {significant(high.beta, 4)}"
         text += f", but the rank goes from {ranks[0]} to {ranks[1]}" if ranks[0] != ranks[1] else ""
         if not self.sees_kinks:
             return f"No {size}jump was found {text}; {unseen_kinks(self.solver)}."
         return f"No {size}transition {text}{': the model changes smoothly' if self.is_smooth else ''}."
 
     def _found(self) -> str:
-        found, phases = self.macroscopic, self.phases
-        first, last = min(found, key=lambda t: t.beta), max(found, key=lambda t: t.beta)
-        count = f"{len(found)} transition{'s' if len(found) > 1 else ''}"
-        if self.points[0].beta > self.points[-1].beta:
-            left = f" of rank {phases[-1].rank}" if self.has_matrices else ""
-            return (
-                f"{count} on the way down: the phase{left} ends at {_place(last)}; "
-                f"below {_place(first)} {self._state(phases[0], 'at most', phases[0].error[1])}."
-            )
-        rank = f" (rank {phases[0].rank})" if self.has_matrices else ""
-        return (
-            f"{count}: the deepest phase{rank} ends at {_place(first)}{self._first_loss()}; "
-            f"above {_place(last)} {self._state(phases[-1], 'at least', phases[-1].error[0])}."
-        )
-
-    def _state(self, phase: Phase, bound: str, error: float) -> str:
-        return f"the model has rank {phase.rank}" if self.has_matrices else f"E is {bound} {error:.4g}"
-
-    def _first_loss(self) -> str:
-        """Name the first classes to go as beta rises, and where."""
-        for transition in sorted(self.macroscopic, key=lambda t: t.beta):
-            if lost := self.lost_classes(transition):
-                plural = "es" if len(lost) > 1 else ""
-                return f"; first to go: class{plural} {', '.join(map(str, lost))} at beta = {transition.beta:.5g}"
-        return ""
+        """Return the conclusion, and what the model is beyond the last transition."""
+        down, steps = self.conclusion.direction == "down", self.steps
+        last, phase = (steps[0], self.phases[0]) if down else (steps[-1], self._followed[-1])
+        bound = f"E is at {'most' if down else 'least'} {error_text(phase.points[-1 if down else 0], 4)}"
+        state = f"the model has rank {phase.rank}" if self.has_matrices else bound
+        beyond = f"{'below' if down else 'above'} {place(last)} {state}"
+        return answer_line(self.conclusion, count=len(steps), has_matrices=self.has_matrices, beyond=beyond)
 
     def __str__(self) -> str:
         """Return the answer and the transitions, one per line."""
@@ -403,15 +367,19 @@ class PhaseDiagram:
             "range": list(self.range),
             "convention": CONVENTION,
             "solver": self.solver,
-            "transitions": [self._transition(transition) for transition in self.all_transitions],
-            "phases": [_phase(phase) for phase in self.phases],
+            "transitions": [self.transition_record(transition) for transition in self.all_transitions],
+            "phases": [self.phase_record(phase) for phase in self.phases],
             "spinodals": [item.to_dict() for item in self.spinodals],
             "coexistence": [item.to_dict() for item in self.coexistence],
             "branches": [{"phase": phase, **to_record(branch)} for phase, branch in self.branches.items()],
             "loop": self._loop(),
             "tree": [edge.to_dict() for edge in self.tree],
             "certificates": self.certificates.to_dict(),
+            "incomplete": [[item.low, item.high, item.reason] for item in self.incomplete],
+            "answer": self.conclusion.to_dict() | {"text": self.answer()},
             "curvature": to_result(self),
+            "reading": dict(self.points[0].observation.reading),
+            "missing": [item.to_dict() for item in self.missing],
             "placement": None,  # of a model on this map; `spinodal map --start` puts it here
             "followed": [point.index for point in self.points],
             "exact": [asdict(item) for item in self.exact],
@@ -439,16 +407,19 @@ class PhaseDiagram:
             "phases": list(self.back_phases),
         }
 
-    def _transition(self, transition: Transition) -> dict[str, Any]:
-        sides = (transition.before, transition.after)
+    def transition_record(self, transition: Transition) -> dict[str, Any]:
+        """Return a transition in JSON types, as `to_dict` lists it."""
+        sides, step = (transition.before, transition.after), self.step_of(transition)
         seen = [side.observation for side in sides]
-        lost = None if transition.minor else self.lost_classes(transition)
+        phases = None if step is None else list(step.phases if transition.direction == "up" else step.phases[::-1])
+        lost = self.lost_classes(transition)
         return {
             "beta": transition.beta,
             "weight_decay": weight_decay(transition.beta),
             "bracket": list(transition.bracket),
             "direction": transition.direction,
             "order": transition.order,
+            "missing": transition.missing,
             "minor": transition.minor,
             "status": transition.status,
             "evidence": {name: _finite(value) for name, value in asdict(transition.evidence).items()},
@@ -456,22 +427,49 @@ class PhaseDiagram:
             "norm": [view.norm for view in seen],
             "rank": [view.rank for view in seen],
             "margin": [_finite(side.minimum.margin) for side in sides],
-            "accuracy": {part: _pair([view.accuracy[part] for view in seen]) for part in ("train", "held_out")},
-            "class_accuracy": {
-                part: _pair([_row(view.class_accuracy[part]) for view in seen]) for part in ("train", "held_out")
-            },
+            "accuracy": {part: _pair([view.accuracy[part] for view in seen]) for part in PARTS},
+            "class_accuracy": {part: _pair([_row(view.class_accuracy[part]) for view in seen]) for part in PARTS},
+            "uncertainty": {"beta": half(transition.bracket), **self._uncertainty(sides)},
+            "phases": phases,
+            "phase_ranks": None if step is None else list(step.along[0]),
             "lost_classes": None if lost is None else list(lost),
             "points": [side.index for side in sides],
         }
+
+    def phase_record(self, phase: Phase) -> dict[str, Any]:
+        """Return a phase in JSON types, as `to_dict` lists it."""
+        return {
+            "id": phase.id,
+            "beta": list(phase.beta),
+            "rank": phase.rank,
+            "error": list(phase.error),
+            "accuracy": {part: _pair(phase.accuracy(part)) for part in PARTS},
+            "classes": None if phase.classes is None else list(phase.classes),
+            "uncertainty": self._uncertainty((phase.points[0], phase.points[-1])),
+            "falls_to": phase.falls_to,
+            "existence": None if phase.existence is None else phase.existence.to_dict(),
+            "beyond": [point.index for point in phase.beyond],
+        }
+
+    def _uncertainty(self, points: Sequence[Point]) -> dict[str, Any]:
+        """Return the errors of what is said of some points; of an accuracy, what one sample moves."""
+        return {
+            "error": [_finite(of_error(point)) for point in points],
+            "norm": [_finite(of_norm(point)) for point in points],
+            "margin": [_finite(of_margin(point)) for point in points],
+            "accuracy": dict(self.sample_steps),
+        }
+
+    @cached_property
+    def sample_steps(self) -> Mapping[str, float | None]:
+        """Return by how much one sample moves the accuracy on "train" and on "held_out" (see `sample_step`)."""
+        walked = (*self.points, *(self.back.points if self.back else ()))
+        return {part: sample_step(point.observation.accuracy[part] for point in walked) for part in PARTS}
 
 
 def unseen_kinks(solver: str) -> str:
     """Say what a first-order solver does not see."""
     return f"{solver} does not see kinks (second-order transitions): --solver newton_cg does"
-
-
-def _place(transition: Transition) -> str:
-    return f"beta = {transition.beta:.5g} (weight_decay = {weight_decay(transition.beta):.5g})"
 
 
 def stretches_of(points: Sequence[Point], transitions: Iterable[Transition]) -> tuple[tuple[Point, ...], ...]:
@@ -491,20 +489,6 @@ def _next_phase(index: int, last: int, upward: bool) -> int | None:
     if upward:
         return index + 1 if index < last else None
     return index - 1 if index > 0 else None
-
-
-def _phase(phase: Phase) -> dict[str, Any]:
-    return {
-        "id": phase.id,
-        "beta": list(phase.beta),
-        "rank": phase.rank,
-        "error": list(phase.error),
-        "accuracy": {part: _pair(phase.accuracy(part)) for part in ("train", "held_out")},
-        "classes": None if phase.classes is None else list(phase.classes),
-        "falls_to": phase.falls_to,
-        "existence": None if phase.existence is None else phase.existence.to_dict(),
-        "beyond": [point.index for point in phase.beyond],
-    }
 
 
 def _pair(values: Sequence[Any] | None) -> list[Any] | None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
+from spinodal.answer import METASTABLE, Answer, answer_up
 from spinodal.minimise import SECOND_ORDER
 from spinodal.penalty import weight_decay
-from spinodal.phases import Phase, PhaseDiagram
-from spinodal.sweep import Sweep
-from spinodal.transitions import MACROSCOPIC, Transition
+from spinodal.phase import Phase
+from spinodal.phases import PhaseDiagram
+from spinodal.step import Step, steps_through
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import MACROSCOPIC, Transition
 from spinodal.walk import Point
+from spinodal.words.numbers import at, significant
+from spinodal.words.sentences import as_deep, decay, losses_phrase, place
 
 SAME_PLACE = 0.01  # transitions of one branch differ by less in beta, relative: brackets of coarse walks are as wide
 SAME_DEPTH = 1e-4  # losses of equally deep minima differ by less, relative to the range of E
@@ -69,29 +75,56 @@ class Placement:
         margin = SAME_DEPTH * self.error_range
         return best if best is not None and best.point.minimum.loss < self.point.minimum.loss - margin else None
 
+    @cached_property
+    def step(self) -> Step | None:
+        """Return the next macroscopic transition on the model's own branch as beta grows, None if there is none.
+
+        Where the map met it too, it is the map's, which knows the whole phase behind.
+        """
+        return self.conclusion.end
+
     @property
     def next(self) -> Transition | None:
-        """Return the next macroscopic transition on the model's own branch as beta grows, None if there is none."""
-        return next((found for found in self.sweep.transitions if not found.minor), None)
+        """Return that transition alone."""
+        return None if self.step is None else self.step.transition
 
     @property
     def lost(self) -> tuple[int, ...] | None:
         """Return the classes that go at the next transition; None without classes or transition."""
-        if self.next is None:
-            return None
-        if (mapped := self._mapped(self.next)) is not None:
-            return self.diagram.lost_classes(mapped)
-        before = Phase(0, self.sweep.points[:-1], None).classes
-        after = Phase(1, self.sweep.points[-1:], None).classes
-        return None if before is None or after is None else tuple(sorted(set(before) - set(after)))
+        return None if self.step is None or self.step.classes is None else self.step.lost
 
-    def _mapped(self, found: Transition) -> Transition | None:
-        """Return a transition as the map met it, which knows the whole phase behind; None if it met another or none."""
-        if self.phase is None:
+    @cached_property
+    def conclusion(self) -> Answer:
+        """Return end, first loss and first class to go ahead of the model: the map's, where it followed this phase up."""
+        return self._mapped or self._measured
+
+    @cached_property
+    def _mapped(self) -> Answer | None:
+        """Return what the map answers of the model's phase, None where it did not see it end as beta grows."""
+        diagram = self.diagram
+        if self.phase is None or diagram.conclusion.direction == "down":
             return None
-        here = {point.index for point in self.diagram.phases[self.phase].points}
-        met = (item for item in self.diagram.macroscopic if item.direction == "up" and item.before.index in here)
-        return next((item for item in met if abs(item.beta / found.beta - 1.0) < SAME_PLACE), None)
+        answer = answer_up(diagram.phases[self.phase], diagram.steps, diagram.coexistence, above=self.beta)
+        return None if answer.end is None else answer
+
+    @property
+    def _measured(self) -> Answer:
+        """Return what the model's own branch answers, which was followed to its next macroscopic transition."""
+        return replace(answer_up(self._walked[0], steps_through(self._met, self._walked, self._home), ()), phase=self.phase)
+
+    @property
+    def _met(self) -> tuple[Transition, ...]:
+        return tuple(found for found in self.sweep.transitions if not found.minor)[:1]
+
+    @cached_property
+    def _walked(self) -> tuple[Phase, ...]:
+        """Return the model's own branch, and what it falls into, as phases; the walk ended with the fall."""
+        points = self.sweep.points
+        return (Phase(0, points[:-1], 1), Phase(1, points[-1:], None)) if self._met else (Phase(0, points, None),)
+
+    @property
+    def _home(self) -> dict[int, int]:
+        return {point.index: phase.id for phase in self._walked for point in phase.points}
 
     def answer(self) -> str:
         """Return the placement in two sentences."""
@@ -106,11 +139,25 @@ class Placement:
     def remark(self) -> str:
         """Return how far from its minimum the model was, and what did not converge."""
         start, unfinished = self.start, "" if self.point.minimum.converged else f"; {self.point.minimum.status}"
+        unfinished += f"; checkpoint: {start.read}" if start.read else ""
         text = f"before it was minimised the model had E = {start.error:.4g}, {start.moved:.1%} of its norm from this minimum"
+        unfinished += self._beside()
         if start.residual > STILL or self.fell:
             gradient = f"||grad L|| = {start.residual:.2g} of 2 beta ||theta||"
             return f"{text}; it was still on its way ({gradient}), and may end elsewhere{unfinished}"
         return f"{text}; it was at rest (||grad L|| = {start.residual:.1e} of 2 beta ||theta||){unfinished}"
+
+    def _beside(self) -> str:
+        """Say where the model's own branch went on otherwise than its phase on the map."""
+        if self._mapped is None or self._mapped.end is None:
+            return ""
+        end, met = self._mapped.end, self._met
+        if met and abs(met[0].beta / end.beta - 1.0) < SAME_PLACE:
+            return ""
+        last = place(met[0]) if met else f"{at(self.sweep.points[-1].beta, None)} without one"
+        return (
+            f"; followed from the model itself, the next transition is not where the map has it: its branch went on to {last}"
+        )
 
     def __str__(self) -> str:
         """Return the answer and the remark."""
@@ -119,11 +166,11 @@ class Placement:
     def _where(self) -> str:
         rank, total = self.point.observation.rank, len(self.diagram.phases)
         name = f"phase {self.phase} of {total} (numbered from 0, rank {rank})"
-        place = name if self.phase is not None else f"a minimum of rank {rank} that the map did not follow"
+        home = name if self.phase is not None else f"a minimum of rank {rank} that the map did not follow"
         at = f"At weight_decay = {weight_decay(self.beta):.4g} your model"
         if self.fell:
-            return f"{at} (rank {self.start.rank}) is at no minimum yet and falls into {place}, {self._depth()}."
-        return f"{at} is in {place}, {self._depth()}."
+            return f"{at} (rank {self.start.rank}) is at no minimum yet and falls into {home}, {self._depth()}."
+        return f"{at} is in {home}, {self._depth()}."
 
     def _depth(self) -> str:
         deeper = self.deeper
@@ -134,13 +181,27 @@ class Placement:
         return f"which is metastable: a minimum of rank {rank} lies deeper by {gap:.2g} in L"
 
     def _ahead(self) -> str:
-        found = self.next
-        if found is None:
+        step = self.step
+        if step is None:
             return self._nothing_ahead()
-        before, after = found.before.observation.rank, found.after.observation.rank
-        ranks = f": rank {before} -> {after}" if before != after else ""
-        times = f"{found.beta / self.beta:.3g} times your weight_decay (weight_decay = {weight_decay(found.beta):.5g})"
-        return f"The next transition is at {times}{ranks}{self._first_to_go()}."
+        below, above = step.ranks
+        ranks = f": rank {below} -> {above}" if below != above and self.diagram.has_matrices else ""
+        times = f"{significant(step.beta / self.beta, 3)} times your weight_decay"
+        first = f"The next transition is at {times} ({decay(step)}){ranks}"
+        return f"{'; '.join(filter(None, [first, self._metastable(), self._losses()]))}."
+
+    def _losses(self) -> str:
+        """Say what goes first; behind its next transition a branch that is not the map's was not followed."""
+        if self._mapped is None and self.conclusion.first_loss is None:
+            return f"no {self.conclusion.measure} goes there, and what lies behind it was not followed"
+        return losses_phrase(self.conclusion, self.diagram.has_matrices)
+
+    def _metastable(self) -> str:
+        """Say from where on another phase is deeper than the model's, where that lies ahead."""
+        depth = self.conclusion.depth
+        if depth.kind != METASTABLE or depth.beta is None or depth.beta <= self.beta:
+            return ""
+        return f"your phase is the deepest known up to {as_deep(self.conclusion)}, and metastable from there"
 
     def _nothing_ahead(self) -> str:
         """Say how far the branch was followed without a transition, and what the solver would not have seen."""
@@ -151,21 +212,8 @@ class Placement:
             return f"No transition lies above it up to {end}."
         return f"No jump lies above it up to {end} (solver {self.diagram.solver} sees no second-order transitions)."
 
-    def _first_to_go(self) -> str:
-        """Name the first classes to go, at the next transition or, on the map's own branch, at a later one."""
-        if self.lost is None:
-            return ""
-        if self.lost:
-            return f"; first to go: {_named(self.lost)}"
-        for found in sorted(self.diagram.macroscopic, key=lambda transition: transition.beta):
-            later = self.next is not None and found.beta > self.next.bracket[1]
-            if self.phase is not None and later and (lost := self.diagram.lost_classes(found)):
-                return f"; no class goes there, the first is {_named(lost)} at {found.beta / self.beta:.3g} times"
-        return "; no class goes there"
-
     def to_dict(self) -> dict[str, Any]:
         """Return the placement in JSON types."""
-        found = self.next
         return {
             "beta": self.beta,
             "weight_decay": weight_decay(self.beta),
@@ -173,10 +221,11 @@ class Placement:
             "phases": len(self.diagram.phases),
             "deepest": self.deeper is None,
             "answer": self.answer(),
+            "conclusion": self.conclusion.to_dict(),
             "checkpoint": asdict(self.start) | {"fell": self.fell},
             "minimum": _minimum(self.point),
             "rivals": [_minimum(rival.point) | {"from_phase": rival.phase} for rival in self.rivals],
-            "next": None if found is None else _transition(found, self.beta),
+            "next": None if self.step is None else _transition(self.step, self.beta),
             "lost_classes": None if self.lost is None else list(self.lost),
             "status": self.sweep.status,
         }
@@ -196,16 +245,15 @@ class Start:
         `||grad L||` relative to `2 beta max(||theta - centre||, 1e-3)`, as solvers measure it.
     moved : float
         Its distance to the minimum, relative to the larger of their norms.
+    read : str
+        Where it was found in a checkpoint and what was left out, if that is not plain.
     """
 
     error: float
     rank: int
     residual: float
     moved: float
-
-
-def _named(classes: tuple[int, ...]) -> str:
-    return f"class{'es' if len(classes) > 1 else ''} {', '.join(map(str, classes))}"
+    read: str = ""
 
 
 def _minimum(point: Point) -> dict[str, Any]:
@@ -220,14 +268,15 @@ def _minimum(point: Point) -> dict[str, Any]:
     }
 
 
-def _transition(found: Transition, beta: float) -> dict[str, Any]:
+def _transition(step: Step, beta: float) -> dict[str, Any]:
+    found = step.transition
     return {
         "beta": found.beta,
         "weight_decay": weight_decay(found.beta),
         "ratio": found.beta / beta,
         "bracket": list(found.bracket),
         "order": found.order,
-        "rank": [found.before.observation.rank, found.after.observation.rank],
+        "rank": list(step.ranks),
         "error": [found.before.error, found.after.error],
         "status": found.status,
     }

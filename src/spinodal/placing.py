@@ -14,18 +14,22 @@ from torch import Tensor, nn
 from spinodal.counts import Counts
 from spinodal.deepest import TRIVIAL_VARIANCE
 from spinodal.errors import SpinodalError
+from spinodal.fitted import Fitted, fitted
 from spinodal.landscape import Landscape
 from spinodal.mapping import DTYPES, MapOptions, prepare
 from spinodal.minimise import LOST, solver_for
 from spinodal.models import Models
 from spinodal.observe import Observer
 from spinodal.penalty import one_beta
-from spinodal.phases import Phase, PhaseDiagram
+from spinodal.phase import Phase
+from spinodal.phases import PhaseDiagram
 from spinodal.placement import Placement, Rival, Start
 from spinodal.regularised import Regularised
-from spinodal.sweep import BRACKET, Resolution, Scout, Sweep
+from spinodal.sweeps.resolution import BRACKET, Resolution
+from spinodal.sweeps.scout import Scout
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import MACROSCOPIC
 from spinodal.tasks.task import Task
-from spinodal.transitions import MACROSCOPIC
 from spinodal.walk import Forgetful, Point, Recorder, Walker
 
 SAME_SPECTRUM = 0.05  # singular values of one minimum differ by less, relative to the largest
@@ -34,7 +38,7 @@ DOUBLINGS = 12  # of beta beyond the map, in search of a transition that it did 
 
 def place(
     diagram: PhaseDiagram,
-    start: nn.Module | Mapping[str, Tensor] | Tensor,
+    start: nn.Module | Mapping[str, Any] | Tensor,
     *,
     beta: float | None = None,
     weight_decay: float | None = None,
@@ -52,7 +56,8 @@ def place(
     ----------
     diagram : PhaseDiagram
         Of the same task.
-    start : nn.Module, state dict, or theta of shape (n,)
+    start : nn.Module, state dict, what `read_checkpoint` returns, or theta of shape (n,)
+        What is beside the parameters of the model is left out, and the remark says so.
     beta : float > 0
         At which it was trained, or give PyTorch's `weight_decay`, which is twice that.
     task : Task, optional
@@ -86,7 +91,8 @@ def place(
     >>> placement = place(diagram, diagram.at(0.1).module(), weight_decay=0.2)
     >>> print(placement.answer())
     At weight_decay = 0.2 your model is in phase 0 of 3 (numbered from 0, rank 2), the only minimum known there. \
-The next transition is at 4 times your weight_decay (weight_decay = 0.8).
+The next transition is at 4 times your weight_decay (weight_decay = 0.800000): rank 2 -> 1; \
+largest weight_decay before the first loss of rank at a transition: 0.79999... (beta = 0.39999...).
     """
     chosen = one_beta(beta, weight_decay)
     made = task or _task(diagram)
@@ -106,8 +112,9 @@ class _Placing:
             self.landscape, self.penalty, self.observe, solver=solver, tolerance=options.tolerance, recorder=recorder
         )
 
-    def place(self, start: nn.Module | Mapping[str, Tensor] | Tensor, beta: float) -> Placement:
-        theta = theta_of(start, self.task, self.landscape)
+    def place(self, start: nn.Module | Mapping[str, Any] | Tensor, beta: float) -> Placement:
+        found = found_of(start, self.task, self.landscape)
+        theta = found.theta
         self._refuse_another(theta)
         own = self._minimum(beta, theta)
         if own.minimum.stop in LOST:
@@ -120,7 +127,7 @@ class _Placing:
         sweep = self._upwards(own)
         return Placement(
             diagram=self.diagram,
-            start=self._described(theta, own),
+            start=replace(self._described(theta, own), read=found.remark),
             sweep=sweep,
             phase=self._phase(sweep),
             rivals=self._rivals(own),
@@ -250,13 +257,15 @@ class _Placing:
         return tuple(found)
 
 
-def theta_of(start: nn.Module | Mapping[str, Tensor] | Tensor, task: Task, landscape: Landscape) -> Tensor:
-    """Return theta of a module, a state dict or a vector, on the landscape of a task; refuse what does not fit."""
-    if isinstance(start, Tensor):
-        return landscape.vector(start)
-    models = Models.of(task)
-    state = start.state_dict() if isinstance(start, nn.Module) else start
-    return landscape.vector(models.layout.theta(state, models.fixed()))
+def theta_of(start: nn.Module | Mapping[str, Any] | Tensor, task: Task, landscape: Landscape) -> Tensor:
+    """Return theta of a module, the contents of a checkpoint or a vector, on a task's landscape; refuse what does not fit."""
+    return found_of(start, task, landscape).theta
+
+
+def found_of(start: nn.Module | Mapping[str, Any] | Tensor, task: Task, landscape: Landscape) -> Fitted:
+    """Return theta of a start, on a task's landscape, and where it was found."""
+    found = Fitted(start) if isinstance(start, Tensor) else fitted(start, Models.of(task))
+    return replace(found, theta=landscape.vector(found.theta))
 
 
 def _as_mapped(options: MapOptions, diagram: PhaseDiagram) -> MapOptions:

@@ -11,9 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from spinodal.errors import SpinodalError
+from spinodal.model_file import save_model
 from spinodal.models import Models
 from spinodal.observe import Observation
-from spinodal.penalty import weight_decay
+from spinodal.penalty import CONVENTION, weight_decay
 from spinodal.walk import Point
 
 
@@ -122,9 +123,17 @@ class Snapshot:
         SpinodalError
             If there is no state dict, or the file cannot be written.
         """
-        from spinodal.store.export import save_snapshot  # files are the business of the store
+        return save_model(self.state_dict(), self._metadata(), Path(path))
 
-        return save_snapshot(self, Path(path))
+    def _metadata(self) -> dict[str, str]:
+        return {
+            "task": str(self.task["name"]),
+            "beta": repr(self.beta),
+            "weight_decay": repr(self.weight_decay),
+            "convention": CONVENTION,
+            "error": repr(self.error),
+            "point": str(self.point.index),
+        }
 
     def _made_by(self) -> Models:
         if self.models is None:

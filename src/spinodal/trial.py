@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager
 
-import torch
 from torch import Tensor
 
 from spinodal.batches import Batches
 from spinodal.errors import SpinodalError, blaming
 from spinodal.landscape import Landscape
 from spinodal.observe import Observation, Observer
+from spinodal.observe.observation import own_value
 from spinodal.penalty import Penalty
 from spinodal.tasks.task import Task
 
@@ -36,10 +36,10 @@ def try_start(task: Task, landscape: Landscape, penalty: Penalty, seed: int) -> 
 
 
 def _try_observables(task: Task, landscape: Landscape, theta: Tensor) -> None:
-    with torch.no_grad(), landscape.at(theta) as model:
+    with landscape.at(theta) as model:
         for name, function in task.observables.items():
             with _named(f"observable {name!r}"):
-                value = float(function(model))
+                value = own_value(function, model)
             if not math.isfinite(value):
                 raise SpinodalError(
                     got=f"observable {name!r} is {value} at a random start",
@@ -53,7 +53,7 @@ def _held_out(task: Task, landscape: Landscape) -> Batches | None:
         return None
     try:
         with _named("held_out"):
-            batches = Batches(task.held_out, dtype=landscape.dtype, device=landscape.device)
+            batches = Batches(task.held_out, dtype=landscape.dtype, device=landscape.device, samples=task.samples)
             batches.check_finite()
     except SpinodalError as cause:
         raise SpinodalError(got=f"held_out: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
@@ -61,10 +61,14 @@ def _held_out(task: Task, landscape: Landscape) -> Batches | None:
 
 
 def _try_predictions(task: Task, landscape: Landscape, theta: Tensor, held_out: Batches) -> None:
-    with torch.no_grad(), landscape.at(theta) as model:
+    with landscape.at(theta) as model:
         for batch in held_out:
-            with _named("predict on held_out"):
-                task.predict(model, batch)
+            if task.predict is not None:
+                with _named("predict on held_out"):
+                    task.predict(model, batch)
+            if task.predict is None or task.labels is None:
+                with _named("loss on held_out"):
+                    task.loss(model, batch)
 
 
 def _named(what: str) -> AbstractContextManager[None]:

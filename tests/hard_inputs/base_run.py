@@ -101,10 +101,20 @@ def expected() -> str:
 def same(folder: Path, outcome: Outcome) -> str | None:
     """Judge exit code 0: the result must be that of the unharmed run, and no point of it may be gone."""
     answer = json.loads(outcome.out)
+    if answer["run_status"] == "unfinished":  # a last line that is torn is no damage: the rest is shown
+        return _beginning(folder, answer)
     if answer.pop("placements", []) or json.dumps(lasting(answer)) != expected():  # `show` adds them; no model was placed
         return "was accepted, and gave another result"
     if records(folder / "out") != records(finished()):
         return "was accepted, and lost a point or changed one"
+    return None
+
+
+def _beginning(folder: Path, answer: dict[str, Any]) -> str | None:
+    """Judge what is shown of an unfinished run: the journal must be the beginning of that of the unharmed one."""
+    seen, whole = records(folder / "out"), records(finished())
+    if seen != whole[: len(seen)] or not set(answer["followed"]) <= set(range(len(seen))) or not answer["missing"]:
+        return "was shown as the beginning of a run that it is not"
     return None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import io
+import json
 import pickle
 import tarfile
 import warnings
@@ -12,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -136,7 +139,32 @@ VALUES: dict[str, Callable[[], Any]] = {
     "a function": lambda: print,
     "a type": lambda: dict,
     "a set": lambda: {1, 2},
-}
+    "two state dicts": lambda: {"model": good(), "ema": {name: value + 1.0 for name, value in good().items()}},
+    "two prefixes": lambda: {f"{prefix}.{name}": value * factor for prefix, factor in (("a", 1), ("b", 2))
+    for name, value in good().items()},
+    "a deeper model": lambda: {**good(), "9.weight": torch.zeros(2, 2)},
+    "a larger model": lambda: {f"encoder.{name}": value for name, value in good().items()} | {"head.weight": torch.zeros(2, 2)},
+    "arrays by name": lambda: {name: value.numpy() for name, value in good().items()},
+    "sparse tensors": lambda: {name: value.to_sparse() for name, value in good().items()},
+    "tensors without numbers": lambda: {name: value.to("meta") for name, value in good().items()},
+    "whole numbers by name": lambda: {name: value.long() for name, value in good().items()},
+    "an object of a module": lambda: {"state_dict": good(), "config": nn.ReLU()},
+    "a dict that holds itself": lambda: _endless(),
+}  # fmt: skip
+
+
+def _endless() -> dict[str, Any]:
+    value: dict[str, Any] = {"epoch": 3}
+    value["again"] = value
+    return value
+
+
+def training_file(_: bytes, key: str, prefix: str, damage: Change | None) -> bytes:
+    """Return what a training loop leaves, perhaps damaged."""
+    state = {prefix + name: value for name, value in good().items()} | {"criterion.weight": torch.ones(2)}
+    beside = {"args": argparse.Namespace(lr=np.float64(0.1), out=Path("out")), "epoch": np.int64(3)}
+    raw = torch_file({key: state, **beside, "optimizer": torch.optim.SGD(nn.Linear(2, 2).parameters(), 0.1).state_dict()})
+    return damage(raw) if damage else raw
 
 
 @cache
@@ -248,7 +276,39 @@ def _positive(text: str) -> bool:
         return False
 
 
+SHARDS = (*RESUME, "--start", "model.safetensors.index.json", "--at-weight-decay", "1.1")
+NAMES_OF_SHARDS = st.one_of(
+    st.sampled_from(("../model", "/etc/passwd", "", ".", "model.safetensors.index.json", "nowhere", "out", "a\0b")), WORDS
+)
+
+
+def _sharded(change: Change) -> Case:
+    """Return the case of a checkpoint in several files whose index is changed."""
+
+    def prepare(folder: Path) -> None:
+        place_finished(folder)
+        where = {}
+        for number, (name, value) in enumerate(good().items()):
+            where[name] = f"model-{number}.safetensors"
+            (folder / where[name]).write_bytes(save({name: value}))
+        (folder / SHARDS[-3]).write_bytes(change(json.dumps({"metadata": {}, "weight_map": where}).encode()))
+
+    return Case(f"shards: {change!r}", SHARDS, prepare, _placed)
+
+
+def other_shard(raw: bytes, name: str, place: int) -> bytes:
+    """Give another name to one of the files of an index."""
+    index = json.loads(raw)
+    tensors = sorted(index["weight_map"])
+    index["weight_map"][tensors[place % len(tensors)]] = name
+    return json.dumps(index).encode()
+
+
 STARTS: SearchStrategy[Case] = st.one_of(
+    st.one_of(byte_damage(), json_damage()).map(_sharded),
+    st.tuples(NAMES_OF_SHARDS, PLACE).map(lambda drawn: _sharded(Named(other_shard, *drawn))),
+    st.tuples(st.sampled_from(("state_dict", "model", "net")), st.sampled_from(("", "module.", "model.")),
+    st.one_of(st.none(), byte_damage())).map(lambda drawn: _start(Named(training_file, *drawn))),
     st.tuples(st.sampled_from(KINDS), st.integers(0, 50), st.sampled_from(NAMES)).map(lambda drawn: _start(Named(other_state,
     *drawn), drawn[2])),
     st.tuples(st.sampled_from(KINDS), st.integers(0, 50), st.sampled_from(NAMES)).map(lambda drawn: _start(Named(other_state,

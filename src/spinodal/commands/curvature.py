@@ -137,6 +137,7 @@ class Measured:
                     f"convention: {CONVENTION}",
                     f"{SCALED}; R defines no phase",
                     *self.curvature.caveats,
+                    *([f"checkpoint: {self.place.remark}"] if self.place.remark else []),
                     f"{self.spent.gradient_evaluations:,} gradients, {self.spent.hessian_products:,} Hessian products, "
                     f"{self.spent.hessians:,} Hessians",
                 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spinodal.errors import SpinodalError
-from spinodal.store.disk import write_whole
+from spinodal.files import write_whole
 
 
 def check_json(target: str | None) -> None:

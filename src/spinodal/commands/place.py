@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,9 +17,9 @@ from spinodal.landscape import Landscape
 from spinodal.mapping import MapOptions, prepare, usable_device
 from spinodal.penalty import Penalty, one_beta
 from spinodal.phases import PhaseDiagram
-from spinodal.placing import theta_of
+from spinodal.placing import found_of
 from spinodal.snapshot import Snapshot
-from spinodal.store import load, read_checkpoint
+from spinodal.store import is_checkpoint_folder, load, read_checkpoint
 from spinodal.tasks import Task
 from spinodal.tasks.registry import arguments_of, make_task
 
@@ -35,7 +34,7 @@ class Words:
     ----------
     task : str
     at : str
-        `RUN:POINT`, `RUN`, or a checkpoint file.
+        `RUN:POINT`, `RUN`, or a checkpoint.
     settings : mapping
         Of the task, as text.
     weight_decay : float or None
@@ -55,7 +54,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Place:
-    """A theta of a task, and where it comes from."""
+    """A theta of a task, where it comes from, and what is to be said of that."""
 
     task: Task
     landscape: Landscape
@@ -64,11 +63,12 @@ class Place:
     beta: float
     name: str
     snapshot: Snapshot | None = None
+    remark: str = ""
 
 
 def place_of(words: Words) -> Place:
     """Return the place that a command line names, or refuse what is not there or does not fit."""
-    if os.path.isfile(words.at):
+    if os.path.isfile(words.at) or is_checkpoint_folder(words.at):
         return _of_file(words)
     folder, point = run_and_point(words.at)
     diagram = load(folder)
@@ -91,8 +91,8 @@ def _of_file(words: Words) -> Place:
     task = make_task(words.task, words.settings)
     beta = words.beta or one_beta(None, words.weight_decay)
     landscape, penalty = prepare(task, MapOptions(device=words.device, beta=(beta, 2.0 * beta)))
-    theta = theta_of(read_checkpoint(Path(words.at)), task, landscape)
-    return Place(task, landscape, penalty, theta, beta, words.at)
+    found = found_of(read_checkpoint(words.at), task, landscape)
+    return Place(task, landscape, penalty, found.theta, beta, words.at, remark=found.remark)
 
 
 def _of_run(words: Words, diagram: PhaseDiagram, snapshot: Snapshot) -> Place:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spinodal.mapping import Progress as Watcher
 from spinodal.mapping import log_fraction
 from spinodal.penalty import CONVENTION
-from spinodal.transitions import Transition
+from spinodal.phases import PhaseDiagram
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 
 class ProgressBar(Watcher):
     """A progress bar over log beta, and a line per transition as it is found."""
 
-    def __init__(self, console: Console, *, downward: bool) -> None:
-        self.console, self.downward = console, downward
+    def __init__(
+        self,
+        console: Console,
+        *,
+        downward: bool,
+        keep: Callable[[PhaseDiagram], None] = lambda diagram: None,
+        on_failure: Callable[[str, BaseException], None] = lambda what, cause: None,
+    ) -> None:
+        self.console, self.downward, self.keep, self.on_failure = console, downward, keep, on_failure
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
             console=console, transient=True,
@@ -46,6 +56,15 @@ class ProgressBar(Watcher):
             description=f"beta = {point.beta:.4g}, E = {point.error:.4g}"
             + (f", rank {point.observation.rank}" if point.observation.ranks else ""),
         )
+
+    def walked(self, diagram: PhaseDiagram) -> None:
+        """Have the walk kept."""
+        self.bar.update(self.line, description="what builds on the walk")
+        self.keep(diagram)
+
+    def failed(self, what: str, cause: BaseException) -> None:
+        """Have the failure of a part told."""
+        self.on_failure(what, cause)
 
     def curvature(self, done: int, total: int) -> None:
         """Move the bar once more, through the points of the map."""

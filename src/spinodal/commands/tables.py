@@ -12,7 +12,10 @@ from rich.text import Text
 
 from spinodal.errors import printable
 from spinodal.penalty import weight_decay
+from spinodal.reading.sentences import remarkable
 from spinodal.theory import ExactTransition
+from spinodal.words.numbers import significant
+from spinodal.words.rows import BRACKET_NOTE, HALF_BRACKET, TERMINAL, between, phase_cells, transition_cells
 
 GAP = 2  # spaces between columns
 FOLDED = 9  # characters, and no less than its longest word, that a folded column keeps
@@ -49,24 +52,24 @@ class Column:
 def transitions_table(result: Mapping[str, Any], width: int) -> Table:
     """Return the macroscopic transitions, one per row, with closed forms beside them where they apply."""
     found = [item for item in result["transitions"] if not item["minor"]]
+    rows = [transition_cells(item, TERMINAL) for item in found]
     exact = [form["beta"] for form in result["exact"]]
     columns = [
-        *([Column("way", [item["direction"] for item in found])] if result.get("loop") else []),
-        Column("beta", [f"{item['beta']:.6g}" for item in found]),
-        Column("+/-", [f"{(item['bracket'][1] - item['bracket'][0]) / 2:.0e}" for item in found], spare=2),
-        Column("w. decay", [f"{item['weight_decay']:.5g}" for item in found], spare=1),
-        Column("order", [item["order"] for item in found], folds=True),
-        Column("E", [arrow(item["error"], ".3g") for item in found]),
-        Column("norm", [arrow(item["norm"], ".3g") for item in found], spare=3),
+        *([_column("direction", rows, heading="way")] if result.get("loop") else []),
+        _column("beta", rows),
+        _column(HALF_BRACKET, rows, spare=2),
+        _column("weight_decay", rows, heading="w. decay", spare=1),
+        _column("order", rows, folds=True),
+        _column("E", rows),
+        _column("norm", rows, spare=3),
+        *([_column("rank", rows)] if has_rank(result) else []),
+        *_accuracies(rows, held_out=False),
     ]
-    if has_rank(result):
-        columns.append(Column("rank", [arrow(_ranks(item, result), "d") for item in found]))
     if any(item["lost_classes"] is not None for item in found):
-        columns.append(Column("accuracy", [arrow(item["accuracy"]["train"], ".0%") for item in found]))
-        columns.append(Column("classes lost", [listed(item["lost_classes"]) for item in found], folds=True))
+        columns.append(_column("classes lost", rows, folds=True))
     if exact:
         nearest = [min(exact, key=lambda beta, item=item: abs(beta - item["beta"])) for item in found]  # type: ignore[misc]
-        columns.append(Column("exact", [f"{beta:.6g}" for beta in nearest]))
+        columns.append(Column("exact", [significant(beta, 6) for beta in nearest]))
     return table("Transitions", columns, width)
 
 
@@ -75,55 +78,43 @@ def has_rank(result: Mapping[str, Any]) -> bool:
     return any(item["rank"] for item in result["phases"])
 
 
-def _ranks(transition: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the ranks of the phases before and after, which the tree names where several phases overlap in beta."""
-    phases = {phase["id"]: phase["rank"] for phase in result["phases"]}
-    for edge in result.get("tree", ()):
-        if (edge["beta"], edge["direction"]) == (transition["beta"], transition["direction"]) and edge["falls_to"] in phases:
-            return phases[edge["phase"]], phases[edge["falls_to"]]
-    return ranks_beside(transition, result["phases"])
-
-
-def ranks_beside(transition: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-    """Return the ranks of the phases before and after a macroscopic transition.
-
-    They hold on most of these phases, while `rank` of the transition is that at the ends of its bracket, where a
-    mode that fades may have fallen below the threshold of the rank already.
-    """
-    low, high = transition["bracket"]
-    below = min(phases, key=lambda phase: abs(phase["beta"][1] - low))["rank"]
-    above = min(phases, key=lambda phase: abs(phase["beta"][0] - high))["rank"]
-    return (below, above) if transition["direction"] == "up" else (above, below)
-
-
 def phases_table(result: Mapping[str, Any], width: int) -> Table:
     """Return the phases, one per row, by rising beta."""
     phases = result["phases"]
-    decays = [[weight_decay(beta) for beta in item["beta"]] for item in phases]
+    rows = [{"phase": str(item["id"]), **phase_cells(item, TERMINAL)} for item in phases]
     columns = [
-        Column("phase", [str(item["id"]) for item in phases]),
-        Column("beta", [between(item["beta"]) for item in phases]),
-        Column("w. decay", [between(decay) for decay in decays], spare=1),
-        *([Column("rank", [str(item["rank"]) for item in phases])] if has_rank(result) else []),
-        Column("E", [arrow(item["error"], ".3g") for item in phases]),
+        _column("phase", rows),
+        _column("beta", rows),
+        _column("weight_decay", rows, heading="w. decay", spare=1),
+        *([_column("rank", rows)] if has_rank(result) else []),
+        _column("E", rows),
     ]
     if any(item.get("existence") for item in phases):
         columns.append(Column("a minimum in", [_existence(item, "range") for item in phases]))
         columns.append(Column("deepest in", [_existence(item, "stable") for item in phases], folds=True))
-    for part, heading in (("train", "accuracy"), ("held_out", "held out")):
-        if any(item["accuracy"][part] for item in phases):
-            columns.append(Column(heading, [arrow(item["accuracy"][part], ".0%") for item in phases]))
+    columns += _accuracies(rows, held_out=True)
     if any(item["classes"] is not None for item in phases):
-        columns.append(Column("living classes", [listed(item["classes"]) for item in phases], folds=True))
+        columns.append(_column("living classes", rows, folds=True))
     return table("Phases", columns, width)
+
+
+def _column(name: str, rows: Sequence[Mapping[str, str]], *, heading: str = "", spare: int = 0, folds: bool = False) -> Column:
+    return Column(heading or name, [row[name] for row in rows], spare=spare, folds=folds)
+
+
+def _accuracies(rows: Sequence[Mapping[str, str]], *, held_out: bool) -> list[Column]:
+    """Return the columns of accuracies that any row has."""
+    names = ("accuracy", "held out") if held_out else ("accuracy",)
+    return [_column(name, rows) for name in names if any(row[name] != TERMINAL.absent for row in rows)]
 
 
 def _existence(phase: Mapping[str, Any], part: str) -> str:
     """Return the whole range of a phase, or the parts of it where it is the deepest known."""
     found = phase.get("existence")
     if not found:
-        return "-"
-    return ", ".join(between(interval) for interval in ([found[part]] if part == "range" else found[part])) or "none"
+        return TERMINAL.absent
+    ranges = [found[part]] if part == "range" else found[part]
+    return ", ".join(between(interval, TERMINAL) for interval in ranges) or "none"
 
 
 def theory_table(found: Sequence[ExactTransition], width: int) -> Table:
@@ -179,42 +170,15 @@ def summary(result: Mapping[str, Any]) -> Text:
         f"{printable(result['task']['name'])}, seed {result['seed']}, solver {result['solver']}, "
         f"beta {low:.4g} to {high:.4g} (weight_decay {weight_decay(low):.4g} to {weight_decay(high):.4g})\n"
         f"convention: {result['convention']} (w. decay)\n"
+        + (f"{BRACKET_NOTE}\n" if len(result["transitions"]) > minor else "")
         + (f"{_minor(minor)} (below 1 % of the range of E) in the report and the JSON\n" if minor else "")
         + _loop(result.get("loop"))
         + "".join(f"{item['text']}\n" for item in result.get("certificates", {}).get("violations", ()))
+        + "".join(f"{printable(sentence)}\n" for sentence in remarkable(result.get("reading", {})))
         + f"{stats['gradient_evaluations']:,} gradients, {stats['hessian_products']:,} Hessian products, "
         f"{stats['hessians']:,} Hessians, {stats['points']} points, {stats['seconds']:.1f} s"
         + (f"\n{_counted(stats['unconverged'])} did not converge; see `status` of their minima" if stats["unconverged"] else "")
     )
-
-
-def arrow(pair: Sequence[Any] | None, form: str) -> str:
-    """Return two numbers as `a->b`, or a dash.
-
-    Examples
-    --------
-    >>> arrow([0.25, 1.0], ".3g"), arrow(None, ".3g")
-    ('0.25->1', '-')
-    """
-    return "-" if pair is None else f"{pair[0]:{form}}->{pair[1]:{form}}"
-
-
-def between(pair: Sequence[float]) -> str:
-    """Return a range.
-
-    Examples
-    --------
-    >>> between([0.25, 1.0])
-    '0.25 - 1'
-    """
-    return f"{pair[0]:.3g} - {pair[1]:.3g}"
-
-
-def listed(values: Sequence[int] | None) -> str:
-    """Return a list of classes, "none" for an empty one, or a dash where there are no classes."""
-    if values is None:
-        return "-"
-    return " ".join(map(str, values)) or "none"
 
 
 def _loop(loop: Mapping[str, Any] | None) -> str:

@@ -2,7 +2,8 @@
 
 from spinodal.continuation.area import AreaCertificate
 from spinodal.continuation.branch import Branch
-from spinodal.continuation.coexistence import Coexistence, coexistence
+from spinodal.continuation.coexistence import Coexistence
+from spinodal.continuation.equal_depth import coexistence
 from spinodal.continuation.following import continue_branch
 from spinodal.continuation.point import StationaryPoint
 from spinodal.continuation.special import BranchPoint, Fold

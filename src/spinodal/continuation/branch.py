@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from spinodal.continuation.area import AreaCertificate, area_certificate
+from spinodal.continuation.coexistence import Coexistence
 from spinodal.continuation.point import StationaryPoint
 from spinodal.continuation.special import BranchPoint, Fold
 from spinodal.counts import Counts
-
-if TYPE_CHECKING:
-    from spinodal.continuation.coexistence import Coexistence
 
 STATUSES = {
     "reached": "complete: the branch reached the beta that was asked for",

@@ -11,7 +11,7 @@ from itertools import islice
 
 from spinodal.continuation.arclength import Arclength
 from spinodal.continuation.branch import Branch
-from spinodal.continuation.coexistence import within
+from spinodal.continuation.equal_depth import within
 from spinodal.continuation.equations import Equations
 from spinodal.continuation.exact import Exact, node_at
 from spinodal.continuation.fixed_norm import FixedNorm

@@ -11,7 +11,7 @@ from spinodal.continuation.special import Fold
 from spinodal.landscape import Landscape
 from spinodal.minimise import Minimum, minimise
 from spinodal.penalty import Penalty
-from spinodal.transitions import MACROSCOPIC
+from spinodal.sweeps.transition import MACROSCOPIC
 
 BEYOND = 1e-3  # of beta: how far past a fold its fall is looked at
 

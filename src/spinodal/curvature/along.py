@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from spinodal.curvature.kinks import KINKS, has_kinks
 from spinodal.curvature.saddle_index import SaddleIndex, dense_index, saddle_indices
 from spinodal.curvature.scalar import BUDGET, METHODS, SMALL, curvatures
 from spinodal.curvature.surface import Surface
-from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.errors import SpinodalError, positive_beta, told, unknown_name
 from spinodal.kinds import accuracy, seed_number, whole_number
 from spinodal.landscape import Landscape
 from spinodal.penalty import Penalty
@@ -33,7 +34,9 @@ class Curvature:
     trace : Estimate
         `tr H` of E; that of L is larger by 2 beta for every penalised parameter.
     fisher_trace : Estimate or None
-        None where E is no function of outputs of the model, so that there is no Fisher information.
+        None where E is no function of outputs of the model, so that there is no Fisher information; a caveat says so.
+    no_fisher_trace : str or None
+        Why there is none.
     index_of_error, index_of_loss : SaddleIndex
         Numbers of negative eigenvalues of H and of Hess L. At a minimum of L the latter is 0 and the former need not be.
     spent : Counts
@@ -52,12 +55,14 @@ class Curvature:
     index_of_error: SaddleIndex
     index_of_loss: SaddleIndex
     spent: Counts = field(default_factory=Counts)
+    no_fisher_trace: str | None = None
 
     @property
     def caveats(self) -> tuple[str, ...]:
         """Return what these numbers leave out: sentences."""
         estimates = (self.error, self.loss, self.trace, *((self.fisher_trace,) if self.fisher_trace else ()))
-        return tuple(sorted({text for estimate in estimates for text in estimate.caveats}))
+        missing = {f"no Fisher trace: {self.no_fisher_trace}"} if self.no_fisher_trace else set()
+        return tuple(sorted({text for estimate in estimates for text in estimate.caveats} | missing))
 
 
 def curvature_at(
@@ -141,9 +146,9 @@ def _exact(loss: Regularised, theta: Tensor, seed: int) -> Curvature:
         error=error,
         loss=lifted_error,
         trace=trace,
-        fisher_trace=_fisher_trace(landscape, theta, seed),
         index_of_error=dense_index(surface.hessian, precision=landscape.dtype),
         index_of_loss=dense_index(lifted.hessian, precision=landscape.dtype),
+        **_fisher(landscape, theta, seed),
     )
 
 
@@ -158,16 +163,27 @@ def _estimated(loss: Regularised, theta: Tensor, *, budget: int | None, rtol: fl
     )
     error, lifted = found.scalar
     of_error, of_loss = indices
-    fisher = _fisher_trace(landscape, theta, seed)
-    return Curvature(loss.beta, error, lifted, found.trace[0], fisher, of_error, of_loss)
+    return Curvature(
+        beta=loss.beta,
+        error=error,
+        loss=lifted,
+        trace=found.trace[0],
+        index_of_error=of_error,
+        index_of_loss=of_loss,
+        **_fisher(landscape, theta, seed),
+    )
 
 
 def _dense(value: float, landscape: Landscape, caveats: tuple[str, ...]) -> Estimate:
     return Estimate(value, 0.0, products=landscape.size, method="dense", caveats=caveats)
 
 
-def _fisher_trace(landscape: Landscape, theta: Tensor, seed: int) -> Estimate | None:
+def _fisher(landscape: Landscape, theta: Tensor, seed: int) -> dict[str, Any]:
+    """Return the Fisher trace, or why there is none: the rest of the curvature does not need it."""
     try:
-        return fisher_trace(landscape, theta, seed=seed)
-    except SpinodalError:  # E is no function of outputs
-        return None
+        return {"fisher_trace": fisher_trace(landscape, theta, seed=seed), "no_fisher_trace": None}
+    except SpinodalError as cause:  # E is no function of outputs
+        why = cause.got
+    except Exception as cause:  # noqa: BLE001 - what nobody foresaw in the user's model, called otherwise than the user does
+        why = told(cause)
+    return {"fisher_trace": None, "no_fisher_trace": " ".join(why.split())}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from spinodal.curvature.by_sample.outputs import capture
 from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.gauss_newton import PROBES, GaussNewton
+from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 
 
@@ -32,7 +34,8 @@ def fisher_trace(landscape: Landscape, theta: Tensor, *, method: str = "auto", p
     Raises
     ------
     SpinodalError
-        Where the Gauss-Newton matrix is not defined, see `GaussNewton`.
+        Where the Gauss-Newton matrix is not defined, see `GaussNewton`, and where it is zero because the loss is linear in the
+        outputs.
 
     Notes
     -----
@@ -51,4 +54,17 @@ def fisher_trace(landscape: Landscape, theta: Tensor, *, method: str = "auto", p
     >>> print(fisher_trace(E, E.initial))
     5 (exact, 0 products)
     """
-    return GaussNewton(landscape, theta).trace(method=method, probes=probes, seed=seed)
+    found = GaussNewton(landscape, theta).trace(method=method, probes=probes, seed=seed)
+    if found.value == 0.0:
+        _refuse_linear(landscape, landscape.vector(theta))
+    return found
+
+
+def _refuse_linear(landscape: Landscape, theta: Tensor) -> None:
+    """Refuse a loss that is linear in what the model returns: its GGN is zero whatever the information is."""
+    if any(capture(landscape, theta, batch).hessian.is_linear for batch in landscape.batches):
+        raise SpinodalError(
+            got="the loss is linear in the outputs of the model, so its Gauss-Newton matrix is zero and no Fisher information",
+            allowed="outputs that are the natural parameters of a likelihood, as logits, are allowed",
+            do="let the model return its logits or predictions, and compute the error of them in the loss",
+        )

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from spinodal.batches import Batch
+from spinodal.curvature.by_sample.handed import sampled_inside
 from spinodal.curvature.by_sample.output_hessian import OutputHessian, output_hessian
+from spinodal.curvature.by_sample.outputs import COMPARING, check_outputs, compares_inside, hidden_in
 from spinodal.curvature.by_sample.sample_gradients import LayerGradients, sample_gradients
 from spinodal.curvature.by_sample.samples import SampledLoss, SampleError, Samples, agree, sampled_loss
 from spinodal.curvature.estimate import Estimate
@@ -62,23 +64,48 @@ def exact_trace(landscape: Landscape, theta: Tensor, *, is_limited: bool = False
     total, gradients = 0.0, 0
     with landscape.at(theta) as model:
         for weight, batch in landscape.batches.weighted():
-            value, spent = _batch_trace(landscape, model, batch, is_limited=is_limited)
+            value, spent = _batch_trace(landscape, model, theta, batch, is_limited=is_limited)
             total, gradients = total + weight * value, max(gradients, spent)
     landscape.counts.gradient_evaluations += gradients
     return Estimate(total, 0.0, products=0, method="one gradient per output", spent=landscape.counts - before)
 
 
-def _batch_trace(landscape: Landscape, model: nn.Module, batch: Batch, *, is_limited: bool) -> tuple[float, int]:
+def _batch_trace(landscape: Landscape, model: nn.Module, theta: Tensor, batch: Batch, *, is_limited: bool) -> tuple[float, int]:
     """Return the trace of one batch, and the gradients that were spent on it."""
-    loss = sampled_loss(landscape, model, batch)
-    if loss.samples is None or not loss.outputs:
+    found = _sampled(landscape, model, theta, batch)
+    if found is None:
         return 0.0, 0
-    curvature = OutputCurvature(loss, landscape.memory // 4)
+    samples, curvature, model = found
     if is_limited and curvature.width > OUTPUTS:
         raise SampleError(because=f"each sample has {curvature.width} outputs, more than {OUTPUTS}")
     memory = landscape.memory // 4
-    parts = [_part_trace(curvature, model, loss.samples, part, memory) for part in loss.samples.parts]
+    parts = [_part_trace(curvature, model, samples, part, memory) for part in samples.parts]
     return sum(value for value, _ in parts), max(spent for _, spent in parts) + CHECKS
+
+
+def _sampled(
+    landscape: Landscape, model: nn.Module, theta: Tensor, batch: Batch
+) -> tuple[Samples, OutputCurvature, nn.Module] | None:
+    """Return the samples of a batch, what the loss is in their outputs, and the model whose outputs they are; None without any.
+
+    Of a model that computes the error itself, outputs are what it compares with its target.
+    """
+    memory = landscape.memory // 4
+    check_outputs(landscape, theta, batch)
+    try:
+        loss = sampled_loss(landscape, model, batch)
+        if loss.samples is None or not loss.outputs:
+            return None
+        curvature = OutputCurvature(loss, memory)
+        functions = hidden_in(landscape, theta, batch, curvature.hessian)
+    except SampleError:
+        if not compares_inside(landscape, theta, batch):
+            raise
+        functions = COMPARING
+    if functions is not None:
+        loss, model = sampled_inside(landscape, model, theta, batch, functions)
+        curvature = OutputCurvature(loss, memory)
+    return (loss.samples, curvature, model) if loss.samples else None
 
 
 def _part_trace(curvature: OutputCurvature, model: nn.Module, samples: Samples, part: slice, memory: int) -> tuple[float, int]:

@@ -23,6 +23,7 @@ def to_record(curvature: Curvature) -> dict[str, Any]:
         "beta": curvature.beta,
         **{name: estimate_record(getattr(curvature, name)) for name in ESTIMATES},
         "fisher_trace": None if fisher is None else estimate_record(fisher),
+        "no_fisher_trace": curvature.no_fisher_trace,
         "index": {"error": index_record(curvature.index_of_error), "loss": index_record(curvature.index_of_loss)},
         "counts": vars(curvature.spent),
     }
@@ -62,11 +63,12 @@ def from_record(record: Mapping[str, Any]) -> Curvature:
     KeyError, TypeError, ValueError
         If the record is not one that `to_record` made.
     """
-    fisher = record["fisher_trace"]
+    fisher, why = record["fisher_trace"], record.get("no_fisher_trace")
     return Curvature(
         beta=_number(record["beta"], math.nan),
         **{name: _estimate(record[name]) for name in ESTIMATES},
         fisher_trace=None if fisher is None else _estimate(fisher),
+        no_fisher_trace=None if why is None else _text(why),
         index_of_error=_index(record["index"]["error"]),
         index_of_loss=_index(record["index"]["loss"]),
         spent=Counts(**{name: _whole(value) for name, value in record["counts"].items()}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.record import from_record, to_record
-from spinodal.errors import SpinodalError
+from spinodal.errors import RunFolderError
 from spinodal.landscape import Landscape
+from spinodal.missing import OUTCOMES, Attempts
 from spinodal.penalty import Penalty
 from spinodal.walk import Point, Recorder
 
@@ -64,6 +66,7 @@ def survey(
     recorder: Recorder,
     *,
     seed: int,
+    attempts: Attempts | None = None,
     on_point: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Survey, Counts]:
     """Return the curvature at points, and what it cost over all processes that worked on it.
@@ -78,43 +81,62 @@ def survey(
     recorder : Recorder
     seed : int
         Of the map, see `point_seed`.
+    attempts : Attempts, optional
+        What cannot be computed at a point is noted as such; any other failure is not, so that it can be tried again.
     on_point : callable ``(done, total)``
         Hears of the progress.
     """
-    distinct = {point.index: point for point in points}
-    known, failed, spent = {}, {}, Counts(parameters=landscape.size)
+    attempts, distinct = attempts or Attempts(), {point.index: point for point in points}
+    known, failed, again, spent = {}, {}, {}, Counts(parameters=landscape.size)
     for done, (index, point) in enumerate(sorted(distinct.items())):
         on_point(done, len(distinct))
-        note = recorder.note(note_name(index), _maker(point, landscape, penalty, seed))
-        spent = spent + Counts(**note["counts"])
-        if note["failed"] is None:
-            known[index] = from_record(note)
-        else:
-            failed[index] = note["failed"]
+        try:
+            note = recorder.note(note_name(index), _maker(point, landscape, penalty, seed, attempts))
+            spent = spent + Counts(**note["counts"])
+            if note["failed"] is None:
+                known[index] = from_record(note)
+            else:
+                failed[index] = note["failed"]
+        except RunFolderError:
+            raise
+        except Exception as cause:  # noqa: BLE001 - a map is worth more than the curvature of one of its points
+            failed[index] = again[index] = attempts.failure(f"the curvature at point {index}", cause)
+    _tell(failed, again, len(distinct), attempts)
     return Survey(known, failed), spent
 
 
-def recalled(indices: Iterable[int], recorded: Callable[[str], dict[str, Any] | None]) -> Survey:
-    """Return what a journal keeps of the curvature of points.
+def _tell(failed: Mapping[int, str], again: Mapping[int, str], total: int, attempts: Attempts) -> None:
+    """Say at how many points the curvature is missing, by their causes."""
+    for text, count in Counter(failed.values()).items():
+        attempts.lack(f"the curvature at {count} of {total} points", text, final=text not in again.values())
+
+
+def recalled(
+    indices: Iterable[int], recorded: Callable[[str], dict[str, Any] | None], failed: Mapping[int, str] | None = None
+) -> Survey:
+    """Return what a journal keeps of the curvature of points; at those that `failed` it may keep none.
 
     Raises
     ------
     TypeError, KeyError, ValueError
         If a point has no record, or a damaged one.
     """
-    notes = {index: recorded(note_name(index)) or {} for index in indices}
-    failed = {index: str(note["failed"]) for index, note in notes.items() if note["failed"] is not None}
-    return Survey({index: from_record(note) for index, note in notes.items() if index not in failed}, failed)
+    notes = {index: recorded(note_name(index)) or {} for index in indices if index not in (failed or {})}
+    without = {index: str(note["failed"]) for index, note in notes.items() if note["failed"] is not None}
+    known = {index: from_record(note) for index, note in notes.items() if index not in without}
+    return Survey(known, {**without, **(failed or {})})
 
 
-def _maker(point: Point, landscape: Landscape, penalty: Penalty, seed: int) -> Callable[[], dict[str, Any]]:
+def _maker(point: Point, landscape: Landscape, penalty: Penalty, seed: int, attempts: Attempts) -> Callable[[], dict[str, Any]]:
     def make() -> dict[str, Any]:
         before = landscape.counts.copy()
         theta, beta = point.minimum.theta, point.beta
         try:
             found = curvature_at(landscape, theta, beta=beta, penalty=penalty, seed=point_seed(seed, point.index))
             record = {**to_record(found), "failed": None}
-        except (SpinodalError, RuntimeError) as cause:  # a map is worth more than the curvature of one of its points
+        except OUTCOMES as cause:
+            if attempts.owner(cause) is not None:
+                raise
             record = {"failed": " ".join(str(cause).split())}
         return record | {"counts": vars(landscape.counts - before)}
 

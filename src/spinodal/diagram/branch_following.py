@@ -8,8 +8,6 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from spinodal.continuation import Branch, StationaryPoint, coexistence, continue_branch
 from spinodal.continuation.special import STATUSES, BranchPoint, Fold
 from spinodal.counts import Counts
@@ -17,9 +15,10 @@ from spinodal.diagram.branch_record import from_record, to_record
 from spinodal.diagram.existence import Interval
 from spinodal.diagram.phase_coexistence import PhaseCoexistence, Saddle
 from spinodal.diagram.spinodals import Spinodal, SpinodalCertificate
-from spinodal.errors import SpinodalError
 from spinodal.minimise import minimise, solver_for
-from spinodal.transitions import CONTINUOUS, Transition
+from spinodal.missing import OUTCOMES, Attempts
+from spinodal.sweeps.order import CONTINUOUS
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point, Walker
 
 BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed
@@ -67,15 +66,15 @@ class Followed:
     spinodals : tuple of Spinodal
         With certificates.
     coexistence : tuple of PhaseCoexistence
-    failed : mapping of phases to str
-        Why there is no branch.
+    is_whole : bool
+        Whether it is what `--resume` reproduces: nothing failed but what cannot be done.
     """
 
     branches: Mapping[int, Branch]
     uppers: Mapping[int, Transition]
     spinodals: tuple[Spinodal, ...]
     coexistence: tuple[PhaseCoexistence, ...]
-    failed: Mapping[int, str]
+    is_whole: bool = True
 
     @property
     def borders(self) -> Mapping[frozenset[int], Sequence[float]]:
@@ -104,12 +103,15 @@ class BranchFollower:
         The range to follow them in.
     norm_range : float
         What a jump of `||theta||^2` is relative to.
+    attempts : Attempts
+        Every branch and every coexistence point is a part of its own. What cannot be done is recorded as such; any
+        other failure is not recorded, so that it can be tried again.
     """
 
-    def __init__(self, walker: Walker, *, beta: Interval, norm_range: float) -> None:
+    def __init__(self, walker: Walker, *, beta: Interval, norm_range: float, attempts: Attempts) -> None:
         self.walker, self.landscape, self.penalty = walker, walker.landscape, walker.penalty
         self.low, self.high = beta
-        self.norm_range = norm_range
+        self.norm_range, self.attempts = norm_range, attempts
         self._live: dict[int, Branch] = {}
         self._large = solver_for(self.landscape) != "newton"
         self._back = BACK if self._large else 1
@@ -122,21 +124,34 @@ class BranchFollower:
         known = {phase.id: phase for phase in phases}
         ending = [phase for phase in phases if phase.is_worth_following]
         wanted = sorted({phase.id for phase in ending} | {phase.falls_to for phase in ending if phase.falls_to is not None})
-        branches, failed = {}, {}
-        for number in wanted:
-            note = self._noted(f"branch of phase {number}", partial(self._recorded, known[number]))
-            if note["branch"] is None:
-                failed[number] = note["failed"]
-            else:
-                branches[number] = self._live.get(number) or from_record(note["branch"])
-        uppers = {p.id: explained(p.upper, branches[p.id], self.norm_range) for p in ending if p.upper and p.id in branches}
-        return Followed(
-            branches=branches,
-            uppers=uppers,
-            spinodals=tuple(self._spinodals(known, branches, uppers)),
-            coexistence=tuple(self._coexistence(known, ending, branches)),
-            failed=failed,
-        )
+        found = [(number, self._attempted(known[number])) for number in wanted]
+        branches = {number: branch for number, branch in found if branch is not None}
+        uppers = dict(self._uppers(known, branches))
+        spinodals = [item for number in branches for item in self._ends(number, branches[number], uppers.get(number))]
+        coexistence = [item for phase in ending for item in self._coexistence(phase, known, branches)]
+        return Followed(branches, uppers, tuple(spinodals), tuple(coexistence), self.attempts.are_final)
+
+    def _attempted(self, phase: Followable) -> Branch | None:
+        """Return the branch of a phase, None where it is missing."""
+        what = f"the branch of phase {phase.id}"
+        with self.attempts.part(what):
+            note = self._noted(f"branch of phase {phase.id}", partial(self._recorded, phase))
+            if note["branch"] is not None:
+                return self._live.get(phase.id) or from_record(note["branch"])
+            self.attempts.lack(what, note["failed"], final=True)
+        return None
+
+    def _uppers(self, known: Mapping[int, Followable], branches: Mapping[int, Branch]) -> Iterator[tuple[int, Transition]]:
+        """Yield the transitions in which phases with a branch end, as the branch shows them.
+
+        A phase that is followed only since another one falls into it may itself end in a second-order transition; its
+        branch then tells the branch point.
+        """
+        for number, branch in branches.items():
+            upper = known[number].upper
+            if upper is not None:
+                with self.attempts.part(f"the upper end of the branch of phase {number}"):
+                    yield number, explained(upper, branch, self.norm_range)
 
     def _noted(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a note, with what it cost added to what the walker spent."""
@@ -155,7 +170,9 @@ class BranchFollower:
     def _recorded(self, phase: Followable) -> dict[str, Any]:
         try:
             return {"branch": to_record(self._branch(phase)), "failed": None}
-        except (SpinodalError, RuntimeError, np.linalg.LinAlgError) as cause:  # a map is worth more than a branch
+        except OUTCOMES as cause:
+            if self.attempts.owner(cause) is not None:
+                raise
             return {"branch": None, "failed": " ".join(str(cause).split())}
 
     def _branch(self, phase: Followable) -> Branch:
@@ -195,43 +212,52 @@ class BranchFollower:
 
     # -- what they tell ---------------------------------------------------------------------
 
-    def _spinodals(
-        self, known: Mapping[int, Followable], branches: Mapping[int, Branch], uppers: Mapping[int, Transition]
-    ) -> Iterator[Spinodal]:
-        for number, branch in branches.items():
+    def _ends(self, number: int, branch: Branch, upper: Transition | None) -> Iterator[Spinodal]:
+        """Yield the polished ends of a phase."""
+        with self.attempts.part(f"the spinodals of phase {number}"):
             first = branch.folds[0] if branch.folds and branch.folds[0].point is branch.points[0] else None
             if first is not None and first.is_spinodal:
                 yield _spinodal(first, number, "lower")
-            upper = known[number].upper
             special = None if upper is None else special_point(upper, branch)
-            if special is not None and uppers[number].order != "second":
+            if upper is not None and special is not None and upper.order != "second":
                 yield _spinodal(special, number, "upper")
 
     def _coexistence(
-        self, known: Mapping[int, Followable], ending: Sequence[Followable], branches: Mapping[int, Branch]
+        self, phase: Followable, known: Mapping[int, Followable], branches: Mapping[int, Branch]
     ) -> Iterator[PhaseCoexistence]:
-        for phase in ending:
-            to = phase.falls_to
-            if to is None or phase.id not in branches:
-                continue
-            pair = phase, known[to]
-            make = partial(self._equal, *pair, followed=to in branches)
-            note = self._noted(f"coexistence of phases {phase.id} and {to}", make)
+        """Yield where a phase is as deep as the one that it falls into, if that is known."""
+        to = phase.falls_to
+        if to is None or phase.id not in branches:
+            return
+        name = f"coexistence of phases {phase.id} and {to}"
+        if to not in branches and not self.attempts.are_final:
+            return self.attempts.lack(f"the {name}", f"it needs the branch of phase {to}")
+        with self.attempts.part(f"the {name}"):
+            note = self._noted(name, partial(self._equal, phase, known[to], followed=to in branches))
+            if note.get("failed") is not None:
+                self.attempts.lack(f"the {name}", note["failed"], final=True)
             if note["found"] is not None:
                 yield PhaseCoexistence.from_dict(note["found"])
 
     def _equal(self, phase: Followable, other: Followable, *, followed: bool) -> dict[str, Any]:
         """Find where two phases are equally deep; the second may have no branch."""
+        try:
+            record = self._equally_deep(phase, other, followed=followed)
+        except OUTCOMES as cause:
+            if self.attempts.owner(cause) is not None:
+                raise
+            return {"found": None, "failed": " ".join(str(cause).split())}
+        return {"found": None if record is None else record.to_dict()}
+
+    def _equally_deep(self, phase: Followable, other: Followable, *, followed: bool) -> PhaseCoexistence | None:
         branch = self._with_parameters(phase)
         below = first_minima(self._with_parameters(other)) if followed else stationary(other.points[0])
         solve = self._minimised if self._large else None
         found = coexistence(self.landscape, branch, below, penalty=self.penalty, solve=solve)
         if found is None:
-            return {"found": None}
+            return None
         record = PhaseCoexistence.of(found, (phase.id, other.id))
-        if self._large:
-            record = record.over(saddle_between(branch, found.beta))
-        return {"found": record.to_dict()}
+        return record.over(saddle_between(branch, found.beta)) if self._large else record
 
     def _minimised(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
         """Return the minimum of a phase at another beta, matrix-free; None for a saddle, to which no descent leads."""

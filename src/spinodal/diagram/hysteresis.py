@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from spinodal.continuation.area import area
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 if TYPE_CHECKING:
-    from spinodal.sweep import Sweep
+    from spinodal.sweeps.sweep import Sweep
 
 
 @dataclass(frozen=True)

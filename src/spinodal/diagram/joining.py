@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from spinodal.continuation import Branch
 from spinodal.diagram.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
@@ -18,9 +17,12 @@ from spinodal.diagram.phase_coexistence import PhaseCoexistence
 from spinodal.diagram.spinodals import Spinodal
 from spinodal.diagram.tree import Fall, falls_along
 from spinodal.minimise import SECOND_ORDER
-from spinodal.sweep import Scout, Sweep
-from spinodal.transitions import MACROSCOPIC, NAMES, Transition, gap
-from spinodal.walk import Point, Walker
+from spinodal.missing import Attempts
+from spinodal.sweeps.gap import gap
+from spinodal.sweeps.scout import Scout
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import MACROSCOPIC, NAMES, Transition
+from spinodal.walk import Forgetful, Point, Walker
 
 FURTHER = 1e-3  # of the lowest beta of the map: how far down phases are followed
 STIFF = 0.01  # of 2 beta: the least margin of a phase that stays a minimum as beta goes to 0
@@ -45,29 +47,6 @@ class Joined:
     existence: Mapping[int, Existence]
     beyond: Mapping[int, tuple[Point, ...]]
     violations: tuple[Violation, ...]
-
-
-def branched(walker: Walker, up: Sweep, *, beta: Interval, norm_range: float) -> dict[str, Any]:
-    """Return what branches add to a walk up: fields of `PhaseDiagram`."""
-    ends = [*_macroscopic(up.transitions), None]
-    last = len(ends) - 1
-    phases = [
-        Followable(k, up.smooth_end(stretch), end, k + 1 if k < last else None)
-        for k, (stretch, end) in enumerate(zip(up.stretches, ends, strict=True))
-    ]
-    followed = BranchFollower(walker, beta=beta, norm_range=norm_range).follow(phases)
-    transitions = followed.polished(up.transitions)
-    polished = {(item.phase, item.side) for item in followed.spinodals}
-    walked = [
-        (k, end) for k, end in enumerate(_macroscopic(transitions)) if end.order != "second" and (k, "upper") not in polished
-    ]
-    return {
-        "transitions": transitions,
-        "branches": followed.branches,
-        "coexistence": followed.coexistence,
-        "spinodals": (*followed.spinodals, *(bracketed(end, k, "upper") for k, end in walked)),
-        "tree": falls_along(range(len(phases)), transitions),
-    }
 
 
 @dataclass
@@ -120,6 +99,8 @@ class Joiner:
         Of beta.
     error_range, norm_range : float
         What "macroscopic" refers to.
+    attempts : Attempts
+        Branches, and what is told about the phases once they are matched, are parts that may be missing.
     """
 
     def __init__(
@@ -132,13 +113,15 @@ class Joiner:
         beta: Interval,
         error_range: float,
         norm_range: float,
+        attempts: Attempts,
     ) -> None:
+        self.attempts = attempts
         self.walker, self.scout, self.up, self.back = walker, scout, up, back
         self.low, self.high = beta
         self.error_range, self.norm_range = error_range, norm_range
         allowance = Allowance(error=MACROSCOPIC * error_range, norm_squared=2.0 * MACROSCOPIC * norm_range, spectrum=SPECTRUM)
         self.catalogue = Catalogue(allowance)
-        self.follower = BranchFollower(walker, beta=beta, norm_range=norm_range)
+        self.follower = BranchFollower(walker, beta=beta, norm_range=norm_range, attempts=attempts)
         self.phases: list[_Known] = []
         self.falls: list[Fall] = []
 
@@ -147,10 +130,13 @@ class Joiner:
         self._take_up()
         followed = self._branches()
         back_phases = self._take_back()
+        self._record_only_if(followed.is_whole)
         for phase in self.phases:
-            self._note_falls(phase)
+            with self.attempts.part(f"what phase {phase.id} falls into"):
+                self._note_falls(phase)
+        self._record_only_if(self.attempts.are_final)
         curves = [LossCurve.through(phase.id, self._within(phase)) for phase in self.phases]
-        coexistence = (*followed.coexistence, *self._meetings(envelope(curves), followed))
+        coexistence = (*followed.coexistence, *self._met(curves, followed))
         parts = envelope(curves, borders(coexistence))
         return Joined(
             transitions=followed.polished(self.up.transitions),
@@ -160,10 +146,33 @@ class Joiner:
             tree=tuple(self.falls),
             back=self.back,
             back_phases=back_phases,
-            existence={phase.id: self._existence(phase, parts, followed) for phase in self.phases},
+            existence=dict(self._existences(parts, followed)),
             beyond={phase.id: tuple(sorted(phase.beyond, key=lambda p: p.beta)) for phase in self.phases if phase.beyond},
-            violations=violations(curves, parts, error_range=self.error_range, norm_range=self.norm_range),
+            violations=self._violations(curves, parts),
         )
+
+    def _record_only_if(self, whole: bool) -> None:
+        """Record no more points where something failed: those of an undisturbed map, which a resumed one makes, may be others.
+
+        No point that is asked for from here on is part of the diagram.
+        """
+        if not whole:
+            self.walker.recorder = Forgetful()
+
+    def _met(self, curves: Sequence[LossCurve], followed: Followed) -> list[PhaseCoexistence]:
+        with self.attempts.part("where phases are equally deep"):
+            return list(self._meetings(envelope(curves), followed))
+        return []
+
+    def _violations(self, curves: Sequence[LossCurve], parts: Sequence[Part]) -> tuple[Violation, ...]:
+        with self.attempts.part("the check of the lower envelope"):
+            return violations(curves, parts, error_range=self.error_range, norm_range=self.norm_range)
+        return ()
+
+    def _existences(self, parts: Sequence[Part], followed: Followed) -> Iterator[tuple[int, Existence]]:
+        for phase in self.phases:
+            with self.attempts.part(f"the range of existence of phase {phase.id}"):
+                yield phase.id, self._existence(phase, parts, followed)
 
     def _branches(self) -> Followed:
         """Follow the phases of the way up as branches, and take the transitions that these explain in their place."""
@@ -181,19 +190,19 @@ class Joiner:
 
     def _take_up(self) -> None:
         """Take the phases of the way up, and follow each down from where it began."""
-        ends = _macroscopic(self.up.transitions)
+        ends = macroscopic(self.up.transitions)
         for stretch, upper in zip(self.up.stretches, [*ends, None], strict=True):
             self._enter(stretch, upper)
         first = self.back.stretches[0]  # the last phase went down on the way back
         for phase in self.phases[:-1]:
             self._descend(phase, phase.walked[0])
-        last, ends = self.phases[-1], _macroscopic(self.back.transitions)
+        last, ends = self.phases[-1], macroscopic(self.back.transitions)
         last.beyond += [point for point in first if point.beta < last.walked[0].beta]
         self._end_or_descend(last, first[-1], ends[0] if ends else None)
 
     def _take_back(self) -> tuple[int, ...]:
         """Take the phases of the way back, known ones or new; return their ids, in the order met."""
-        ends, ids = [*_macroscopic(self.back.transitions), None], [self.phases[-1].id]
+        ends, ids = [*macroscopic(self.back.transitions), None], [self.phases[-1].id]
         for stretch, lower in list(zip(self.back.stretches, ends, strict=True))[1:]:
             known = self._same(stretch)
             if known is None:
@@ -353,7 +362,8 @@ class Joiner:
         return "" if self.walker.solver in SECOND_ORDER else " (estimated by a few Lanczos steps)"
 
     def _fall_reason(self, phase: _Known, end: Transition, direction: str) -> str:
-        to = next(fall.falls_to for fall in self.falls if (fall.phase, fall.direction) == (phase.id, direction))
+        known = (fall.falls_to for fall in self.falls if (fall.phase, fall.direction) == (phase.id, direction))
+        to = next(known, None)
         name = NAMES.get(end.order, "transition, not classified,")
         where = "a minimum that is none of these phases" if to is None else f"phase {to}"
         verb = "joins" if end.order == "second" else "falls into"
@@ -381,13 +391,14 @@ def _is_stiff(point: Point) -> bool:
     return point.minimum.converged and point.minimum.margin >= STIFF * 2.0 * point.beta
 
 
-def _macroscopic(transitions: Sequence[Transition]) -> list[Transition]:
+def macroscopic(transitions: Sequence[Transition]) -> list[Transition]:
+    """Return the transitions that separate phases."""
     return [transition for transition in transitions if not transition.minor]
 
 
 def _fallen(sweep: Sweep) -> Transition | None:
     """Return the macroscopic transition in which a walk ended."""
-    return next(iter(_macroscopic(sweep.transitions)), None)
+    return next(iter(macroscopic(sweep.transitions)), None)
 
 
 def _own(sweep: Sweep) -> list[Point]:

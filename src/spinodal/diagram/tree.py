@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 
 
 @dataclass(frozen=True)

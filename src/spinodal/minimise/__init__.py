@@ -12,6 +12,7 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.checks import refuse_scale_invariance
 from spinodal.minimise.kronecker import Kronecker
 from spinodal.minimise.landmark import Landmark, price
 from spinodal.minimise.lbfgs import Preconditioned, lbfgs, lbfgs_batch
@@ -20,12 +21,23 @@ from spinodal.minimise.margin import Margin
 from spinodal.minimise.minimum import CONVERGED, Minimum
 from spinodal.minimise.newton import newton
 from spinodal.minimise.newton_cg import newton_cg
-from spinodal.minimise.solution import LOST, Solution
+from spinodal.minimise.solution import LOST, STUCK, Solution
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
-from spinodal.soundness import refuse_scale_invariance
 
-__all__ = ["LOST", "SECOND_ORDER", "SOLVERS", "TOLERANCE", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
+__all__ = [
+    "LOST",
+    "SECOND_ORDER",
+    "SOLVERS",
+    "TOLERANCE",
+    "Local",
+    "Minimum",
+    "lbfgs_batch",
+    "minimise",
+    "solve",
+    "solver_for",
+    "tolerance_of",
+]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
 SMALL, LARGE = 500, 2500  # parameters up to which a dense Hessian is always, and may be, kept
@@ -55,6 +67,11 @@ def solver_for(landscape: Landscape, solver: str = "auto") -> str:
     if landscape.dtype != torch.float64 or landscape.size > LARGE:
         return "lbfgs"
     return "newton" if landscape.size <= SMALL or price(landscape) <= DEAR else "lbfgs"
+
+
+def tolerance_of(solver: str, dtype: torch.dtype, asked: float | None = None) -> float:
+    """Return the relative residual that a solver minimises to: the one asked for, or its default at this precision."""
+    return asked or (TOLERANCE[solver] if dtype == torch.float64 else FLOAT32_TOLERANCE)
 
 
 def minimise(
@@ -135,7 +152,7 @@ def solve(
     """
     landscape = loss.landscape
     before = landscape.counts.copy()
-    tolerance = tolerance or (TOLERANCE[solver] if landscape.dtype == torch.float64 else FLOAT32_TOLERANCE)
+    tolerance = tolerance_of(solver, landscape.dtype, tolerance)
     radius = radius or 0.3 * (1.0 + float(start.norm()))
     theta = start
     for _ in range(ESCAPES[solver]):
@@ -143,7 +160,7 @@ def solve(
         if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
         local = certify(loss, solution, solver, landmark, landscape.counts - before, hints)
-        if local is None or solution.stop == "kink" or not _is_saddle(local.margin):
+        if local is None or solution.stop in STUCK or not _is_saddle(local.margin):
             break
         escaped = _descend(loss, solution, local.margin)
         if escaped is None:

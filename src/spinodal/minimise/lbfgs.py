@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spinodal.minimise.preconditioner import Preconditioner
 from spinodal.minimise.solution import Solution, Stillness, hopeless
+from spinodal.minimise.stall import stall
 from spinodal.regularised import Regularised
 
 MEMORY = 20
@@ -231,10 +232,13 @@ def _triangular(matrix: np.ndarray, right: np.ndarray, *, transposed: bool = Fal
 
 
 def _named(solution: Solution, loss: Regularised, tolerance: float) -> Solution:
-    """Tell a search that stands still at the limit of rounding from one whose gradient does not describe L (a kink)."""
+    """Tell a search that stands still at the limit of rounding from one that something else keeps (see `stall`)."""
     if solution.stop != "still":
         return solution
     epsilon, scale = torch.finfo(solution.theta.dtype).eps, loss.scale(solution.theta)
     unseen = (epsilon * (1 + abs(solution.value))) ** 0.5  # a gradient below this changes L by less than its rounding
     reachable = max(10 * tolerance * scale, unseen * max(scale, 1.0))
-    return replace(solution, stop="rounding" if float(solution.gradient.norm()) <= reachable else "kink")
+    if float(solution.gradient.norm()) <= reachable:
+        return replace(solution, stop="rounding")
+    stop = stall(loss.value_and_gradient, solution.theta, solution.value, solution.gradient, loss.landscape)
+    return replace(solution, stop=stop)

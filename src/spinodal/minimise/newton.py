@@ -12,7 +12,8 @@ from spinodal.minimise.landmark import CERTIFIED, Landmark, factorisation_passes
 from spinodal.minimise.landmark import FLOOR as FLOOR_OF_BETA
 from spinodal.minimise.lbfgs import Preconditioned, lbfgs
 from spinodal.minimise.preconditioner import Cholesky
-from spinodal.minimise.solution import LOST, Solution, Stillness
+from spinodal.minimise.solution import LOST, STUCK, Solution, Stillness
+from spinodal.minimise.stall import stall
 from spinodal.regularised import Regularised, symmetric_norm
 
 FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
@@ -49,7 +50,7 @@ def newton(
     stillness, kinks = Stillness(), 0
     for _ in range(iterations):
         end = search.travel(near, has_left) if search.relative_residual > near else ""
-        kinks = kinks + 1 if end == "kink" else 0
+        kinks = kinks + 1 if end in STUCK else 0
         if end in ("left", *LOST) or kinks == 2:  # one more try from where the gradient did not describe L
             return search.solution(end, None)
         if search.relative_residual <= tolerance:
@@ -196,9 +197,11 @@ class _Search:
                 return
 
     def stall(self) -> str:
-        """Tell a stop at the limit of rounding from one where the gradient does not describe L (a kink)."""
+        """Tell a stop at the limit of rounding from one that something else keeps (see `stall`)."""
         reachable = 1e-10 * (1 + abs(self.value) ** 0.5 + float(self.loss.pull(self.theta).norm()))
-        return "rounding" if self.residual <= reachable else "kink"
+        if self.residual <= reachable:
+            return "rounding"
+        return stall(self.loss.value_and_gradient, self.theta, self.value, self.gradient, self.loss.landscape)
 
     def _move(self, step: Tensor, value: float, gradient: Tensor) -> None:
         self.theta, self.value, self.gradient = self.theta + step, value, gradient

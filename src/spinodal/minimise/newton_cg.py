@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spinodal.minimise.objective import Objective
 from spinodal.minimise.solution import Solution, Stillness, hopeless
+from spinodal.minimise.stall import stall
 
 
 def newton_cg(loss: Objective, start: Tensor, *, tolerance: float, radius: float, iterations: int = 500) -> Solution:
@@ -30,7 +31,7 @@ def newton_cg(loss: Objective, start: Tensor, *, tolerance: float, radius: float
         if reason := hopeless(value):
             return Solution(theta, value, gradient, count, reason)
         if stillness.after(value, residual):
-            return Solution(theta, value, gradient, count, _stall(value, residual, max(10 * tolerance, epsilon**0.5) * scale))
+            return Solution(theta, value, gradient, count, _stall(loss, theta, value, gradient, tolerance))
         product = loss.hessian_operator(theta)
         step, predicted = steihaug(product, gradient, radius, min(0.1, (residual / scale) ** 0.5))
         trial = theta + step
@@ -45,13 +46,16 @@ def newton_cg(loss: Objective, start: Tensor, *, tolerance: float, radius: float
         if ratio > 1e-3 and (trial_value < value or float(trial_gradient.norm()) < residual):
             theta, value, gradient = trial, trial_value, trial_gradient
         elif radius < epsilon * (1 + float(theta.norm())):
-            return Solution(theta, value, gradient, count, _stall(value, residual, max(10 * tolerance, epsilon**0.5) * scale))
+            return Solution(theta, value, gradient, count, _stall(loss, theta, value, gradient, tolerance))
     return Solution(theta, value, gradient, iterations, "iterations")
 
 
-def _stall(value: float, residual: float, close: float) -> str:
-    """Tell a stop at the limit of rounding from one where the gradient does not describe L (a kink)."""
-    return "rounding" if residual <= max(close, 1e-10 * (1 + abs(value) ** 0.5)) else "kink"
+def _stall(loss: Objective, theta: Tensor, value: float, gradient: Tensor, tolerance: float) -> str:
+    """Tell a stop at the limit of rounding from one that something else keeps (see `stall`)."""
+    close = max(10 * tolerance, torch.finfo(theta.dtype).eps ** 0.5) * loss.scale(theta)
+    if float(gradient.norm()) <= max(close, 1e-10 * (1 + abs(value) ** 0.5)):
+        return "rounding"
+    return stall(loss.value_and_gradient, theta, value, gradient)
 
 
 def steihaug(

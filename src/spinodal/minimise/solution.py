@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+STUCK = ("kink", "precision", "gradient", "conditioned")  # reasons of a search that no longer moves
 LOST = ("unbounded", "not finite")  # reasons to end where there is no minimum to be found
 UNBOUNDED = 1e30  # L below minus this is taken to have no minimum
 

@@ -23,9 +23,13 @@ def class_accuracy(outputs: Tensor, labels: Tensor, classes: int) -> tuple[float
     >>> class_accuracy(scores, torch.tensor([0, 1, 1]), 2)
     (1.0, 0.5)
     """
-    right = outputs.argmax(1) == labels
-    counts = torch.bincount(labels, minlength=classes).tolist()
-    hits = torch.bincount(labels, weights=right.double(), minlength=classes).tolist()
+    return recalls(outputs.argmax(1), labels, classes)
+
+
+def recalls(chosen: Tensor, right: Tensor, classes: int) -> tuple[float | None, ...]:
+    """Return the recall of every class from what was chosen and what is right, both of shape (samples,)."""
+    counts = torch.bincount(right, minlength=classes).tolist()
+    hits = torch.bincount(right, weights=(chosen == right).double(), minlength=classes).tolist()
     return tuple(hit / count if count else None for hit, count in zip(hits, counts, strict=True))
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spinodal.batches import Batches
 from spinodal.landscape import Landscape
-from spinodal.observe.accuracy import accuracy, class_accuracy
-from spinodal.observe.rank import effective_rank, singular_values
+from spinodal.observe.rank import effective_rank, singular_values, telling
+from spinodal.observe.scores import Scores, scores
 from spinodal.penalty import Penalty
 
 if TYPE_CHECKING:
     from spinodal.tasks.task import Task
+
+
+READINGS = ("error", "outputs", "accuracy", "no_accuracy", "samples", "rank", "unused")
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,14 @@ class Observation:
     distance : float
         `||theta - centre||` over the penalised parameters: the square root of the penalty.
     singular_values, ranks : mapping of parameter names to values
-        Per weight matrix; `rank` is the smallest of the ranks (0 without matrices).
+        Per weight matrix; `rank` is the smallest of the ranks (0 without matrices), of the matrices that E depends on
+        and that have more than one row and column, if there are any.
     accuracy, class_accuracy : mapping of "train" and "held_out" to values, None where they do not apply
     output_variance : float or None
-        Variance of the outputs over the training sample, summed over outputs; None if the model
-        cannot be asked for predictions.
+        Variance of the outputs over the training sample, summed over outputs; None if there are none to be read.
     custom : mapping of names to the task's own observables
+    reading : mapping of `READINGS` to sentences
+        Which tensor was read as what, and what the rank leaves out; None where it does not apply or could not be read.
     """
 
     norm: float
@@ -49,6 +53,7 @@ class Observation:
     )
     output_variance: float | None = None
     custom: Mapping[str, float] = field(default_factory=dict)
+    reading: Mapping[str, str | None] = field(default_factory=lambda: dict.fromkeys(READINGS))
 
 
 class Observer:
@@ -61,7 +66,7 @@ class Observer:
         if task is not None:
             self._parts["train"] = landscape.batches
             if task.held_out is not None:
-                held_out = Batches(task.held_out, dtype=landscape.dtype, device=landscape.device)
+                held_out = Batches(task.held_out, dtype=landscape.dtype, device=landscape.device, samples=task.samples)
                 held_out.check_finite()
                 self._parts["held_out"] = held_out
 
@@ -70,56 +75,49 @@ class Observer:
         matrices = self.landscape.parameters.matrices(theta)
         values = {name: singular_values(matrix) for name, matrix in matrices.items()}
         ranks = {name: effective_rank(value) for name, value in values.items()}
-        scores = {part: self._scores(theta, batches) for part, batches in self._parts.items()}
-        train = scores["train"]
+        telling, left_out = self._telling(matrices)
+        found = {part: self._scores(theta, batches) for part, batches in self._parts.items()}
         return Observation(
             norm=float(theta.norm()),
             distance=float(self.penalty.offset(theta).norm()),
             singular_values=values,
             ranks=ranks,
-            rank=min(ranks.values(), default=0),
-            accuracy={part: score.accuracy if score else None for part, score in scores.items()},
-            class_accuracy={part: score.classes if score else None for part, score in scores.items()},
-            output_variance=train.variance if train else None,
+            rank=min((ranks[name] for name in telling), default=0),
+            accuracy={part: score.accuracy for part, score in found.items()},
+            class_accuracy={part: score.classes for part, score in found.items()},
+            output_variance=found["train"].variance,
             custom=self._custom(theta),
+            reading=self._reading(found["train"], left_out),
         )
 
-    def _scores(self, theta: Tensor, batches: Batches | None) -> _Scores | None:
+    def _telling(self, matrices: Mapping[str, Tensor]) -> tuple[tuple[str, ...], str]:
+        return telling({name: matrix.shape for name, matrix in matrices.items()}, self.landscape.idle)
+
+    def _scores(self, theta: Tensor, batches: Batches | None) -> Scores:
         if batches is None or self.task is None:
-            return None
-        outputs, labels = [], []
-        with torch.no_grad(), self.landscape.at(theta) as model:
-            for batch in batches:
-                try:
-                    output = self.task.predict(model, batch)
-                except Exception:  # noqa: BLE001 - a model without predictions has no scores, which is said in the result
-                    return None
-                if not isinstance(output, Tensor) or output.dim() == 0:
-                    return None
-                outputs.append(output.reshape(len(output), -1))
-                labels.append(self.task.labels(batch))
-        return _Scores.of(torch.cat(outputs), labels)
+            return Scores()
+        return scores(self.landscape, self.task, theta, batches)
+
+    def _reading(self, train: Scores, left_out: str) -> dict[str, str | None]:
+        batches = self.landscape.batches
+        return {
+            "error": "; ".join(self.landscape.remarks) or None,
+            "outputs": train.outputs,
+            "accuracy": train.how,
+            "no_accuracy": train.why_not,
+            "samples": batches.sized_by if batches.count > 1 else None,
+            "rank": left_out or None,
+            "unused": ", ".join(self.landscape.idle) or None,
+        }
 
     def _custom(self, theta: Tensor) -> dict[str, float]:
         if self.task is None or not self.task.observables:
             return {}
-        with torch.no_grad(), self.landscape.at(theta) as model:
-            return {name: float(function(model)) for name, function in self.task.observables.items()}
+        with self.landscape.at(theta) as model:
+            return {name: own_value(function, model) for name, function in self.task.observables.items()}
 
 
-@dataclass(frozen=True)
-class _Scores:
-    variance: float
-    accuracy: float | None
-    classes: tuple[float | None, ...] | None
-
-    @classmethod
-    def of(cls, outputs: Tensor, labels: list[Tensor | None]) -> _Scores:
-        variance = float(outputs.var(0, correction=0).sum())
-        known = [label for label in labels if label is not None]
-        if len(known) < len(labels) or outputs.shape[1] < 2:
-            return cls(variance, None, None)
-        truth = torch.cat(known)
-        if int(truth.max()) >= outputs.shape[1] or int(truth.min()) < 0:
-            return cls(variance, None, None)
-        return cls(variance, accuracy(outputs, truth), class_accuracy(outputs, truth, outputs.shape[1]))
+def own_value(function: Callable[[nn.Module], float], model: nn.Module) -> float:
+    """Return what an observable of the task's own gives at the lent model, a number or a tensor of one."""
+    value: object = function(model)
+    return float(value.detach() if isinstance(value, Tensor) else value)  # type: ignore[arg-type]

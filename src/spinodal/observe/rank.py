@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -29,3 +29,26 @@ def effective_rank(values: Sequence[float]) -> int:
     """
     floor = max(RELATIVE * max(values, default=0.0), ABSOLUTE)
     return sum(value > floor for value in values)
+
+
+def telling(shapes: Mapping[str, Sequence[int]], idle: Collection[str]) -> tuple[tuple[str, ...], str]:
+    """Return the matrices whose rank tells anything, by shape (rows, columns), and a clause on those left out.
+
+    Left out are matrices that E does not depend on, and those of one row or column, whose rank is 1 or 0 whatever the
+    model does, unless there are no others.
+
+    Examples
+    --------
+    >>> telling({"body": (4, 3), "token": (1, 4), "pooler": (4, 4)}, idle=("pooler",))
+    (('body',), 'left out: pooler, which E does not depend on, and token, of one row or column')
+    """
+    used = [name for name in shapes if name not in idle]
+    wide = [name for name in used if min(shapes[name]) > 1]
+    chosen = wide or used
+    unused, thin = [name for name in shapes if name in idle], [name for name in used if name not in chosen]
+    parts = [
+        f"{', '.join(names)}, {why}"
+        for names, why in ((unused, "which E does not depend on"), (thin, "of one row or column"))
+        if names
+    ]
+    return tuple(chosen), f"left out: {', and '.join(parts)}" if parts else ""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 
-from spinodal.phases import Phase, PhaseDiagram
+from spinodal.phase import Phase
+from spinodal.phases import PhaseDiagram
 from spinodal.walk import Point
 
 BETA = "β   (L = E + β‖θ‖²)"

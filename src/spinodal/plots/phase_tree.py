@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinodal.diagram.tree import Fall
-from spinodal.phases import Phase, PhaseDiagram
+from spinodal.phase import Phase
+from spinodal.phases import PhaseDiagram
 from spinodal.plots.axis import is_joined, padded
 
 Interval = tuple[float, float]

@@ -8,11 +8,12 @@ from itertools import accumulate, chain, groupby, pairwise
 
 from spinodal.continuation.branch import Branch
 from spinodal.continuation.point import StationaryPoint
-from spinodal.phases import Phase, PhaseDiagram, stretches_of
+from spinodal.phase import Phase
+from spinodal.phases import PhaseDiagram, stretches_of
 from spinodal.plots.axis import is_joined, padded
 from spinodal.plots.lowest import Piece, level, lowest_loss, pieces
 from spinodal.plots.mark import Mark, branch_point_mark, coexistence_marks, fold_mark
-from spinodal.sweep import Sweep
+from spinodal.sweeps.sweep import Sweep
 from spinodal.walk import Point
 
 MANY = 2  # index from which saddles are drawn alike

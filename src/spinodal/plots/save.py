@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spinodal.files import write_whole
 from spinodal.phases import PhaseDiagram
 from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.plots.draw import (
@@ -24,10 +26,11 @@ from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.s_curve_figure import draw_s_curves
 from spinodal.plots.style import paper
 from spinodal.plots.tree_figure import draw_tree
-from spinodal.store.disk import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Part = Callable[[str], AbstractContextManager[None]]
 
 FIGURES: Mapping[str, Callable[[DiagramRecord], Figure | None]] = {
     "phase_map": draw_phase_map,
@@ -49,23 +52,33 @@ RESOLUTION = 200  # dots per inch of a PNG
 UNDATED: Mapping[str, Mapping[str, Any]] = {".png": {}, ".pdf": {"CreationDate": None}}  # the same figure is the same file
 
 
-def save_figures(diagram: PhaseDiagram, folder: Path) -> list[Path]:
+def _alone(_what: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def save_figures(diagram: PhaseDiagram, folder: Path, *, part: Part = _alone) -> list[Path]:
     """Write every figure that applies as PNG and PDF into a folder, made if needed, and return the paths.
 
-    The first path is that of the phase map.
+    The first path is that of the phase map. `part` makes a context in which one figure, named, is made: what goes wrong
+    there, and does not leave it, costs that figure alone.
     """
-    return _save_all(diagram, folder, FIGURES)
+    return _save_all(diagram, folder, FIGURES, part)
 
 
-def save_phase_map(diagram: PhaseDiagram, folder: Path) -> list[Path]:
+def save_phase_map(diagram: PhaseDiagram, folder: Path, *, part: Part = _alone) -> list[Path]:
     """Write the phase map and, where there are any, S-curves and curvature as PNG and PDF into a folder; return the paths."""
-    return _save_all(diagram, folder, FIRST)
+    return _save_all(diagram, folder, FIRST, part)
 
 
-def _save_all(diagram: PhaseDiagram, folder: Path, names: Iterable[str]) -> list[Path]:
-    record = diagram_record(diagram)
-    figures = {name: FIGURES[name](record) for name in names}
-    return [path for name, figure in figures.items() if figure is not None for path in _save(figure, folder, name)]
+def _save_all(diagram: PhaseDiagram, folder: Path, names: Iterable[str], part: Part) -> list[Path]:
+    record, paths = None, []
+    with part("the figures"):
+        record = diagram_record(diagram)
+    for name in names if record is not None else ():
+        with part(f"the figure {name}"):
+            figure = FIGURES[name](record)
+            paths += [] if figure is None else _save(figure, folder, name)
+    return paths
 
 
 def _save(figure: Figure, folder: Path, name: str) -> list[Path]:

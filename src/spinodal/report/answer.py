@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
+from spinodal.answer import METASTABLE
+from spinodal.missing import listed
 from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram, unseen_kinks
-from spinodal.report.step import Step, steps
+from spinodal.step import LOSS, Step
 from spinodal.walk import Point
+from spinodal.words.numbers import percent, significant
+from spinodal.words.sentences import (
+    capital,
+    decay,
+    end_phrase,
+    error_text,
+    first_gain_phrase,
+    joined,
+    leaving_phrase,
+    loss_phrase,
+    named,
+    place,
+)
 
-LOSS = 0.01  # fall of the training accuracy from which it is called a loss
 MOST_NAMED = 8  # losses named one after the other
 
 MEANING = (
@@ -18,61 +32,58 @@ MEANING = (
     f"{100 * LOSS:g} percentage point or more, or with which a class goes: its recall is at least one half on most of the "
     "phase below and not on most of the phase above. A loss of rank is one with which the rank on most of the phase falls. "
     "Within a phase the accuracy may decline as well, without a jump. All of this holds for the branch that was followed, "
-    "of full-batch minimisers; training with noise may leave it earlier."
+    "of full-batch minimisers; training with noise may leave it earlier, and from the point on where another phase is as "
+    "deep (coexistence) it has a reason to. Where no other phase was known beside it, nothing is said of its depth. "
+    "Digits end where the bracket of a transition, or the error of a value, begins."
 )
 
 
 def answer_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
     """Return what a diagram says to somebody who chooses a `weight_decay`, the most important sentence first.
 
-    For an upward walk: the largest `weight_decay` before the first loss of accuracy at a transition (see
-    `MEANING`), what falls there, how the accuracy changed on the way, which classes go in which order, and
-    what is left at the end. Where there are no classes, the rank takes the place of the accuracy. A
-    downward walk meets other transitions, and says so.
+    For an upward walk: from where on another phase is deeper, where that is known; the largest `weight_decay` before
+    the first loss of accuracy at a transition (see `MEANING`), what falls there, how the accuracy changed on the way,
+    which classes go in which order, where the followed phase ends, and what is left at the end. Where there are no
+    classes, the rank takes the place of the accuracy. A downward walk meets other transitions, and says so.
     """
-    found = steps(diagram)
+    found, answer = diagram.steps, diagram.conclusion
     if not found:
         body = [_smooth(diagram)]
-    elif found[0].transition.direction == "up":
-        lost = _sequence("First to go", [step.loss for step in found])
-        body = [*_first_loss(diagram, found), lost, _end(diagram), _equally_deep(diagram), _way_back(diagram)]
+    elif answer.direction == "up":
+        end = _sentence(end_phrase(answer, diagram.has_matrices))
+        first = [_sentence(leaving_phrase(answer)), *_first_loss(diagram)]
+        lost = _sequence("First to go", [_loss(step) for step in found])
+        by_depth = [end, *first] if answer.depth.kind == METASTABLE else [*first, end]
+        body = [*by_depth, lost, _end(diagram), _way_back(diagram)]
     else:
-        gains = [step.gain for step in reversed(found)]
-        body = [*_downward(diagram, found[-1]), _sequence("First to appear", gains), _end(diagram)]
+        gains = [_gain(step) for step in reversed(found)]
+        body = [*_downward(diagram), _sequence("First to appear", gains), _end(diagram)]
     return (*filter(None, body), *_warnings(diagram))
 
 
 def _smooth(diagram: PhaseDiagram) -> str:
     first, last = diagram.ends
     if first is last:
-        return f"The map has one point, {_place(first.beta)}: {_state(first)}."
-    low, high = (weight_decay(point.beta) for point in (first, last))
+        return f"The map has one point, {_place(first.beta)}: {_state(diagram, first)}."
+    low, high = (significant(weight_decay(point.beta), 5) for point in (first, last))
     what = "transition" if diagram.sees_kinks else "jump"
     smoothly = ": the model changes smoothly" if diagram.is_smooth else ""
-    changes = _joined(_all_changes(first, last, (first.observation.rank, last.observation.rank)))
-    return f"No macroscopic {what} between weight_decay = {low:.5g} and {high:.5g}{smoothly}; {changes}."
+    changes = joined(_all_changes(diagram, first, last, (first.observation.rank, last.observation.rank)))
+    return f"No macroscopic {what} between weight_decay = {low} and {high}{smoothly}; {changes}."
 
 
-def _first_loss(diagram: PhaseDiagram, found: Sequence[Step]) -> list[str]:
+def _first_loss(diagram: PhaseDiagram) -> list[str]:
     """Say before which weight_decay nothing is lost yet, what is lost there, and what changed on the way."""
-    has_classes = _accuracy(diagram.points[0]) is not None
-    what = "accuracy" if has_classes else "rank"
-    losses = [step for step in found if (_loses_accuracy(step) if has_classes else step.loses_rank)]
-    if not losses:
-        none = f"No transition lowers the {what}." if has_classes or diagram.has_matrices else ""
-        return [none, f"The first transition is at {_place(found[0].beta)}: {_what_changes(found[0])}."]
-    first = losses[0]
-    last = first.transition.bracket[0]
+    answer, found = diagram.conclusion, diagram.steps
+    sentence = _sentence(loss_phrase(answer, diagram.has_matrices))
+    first = answer.first_loss
+    if first is None:
+        return [sentence, f"The first transition is at {place(found[0])}: {_what_changes(diagram, found[0])}."]
     return [
-        f"Largest weight_decay before the first loss of {what} at a transition: {weight_decay(last):.6g} (beta = {last:.6g}).",
-        f"There, at transition {first.number}, {_what_changes(first)}.",
-        _on_the_way(diagram, first) if has_classes else "",
+        sentence,
+        f"There, at transition {first.number}, {_what_changes(diagram, first)}.",
+        _on_the_way(diagram, first) if answer.measure == "accuracy" else "",
     ]
-
-
-def _loses_accuracy(step: Step) -> bool:
-    below, above = _accuracy(step.low), _accuracy(step.high)
-    return bool(step.lost) or (below is not None and above is not None and below - above >= LOSS)
 
 
 def _on_the_way(diagram: PhaseDiagram, first: Step) -> str:
@@ -81,36 +92,57 @@ def _on_the_way(diagram: PhaseDiagram, first: Step) -> str:
     most = _accuracy(start) or 0.0
     below = sorted((point for point in diagram.points if point.beta <= first.low.beta), key=lambda point: point.beta)
     good = list(takewhile(lambda point: (_accuracy(point) or 0.0) > most - LOSS, below))
-    text = f"Before that, from weight_decay = {weight_decay(start.beta):.5g} on, {_changes(start, first.low)[0]}"
+    begin = significant(weight_decay(start.beta), 5)
+    text = f"Before that, from weight_decay = {begin} on, {_changes(diagram, start, first.low)[0]}"
     if len(good) == len(below):
         return f"{text}."
-    return (
-        f"{text}, without such a loss; up to weight_decay = {weight_decay(good[-1].beta):.5g} it falls by less than "
-        f"{100 * LOSS:g} percentage point."
-    )
+    until = significant(weight_decay(good[-1].beta), 5)
+    return f"{text}, without such a loss; up to weight_decay = {until} it falls by less than {100 * LOSS:g} percentage point."
 
 
-def _what_changes(step: Step) -> str:
+def _what_changes(diagram: PhaseDiagram, step: Step) -> str:
     """Return what changes across a transition, walked towards larger beta."""
-    return _joined(_all_changes(step.low, step.high, step.ranks))
+    return joined(_all_changes(diagram, step.low, step.high, step.ranks))
 
 
-def _all_changes(low: Point, high: Point, ranks: tuple[int, int]) -> list[str]:
+def _all_changes(diagram: PhaseDiagram, low: Point, high: Point, ranks: tuple[int, int]) -> list[str]:
     below, above = ranks
     rank = [f"the rank {'falls' if above < below else 'rises'} from {below} to {above}"] if above != below else []
-    *accuracies, error = _changes(low, high)
+    *accuracies, error = _changes(diagram, low, high)
     return [*accuracies, *rank, error]
 
 
-def _downward(diagram: PhaseDiagram, first: Step) -> list[str]:
+def _downward(diagram: PhaseDiagram) -> list[str]:
     _, start = diagram.ends
-    left, entered = (f" of rank {first.ranks[1]}", f", for one of rank {first.ranks[0]}") if diagram.has_matrices else ("", "")
+    begin = significant(weight_decay(start.beta), 5)
     return [
-        f"Walked downwards from weight_decay = {weight_decay(start.beta):.5g}: the phase{left} is left at "
-        f"{_place(first.beta)}{entered}.",
+        f"Walked downwards from weight_decay = {begin}: {end_phrase(diagram.conclusion, diagram.has_matrices)}"
+        f"{_entered(diagram)}.",
+        _sentence(first_gain_phrase(diagram.conclusion)),
         "How far up a deep phase lasts is another question, since it may exist beyond the point where a walk down enters it "
         "(hysteresis): map upwards to answer it.",
     ]
+
+
+def _entered(diagram: PhaseDiagram) -> str:
+    step = diagram.steps[-1]
+    return f", for one of rank {step.ranks[0]}" if diagram.has_matrices else ""
+
+
+def _loss(step: Step) -> str:
+    """Say what goes at a transition as beta rises: classes or, without classes, rank; "" if nothing does."""
+    return _event(step, *step.ranks)
+
+
+def _gain(step: Step) -> str:
+    """Say what appears at a transition as beta falls: classes or, without classes, rank; "" if nothing does."""
+    return _event(step, *step.ranks[::-1])
+
+
+def _event(step: Step, first: int, then: int) -> str:
+    if step.classes is not None:
+        return f"{named(step.lost)} at {decay(step)}" if step.lost else ""
+    return f"rank {first} to {then} at {decay(step)}" if step.loses_rank else ""
 
 
 def _sequence(beginning: str, events: Sequence[str]) -> str:
@@ -125,43 +157,30 @@ def _sequence(beginning: str, events: Sequence[str]) -> str:
 
 def _end(diagram: PhaseDiagram) -> str:
     _, last = diagram.ends
-    return f"At the upper end of the map, {_place(last.beta)}, {_state(last)}."
-
-
-def _equally_deep(diagram: PhaseDiagram) -> str:
-    """Say from where on the deepest phase is metastable, where its coexistence with another one is known."""
-    _, end = diagram.phases[0].beta
-    known = [item for item in diagram.coexistence if 0 in item.phases and item.beta < end]
-    if not known:
-        return ""
-    first = min(known, key=lambda item: item.beta)
-    (other,) = (phase for phase in first.phases if phase != 0)
-    return (
-        f"Phase {other} is as deep as phase 0 at {_place(first.beta)}: from there to its end phase 0 is metastable, and "
-        "training with noise may leave it."
-    )
+    return f"At the upper end of the map, {_place(last.beta)}, {_state(diagram, last)}."
 
 
 def _way_back(diagram: PhaseDiagram) -> str:
     """Say where the way back of a loop has its transitions."""
     if diagram.back is None:
         return ""
-    met = sorted((item.beta for item in diagram.back.transitions if not item.minor), reverse=True)
+    met = diagram.steps_back[::-1]
     if not met:
         end = _place(diagram.back.points[-1].beta)
         return f"On the way back down to {end} no phase is left: what was lost does not come back."
-    return f"On the way back, the transitions are at {_joined([_place(beta) for beta in met[:MOST_NAMED]])}" + (
+    return f"On the way back, the transitions are at {joined([place(step) for step in met[:MOST_NAMED]])}" + (
         f"; {len(met) - MOST_NAMED} more are in the table." if len(met) > MOST_NAMED else "."
     )
 
 
-def _state(point: Point) -> str:
+def _state(diagram: PhaseDiagram, point: Point) -> str:
     accuracy = _accuracy(point)
+    shown = [] if accuracy is None else [percent(accuracy, diagram.sample_steps["train"])]
     values = [
-        f"rank {point.observation.rank}" if point.observation.ranks else f"an error of {point.error:.4g}",
-        *([] if accuracy is None else [f"a training accuracy of {_percent(accuracy)}"]),
+        f"rank {point.observation.rank}" if point.observation.ranks else f"an error of {error_text(point)}",
+        *(f"a training accuracy of {text}" for text in shown),
     ]
-    return f"the model has {_joined(values)}"
+    return f"the model has {joined(values)}"
 
 
 def _warnings(diagram: PhaseDiagram) -> list[str]:
@@ -173,7 +192,11 @@ def _warnings(diagram: PhaseDiagram) -> list[str]:
     if unfinished:
         total = len(diagram.points)
         warnings.append(f"{unfinished:,} of {total:,} points did not converge; the figures say why at each.")
-    return warnings
+    return [*warnings, *filter(None, [listed(diagram.missing)])]
+
+
+def _sentence(text: str) -> str:
+    return f"{capital(text)}." if text else ""
 
 
 def _accuracy(point: Point) -> float | None:
@@ -181,43 +204,21 @@ def _accuracy(point: Point) -> float | None:
 
 
 def _place(beta: float) -> str:
-    return f"weight_decay = {weight_decay(beta):.5g} (beta = {beta:.5g})"
+    """Return a place that was chosen, not measured."""
+    return f"weight_decay = {significant(weight_decay(beta), 5)} (beta = {significant(beta, 5)})"
 
 
-def _changes(a: Point, b: Point) -> list[str]:
+def _changes(diagram: PhaseDiagram, a: Point, b: Point) -> list[str]:
     """Return how the accuracies, as far as there are any, and E change from one point to another."""
     changes = []
     for part, name in (("train", "training"), ("held_out", "held-out")):
         before, after = a.observation.accuracy[part], b.observation.accuracy[part]
         if before is not None and after is not None:
-            changes.append(f"the {name} accuracy {_change(before, after)}")
-    e = f"stays at {a.error:.4g}" if f"{a.error:.4g}" == f"{b.error:.4g}" else f"goes from {a.error:.4g} to {b.error:.4g}"
-    return [*changes, f"E {e}"]
+            changes.append(f"the {name} accuracy {_change(before, after, diagram.sample_steps[part])}")
+    first, last = error_text(a), error_text(b)
+    return [*changes, f"E stays at {first}" if first == last else f"E goes from {first} to {last}"]
 
 
-def _change(before: float, after: float) -> str:
-    if before == after:
-        return f"stays at {_percent(before)}"
-    return f"{'falls' if after < before else 'rises'} from {_percent(before)} to {_percent(after)}"
-
-
-def _percent(value: float) -> str:
-    """Return a part as a percentage.
-
-    Examples
-    --------
-    >>> _percent(0.99944), _percent(1.0), _percent(0.0957)
-    ('99.94 %', '100 %', '9.57 %')
-    """
-    return f"{100.0 * value:.4g} %"
-
-
-def _joined(parts: Sequence[str]) -> str:
-    """Return an enumeration.
-
-    Examples
-    --------
-    >>> _joined(["a"]), _joined(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+def _change(before: float, after: float, step: float | None) -> str:
+    first, last = percent(before, step), percent(after, step)
+    return f"stays at {first}" if before == after else f"{'falls' if after < before else 'rises'} from {first} to {last}"

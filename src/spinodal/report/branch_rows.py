@@ -12,36 +12,41 @@ from spinodal.diagram.spinodals import Spinodal
 from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram
 from spinodal.report.rows import MOST_MINOR, Table, arrow, number, table, transition_row
+from spinodal.words.numbers import half, significant, to_error
+from spinodal.words.sentences import meeting_error
+
+POLISHED = 10  # most digits of a special point
 
 
 def back_table(diagram: PhaseDiagram) -> Table:
     """Return the macroscopic transitions of the way back of a loop by rising beta."""
     found = [item for item in (diagram.back.transitions if diagram.back else ()) if not item.minor]
-    rows = [{**transition_row(item), "status": item.status} for item in sorted(found, key=lambda item: item.beta)]
+    rows = [{**transition_row(diagram, item), "status": item.status} for item in sorted(found, key=lambda item: item.beta)]
     return table(rows, [""] * len(rows))
 
 
 def spinodal_table(diagram: PhaseDiagram) -> Table:
     """Return the ends of the phases by rising beta, with the certificates of those that were polished."""
     found = sorted(diagram.spinodals, key=lambda item: item.beta)
-    return table([_spinodal(item) for item in found], [""] * len(found))
+    return table([_spinodal(diagram, item) for item in found], [""] * len(found))
 
 
 def coexistence_table(diagram: PhaseDiagram) -> Table:
     """Return the points of equal depth by rising beta."""
     found = sorted(diagram.coexistence, key=lambda item: item.beta)
-    return table([_coexistence(item) for item in found], [""] * len(found))
+    return table([_coexistence(diagram, item) for item in found], [""] * len(found))
 
 
-def _coexistence(found: PhaseCoexistence) -> dict[str, str]:
+def _coexistence(diagram: PhaseDiagram, found: PhaseCoexistence) -> dict[str, str]:
+    error = meeting_error(found, diagram.points[0])
     return {
-        **_place(found.beta, 10),
+        **_place(found.beta, error),
         "phases": " and ".join(map(str, found.phases)),
         "L": number(found.loss, 8),
         "latent heat Δ‖θ‖²": number(found.latent_heat, 6),
         "barrier": arrow([number(height, 6) for height in found.barrier or ()]),
         "index of the saddle": "" if found.saddle is None else str(found.saddle.index),
-        "β by equal areas": "" if found.by_area is None else number(found.by_area.beta, 10),
+        "β by equal areas": "" if found.by_area is None else to_error(found.by_area.beta, error),
         "relative difference": "" if found.by_area is None else number(found.by_area.difference, 2),
         "status": found.status,
     }
@@ -71,7 +76,7 @@ def fall_table(diagram: PhaseDiagram) -> Table:
         {
             "phase": str(fall.phase),
             "walking": fall.direction,
-            **_place(fall.beta, 7),
+            **_place(fall.beta, _bracketed(diagram, fall.beta)),
             "falls to": "not known" if fall.falls_to is None else f"phase {fall.falls_to}",
         }
         for fall in sorted(diagram.tree, key=lambda fall: (fall.phase, fall.direction))
@@ -114,8 +119,9 @@ def _others(branch: Branch) -> list[Fold | BranchPoint]:
 
 def _special(phase: int, item: Fold | BranchPoint) -> dict[str, str]:
     kind = ("minor fold" if item.minor else "fold of a saddle") if isinstance(item, Fold) else item.kind
+    error = _polished(item.point.residual, item.overlap, item.point.norm_squared**0.5) if isinstance(item, Fold) else None
     return {
-        **_place(item.beta, 10),
+        **_place(item.beta, error),
         "kind": kind,
         "branch of": f"phase {phase}",
         "E": number(item.point.error),
@@ -127,10 +133,12 @@ def _special(phase: int, item: Fold | BranchPoint) -> dict[str, str]:
     }
 
 
-def _spinodal(item: Spinodal) -> dict[str, str]:
+def _spinodal(diagram: PhaseDiagram, item: Spinodal) -> dict[str, str]:
     found = item.certificate
+    near = min(diagram.points, key=lambda point: abs(point.beta - item.beta)).observation.distance
+    error = _bracketed(diagram, item.beta) if found is None else _polished(found.residual, found.overlap, near)
     return {
-        **_place(item.beta, 10),
+        **_place(item.beta, error),
         "phase": str(item.phase),
         "end": item.side,
         "residual": "" if found is None else number(found.residual, 2),
@@ -140,8 +148,21 @@ def _spinodal(item: Spinodal) -> dict[str, str]:
     }
 
 
-def _place(beta: float, digits: int) -> dict[str, str]:
-    return {"weight_decay": f"{weight_decay(beta):.{digits}g}", "β": f"{beta:.{digits}g}"}
+def _place(beta: float, error: float | None) -> dict[str, str]:
+    """Return a beta to the digits of its error, at most `POLISHED`; `MOST` where that is not known."""
+    if error is None:
+        return {"weight_decay": significant(weight_decay(beta)), "β": significant(beta)}
+    return {"weight_decay": to_error(weight_decay(beta), weight_decay(error), POLISHED), "β": to_error(beta, error, POLISHED)}
+
+
+def _bracketed(diagram: PhaseDiagram, beta: float) -> float | None:
+    """Return half the bracket of the transition that is at a beta, None if there is none."""
+    return next((half(item.bracket) for item in diagram.all_transitions if item.beta == beta), None)
+
+
+def _polished(residual: float, overlap: float, distance: float) -> float:
+    """Return the error of the beta of a polished fold, along whose soft mode the gradient changes by `2 overlap distance`."""
+    return residual / max(2.0 * abs(overlap) * distance, 1e-300)
 
 
 def _range(interval: Interval) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spinodal.phases import PhaseDiagram
+from spinodal.sweeps.transition import Transition
 from spinodal.theory import ExactTransition
-from spinodal.transitions import Transition
 
 
 @dataclass(frozen=True)

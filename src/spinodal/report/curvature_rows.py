@@ -15,6 +15,8 @@ from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram
 from spinodal.report.rows import Table, arrow, number, table
 from spinodal.walk import Point
+from spinodal.words.numbers import half, to_error, width
+from spinodal.words.rows import HALF_BRACKET
 
 CAUTION = (
     "R is not invariant when E is rescaled, and it defines no transition: a step of R shows that the network moved to another "
@@ -79,14 +81,13 @@ def _points(count: int) -> str:
 
 def _change(diagram: PhaseDiagram, change: CurvatureChange) -> dict[str, str]:
     found = change.found
-    low, high = found.bracket
     return {
         "R of": LETTERS[change.surface],
         "kind": found.kind,
         "way": change.direction if diagram.back is not None else "",
-        "weight_decay": f"{weight_decay(change.beta):.6g}",
-        "β": f"{change.beta:.7g}",
-        "±": f"{(high - low) / 2:.1g}",
+        "weight_decay": to_error(weight_decay(change.beta), weight_decay(half(found.bracket))),
+        "β": to_error(change.beta, half(found.bracket)),
+        HALF_BRACKET: width(found.bracket),
         "R": arrow([number(found.before), number(found.after)]),
         "standard errors": "exact" if math.isinf(found.significance) else number(found.significance, 3),
         "nearest transition": _nearest(change.beta, [item.beta for item in diagram.all_transitions if not item.minor]),

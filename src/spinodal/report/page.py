@@ -12,11 +12,13 @@ from typing import Any
 
 from spinodal import __version__
 from spinodal.errors import SpinodalError
+from spinodal.files import write_whole, writing
 from spinodal.penalty import CONVENTION
 from spinodal.phases import PhaseDiagram
 from spinodal.plots.axis import is_joined
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import FEW_MINOR
+from spinodal.reading.sentences import sentences
 from spinodal.report.answer import MEANING, answer_sentences
 from spinodal.report.branch_rows import (
     back_table,
@@ -32,7 +34,7 @@ from spinodal.report.curvature_rows import CAUTION, change_point_table, curvatur
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
-from spinodal.store.disk import write_whole, writing
+from spinodal.words.rows import BRACKET_NOTE
 
 
 def save_report(
@@ -92,6 +94,7 @@ def render(
         answer=answer_sentences(diagram),
         placements=placements,
         meaning=MEANING,
+        bracket_note=BRACKET_NOTE,
         convention=CONVENTION,
         shown=shown.sentences,
         transitions=transition_table(diagram),
@@ -102,6 +105,7 @@ def render(
         back=back_table(diagram),
         looped=diagram.back is not None,
         phases=phase_table(diagram),
+        reading=sentences(diagram.points[0].observation.reading),
         existence=existence_table(diagram),
         joined=is_joined(diagram),
         falls=fall_table(diagram),

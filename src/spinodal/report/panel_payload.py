@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spinodal.plots.panel import Panel
-from spinodal.report.numbers import rounded
+from spinodal.words.numbers import rounded
 
 
 def panel_record(panel: Panel) -> dict[str, Any]:

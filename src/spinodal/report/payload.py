@@ -6,19 +6,18 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from spinodal.penalty import weight_decay
 from spinodal.phases import PhaseDiagram
 from spinodal.plots.axis import BetaAxis, ordered_points, walked_phases
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord
 from spinodal.report.curvature_payload import curvature_figures
 from spinodal.report.curvature_rows import curvature_columns
-from spinodal.report.numbers import rounded
 from spinodal.report.panel_payload import curves_figure, panel_record
 from spinodal.report.rows import point_columns, rank_pair, transition_table
 from spinodal.report.s_curve_payload import s_curve_figure, tree_figure
-from spinodal.report.step import steps
 from spinodal.theory import ExactTransition
+from spinodal.words.numbers import rounded
+from spinodal.words.sentences import place
 
 UNSAFE = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
 
@@ -35,7 +34,7 @@ def payload(diagram: PhaseDiagram, record: DiagramRecord, shown: PhaseDiagram) -
         The same with the points that are drawn.
     """
     points = ordered_points(shown)
-    columns = [*point_columns(points), *curvature_columns(points, diagram.curvature)]
+    columns = [*point_columns(points, diagram.sample_steps), *curvature_columns(points, diagram.curvature)]
     return {
         "axis": _axis(record.axis),
         "columns": [{"name": name, "cells": cells} for name, cells in columns],
@@ -113,10 +112,10 @@ def _transitions(diagram: PhaseDiagram) -> list[dict[str, Any]]:
             "number": step.number,
             "beta": step.beta,
             "text": "\n".join(f"{name}: {cell}" for name, cell in zip(table.headings[1:], row[1:], strict=True) if cell),
-            "short": f"transition {step.number}: weight_decay = {weight_decay(step.beta):.5g} (β = {step.beta:.5g})"
+            "short": f"transition {step.number}: {place(step).replace('beta', 'β')}"
             + (f", rank {' → '.join(rank_pair(step))}" if diagram.has_matrices else ""),
         }
-        for step, row in zip(steps(diagram), table.rows, strict=True)
+        for step, row in zip(diagram.steps, table.rows, strict=True)
     ]
 
 

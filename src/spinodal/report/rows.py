@@ -9,13 +9,18 @@ from typing import Any
 
 from spinodal.observe import Observation
 from spinodal.penalty import weight_decay
-from spinodal.phases import Phase, PhaseDiagram
+from spinodal.phase import Phase
+from spinodal.phases import PhaseDiagram
 from spinodal.plots.recall import PARTS
 from spinodal.report.closed_forms import ClosedForm, compare
-from spinodal.report.step import Step, steps
-from spinodal.transitions import Transition
+from spinodal.step import Step
+from spinodal.sweeps.transition import Transition
+from spinodal.uncertainty import of_error, of_norm
 from spinodal.walk import Point
+from spinodal.words.numbers import percent, significant, to_error
+from spinodal.words.rows import PAGE, pair, phase_cells, transition_cells
 
+SIGNS = {"beta": "β", "norm": "‖θ‖"}  # for what a terminal spells out
 MOST_MINOR = 200  # rows of minor transitions, the largest in E
 
 
@@ -30,10 +35,10 @@ class Table:
 
 def transition_table(diagram: PhaseDiagram) -> Table:
     """Return the macroscopic transitions by rising beta, counted from 1."""
-    found = steps(diagram)
+    found = diagram.steps
     exact = {item.number: item for item in compare(diagram) if item.number is not None}
     rows = [
-        {"": str(step.number), **transition_row(step.transition), "rank": arrow(rank_pair(step)), **_classes(step),
+        {"": str(step.number), **transition_row(diagram, step.transition), **_gained(step),
          **_beside(diagram, exact.get(step.number)), "status": step.transition.status}
         for step in found
     ]  # fmt: skip
@@ -44,14 +49,14 @@ def minor_table(diagram: PhaseDiagram) -> Table:
     """Return the minor transitions by rising beta, at most the `MOST_MINOR` with the largest jumps of E."""
     minor = [transition for transition in diagram.transitions if transition.minor]
     largest = sorted(minor, key=lambda t: -abs(t.after.error - t.before.error))[:MOST_MINOR]
-    rows = [{**transition_row(t), "status": t.status} for t in sorted(largest, key=lambda t: t.beta)]
+    rows = [{**transition_row(diagram, t), "status": t.status} for t in sorted(largest, key=lambda t: t.beta)]
     return table(rows, [""] * len(rows))
 
 
 def phase_table(diagram: PhaseDiagram) -> Table:
     """Return the phases by rising beta."""
     phases = diagram.phases
-    return table([_phase(phase) for phase in phases], [str(phase.id) for phase in phases])
+    return table([_phase(diagram, phase) for phase in phases], [str(phase.id) for phase in phases])
 
 
 def closed_form_table(diagram: PhaseDiagram) -> Table:
@@ -99,22 +104,25 @@ def _groups(tree: Mapping[str, Any], title: str, path: str) -> Iterator[tuple[st
             yield from _groups(value, f"{path}{key}", f"{path}{key}: ")
 
 
-def point_columns(points: Sequence[Point]) -> list[tuple[str, list[str]]]:
-    """Return all values of the points, named, as texts: what a figure shows on hovering."""
+def point_columns(points: Sequence[Point], steps: Mapping[str, float | None]) -> list[tuple[str, list[str]]]:
+    """Return all values of the points, named, as texts: what a figure shows on hovering.
+
+    `steps` are what one sample moves in the accuracies (see `PhaseDiagram.sample_steps`).
+    """
     views = [point.observation for point in points]
     columns = [
         ("point", [str(point.index) for point in points]),
-        ("β", [f"{point.beta:.7g}" for point in points]),
-        ("weight_decay", [f"{weight_decay(point.beta):.7g}" for point in points]),
-        ("E", [number(point.error) for point in points]),
-        ("L", [number(point.minimum.loss) for point in points]),
-        ("‖θ‖", [number(view.norm) for view in views]),
+        ("β", [significant(point.beta) for point in points]),
+        ("weight_decay", [significant(weight_decay(point.beta)) for point in points]),
+        ("E", [to_error(point.error, of_error(point), 6) for point in points]),
+        ("L", [to_error(point.minimum.loss, of_error(point), 6) for point in points]),
+        ("‖θ‖", [to_error(point.observation.norm, of_norm(point), 6) for point in points]),
         ("‖θ − centre‖", ["" if view.distance == view.norm else number(view.distance) for view in views]),
         ("margin", [_margin(point) for point in points]),
         ("residual", [number(point.minimum.residual, 2) for point in points]),
         ("rank", [_rank(view) for view in views]),
         ("ranks", [", ".join(f"{name} {rank}" for name, rank in view.ranks.items()) for view in views]),
-        *((f"accuracy, {PARTS[part]}", [_part(view.accuracy[part]) for view in views]) for part in PARTS),
+        *((f"accuracy, {PARTS[part]}", [_part(view.accuracy[part], steps[part]) for view in views]) for part in PARTS),
         ("variance of the outputs", [number(view.output_variance) for view in views]),
         *((str(name), [number(view.custom.get(name)) for view in views]) for name in views[0].custom),
         ("status", [point.minimum.status for point in points]),
@@ -124,41 +132,29 @@ def point_columns(points: Sequence[Point]) -> list[tuple[str, list[str]]]:
 
 def rank_pair(step: Step) -> list[str]:
     """Return the ranks of the phases beside a transition, in the direction walked; two empty texts without matrices."""
-    if not step.low.observation.ranks:
-        return ["", ""]
-    return [str(rank) for rank in (step.ranks if step.transition.direction == "up" else step.ranks[::-1])]
+    return [str(rank) for rank in step.along[0]] if step.low.observation.ranks else ["", ""]
 
 
 def _rank(view: Observation) -> str:
     return str(view.rank) if view.ranks else ""
 
 
-def transition_row(transition: Transition) -> dict[str, str]:
+def transition_row(diagram: PhaseDiagram, transition: Transition) -> dict[str, str]:
     """Return what a table says of any transition; pairs are in the direction walked."""
-    pair = (transition.before, transition.after)
-    low, high = transition.bracket
-    return {
-        "weight_decay": f"{weight_decay(transition.beta):.6g}",
-        "β": f"{transition.beta:.7g}",
-        "±": f"{(high - low) / 2:.1g}",
-        "direction": transition.direction,
-        "order": transition.order,
-        "E": arrow([number(side.error) for side in pair]),
-        "‖θ‖": arrow([number(side.observation.norm) for side in pair]),
-        "margin": arrow([number(side.minimum.margin, 3) for side in pair]),
-        "rank": arrow([_rank(side.observation) for side in pair]),
-        "accuracy": arrow([_part(side.observation.accuracy["train"]) for side in pair]),
-        "held out": arrow([_part(side.observation.accuracy["held_out"]) for side in pair]),
-    }
+    cells = transition_cells(diagram.transition_record(transition), PAGE)
+    return _on_page(diagram, cells)
 
 
-def _classes(step: Step) -> dict[str, str]:
-    """Return the classes that a transition costs and gives, in the direction walked."""
-    if step.classes is None:
-        return {}
-    upward = step.transition.direction == "up"
-    lost, gained = (step.lost, step.gained) if upward else (step.gained, step.lost)
-    return {"classes lost": _listed(lost), "classes gained": _listed(gained) if gained else ""}
+def _on_page(diagram: PhaseDiagram, cells: Mapping[str, str]) -> dict[str, str]:
+    """Return cells under the headings of the report, with no rank where there are no matrices."""
+    shown = cells if diagram.has_matrices else {**cells, "rank": ""}
+    return {SIGNS.get(name, name): cell for name, cell in shown.items()}
+
+
+def _gained(step: Step) -> dict[str, str]:
+    """Return the classes that a transition gives, in the direction walked."""
+    _, _, gained = step.along
+    return {"classes gained": " ".join(map(str, gained))}
 
 
 def _beside(diagram: PhaseDiagram, found: ClosedForm | None) -> dict[str, str]:
@@ -170,17 +166,11 @@ def _beside(diagram: PhaseDiagram, found: ClosedForm | None) -> dict[str, str]:
     return {"closed form β": f"{found.exact.beta:.7g}", "difference": f"{found.relative:+.1e}"}
 
 
-def _phase(phase: Phase) -> dict[str, str]:
-    low, high = phase.beta
+def _phase(diagram: PhaseDiagram, phase: Phase) -> dict[str, str]:
+    cells = phase_cells(diagram.phase_record(phase), PAGE)
     return {
         "": str(phase.id),
-        "weight_decay": f"{weight_decay(low):.5g} – {weight_decay(high):.5g}",
-        "β": f"{low:.5g} – {high:.5g}",
-        "rank": str(phase.rank) if phase.points[0].observation.ranks else "",
-        "E": arrow([number(value) for value in phase.error]),
-        "accuracy": arrow([_part(value) for value in phase.accuracy("train") or ()]),
-        "held out": arrow([_part(value) for value in phase.accuracy("held_out") or ()]),
-        "living classes": _listed(phase.classes),
+        **_on_page(diagram, cells),
         "falls to": "–" if phase.falls_to is None else f"phase {phase.falls_to}",
         "points": f"{len(phase.points):,}",
     }
@@ -213,11 +203,9 @@ def _text(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def arrow(pair: Sequence[str]) -> str:
+def arrow(texts: Sequence[str]) -> str:
     """Return `a → b`, one of them if they are alike, "" if there is nothing."""
-    if not any(pair):
-        return ""
-    return pair[0] if pair[0] == pair[1] else " → ".join(pair)
+    return pair(texts, PAGE)
 
 
 def number(value: float | None, digits: int = 5) -> str:
@@ -229,14 +217,10 @@ def number(value: float | None, digits: int = 5) -> str:
 
 def _margin(point: Point) -> str:
     margin, error = point.minimum.margin, point.minimum.margin_error
-    return f"{number(margin, 4)} ± {number(error, 1)}" if math.isfinite(margin) and error > 0 else number(margin, 4)
+    if not (math.isfinite(margin) and error > 0):
+        return number(margin, 4)
+    return f"{to_error(margin, error, 4)} ± {number(error, 1)}"
 
 
-def _part(value: float | None) -> str:
-    return "" if value is None else f"{100.0 * value:.4g} %"
-
-
-def _listed(classes: Sequence[int] | None) -> str:
-    if classes is None:
-        return ""
-    return " ".join(map(str, classes)) or "none"
+def _part(value: float | None, step: float | None) -> str:
+    return "" if value is None else percent(value, step)

@@ -10,7 +10,7 @@ from spinodal.penalty import weight_decay
 from spinodal.plots.mark import KINDS
 from spinodal.plots.phase_tree import PhaseBar, TreeRecord
 from spinodal.plots.s_curve import MANY, QUANTITIES, BranchCurve, Extension, SCurveRecord, Way
-from spinodal.report.numbers import rounded
+from spinodal.words.numbers import rounded
 
 PLACED = 10  # significant digits of beta
 WALKED = {"up": "orange: the way up", "down": "blue: the way down"}

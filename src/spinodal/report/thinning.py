@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from spinodal.continuation.branch import Branch
 from spinodal.phases import PhaseDiagram
-from spinodal.transitions import Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 MOST = 2000  # points that the figures of a report show

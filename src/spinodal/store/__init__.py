@@ -1,7 +1,7 @@
 """Run folders: maps that survive a kill and can be read back."""
 
-from spinodal.store.checkpoint import read_checkpoint
-from spinodal.store.disk import writing
+from spinodal.files import writing
+from spinodal.store.checkpoint import is_checkpoint_folder, read_checkpoint
 from spinodal.store.journal import Journal
 from spinodal.store.load import load
 from spinodal.store.placements import placement_folder, placement_journal, placements, save_placement
@@ -11,6 +11,7 @@ from spinodal.store.run import RunFolder
 __all__ = [
     "Journal",
     "RunFolder",
+    "is_checkpoint_folder",
     "load",
     "placement_folder",
     "placement_journal",

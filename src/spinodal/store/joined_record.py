@@ -13,8 +13,8 @@ from spinodal.diagram.spinodals import Spinodal, SpinodalCertificate
 from spinodal.diagram.tree import Fall
 from spinodal.errors import printable
 from spinodal.store.record import number, optional, positive, text, whole
-from spinodal.sweep import Sweep
-from spinodal.transitions import Transition
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 

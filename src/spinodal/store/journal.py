@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +16,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import RunFolderError, SpinodalError
+from spinodal.files import reading, write_whole, writing
+from spinodal.missing import is_final
 from spinodal.phases import SCHEMA
-from spinodal.store.disk import reading, write_whole, writing
 from spinodal.store.record import from_record, number, text, to_record
 from spinodal.walk import Point
 
@@ -70,7 +72,7 @@ class Journal:
             return None
         line = self._points[index]
         if line["beta"] != beta or line["origin"] != origin:
-            raise SpinodalError(
+            raise RunFolderError(
                 got=f"point {index} of {self.path} was computed at beta = {line['beta']!r}, but this run asks for {beta!r}",
                 allowed="only the version and settings that began a run can resume it",
                 do=f"use the version in provenance.json, or {self.anew}",
@@ -96,8 +98,8 @@ class Journal:
 
     def seconds(self, now: float) -> float:
         """Return the seconds spent so far, over all processes that worked on this run; of a finished run, its own."""
-        result = self.recorded("result")
-        return self._elapsed + now if result is None else float(result["stats"]["seconds"])
+        result = self.latest("result")
+        return self._elapsed + now if result is None or not is_final(result) else float(result["stats"]["seconds"])
 
     # -- reading and writing ------------------------------------------------------------------
 
@@ -109,6 +111,18 @@ class Journal:
         """Return a recorded fact, or None if it is not there."""
         value: dict[str, Any] | None = self._notes.get(name, {}).get("value")
         return value
+
+    def latest(self, name: str) -> dict[str, Any] | None:
+        """Return what a fact was last renewed to, or None if it is not there."""
+        return self.recorded(_numbered(name, max(self._times(name), 1)))
+
+    def renew(self, name: str, value: dict[str, Any]) -> None:
+        """Record a fact that takes the place of the one of this name, under a name with the next number: nothing is changed."""
+        self.note(_numbered(name, self._times(name) + 1), lambda: value)
+
+    def _times(self, name: str) -> int:
+        """Return how often a fact was recorded."""
+        return next(number for number in count() if _numbered(name, number + 1) not in self._notes)
 
     def point(self, index: int) -> Point:
         """Return a recorded point."""
@@ -129,6 +143,16 @@ class Journal:
     def count(self) -> int:
         """Return the number of recorded points."""
         return len(self._points)
+
+    @property
+    def elapsed(self) -> float:
+        """Return the seconds spent on what is recorded."""
+        return self._elapsed
+
+    def origin(self, index: int) -> int | None:
+        """Return the point from which a recorded one was followed."""
+        origin: int | None = self._points[index]["origin"]
+        return origin
 
     @property
     def last_beta(self) -> float | None:
@@ -194,7 +218,7 @@ class Journal:
                 raise
             if last and place > 1:
                 return None
-            raise SpinodalError(
+            raise RunFolderError(
                 got=f"line {place} of {self.path} is damaged ({type(cause).__name__})",
                 allowed="only a torn last line can be repaired",
                 do=f"restore the file from a copy, or {self.anew}",
@@ -231,14 +255,14 @@ class Journal:
         if not isinstance(line, dict) or line.get("made_by") != "spinodal":
             raise self._foreign()
         if line.get("schema") != SCHEMA:
-            raise SpinodalError(
+            raise RunFolderError(
                 got=f"{self.path} has schema {line.get('schema')!r}",
                 allowed=f"schema {SCHEMA} is allowed",
                 do=f"use the version of spinodal that wrote it (provenance.json), or {self.anew}",
             )
 
-    def _foreign(self) -> SpinodalError:
-        return SpinodalError(
+    def _foreign(self) -> RunFolderError:
+        return RunFolderError(
             got=f"{self.path} is not a journal of this program", allowed="a run folder is allowed", do=self.anew
         )
 
@@ -261,7 +285,7 @@ class Journal:
         try:
             yield
         except DAMAGE as cause:
-            raise SpinodalError(
+            raise RunFolderError(
                 got=f"{self.folder / line['state']} is missing or damaged",
                 allowed="the state of every point is needed",
                 do=f"restore it from a copy, or {self.anew}",
@@ -274,11 +298,15 @@ def refuse_loss(folder: Path) -> None:
     with reading(journal):
         begun = journal.exists() and journal.stat().st_size > 0
         if not begun and states.is_dir() and any(states.iterdir()):
-            raise SpinodalError(
+            raise RunFolderError(
                 got=f"{journal} is missing or empty, but there are states of points in {states}",
                 allowed="a run with its journal is needed",
                 do="restore it from a copy, or start anew in another folder",
             )
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name} {number}"
 
 
 def _state_name(index: int) -> str:

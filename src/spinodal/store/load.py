@@ -16,7 +16,10 @@ from spinodal.tasks.task import Task
 
 
 def load(run: str | Path, *, task: Task | None = None) -> PhaseDiagram:
-    """Return the `PhaseDiagram` of a finished run.
+    """Return the `PhaseDiagram` of a run.
+
+    A run that is not finished gives what is there: its `run_status` is "unfinished", and `missing` names the command that
+    goes on with it.
 
     The journal alone is enough for everything but the models: `to_dict`, `to_xarray` and the tables need no
     `states/`. Parameters are read from disk where they are used, so that large networks load quickly.
@@ -31,7 +34,7 @@ def load(run: str | Path, *, task: Task | None = None) -> PhaseDiagram:
     Raises
     ------
     SpinodalError
-        If there is no run, it is not finished, or it is damaged (a state that is missing while others are
+        If there is no run, it has no point yet, or it is damaged (a state that is missing while others are
         there is damage, too); if the task's model has another layout than the one that was mapped.
 
     Examples
@@ -41,8 +44,8 @@ def load(run: str | Path, *, task: Task | None = None) -> PhaseDiagram:
     spinodal.errors.SpinodalError: no run in runs/nowhere; a folder made by `spinodal map` is allowed; check the path; ...
     """
     folder = RunFolder(Path(run))
-    folder.require_finished()
-    diagram = recorded_diagram(folder.journal, _built_in if task is None else _given(task))
+    folder.require_points()
+    diagram = recorded_diagram(folder.journal, folder.command, _built_in if task is None else _given(task))
     if task is not None and diagram.models is not None:
         diagram.models.layout.refuse_other(task.model, task.name)
     return diagram

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from spinodal.errors import printable
-from spinodal.store.disk import reading, write_json, writing
+from spinodal.files import reading, write_json, writing
 from spinodal.store.journal import Journal
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.minimise import Minimum
 from spinodal.minimise.minimum import STATUSES
-from spinodal.observe import Observation
+from spinodal.observe import READINGS, Observation
 from spinodal.walk import Point
 
 T = TypeVar("T")
@@ -116,6 +116,7 @@ def _observation(record: Mapping[str, Any]) -> Observation:
         class_accuracy=_parts(_row(lambda value: optional(number, value)), record["class_accuracy"]),
         output_variance=optional(number, record["output_variance"]),
         custom=_values(number, record["custom"]),
+        reading=dict.fromkeys(READINGS) | _values(lambda value: optional(text, value), record.get("reading", {})),
     )
 
 

@@ -1,8 +1,9 @@
-"""The diagram of a finished run, from its journal."""
+"""The diagram of a run, from its journal: finished, or as far as it has come."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +14,43 @@ from spinodal.counts import Counts
 from spinodal.curvature.survey import Survey, recalled
 from spinodal.errors import SpinodalError, printable
 from spinodal.layout import Layout
+from spinodal.missing import Missing
 from spinodal.models import Models
 from spinodal.phases import PhaseDiagram
 from spinodal.store.joined_record import joined, points_beside
 from spinodal.store.journal import DAMAGE, STATES, Journal
+from spinodal.store.latest import latest_result
 from spinodal.store.record import number, optional, positive, text, whole
+from spinodal.store.transition import read_transition
+from spinodal.store.unfinished import unfinished_diagram
 from spinodal.tasks.task import Task
 from spinodal.theory import ExactTransition
-from spinodal.transitions import Evidence, Transition
-from spinodal.walk import Point
 
 FIXED = f"{STATES}/fixed.safetensors"  # frozen parameters and buffers, the same at every point
 
 TaskMaker = Callable[[Mapping[str, Any], Layout], Task]
 
 
-def recorded_diagram(journal: Journal, make_task: TaskMaker | None = None) -> PhaseDiagram:
-    """Return the diagram of a journal that holds a result; it gives models back where the task can be made.
+def recorded_diagram(journal: Journal, command: str, make_task: TaskMaker | None = None) -> PhaseDiagram:
+    """Return the diagram of a journal of at least one point; it gives models back where the task can be made.
+
+    Parameters
+    ----------
+    journal : Journal
+    command : str
+        What goes on with the run, said where it is not finished.
+    make_task : callable, optional
 
     Raises
     ------
     SpinodalError
         If the result is damaged, or does not fit the points.
     """
-    result = journal.recorded("result") or {}
     try:
+        result = latest_result(journal, command)
+        if result is None:
+            diagram = unfinished_diagram(journal, command)
+            return replace(diagram, models=_models(journal, diagram.task, make_task))
         return _diagram(result, journal, make_task)
     except SpinodalError:
         raise
@@ -54,7 +67,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
     sides = {index for item in result["transitions"] for index in item["points"]}
     wanted = sides.union(result["followed"], points_beside(result))
     points = {index: journal.point(index) for index in sorted(map(whole, wanted))}
-    transitions = [_transition(item, points) for item in result["transitions"]]
+    transitions = [read_transition(item, points) for item in result["transitions"]]
     back = [found for found in transitions if result.get("loop") and found.direction == "down"]
     followed = tuple(points[index] for index in result["followed"])
     low, high = map(positive, result["range"])
@@ -74,6 +87,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         models=_models(journal, task, make_task),
         curvature=_curvature(result.get("curvature"), journal),
+        missing=tuple(_missing(item) for item in result.get("missing", ())),
         **joined(result, points, back),
     )
     _check_phases(diagram)
@@ -82,7 +96,14 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
 
 def _curvature(recorded: Mapping[str, Any] | None, journal: Journal) -> Survey | None:
     """Return the curvature along the map, None where it was not computed: runs of older versions know none."""
-    return None if recorded is None else recalled(map(whole, recorded["points"]["point"]), journal.recorded)
+    if recorded is None:
+        return None
+    failed = {whole(item["point"]): _words(item["text"]) for item in recorded.get("failed", ())}
+    return recalled(map(whole, recorded["points"]["point"]), journal.recorded, failed)
+
+
+def _missing(item: Mapping[str, Any]) -> Missing:
+    return Missing(_words(item["what"]), _words(item["cause"]), bool(item["final"]))
 
 
 def _check_phases(diagram: PhaseDiagram) -> None:
@@ -98,33 +119,6 @@ def _check_phases(diagram: PhaseDiagram) -> None:
 def _words(value: object) -> str:
     """Return a text that may be printed: a run may have come from anybody."""
     return printable(text(value))
-
-
-def _transition(item: Mapping[str, Any], points: Mapping[int, Point]) -> Transition:
-    before, after = item["points"]
-    low, high = map(positive, item["bracket"])
-    return Transition(
-        beta=positive(item["beta"]),
-        bracket=(low, high),
-        direction=_words(item["direction"]),
-        order=_words(item["order"]),
-        minor=bool(item["minor"]),
-        status=_words(item["status"]),
-        before=points[before],
-        after=points[after],
-        evidence=_evidence(item["evidence"]),
-    )
-
-
-def _evidence(item: Mapping[str, Any]) -> Evidence:
-    return Evidence(
-        exponent=optional(number, item["exponent"]),
-        margin=number(item["margin"]),
-        reach=optional(number, item["reach"]),
-        halved_step=bool(item["halved_step"]),
-        jump_norm_squared=number(item["jump_norm_squared"]),
-        jump_curvature=number(item["jump_curvature"]),
-    )
 
 
 def _exact(item: Mapping[str, Any]) -> ExactTransition:

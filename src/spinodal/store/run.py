@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,14 +20,17 @@ import tomli_w
 import torch
 from safetensors.torch import save
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import RunFolderError, SpinodalError
+from spinodal.files import reading, write_json, write_whole, writing
+from spinodal.missing import Attempts, Missing, is_final
 from spinodal.models import Models
 from spinodal.phases import SCHEMA, PhaseDiagram
-from spinodal.store.copies import write_copies
-from spinodal.store.disk import reading, write_json, write_whole, writing
+from spinodal.store.command import command_of
+from spinodal.store.copies import LABELLED, write_copies, write_labelled, write_result
 from spinodal.store.journal import NAME, Journal, refuse_loss
+from spinodal.store.latest import FILES, latest_result
 from spinodal.store.lock import Lock
-from spinodal.store.recorded import FIXED
+from spinodal.store.recorded import FIXED, recorded_diagram
 
 BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
 LATER = {"map.curvature": False}  # settings that older versions did not know, as they behaved
@@ -108,10 +111,11 @@ class RunFolder:
                 do="start anew in another folder",
             ) from cause
 
-    def save(self, diagram: PhaseDiagram) -> Path:
+    def save(self, diagram: PhaseDiagram, *, files: Attempts | None = None) -> Path:
         """Record the result, and write `result.json` and `result.nc` from what is recorded; return the former.
 
-        The result of a finished run stays as it is recorded.
+        The result of a finished run stays as it is recorded. One from which something is missing that can be tried again
+        is followed by the next one. Where `files` is given, `result.nc` is a part of it, which may be missing.
 
         Raises
         ------
@@ -120,19 +124,53 @@ class RunFolder:
         """
         if diagram.models is not None:
             self._keep_models(diagram.models)
-        result = self.journal.note("result", diagram.to_dict)
         found = json.loads(json.dumps(diagram.to_dict()))
-        if {**found, **result} != found:  # a run of an older version has fewer keys
-            raise SpinodalError(
+        known = self.journal.latest("result")
+        if known is None or (not is_final(known) and not _same(known, found)):
+            self.journal.renew("result", found)
+        elif is_final(known) and {**found, **known} != found:  # a run of an older version has fewer keys
+            raise RunFolderError(
                 got=f"the run in {self.path} was finished with another result than this version finds from the same points",
                 allowed="a finished run stays as it is",
                 do="read it with `spinodal show`, or start anew in another folder",
             )
-        return write_copies(self.journal)
+        target = write_result(self.journal, self.command)
+        with nullcontext() if files is None else files.part(LABELLED):
+            write_labelled(self.journal, self.command)
+        return target
 
-    def require_finished(self) -> None:
-        """Refuse a run that has no result yet."""
-        if self.journal.recorded("result") is None:
+    def save_walk(self, diagram: PhaseDiagram) -> Path | None:
+        """Write `result.json` and `result.nc` of a walk that is recorded, before what builds on it; return the former.
+
+        Nothing is written where a later result is recorded already.
+        """
+        if self.journal.latest("result") is not None:
+            return None
+        if diagram.models is not None:
+            self._keep_models(diagram.models)
+        return write_copies(self.journal, self.command)
+
+    def lack_files(self, missing: Sequence[Missing]) -> None:
+        """Record which files could not be made, if any or if there were any before, and say so in `result.json`."""
+        value = {"missing": [item.to_dict() for item in missing]}
+        if (self.journal.latest(FILES) or {"missing": []}) != value:
+            self.journal.renew(FILES, value)
+            write = write_result if any(item.what == LABELLED for item in missing) else write_copies
+            write(self.journal, self.command)
+
+    def result(self) -> dict[str, Any]:
+        """Return the result that is recorded, or what is there of it, as `result.json` has it."""
+        latest = latest_result(self.journal, self.command)
+        return recorded_diagram(self.journal, self.command).to_dict() if latest is None else latest
+
+    def require_result(self) -> None:
+        """Refuse a run that has no finished walk yet."""
+        if latest_result(self.journal, self.command) is None:
+            raise self._unfinished()
+
+    def require_points(self) -> None:
+        """Refuse a run that has no point yet."""
+        if not self.journal.count:
             raise self._unfinished()
 
     def _keep_models(self, models: Models) -> None:
@@ -149,21 +187,15 @@ class RunFolder:
         reached = "" if last is None else f", the last at beta = {last:.4g}"
         return SpinodalError(
             got=f"the run in {self.path} is not finished: {self.journal.count} points so far{reached}",
-            allowed="a finished run can be shown",
-            do=f"go on with {self._command()}",
+            allowed="a run that has come far enough is allowed",
+            do=f"go on with {self.command}",
         )
 
-    def _command(self) -> str:
-        """Return the command that continues this run."""
-        try:
-            _, verb, *words = map(str, (self.journal.recorded("provenance") or {})["command"])
-        except (ValueError, KeyError, TypeError):
-            verb, words = "", []
-        if verb != "map":
-            return "the command that began it and --resume"
-        if not any(word == "--out" or word.startswith("--out=") for word in words):
-            words += ["--out", str(self.path)]
-        return shlex.join(["spinodal", verb, *words, *([] if "--resume" in words else ["--resume"])])
+    @property
+    def command(self) -> str:
+        """Return the command that goes on with this run."""
+        settings = self.journal.recorded("settings") or self.config
+        return command_of(self.path, self.journal.recorded("provenance"), settings)
 
     def _require_run(self) -> None:
         if not self.is_run(self.path):
@@ -237,6 +269,12 @@ class RunFolder:
         if not place.exists():
             with writing(place):
                 write_json(place, recorded)
+
+
+def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Tell whether two results differ in nothing but the time that they took."""
+    first, second = ({**item, "stats": {**item["stats"], "seconds": 0.0}} for item in (a, b))
+    return first == second
 
 
 def _read(place: Path) -> dict[str, Any] | None:

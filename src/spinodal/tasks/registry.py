@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import os
+import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numpy as np
+import torch
 
 from spinodal.errors import SpinodalError, blaming, unknown_name
 from spinodal.tasks.argument import value_of
@@ -22,6 +26,7 @@ from spinodal.tasks.gaussian import gaussian
 from spinodal.tasks.settings import plain
 from spinodal.tasks.task import Task
 
+SEED = 0  # of everything that a task function draws without a seed of its own
 BUILT_IN: dict[str, Callable[..., Task]] = {"autoencoder": autoencoder, "digits": digits, "gaussian": gaussian}
 
 
@@ -97,7 +102,7 @@ def _arguments(maker: Maker, settings: Mapping[str, str]) -> dict[str, Any]:
 
 def _made(maker: Maker, arguments: Mapping[str, Any]) -> object:
     what, do = f"task {maker.name}", "run it alone to see why, or add --debug"
-    with blaming(what, allowed="a function that returns a Task is allowed", do=do), _neighbours(maker.path):
+    with blaming(what, allowed="a function that returns a Task is allowed", do=do), _neighbours(maker.path), _seeded():
         return maker.function(**arguments)
 
 
@@ -149,7 +154,7 @@ def _imported(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     what, do = f"importing {path}", "run it with python to see why, or add --debug"
     try:
-        with blaming(what, allowed="a file that imports without errors is allowed", do=do), _neighbours(path):
+        with blaming(what, allowed="a file that imports without errors is allowed", do=do), _neighbours(path), _seeded():
             spec.loader.exec_module(module)
     except BaseException:
         _restore(name, before)
@@ -161,6 +166,21 @@ def _restore(name: str, module: ModuleType | None) -> None:
     sys.modules.pop(name, None)
     if module is not None:
         sys.modules[name] = module
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Let the same command draw the same random numbers, in constructors of modules and for data; leave no trace of it."""
+    before = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        random.seed(SEED)
+        np.random.seed(SEED)
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
 
 
 @contextmanager

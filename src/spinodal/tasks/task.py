@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -11,15 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spinodal.batches import Batch, first_tensor, named_tensors
+from spinodal.batches import Batch, Samples
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape, LossFunction
+from spinodal.landscape.copying import copied, plain_module
+from spinodal.landscape.criterion import Criterion
 from spinodal.minimise import SOLVERS
 from spinodal.penalty import Penalty
 from spinodal.tasks.settings import plain
 from spinodal.theory import ExactTransition
 
-LABELS = ("labels", "label", "targets", "target", "y")  # keys of a dict batch under which labels are looked for
+RESETS = ("reset_parameters", "_reset_parameters")  # methods that draw the parameters of a module anew
 
 
 class Task:
@@ -29,19 +30,21 @@ class Task:
     ----------
     model : nn.Module
         Copied, never changed.
-    loss : callable (model, batch) -> scalar
-        The mean over the batch's samples.
+    loss : callable (model, batch) -> scalar, or a criterion
+        The mean over the batch's samples. Of a criterion of PyTorch (`nn.CrossEntropyLoss()`), `criterion(model(first tensor),
+        labels)` is taken (see `Criterion`), and the result says so.
     data : one batch, or a re-iterable of batches
-        A batch is a tensor, a tuple or a dict of tensors.
+        A batch holds tensors or arrays in any nested structure.
     held_out : like `data`, optional
         Data never trained on, for held-out accuracy. Default: none.
     predict : callable (model, batch) -> outputs (samples, k), optional
-        Default: ``model(first tensor of the batch)``. Of a dict, the entries whose keys are arguments of
-        ``model.forward`` are passed by name; if there are none, its first tensor, labels left out.
+        Default: the outputs of the model in its call inside the loss. The class is the largest of them.
     labels : callable batch -> integers (samples,), optional
-        The true classes. Default: of a dict, the first entry named by `LABELS`; otherwise the batch's last
-        tensor. It must hold integers of shape (samples,) or one-hot rows; if it does not, the task has no
-        classes and its accuracies are null.
+        The true classes, plain or as one-hot rows. Default: what the loss compares the outputs with, where these are
+        classes (labels of a cross-entropy, one-hot rows, two values beside one logit). Where none are seen, accuracies are
+        null. `Observation.reading` says which tensor was read as what.
+    samples : callable batch -> int, optional
+        The number of samples of a batch, by which it is weighed. Default: see `Landscape`.
     initial : callable seed -> theta (n,), optional
         A random start. Default: every submodule that has `reset_parameters` is reset under the seed;
         parameters that no submodule resets are multiplied by random factors, zeros among them drawn.
@@ -79,6 +82,7 @@ class Task:
         held_out: object = None,
         predict: Callable[[nn.Module, Batch], Tensor] | None = None,
         labels: Callable[[Batch], Tensor] | None = None,
+        samples: Samples | None = None,
         initial: Callable[[int], Tensor] | None = None,
         observables: Mapping[str, Callable[[nn.Module], float]] | None = None,
         include: str | Sequence[str] = "*",
@@ -97,12 +101,12 @@ class Task:
         if not callable(loss):
             raise SpinodalError(
                 got=f"loss is a {type(loss).__name__}",
-                allowed="a function (model, batch) -> scalar is allowed",
+                allowed="a function (model, batch) -> scalar, or a criterion such as nn.CrossEntropyLoss(), is allowed",
                 do="pass a function",
             )
-        self.model, self.loss, self.data, self.held_out = model, loss, data, held_out
-        self.predict = predict or _predict
-        self.labels = labels or _labels
+        self.model, self.loss = plain_module(model), Criterion.of(loss)
+        self.data, self.held_out = data, held_out
+        self.predict, self.labels, self.samples = predict, labels, samples
         self.observables = dict(observables or {})
         self.include, self.exclude = _patterns("include", include), _patterns("exclude", exclude)
         self.name, self.settings, self.exact = name, plain(settings or {}), tuple(exact)
@@ -113,13 +117,13 @@ class Task:
 
     def landscape(self, *, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu") -> Landscape:
         """Return the error of this task as a `Landscape`."""
-        return Landscape(self.model, self.loss, self.data, dtype=dtype, device=device)
+        return Landscape(self.model, self.loss, self.data, dtype=dtype, device=device, samples=self.samples)
 
     def initial(self, seed: int = 0) -> Tensor:
         """Return a random start theta, shape (n,), the same for the same seed."""
         if self._initial is not None:
             return self._initial(seed)
-        model = copy.deepcopy(self.model)
+        model = copied(self.model)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             _randomise(model)
@@ -188,8 +192,7 @@ def _randomise(model: nn.Module) -> None:
     """Reset every submodule that knows how, and scale the parameters that none resets."""
     covered: set[int] = set()
     for module in model.modules():
-        reset = getattr(module, "reset_parameters", None)
-        if callable(reset):
+        if (reset := _reset_of(module)) is not None:
             reset()
             covered |= {id(value) for value in module.parameters(recurse=False)}
     for value in _trainable(model).values():
@@ -199,46 +202,26 @@ def _randomise(model: nn.Module) -> None:
                 _fill_zeros(value)
 
 
+def _reset_of(module: nn.Module) -> Callable[[], object] | None:
+    """Return what draws the parameters of a module anew, as layers of PyTorch have it; None where that takes arguments."""
+    for name in RESETS:
+        reset: Callable[[], object] | None = getattr(module, name, None)
+        if (
+            reset is not None
+            and callable(reset)
+            and not any(
+                item.default is item.empty
+                and item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)
+                for item in inspect.signature(reset).parameters.values()
+            )
+        ):
+            return reset
+    return None
+
+
 def _fill_zeros(value: Tensor) -> None:
     """Draw the entries that are zero, as an `nn.Linear` of this width would draw its biases."""
     empty = value == 0
     if bool(empty.any()):
         width = value.shape[-1] if value.dim() else 1
         value[empty] = (2 * torch.rand_like(value) - 1)[empty] / width**0.5
-
-
-def _predict(model: nn.Module, batch: Batch) -> Tensor:
-    """Call the model as `Task` states: by name where a dict's keys are arguments, else on the first tensor."""
-    if isinstance(batch, dict):
-        inputs = {key: value for key, value in batch.items() if key not in LABELS}
-        named = {key: value for key, value in inputs.items() if key in inspect.signature(model.forward).parameters}
-        if named:
-            return _outputs(model(**named))
-        batch = inputs
-    return _outputs(model(first_tensor(batch)))
-
-
-def _outputs(answer: Any) -> Tensor:
-    """Return the tensor of a model's answer: itself, or its `logits`."""
-    outputs: Tensor = getattr(answer, "logits", answer)
-    return outputs
-
-
-def _labels(batch: Batch) -> Tensor | None:
-    """Return integer labels, plainly or one-hot, from a dict's entry of that name or from the last tensor."""
-    if isinstance(batch, dict):
-        key = next((key for key in LABELS if key in batch), None)
-        if key is not None:
-            return _classes(batch[key])
-    tensors = [value for _, value in named_tensors(batch)]
-    return _classes(tensors[-1]) if len(tensors) > 1 else None  # one tensor holds inputs
-
-
-def _classes(last: object) -> Tensor | None:
-    if not isinstance(last, Tensor):
-        return None
-    if last.dim() == 1 and not last.is_floating_point() and last.dtype != torch.bool:
-        return last
-    if last.dim() == 2 and last.shape[1] > 1 and bool(((last == 0) | (last == 1)).all() & (last.sum(1) == 1).all()):
-        return last.argmax(1)
-    return None

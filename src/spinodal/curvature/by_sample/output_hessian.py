@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from spinodal.errors import blaming
-from spinodal.soundness import ONCE, is_cut
+from spinodal.landscape.checks import ONCE, is_cut
 
 LEAVES = "a loss whose operations PyTorch differentiates twice is allowed"
 INSTEAD = "write the loss with operations that have second derivatives"
@@ -41,6 +41,20 @@ class OutputHessian:
         if any(is_cut(slope.grad_fn) for slope in slopes):
             raise TypeError(ONCE)
         self._bent = [(index, slope) for index, slope in enumerate(slopes) if slope.requires_grad]
+
+    @property
+    def is_linear(self) -> bool:
+        """Tell whether the loss depends on the outputs and S is zero, at least along one random direction."""
+        if not any(bool((slope != 0).any()) for slope in self.slopes):
+            return False
+        generator = torch.Generator().manual_seed(0)
+        probes = [torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value) for value in self.outputs]
+        return not any(bool((part != 0).any()) for part in self.product(probes))
+
+    @property
+    def uses_numbers(self) -> bool:
+        """Tell whether the loss depends on an output that is a number."""
+        return any(not slope.dim() and bool(slope != 0) for slope in self.slopes)
 
     def product(self, directions: Sequence[Tensor]) -> list[Tensor]:
         """Return `S u` for one direction, a list of tensors in the shapes of f."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree  # the nested outputs that torch.func itself understands
 
-from spinodal.batches import Batch
+from spinodal.batches import Batch, is_of_samples, part_of, size_of
 from spinodal.curvature.by_sample.output_hessian import OutputHessian, output_hessian
 from spinodal.errors import SpinodalError, blaming
 from spinodal.landscape import Landscape
+from spinodal.reading.record import FUNCTIONALS, LOGARITHMS, Calls, record
+from spinodal.structure import flatten
 
+Functions: TypeAlias = frozenset[Callable[..., Any]]
+COMPARING: Functions = frozenset(FUNCTIONALS)
+TAKING_LOGARITHMS: Functions = frozenset(LOGARITHMS)
+FEW = 16  # samples that show what a loss depends on
 ALLOWED = "a loss that is a function of the outputs of model(...), and of the parameters through them alone, is allowed"
 
 
@@ -64,6 +69,68 @@ def capture(landscape: Landscape, theta: Tensor, batch: Batch) -> Outputs:
         error = landscape.call(leaf, batch)
     if error.requires_grad:
         cut.check(error, [leaf])
+    hessian = output_hessian(error, cut.copies)
+    functions = hidden_in(landscape, theta, batch, hessian)
+    return Outputs(leaf, cut.values, hessian) if functions is None else inside_outputs(landscape, theta, batch, functions)
+
+
+def hidden_in(landscape: Landscape, theta: Tensor, batch: Batch, hessian: OutputHessian) -> Functions | None:
+    """Return the functions inside the model whose arguments are its outputs where what it returns is the error itself.
+
+    The loss is linear in what such a model returns, or uses an output that is a number: the model compares with a target, or
+    takes the logarithms of probabilities, of which cross-entropy is linear. None where outputs are what the model returns.
+    """
+    if not hessian.is_linear and not hessian.uses_numbers:
+        return None
+    seen = record(landscape, theta, batch)
+    if any(found.inside for found in seen.comparisons) or (hessian.is_linear and seen.has_numbers):
+        return COMPARING
+    return TAKING_LOGARITHMS if hessian.is_linear and seen.takes_logarithms else None
+
+
+def check_outputs(landscape: Landscape, theta: Tensor, batch: Batch) -> None:
+    """Refuse a loss that depends on theta beside the outputs of the model, as by what the model keeps of its last call.
+
+    Few samples show it, where the loss takes few.
+    """
+    for part in (part_of(batch, slice(FEW)), batch) if is_of_samples(batch) and size_of(batch) > FEW else (batch,):
+        cut, leaf = Cut(), theta.detach().clone().requires_grad_(True)
+        try:
+            with cut.of(landscape.model):
+                error = landscape.call(leaf, part)
+        except SpinodalError:
+            raise
+        except Exception:  # noqa: BLE001 - the user's loss, with fewer samples than the user calls it with
+            continue
+        if error.requires_grad:
+            cut.check(error, [leaf])
+        return
+
+
+def compares_inside(landscape: Landscape, theta: Tensor, batch: Batch) -> bool:
+    """Tell whether E depends on what the model itself compares with a target, by way of an output that is a number."""
+    seen = record(landscape, theta, batch)
+    return seen.has_numbers and any(found.inside for found in seen.comparisons)
+
+
+def inside_outputs(landscape: Landscape, theta: Tensor, batch: Batch, functions: Functions) -> Outputs:
+    """Return what a model hands to functions inside it, in the place of its outputs; refuse a loss that depends on more."""
+    leaf = theta.detach().clone().requires_grad_(True)
+    cut = InsideCut(functions)
+    with cut.of(landscape.model):
+        error = landscape.call(leaf, batch)
+    try:
+        cut.check(error, [leaf])
+        is_whole = bool(cut.values)
+    except SpinodalError:
+        is_whole = False
+    if not is_whole:
+        raise SpinodalError(
+            got="the model returns the error itself, of which no function of torch.nn.functional shows all outputs and their "
+            "target, so its Gauss-Newton matrix is not defined",
+            allowed=ALLOWED,
+            do="let the model return its logits or predictions, and compute the error of them in the loss",
+        )
     return Outputs(leaf, cut.values, output_hessian(error, cut.copies))
 
 
@@ -74,6 +141,7 @@ class Cut:
         self.values: list[Tensor] = []
         self.copies: list[Tensor] = []
         self.calls = 0
+        self.kind = ""  # of what the model returned
 
     @contextmanager
     def of(self, model: nn.Module) -> Iterator[None]:
@@ -88,9 +156,10 @@ class Cut:
             hook.remove()
 
     def _replace(self, model: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
-        leaves, structure = pytree.tree_flatten(output)
+        leaves, structure = flatten(output)
         self.calls += 1
-        return pytree.tree_unflatten([self._copied(leaf) for leaf in leaves], structure)
+        self.kind = type(output).__name__
+        return structure.filled([self._copied(leaf) for leaf in leaves])
 
     def _copied(self, leaf: Any) -> Any:
         if not isinstance(leaf, Tensor) or not leaf.requires_grad:
@@ -103,7 +172,7 @@ class Cut:
         """Refuse a loss that is not a function of the outputs alone."""
         direct = torch.autograd.grad(error, parameters, retain_graph=True, allow_unused=True)
         if any(part is not None for part in direct):
-            raise _beside(called=self.calls > 0)
+            raise self._beside()
         if any(value.is_complex() for value in self.values):
             raise SpinodalError(
                 got="the outputs of the model are complex", allowed="real outputs are allowed", do="use torch.view_as_real"
@@ -120,17 +189,52 @@ class Cut:
         parts = torch.autograd.grad(self.values, self.copies, ones, retain_graph=True, allow_unused=True)
         return any(part is not None for part in parts)
 
+    def _beside(self) -> SpinodalError:
+        """Return the refusal of a loss that has parameters in it; they are no outputs."""
+        got = "the loss uses parameters beside the outputs of the model"
+        do = "leave penalties to beta, and let the model return whatever else the loss needs"
+        if not self.calls:
+            got = "the loss never calls the model as a whole, so it has no outputs"
+            do = "call model(...) in the loss instead of its layers or its parameters"
+        elif not self.values:
+            got = f"the model returns a {self.kind}, in which no tensor that depends on its parameters was found"
+            do = "let it return tensors, alone or in tuples, lists, mappings, data classes or attributes of an object"
+        return SpinodalError(got=f"{got}, so its Gauss-Newton matrix is not defined", allowed=ALLOWED, do=do)
 
-def _beside(*, called: bool) -> SpinodalError:
-    """Return the refusal of a loss that has parameters in it; they are no outputs."""
-    if called:
-        return SpinodalError(
-            got="the loss uses parameters beside the outputs of the model, so its Gauss-Newton matrix is not defined",
-            allowed=ALLOWED,
-            do="leave penalties to beta, and let the model return whatever else the loss needs",
-        )
-    return SpinodalError(
-        got="the loss never calls the model as a whole, so it has no outputs and its Gauss-Newton matrix is not defined",
-        allowed=ALLOWED,
-        do="call model(...) in the loss instead of its layers or its parameters",
-    )
+
+class InsideCut(Cut):
+    """The place where a model is cut inside: what it hands to some functions."""
+
+    def __init__(self, functions: Functions) -> None:
+        super().__init__()
+        self.functions = functions
+
+    @contextmanager
+    def of(self, model: nn.Module) -> Iterator[None]:
+        """Cut the arguments of the functions inside the model while the context lasts."""
+        with Handing(model, self.functions, self._given).noticed():
+            yield
+
+    def _given(self, value: Any) -> Any:
+        self.calls += 1
+        return self._copied(value)
+
+
+class Handing(Calls):
+    """Hands the first argument of some functions inside a model to another, and gives them what that returns."""
+
+    def __init__(self, model: nn.Module, functions: Functions, given: Callable[[Any], Any]) -> None:
+        super().__init__(model)
+        self.functions, self.given = functions, given
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run an operation."""
+        keywords = dict(kwargs or {})
+        if func in self.functions and self.inside:
+            if args:
+                args = (self.given(args[0]), *args[1:])
+            else:
+                keywords["input"] = self.given(keywords["input"])
+        return func(*args, **keywords)

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
-from torch.utils import _pytree as pytree
 
 from spinodal.curvature.by_sample.samples import SampleError, Samples, agree
+from spinodal.structure import flatten
 
 Pull = Callable[[Tensor], tuple[Tensor, ...]]  # u -> J_i^T u, in the shapes of the parameters
 Function = Callable[[Pull, Tensor], tuple[Tensor, ...]]
@@ -236,11 +236,11 @@ class EachGradients:
 
     def _functional(self, rows: dict[int, Tensor]) -> Pull:
         """Return `u -> J_i^T u` of one sample, for vmap."""
-        arguments, keywords = pytree.tree_unflatten(self._filled(rows), self.samples.structure)
+        arguments, keywords = self.samples.structure.filled(self._filled(rows))
 
         def outputs(named: dict[str, Tensor]) -> Tensor:
             tree = functional_call(self.model, named, arguments, keywords)
-            return self.samples.matrix(pytree.tree_flatten(tree)[0])[0]
+            return self.samples.matrix(flatten(tree)[0])[0]
 
         pull = vjp(outputs, {name: value.detach() for name, value in self.named.items()})[1]
         return lambda seed: tuple(pull(seed)[0].values())

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vmap
 
-from spinodal.batches import Batch, named_tensors, stacked
+from spinodal.batches import Batch
 from spinodal.curvature.by_sample.pass_of_probes import PassOfProbes
 from spinodal.curvature.deflation import Deflation
 from spinodal.curvature.probes import Probes
 from spinodal.landscape import Landscape
+from spinodal.structure import flatten, named_tensors
 
 GROUPS = 64  # more of them gain little where H of a group is dominated by few samples
 AT_ONCE = 2**23  # bytes of probes in one vectorised call
@@ -72,10 +73,22 @@ class SampleGroups:
         with torch.no_grad() if self._form == self._forward else torch.enable_grad():
             if len(batches) > 1:
                 try:
-                    return vmap(self._form)(vectors, stacked(batches))
+                    return self._vectorised(self._form, vectors, batches)
                 except (RuntimeError, NotImplementedError, ValueError):  # an operation that vmap cannot batch
                     self._chunk = 1
             return torch.stack([self._form(vector, batch) for vector, batch in zip(vectors, batches, strict=True)])
+
+    def _vectorised(self, form: Form, vectors: Tensor, batches: list[Batch]) -> Tensor:
+        """Return the forms of groups of equal shape in one call, with their tensors side by side."""
+        leaves, structure = flatten(batches[0])
+        moving = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+        columns = zip(*(flatten(batch)[0] for batch in batches), strict=True)
+        stacked = {place: torch.stack(column) for place, column in enumerate(columns) if place in moving}
+
+        def of_one(vector: Tensor, rows: dict[int, Tensor]) -> Tensor:
+            return form(vector, structure.filled([rows.get(place, leaf) for place, leaf in enumerate(leaves)]))
+
+        return vmap(of_one)(vectors, stacked)
 
     def _choose(self, vector: Tensor, batch: Batch) -> Form:
         """Return the forward way if it works here and agrees with the reverse one."""

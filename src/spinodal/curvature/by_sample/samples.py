@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree  # the nested arguments and outputs that torch.func itself understands
 
 from spinodal.batches import Batch
 from spinodal.curvature.by_sample.outputs import Cut
 from spinodal.errors import SpinodalError, told
 from spinodal.hessian import CHECK_TOLERANCE, with_saved_bytes
 from spinodal.landscape import Landscape
+from spinodal.structure import Structure, flatten
 
 COPIES = 8  # of what one sample leaves in the graph of the model, in use at a time; measured
 Forward = Callable[..., Any]
@@ -48,7 +48,7 @@ class Samples:
         N, the size of the first axis of the first tensor among the arguments.
     leaves : list
         Flattened arguments. Tensors with N rows belong to the samples, all else is shared.
-    structure : TreeSpec
+    structure : Structure
     moving : tuple of bool
         Which of the flattened outputs depend on theta.
     step : int
@@ -58,21 +58,23 @@ class Samples:
     forward: Forward
     count: int
     leaves: list[Any]
-    structure: pytree.TreeSpec
+    structure: Structure
     moving: tuple[bool, ...]
     step: int
 
     @classmethod
     def of(cls, forward: Forward, arguments: tuple[Any, ...], keywords: dict[str, Any], memory: int) -> Samples:
         """Return the rows of a call; the number that fits the memory is found with one and with two of them."""
-        leaves, structure = pytree.tree_flatten((arguments, keywords))
+        leaves, structure = flatten((arguments, keywords))
         first = next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
         if first is None or first.dim() == 0 or not len(first):
             raise SampleError(because="the model is called without a tensor of samples")
         whole = cls(forward, len(first), leaves, structure, (), 1)
         alone, kept = whole.measured(slice(0, 1))
         if whole.count > 1:
-            kept = whole.measured(slice(0, 2))[1] - kept  # the parameters are kept once
+            pair, twice = whole.measured(slice(0, 2))
+            _check_constants(alone, pair)
+            kept = twice - kept  # the parameters are kept once
         step = max(LEAST, memory // (COPIES * max(kept, 1)))
         return cls(forward, len(first), leaves, structure, tuple(_moves(leaf) for leaf in alone), step)
 
@@ -89,14 +91,14 @@ class Samples:
         """Return the flattened arguments of some samples."""
         return [leaf[part] if self.is_row(leaf) else leaf for leaf in self.leaves]
 
-    def outputs(self, leaves: list[Any]) -> tuple[list[Any], pytree.TreeSpec]:
+    def outputs(self, leaves: list[Any]) -> tuple[list[Any], Structure]:
         """Return the flattened outputs for flattened arguments, or a SampleError if they are not as many rows."""
-        arguments, keywords = pytree.tree_unflatten(leaves, self.structure)
+        arguments, keywords = self.structure.filled(leaves)
         try:
             outputs = self.forward(*arguments, **keywords)
         except Exception as cause:  # the user's model, called with fewer rows than the user calls it with
             raise SampleError(because=f"the model does not take samples one by one ({told(cause)})") from cause
-        return pytree.tree_flatten(outputs)
+        return flatten(outputs)
 
     def matrix(self, outputs: list[Any]) -> Tensor:
         """Return the outputs that depend on theta as a matrix, shape (rows, D)."""
@@ -120,7 +122,7 @@ class Samples:
         for leaf, moves in zip(joined, self.moving, strict=True):
             if moves:
                 leaf.requires_grad_(True)
-        return pytree.tree_unflatten(joined, structure)
+        return structure.filled(joined)
 
     def _room(self, leaf: Any) -> Any:
         """Return an empty tensor for all rows; parts that are kept until they are joined would fragment the memory."""
@@ -148,6 +150,20 @@ class Samples:
         pairs = zip(alone, together, strict=True)
         if not all(agree(one, many[:1]) for one, many in pairs if isinstance(one, Tensor) and one.is_floating_point()):
             raise SampleError(because="samples meet in the model")
+
+
+def _check_constants(first: list[Any], second: list[Any]) -> None:
+    """Refuse outputs with more than tensors that depends on the rows, as their number: it would be that of a part."""
+    pairs = list(zip(first, second, strict=True)) if len(first) == len(second) else [(first, second)]
+    if not all(isinstance(one, Tensor) or one is other or _is_equal(one, other) for one, other in pairs):
+        raise SampleError(because="the outputs of the model hold more than tensors that differs from call to call")
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # noqa: BLE001 - values of any kind, as arrays, which are compared entry by entry
+        return False
 
 
 def _moves(leaf: Any) -> bool:
@@ -186,10 +202,17 @@ def sampled_loss(landscape: Landscape, model: nn.Module, batch: Batch) -> Sample
         Where the loss is not a function of the outputs alone.
     """
     call = _Call(model, landscape.memory // 4)
-    with call.replacing_forward(), call.cut.of(model):
-        error = landscape.loss(model, batch)
+    try:
+        with call.replacing_forward(), call.cut.of(model):
+            error = landscape.loss(model, batch)
+    except (SampleError, SpinodalError):
+        raise
+    except Exception as cause:  # the user's loss, given outputs that were computed in parts
+        raise SampleError(because=f"the loss does not take outputs computed in parts ({told(cause)})") from cause
     if error.requires_grad:
         call.cut.check(error, [parameter for parameter in model.parameters() if parameter.requires_grad])
+    elif landscape.slope(landscape.loss(model, batch)) is not None:
+        raise SampleError(because="the loss depends on theta beside the outputs that were found")
     return SampledLoss(call.samples, error, call.cut.copies)
 
 
@@ -211,8 +234,11 @@ class _Call:
                 return plain(*arguments, **keywords)
             if self.samples is not None:
                 raise SampleError(because="the loss calls the model more than once")
-            self.samples = Samples.of(plain, arguments, keywords, self.memory)
-            return self.samples.evaluated()
+            samples = Samples.of(plain, arguments, keywords, self.memory)
+            if not any(samples.moving):
+                return plain(*arguments, **keywords)
+            self.samples = samples
+            return samples.evaluated()
 
         self.model.forward = forward
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import RunFolderError
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def reading(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as cause:
-        raise SpinodalError(
+        raise RunFolderError(
             got=f"{place} cannot be read: {_reason(cause)}",
             allowed="a run folder with all its files is needed",
             do="check its permissions, or restore it from a copy",
@@ -32,7 +32,7 @@ def writing(place: Path, *, do: str = "mend that and go on with --resume, or giv
     try:
         yield
     except (OSError, SafetensorError) as cause:
-        raise SpinodalError(
+        raise RunFolderError(
             got=f"{place} cannot be written: {_reason(cause)}",
             allowed="a writable place with free space is needed",
             do=do,

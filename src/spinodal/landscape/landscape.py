@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from spinodal import hessian as dense
-from spinodal.batches import Batch, Batches, part_of, size_of
-from spinodal.counts import Counts
+from spinodal.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.errors import SpinodalError
-from spinodal.gradient_graph import GradientGraph, products_at_once
-from spinodal.parameters import Parameters
-from spinodal.soundness import check_loss, check_second_derivatives, refuse_complex, refuse_randomness, samples_are_apart
-
-LossFunction = Callable[[nn.Module, Batch], Tensor]
+from spinodal.gradient_graph import products_at_once
+from spinodal.landscape.checks import check_loss, check_second_derivatives, refuse_complex, refuse_randomness
+from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
+from spinodal.landscape.energy import Energy, LossFunction
+from spinodal.reading.idle import idle_parameters
+from spinodal.reading.sizes import settle_sizes
 
 MANY = 4096  # samples of a batch, below which it is never taken in parts
 DEPTH = 6  # graphs of second derivatives hold so many times what the graph of the loss holds
@@ -27,7 +25,7 @@ WHOLE, PART = 4, 16  # shares of the memory: of what a batch that is not taken i
 PAYS = 1_000_000  # parameters times samples from which single precision is faster
 
 
-class Landscape:
+class Landscape(Energy):
     """`E(theta) = sum_b (n_b / n) loss(model, batch_b)` on the flat vector of trainable parameters.
 
     The module is copied, never changed. Frozen parameters stay fixed, tied ones count once.
@@ -39,8 +37,8 @@ class Landscape:
     loss : callable (model, batch) -> scalar
         The **mean** over the batch's samples.
     data : one batch, or a re-iterable of batches
-        A batch is a tensor, a tuple or a dict of tensors, or None where the loss ignores it.
-        Batches are weighted by their sizes, so unequal batches agree with one batch.
+        A batch holds tensors or arrays in any nested structure (see `Batches`), or is None where the loss ignores it.
+        Batches are weighted by their numbers of samples, so unequal batches agree with one batch.
     dtype : torch.dtype
         Default float64, in which certificates are computed; float32 for large networks.
     device : str or torch.device
@@ -48,6 +46,9 @@ class Landscape:
     memory : int
         Bytes a dense Hessian may use beyond its own n^2 numbers, and the activations of all samples and what estimates hold
         besides: batches that need more are taken in parts, where E is a mean over samples. Default 512 MiB.
+    samples : callable batch -> int, optional
+        The number of samples of a batch. Default: the first axis of its tensors; where they begin with different axes, it is
+        read from the loss (see `settle_sizes`).
 
     Raises
     ------
@@ -79,35 +80,23 @@ class Landscape:
         dtype: torch.dtype = torch.float64,
         device: str | torch.device = "cpu",
         memory: int = 512 * 2**20,
+        samples: Samples | None = None,
     ) -> None:
-        self.device, self.dtype, self.memory = torch.device(device), dtype, memory
         refuse_complex(model)
-        self.model = copy.deepcopy(model).to(device=self.device, dtype=dtype)
-        self.loss = loss
-        refuse_randomness(self.model)
-        self.energy = _Energy(self.model, loss)
-        self.parameters = Parameters(self.model)
-        self.batches = Batches(data, dtype=dtype, device=self.device)
-        self.batches.check_finite()
-        self.counts = Counts(parameters=self.size)
-        self._flat = torch.empty(self.size, dtype=dtype, device=self.device)
-        self._leaves = self.parameters.bind(self.model, self._flat)
-        self._given = self._flat.clone()
+        refuse_randomness(model)
+        super().__init__(model, loss, data, dtype=dtype, device=device, memory=memory, samples=samples)
         self._hessian_method: dense.Method | None = None
         self._bends = False  # whether second derivatives were checked
+        self.remarks: tuple[str, ...] = ()  # what a user should know about how E was read
         self._source = self.batches.source  # as it was given
+        settle_sizes(self)
         self.batches = self._affordable()
-        check_loss(self)
+        self.remarks = check_loss(self)
 
-    @property
-    def size(self) -> int:
-        """Return n, the number of trainable parameters."""
-        return self.parameters.size
-
-    @property
-    def initial(self) -> Tensor:
-        """Return theta of the module as it was given, shape (n,)."""
-        return self._given.clone()
+    @cached_property
+    def idle(self) -> tuple[str, ...]:
+        """Return the names of the parameters that E does not depend on; looked for once, at no count."""
+        return idle_parameters(self)
 
     @cached_property
     def single(self) -> Landscape | None:
@@ -119,8 +108,19 @@ class Landscape:
             return None
         try:
             with self.at(self._given) as model:
-                twin = Landscape(model, self.loss, self._source, dtype=torch.float32, device=self.device, memory=self.memory)
+                twin = Landscape(
+                    model,
+                    self.loss,
+                    self._source,
+                    dtype=torch.float32,
+                    device=self.device,
+                    memory=self.memory,
+                    samples=self.samples,
+                )
         except (SpinodalError, RuntimeError):  # a loss that is bound to double precision
+            return None
+        exact, rounded = self.uncounted_value(self._given), twin.uncounted_value(twin._given)
+        if not abs(exact - rounded) <= EQUAL[torch.float32] * (abs(exact) + abs(rounded)):
             return None
         twin._bends = True  # its second derivatives are checked in double precision, see `require_second_derivatives`
         return twin
@@ -145,35 +145,6 @@ class Landscape:
 
     # -- values and gradients ---------------------------------------------------------------
 
-    def value(self, theta: Tensor) -> float:
-        """Return `E(theta)`."""
-        self.counts.error_evaluations += 1
-        with self.at(theta) as model, torch.no_grad():
-            return sum(weight * float(self.loss(model, batch)) for weight, batch in self.batches.weighted())
-
-    def gradient(self, theta: Tensor) -> Tensor:
-        """Return `grad E(theta)`, shape (n,)."""
-        return self.value_and_gradient(theta)[1]
-
-    def value_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
-        """Return `E(theta)` and `grad E(theta)`, shape (n,), in one pass."""
-        self.counts.gradient_evaluations += 1
-        total, gradient = 0.0, torch.zeros_like(self._flat)
-        with self.at(theta) as model:
-            for weight, batch in self.batches.weighted():
-                error = self.loss(model, batch)
-                total += weight * float(error.detach())
-                gradient.add_(self._join(torch.autograd.grad(error, self._leaves, allow_unused=True)), alpha=weight)
-        return total, gradient
-
-    def values_and_gradients(self, thetas: Tensor) -> tuple[Tensor, Tensor]:
-        """Return E, shape (k,), and gradients, shape (k, n), at k points, shape (k, n).
-
-        Point by point: over whole data sets `vmap` was measured to be no faster, and rows stay independent.
-        """
-        values, gradients = zip(*(self.value_and_gradient(theta) for theta in thetas), strict=True)
-        return thetas.new_tensor(values), torch.stack(gradients)
-
     # -- second derivatives -----------------------------------------------------------------
 
     def hessian_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
@@ -181,20 +152,6 @@ class Landscape:
         self.require_second_derivatives()
         self.counts.hessian_products += vectors.numel() // self.size
         return self.uncounted_product(theta, vectors)
-
-    def uncounted_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
-        """Return `H(theta) v` for a check of the code, which is no cost of the user's computation."""
-        rows = vectors.reshape(-1, self.size)
-        total = torch.zeros_like(rows)
-        with self.at(theta) as model:
-            for weight, batch in self.batches.weighted():
-                self._lent_graph(model, batch).add_products(rows, total, weight, is_last=True)
-        return total.view_as(vectors)
-
-    def gradient_graph(self, theta: Tensor) -> GradientGraph:
-        """Return the gradient of the first batch's error at theta with its graph, which stays valid."""
-        leaf = theta.detach().clone().requires_grad_(True)
-        return GradientGraph(self.call(leaf, next(iter(self.batches))), [leaf])
 
     def hessian_operator(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
         """Return `v -> H(theta) v`; with one batch, the gradient at theta is differentiated but once.
@@ -250,11 +207,6 @@ class Landscape:
             check_second_derivatives(self)
             self._bends = True
 
-    def batch_product(self, theta: Tensor, batch: Batch, vectors: Tensor) -> Tensor:
-        """Return `H_b(theta) v` of one batch's own error, in the shape of `vectors`; it is counted by whoever sums batches."""
-        with self.at(theta) as model:
-            return self._lent_graph(model, batch).products(vectors.reshape(-1, self.size)).view_as(vectors)
-
     def split(self, theta: Tensor, *, pieces: int = 1) -> Landscape | None:
         """Return the same E with its batches split into smaller ones; model and counts are shared.
 
@@ -267,61 +219,45 @@ class Landscape:
             Parts of every batch, at least: more where the activations of second derivatives would need over a sixteenth of
             `memory` bytes. Default 1.
         """
-        if not samples_are_apart(self, theta):
-            return None
-        most = self._samples_of_a_part(self._bytes_of_a_sample(theta)) // products_at_once(self.size, theta.element_size())
-        batches = self.batches.split(pieces, max(2, most))
+        batches = self._split(theta, pieces)
         if batches is None:
             return None
         twin = copy.copy(self)
         twin.batches = batches
         return twin
 
-    def of_few(self, samples: int) -> Landscape:
-        """Return the mean over the first samples of the first batch, for checks of the code; all of E where samples meet."""
-        first = next(iter(self.batches))
-        if not samples_are_apart(self, self.initial):
-            return self
-        twin = copy.copy(self)
-        twin.batches = Batches(part_of(first, slice(samples)), dtype=self.dtype, device=self.device)
-        return twin
-
     # -- plumbing ---------------------------------------------------------------------------
 
-    @contextmanager
-    def at(self, theta: Tensor) -> Iterator[nn.Module]:
-        """Lend the landscape's own module with its parameters set to theta."""
-        self._flat.copy_(theta.detach())
-        yield self.model
-
-    def call(self, theta: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of one batch as a differentiable function of theta, shape ()."""
-        named = {f"model.{name}": value for name, value in self.parameters.unflatten(theta).items()}
-        error: Tensor = functional_call(self.energy, named, (batch,))
-        return error
-
-    def depends_on_theta(self, error: Tensor) -> bool:
-        """Tell whether the loss of a batch, taken from the lent module, has a gradient with respect to theta."""
-        return any(part is not None for part in torch.autograd.grad(error, self._leaves, allow_unused=True))
-
-    def _lent_graph(self, model: nn.Module, batch: Batch) -> GradientGraph:
-        """Return the gradient of a batch's error with its graph, valid while the model is lent.
-
-        Of small networks, the substitution of parameters in `gradient_graph` takes a third of a product.
-        """
-        return GradientGraph(self.loss(model, batch), self._leaves)
-
     def _affordable(self) -> Batches:
-        """Return the batches, in parts where the graph of E of a whole one would need over a quarter of `memory` bytes."""
+        """Return the batches, in parts where the graph of E of a whole one would need over a quarter of `memory` bytes.
+
+        Only where E is a mean over samples: two ways to cut all of the data must agree.
+        """
         if self.batches.largest < MANY:
             return self.batches
         try:
             each = self._bytes_of_a_sample(self._given)
-            if self.batches.largest * each <= self.memory // WHOLE or not samples_are_apart(self, self._given):
+            most = self._samples_of_a_part(each)
+            parts, others = self.batches.split(1, most), self.batches.split(1, max(2, 2 * most // 3))
+            if self.batches.largest * each <= self.memory // WHOLE or parts is None or others is None:
                 return self.batches
+            points = (self._given, somewhere(self))
+            return parts if all(parts_are_whole(self, parts, others, theta) for theta in points) else self.batches
         except Exception:  # noqa: BLE001 - the user's loss, with fewer samples than the user calls it with
             return self.batches
-        return self.batches.split(1, self._samples_of_a_part(each)) or self.batches
+
+    def _split(self, theta: Tensor, pieces: int) -> Batches | None:
+        """Return the data in smaller batches if E over them is E, at theta and at a random point."""
+        if not is_of_samples(next(iter(self.batches))):
+            return None
+        try:
+            most = self._samples_of_a_part(self._bytes_of_a_sample(theta)) // products_at_once(self.size, theta.element_size())
+            batches = self.batches.split(pieces, max(2, most))
+            points = (theta, somewhere(self))
+            agree = batches and all(parts_are_whole(self, batches, self.batches, point) for point in points)
+        except Exception:  # noqa: BLE001 - the user's loss, with fewer samples than the user calls it with
+            return None
+        return batches if agree else None
 
     def _samples_of_a_part(self, each: int) -> int:
         """Return how many samples at once second derivatives may take: few, as a heap wastes as much as they hold."""
@@ -338,19 +274,3 @@ class Landscape:
     def _held(self, theta: Tensor, batch: Batch) -> int:
         """Return the bytes that the graph of the error of a batch holds."""
         return dense.with_saved_bytes(lambda: self.call(theta.clone().requires_grad_(True), batch))[1]
-
-    def _join(self, gradients: Sequence[Tensor | None]) -> Tensor:
-        pairs = zip(gradients, self._leaves, strict=True)
-        return torch.cat([(torch.zeros_like(leaf) if part is None else part).reshape(-1) for part, leaf in pairs])
-
-
-class _Energy(nn.Module):
-    """The scalar `loss(model, batch)` as a module, so that parameters can be substituted."""
-
-    def __init__(self, model: nn.Module, loss: LossFunction) -> None:
-        super().__init__()
-        self.model = model
-        self.loss = loss
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.loss(self.model, batch)

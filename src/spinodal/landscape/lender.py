@@ -1,0 +1,52 @@
+"""Lends a module whose parameters are set to theta, one borrower inside another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from spinodal.parameters import Parameters
+
+
+class Lender:
+    """A module whose parameters are views into one flat vector.
+
+    Whoever borrows it evaluates with gradients on, whatever the mode outside: modules may compute another function under
+    `torch.no_grad` (the fast path of `nn.TransformerEncoder` does), and E is one.
+
+    Examples
+    --------
+    >>> line = nn.Linear(1, 1, bias=False)
+    >>> lender = Lender(line, Parameters(line), torch.empty(1))
+    >>> with lender.at(torch.tensor([2.0])) as outer:
+    ...     with lender.at(torch.tensor([3.0])) as inner:
+    ...         three = inner(torch.ones(1)).item()
+    ...     (outer(torch.ones(1)).item(), three)
+    (2.0, 3.0)
+    """
+
+    def __init__(self, model: nn.Module, parameters: Parameters, flat: Tensor) -> None:
+        self.model, self.flat = model, flat
+        self.leaves = parameters.bind(model, flat)
+        self._borrowers = 0
+
+    @contextmanager
+    def at(self, theta: Tensor) -> Iterator[nn.Module]:
+        """Lend the module at theta, shape (n,); a borrower outside has its own theta back afterwards."""
+        outer = self.flat.clone() if self._borrowers else None
+        self._borrowers += 1
+        try:
+            self.flat.copy_(theta.detach())
+            with torch.enable_grad():
+                yield self.model
+        finally:
+            self._borrowers -= 1
+            if outer is not None:
+                self.flat.copy_(outer)
+
+    def holds(self, theta: Tensor) -> bool:
+        """Tell whether the parameters are what they were set to: a model may change them when it is called."""
+        return bool(torch.equal(self.flat, theta.to(self.flat)))

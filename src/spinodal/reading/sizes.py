@@ -1,0 +1,102 @@
+"""The number of samples of a batch whose tensors do not begin with one common axis, from the call inside the loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from spinodal.batches import TELL, Batch, named_axes
+from spinodal.errors import SpinodalError
+from spinodal.reading.record import Record, record
+from spinodal.structure import mapped
+
+if TYPE_CHECKING:
+    from spinodal.landscape.energy import Energy
+
+FEW = 16  # samples on which the mean is verified
+AGREE = {torch.float64: 1e-9, torch.float32: 1e-4}
+
+
+def settle_sizes(landscape: Energy) -> None:
+    """Weigh the batches of a landscape by samples where the first axes of their tensors leave a doubt.
+
+    Where all tensors begin with the same axis, that axis counts the samples if E is the mean over it, as is verified; if it
+    is the mean over the second axis instead, as of sequences with time first, that one does. Where the first axes
+    differ, the number of samples is the length of what the loss compares, or of the outputs of the model.
+
+    Raises
+    ------
+    SpinodalError
+        Where nothing tells the samples.
+    """
+    batches = landscape.batches
+    if batches.is_clear:
+        return
+    if all(len(set(named_axes(batch, 0).values())) < 2 for batch in batches):
+        if _is_second(landscape):
+            batches.resize([next(iter(named_axes(batch, 1).values())) for batch in batches], "the second axis of the tensors")
+        return
+    found = [_rows(record(landscape, landscape.initial, batch), batch, index) for index, batch in enumerate(batches)]
+    batches.resize([size for size, _ in found], found[0][1])
+
+
+def _is_second(landscape: Energy) -> bool:
+    """Tell whether E is the mean over the second axis of the tensors, and not over the first."""
+    batch = next(iter(landscape.batches))
+    return not _is_mean(landscape, batch, 0) and _is_mean(landscape, batch, 1)
+
+
+def _is_mean(landscape: Energy, batch: Batch, axis: int) -> bool:
+    """Tell whether the error of some samples along an axis is the mean of those of its parts, away from where theta began."""
+    few = min([FEW, *named_axes(batch, axis).values()])
+    if len(set(named_axes(batch, axis).values())) != 1 or few < 2:
+        return False
+    cut = max(1, few // 3)
+    noise = torch.randn(landscape.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    theta = landscape.initial + 0.1 * noise.to(landscape.initial)
+    try:
+        whole, first, second = (
+            float(_error(landscape, theta, _along(batch, axis, part))) for part in (slice(few), slice(cut), slice(cut, few))
+        )
+    except Exception:  # noqa: BLE001 - the user's loss, with fewer samples than the user calls it with
+        return False
+    mean = (cut * first + (few - cut) * second) / few
+    return first != second and abs(whole - mean) <= AGREE.get(landscape.dtype, 1e-2) * (abs(whole) + abs(mean))
+
+
+def _error(landscape: Energy, theta: Tensor, batch: Batch) -> Tensor:
+    with landscape.at(theta) as model:
+        return landscape.loss(model, batch).detach()
+
+
+def _along(batch: Batch, axis: int, part: slice) -> Batch:
+    where = (slice(None),) * axis + (part,)
+    return mapped(lambda leaf: leaf[where] if isinstance(leaf, Tensor) and leaf.dim() > axis else leaf, batch)
+
+
+def _rows(seen: Record, batch: Batch, index: int) -> tuple[int, str]:
+    """Return the number of samples of a batch, and what it was read from."""
+    axes = set(named_axes(batch, 0).values())
+    compared = {found.rows: f"the first axis of what {found.by} is given" for found in seen.comparisons}
+    given = {len(value): "the first axis of the outputs of the model" for _, value in seen.outputs}
+    common, returned = ([size for size in known if size in axes] for known in (compared, given))
+    if len(common) == 1:
+        return common[0], f"{compared[common[0]]} in the loss"
+    if len(compared) == 1:
+        (size,) = compared
+        if not any(rows and size % rows == 0 for rows in given):  # a choice among the outputs, such as nodes under a mask
+            return size, f"{compared[size]} in the loss"
+    if len(returned) == 1 and not any(size != returned[0] and size * returned[0] in compared for size in axes):
+        return returned[0], f"{given[returned[0]]} in the loss"
+    raise _unknown(named_axes(batch, 0), index)
+
+
+def _unknown(axes: dict[str, int], index: int) -> SpinodalError:
+    listed = ", ".join(f"{name} of {size}" for name, size in axes.items())
+    return SpinodalError(
+        got=f"nothing tells how many samples batch {index} has, and batches differ: its tensors begin with axes {listed}",
+        allowed="tensors that begin with one axis, or a loss that compares the outputs of model(...) row by row, are allowed",
+        do=TELL,
+    )

@@ -1,0 +1,62 @@
+"""The command that goes on with a run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from spinodal.tasks.registry import BUILT_IN
+
+ANEW = "the program that began it, given this folder and resume=True"
+
+
+def command_of(path: Path, provenance: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> str:
+    """Return the command line that goes on with the run in a folder: the one that began it, or one with the same settings.
+
+    Examples
+    --------
+    >>> command_of(Path("runs/a"), {"command": ["/bin/spinodal", "map", "wine.py:wine", "--out", "old"]}, {})
+    'spinodal map wine.py:wine --resume --out runs/a'
+    >>> settings = {"task": {"name": "gaussian", "hidden": [4]}, "map": {"direction": "loop", "beta": [0.1, 1.0], "seed": 2}}
+    >>> command_of(Path("runs/a"), None, settings)
+    'spinodal map gaussian --set hidden=4 --direction loop --beta 0.1:1.0 --seed 2 --resume --out runs/a'
+    """
+    try:
+        _, verb, *words = map(str, (provenance or {})["command"])
+    except (ValueError, KeyError, TypeError):
+        verb, words = "", []
+    if verb != "map":
+        words = list(_words(settings))
+    return shlex.join(["spinodal", "map", *_without_folder(words), "--resume", "--out", str(path)]) if words else ANEW
+
+
+def _without_folder(words: list[str]) -> Iterator[str]:
+    """Yield the words of a command line but for the folder and how it is entered, which are given anew."""
+    rest = iter(words)
+    for word in rest:
+        if word == "--out":
+            next(rest, None)
+        elif word != "--resume" and not word.startswith("--out="):
+            yield word
+
+
+def _words(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the words that name a built-in task, its arguments and the options; none for a task of the user's own."""
+    task, options = (settings.get(name) for name in ("task", "map"))
+    if not isinstance(task, Mapping) or not isinstance(options, Mapping) or task.get("name") not in BUILT_IN:
+        return
+    yield str(task["name"])
+    for key, value in task.items():
+        if key != "name":
+            yield from ("--set", f"{key}={_joined(value, ',')}")
+    for key, value in options.items():
+        if value is True:
+            yield f"--{key}"
+        elif value is not False and value not in ("auto", None):
+            yield from (f"--{key}", _joined(value, ":"))
+
+
+def _joined(value: Any, sign: str) -> str:
+    return sign.join(map(str, value)) if isinstance(value, list | tuple) else str(value)

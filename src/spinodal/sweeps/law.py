@@ -1,0 +1,73 @@
+"""The law by which the margin vanishes towards a transition, measured on the branch that ends or bends there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spinodal.sweeps.gap import gap
+from spinodal.sweeps.order import LINEAR, NEAR, has_meaning
+from spinodal.sweeps.singularity import measured_exponent
+from spinodal.sweeps.way import Way
+from spinodal.walk import Point
+
+FAR = 0.1  # of beta: most that a witness of the law of the margin may lie behind a bracket
+
+
+@dataclass(frozen=True)
+class LawOfMargin:
+    """Measures exponents at the near end of a bracket, from its points and from witnesses made behind it."""
+
+    way: Way
+
+    def measure(self, before: Point, earlier: Point | None, after: Point, *, halved: bool) -> tuple[float | None, float | None]:
+        """Return the exponent with which the margin vanishes, and how far ahead; the former only if halved steps fell again."""
+        ahead, width = self.way.distance_ahead(before, earlier, after), abs(after.beta - before.beta)
+        if not halved:
+            return None, ahead
+        exponent = self._exponent(before, earlier, after)
+        clear = exponent is not None and has_meaning(exponent) and ahead is not None and ahead < NEAR * width
+        return (exponent, ahead) if clear else self._of_witnesses(before, width) or (exponent, ahead)
+
+    def _of_witnesses(self, near: Point, width: float) -> tuple[float, float] | None:
+        """Return exponent and distance from the curvature along the branch at two witnesses behind the bracket.
+
+        It helps where another mode has the lowest margin even here. The witnesses are 30 and 300 brackets
+        behind, so where in the bracket the singularity lies hardly matters. Where 300 brackets are too far,
+        they are 3 and 30: the singularity's place then lowers the exponent by up to a ninth.
+        """
+        nearest = 30.0 if 300.0 * width <= FAR * near.beta else 3.0
+        distances = (nearest * width, 10.0 * nearest * width)
+        if distances[1] > FAR * near.beta:
+            return None
+        first, second = (self.way.behind(near, distance) for distance in distances)
+        curvatures = first.tangent_curvature, second.tangent_curvature
+        if min(curvatures) <= 0.0 or not all(self.way.criteria.is_smooth(gap(witness, near)) for witness in (first, second)):
+            return None
+        exponent = math.log(curvatures[1] / curvatures[0]) / math.log(distances[1] / distances[0])
+        if not has_meaning(exponent):
+            return None
+        power = 2.0 if exponent < LINEAR[0] else 1.0
+        low, high = (curvature**power for curvature in curvatures)
+        return exponent, max(low * (distances[1] - distances[0]) / (high - low) - distances[0], 0.0)
+
+    def _exponent(self, near: Point, earlier: Point | None, far: Point) -> float | None:
+        """Return the exponent with which the margin vanishes, from two points on the branch.
+
+        Where `near` and the point before it will not do, because another mode had the lowest margin
+        there or because `near` is too soft to be exact, witnesses are made at several distances.
+        """
+        sign = self.way.sign
+        found = measured_exponent(near, earlier, sign) if earlier is not None else None
+        if self.way.criteria.rough or (found is not None and has_meaning(found)):
+            return found
+        singular = self.way.distance_ahead(near, earlier, far) or 0.0
+        for distance in (3.0 * self.way.resolution.bracket * near.beta, 30.0 * singular, 4.0 * singular, singular):
+            back = min(distance, 0.5 * near.beta)
+            if back == 0.0 or not self.way.criteria.is_smooth(gap(behind := self.way.behind(near, back), near)):
+                continue
+            for later, before in ((near, behind), (behind, earlier)):
+                exponent = measured_exponent(later, before, sign) if before is not None else None
+                if exponent is not None and has_meaning(exponent):
+                    return exponent
+        return found

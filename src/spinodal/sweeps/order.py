@@ -1,0 +1,73 @@
+"""The order of a transition, and the evidence it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CONTINUOUS = 1e-3  # of the range of the squared norm: what changes by less across a bracket is continuous
+SQUARE_ROOT = (0.42, 0.6)  # exponents of the margin accepted as a fold's 1/2
+LINEAR = (0.8, 1.25)  # exponents of the margin accepted as a branch point's 1
+NEAR = 20.0  # brackets ahead within which the margin must vanish
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Why a transition has the order it has.
+
+    Attributes
+    ----------
+    exponent : float or None
+        p of `margin ~ (beta* - beta)^p` at the near end: 1/2 at a fold, 1 at a branch point. It comes
+        from two points on the branch: with `q = -margin / (d margin / d beta)`, `p = dbeta / dq`.
+    margin : float
+        Margin at the last point before.
+    reach : float or None
+        Distance in beta from that point to where its margin extrapolates to zero, over the bracket's width.
+    halved_step : bool
+        Whether walking the bracket in two half steps met the transition again.
+    jump_norm_squared, jump_curvature : float
+        Ehrenfest: jumps of `||theta||^2 = dL/dbeta` and of `d2L/dbeta2` across the bracket.
+    """
+
+    exponent: float | None
+    margin: float
+    reach: float | None
+    halved_step: bool
+    jump_norm_squared: float
+    jump_curvature: float
+
+
+def has_meaning(exponent: float) -> bool:
+    """Tell whether an exponent of the margin is that of a fold or of a branch point."""
+    return SQUARE_ROOT[0] <= exponent <= SQUARE_ROOT[1] or LINEAR[0] <= exponent <= LINEAR[1]
+
+
+def order_of(evidence: Evidence, *, norm_range: float) -> str:
+    """Return the order that the evidence supports: "first", "second" or "not classified".
+
+    First order: the margin vanishes like a square root where the bracket lies, `||theta||^2` jumps,
+    and halved steps fall again. Second order: the margin vanishes linearly, `||theta||^2` is
+    continuous, its slope jumps.
+    """
+    if evidence.exponent is None or evidence.reach is None or not evidence.halved_step:
+        return "not classified"
+    near = evidence.reach < NEAR
+    jumps = evidence.jump_norm_squared > CONTINUOUS * norm_range
+    if SQUARE_ROOT[0] <= evidence.exponent <= SQUARE_ROOT[1] and near and jumps:
+        return "first"
+    if LINEAR[0] <= evidence.exponent <= LINEAR[1] and near and not jumps and evidence.jump_curvature > 0:
+        return "second"
+    return "not classified"
+
+
+def missing(evidence: Evidence) -> str:
+    """Return what an order that is not classified lacks, for a sentence: "jump, order not proven: ..."."""
+    if not evidence.halved_step:
+        return "no second walk in half steps"
+    if evidence.exponent is None:
+        return "the law by which its margin vanishes"
+    if not has_meaning(evidence.exponent):
+        return f"a margin that vanishes like a fold's (exponent 1/2) or a branch point's (1); measured {evidence.exponent:.2f}"
+    if evidence.reach is None or evidence.reach >= NEAR:
+        return "a margin that vanishes where the bracket lies"
+    return "a jump that agrees with the law of its margin"

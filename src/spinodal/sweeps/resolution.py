@@ -1,0 +1,34 @@
+"""The step sizes of a walk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spinodal.errors import SpinodalError
+from spinodal.kinds import real_number
+
+BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Step sizes of a sweep, all relative to beta.
+
+    Attributes
+    ----------
+    bracket : width to which macroscopic transitions are bracketed. Default 1e-5 dense, 1e-3 matrix-free.
+    minor : width for minor ones, and the smallest step on a smooth branch. Default 1e-2.
+    first, largest : first and largest step.
+    """
+
+    bracket: float = 1e-5
+    minor: float = 1e-2
+    first: float = 0.05
+    largest: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse a bracket that rounding would not let a walk reach, or that would not be one."""
+        if not 1e-9 <= real_number(self.bracket) <= 1e-2:
+            raise SpinodalError(
+                got=f"bracket = {self.bracket!r}", allowed="a relative width from 1e-9 to 1e-2 is allowed", do="try 1e-5"
+            )

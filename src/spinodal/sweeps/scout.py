@@ -1,0 +1,263 @@
+"""Walks one way in beta, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from spinodal.blur import blur
+from spinodal.minimise import LOST, SECOND_ORDER, tolerance_of
+from spinodal.sweeps.bracket import Bracketing
+from spinodal.sweeps.criteria import Criteria
+from spinodal.sweeps.gap import Gap, gap
+from spinodal.sweeps.law import LawOfMargin
+from spinodal.sweeps.order import CONTINUOUS, Evidence, order_of
+from spinodal.sweeps.resolution import Resolution
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import MACROSCOPIC, Transition
+from spinodal.sweeps.way import Way
+from spinodal.walk import Point, Walker
+
+COARSE = 0.15  # a jump met with a log step below this is bracketed at once
+
+
+@dataclass
+class _State:
+    """What the next step needs."""
+
+    point: Point
+    earlier: Point | None
+    step: float
+    points: list[Point] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    status: str = "complete"
+
+    def move(self, point: Point, *, smooth: bool) -> None:
+        """Go on from `point`; across a transition what lies behind is another branch."""
+        self.earlier = self.point if smooth else None
+        self.point = point
+        self.points.append(point)
+
+
+class Scout:
+    """Walks one way in beta, adapting its steps and bracketing what it falls through.
+
+    Parameters
+    ----------
+    walker : makes the points
+    error_range, norm_range : float
+        `E(trivial) - E(deepest)` and the same of the squared norm: what "macroscopic" refers to.
+    resolution : Resolution
+    lowest : float
+        The lowest beta of the range that both refer to. Default 0.
+    is_end : callable Point -> bool
+        Tells the trivial phase, in which an upward walk needs no small steps.
+    on_point, on_transition : callables, optional
+        Told about progress.
+    """
+
+    def __init__(
+        self,
+        walker: Walker,
+        *,
+        error_range: float,
+        norm_range: float,
+        resolution: Resolution,
+        lowest: float = 0.0,
+        is_end: Callable[[Point], bool] = lambda point: False,
+        on_point: Callable[[Point], None] = lambda point: None,
+        on_transition: Callable[[Transition], None] = lambda transition: None,
+    ) -> None:
+        self.walker, self.resolution = walker, resolution
+        rough = walker.solver not in SECOND_ORDER
+        self.criteria = Criteria(max(error_range, 1e-300), max(norm_range, 1e-300), rough=rough, lowest=lowest)
+        self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
+
+    def walk(
+        self,
+        start: Point,
+        to: float,
+        *,
+        until: Callable[[Transition], bool] = lambda transition: False,
+        enough: Callable[[Point], bool] = lambda point: False,
+    ) -> Sweep:
+        """Walk from `start` to beta = `to`, or to the first transition of which `until` is true; return what was met.
+
+        It also ends, complete, at the first point of which `enough` is true.
+        """
+        self.sign = 1.0 if to > start.beta else -1.0
+        state = _State(start, None, self.resolution.first, [start])
+        while state.status == "complete" and self.sign * (to - state.point.beta) > 1e-12 * to:
+            self._advance(state, to)
+            self.on_point(state.point)
+            self.criteria = self.criteria.widened(start, state.point)
+            for found in state.transitions[-1:]:
+                self.criteria = self.criteria.widened(found.before, found.after)
+            if any(map(until, state.transitions[-1:])) or enough(state.point):
+                break
+        return Sweep(tuple(state.points), tuple(state.transitions), state.status)
+
+    @property
+    def way(self) -> Way:
+        """Return what the steps of the walk under way need."""
+        return Way(self.walker, self.criteria, self.resolution, self.sign)
+
+    # -- one step ---------------------------------------------------------------------------
+
+    def _advance(self, state: _State, to: float) -> None:
+        """Take one step: smooth, halved until it is, or through a transition."""
+        step = planned = math.inf if self.is_end(state.point) else self._planned_step(state)
+        while True:
+            beta = self._bounded(state.point.beta * math.exp(self.sign * step), to)
+            point = self.way.follow(state.point, state.earlier, beta, travelling=True)
+            if point.minimum.stop in LOST:
+                state.status = f"stopped at beta = {point.beta:.6g}: {point.minimum.status}"
+                return
+            found = gap(state.point, point)
+            smallest = step <= self.resolution.minor * 1.0001
+            suspect = self._is_suspect(state, point, found, smallest)
+            if not suspect and self.criteria.is_certain(found):
+                state.move(point, smooth=True)
+                growth = 2.0 if self.criteria.is_easy(found) else 1.2
+                if step < planned or step == state.step:
+                    state.step = min(growth * step, self.resolution.largest)
+                return
+            if smallest or (suspect and step <= COARSE):
+                break
+            step = max(0.5 * min(step, 1.0), self.resolution.minor)
+        state.step = max(0.5 * state.step, 2.0 * self.resolution.minor)
+        if suspect:
+            self._bracket(state, point)
+        else:
+            self._pass(state, state.earlier, point)
+
+    def _is_suspect(self, state: _State, point: Point, found: Gap, smallest: bool) -> bool:
+        """Tell a step that may have passed a macroscopic event; at the smallest step nothing may hide one."""
+        jumped = point.left or self.criteria.may_have_jumped(found, believe_loss=smallest)
+        hidden = smallest and self.criteria.may_hide_a_jump(found)
+        return jumped or hidden or self.criteria.is_kink(state.point, state.earlier, point)
+
+    def _planned_step(self, state: _State) -> float:
+        """Return the step to begin with; the first after a transition is short, as it shows how slopes go on from there."""
+        if state.earlier is None:
+            fresh = bool(state.transitions) and not self.criteria.rough
+            return min(state.step, 2.0 * self.resolution.minor) if fresh else state.step
+        certain = self.criteria.longest_certain(state.point, state.earlier) / state.point.beta
+        return max(min(state.step, certain), self.resolution.bracket)
+
+    def _bounded(self, beta: float, to: float) -> float:
+        return to if self.sign * (beta - to) > -1e-3 * self.resolution.minor * to else beta
+
+    # -- what a step met ----------------------------------------------------------------------
+
+    def _bracket(self, state: _State, beyond: Point) -> None:
+        """Close in on the first event between `state.point` and `beyond`, then step through it."""
+        near, earlier = self._settled(state)
+        closed = Bracketing(self.way).close(near, earlier, beyond)
+        state.points += self._needed(state.point, closed.path)
+        if closed.far is None:
+            state.step = max(self.resolution.minor, abs(math.log(closed.near.beta / near.beta)))
+            state.move(closed.near, smooth=True)
+            state.earlier = closed.earlier
+            return
+        if closed.path:
+            state.points.append(closed.near)
+            state.point = closed.near
+        self._pass(state, closed.earlier, self.walker.finish(closed.far), halved=closed.halved)
+
+    def _needed(self, start: Point, path: Sequence[Point]) -> list[Point]:
+        """Return as few points of a path as prove that nothing was passed over between them."""
+        kept, last = list[Point](), start
+        for point, after in pairwise(path):
+            if not self.criteria.is_certain(gap(last, after)):
+                kept.append(point)
+                last = point
+        return kept
+
+    def _pass(self, state: _State, earlier: Point | None, after: Point, *, halved: bool = False) -> None:
+        """Go on behind a narrow gap: a transition, or a branch that turns quickly, as soft modes do, but continues."""
+        before = state.point
+        found = gap(before, after)
+        kinked = self.criteria.is_kink(before, earlier, after)
+        if found.relative <= 0.5 and not kinked and self.criteria.is_small(before, after):
+            state.move(after, smooth=True)
+            return
+        transition = self._transition(before, earlier, after, halved)
+        state.transitions.append(transition)
+        state.move(after, smooth=False)
+        self.on_transition(transition)
+
+    def _settled(self, state: _State) -> tuple[Point, Point | None]:
+        """Return the near end minimised to the full tolerance, and the point before it.
+
+        First-order searches travel loosely and may stand where the branch has just ended; the near end
+        is then the point before.
+        """
+        if not self.criteria.rough:
+            return state.point, state.earlier
+        settled = self._settle(state.point)
+        if settled is None and state.earlier is not None and (before := self._settle(state.earlier)) is not None:
+            state.points.pop()  # the walk had passed the end of the branch without noticing
+            state.point, state.earlier = state.earlier, None
+            settled = before
+        return settled or state.point, state.earlier
+
+    def _settle(self, point: Point) -> Point | None:
+        """Minimise a point to the full tolerance; None if that leads away from it."""
+        settled = self.way.follow(point, None, point.beta)
+        return None if settled.left or not self.criteria.is_smooth(gap(point, settled)) else settled
+
+    # -- transitions --------------------------------------------------------------------------
+
+    def _transition(self, before: Point, earlier: Point | None, after: Point, halved: bool) -> Transition:
+        width = abs(after.beta - before.beta)
+        exponent, ahead = LawOfMargin(self.way).measure(before, earlier, after, halved=halved)
+        evidence = Evidence(
+            exponent=exponent,
+            margin=before.minimum.margin,
+            reach=None if ahead is None else ahead / width,
+            halved_step=halved,
+            jump_norm_squared=abs(after.norm_squared - before.norm_squared),
+            jump_curvature=abs(after.norm_slope - before.norm_slope),
+        )
+        order = order_of(evidence, norm_range=self.criteria.norm_range)
+        lower, upper = sorted((before.beta, after.beta))
+        blurred = self._blur(before)
+        return Transition(
+            beta=before.beta + self.sign * self._place(before, after, order, ahead),
+            bracket=(lower - blurred, upper + blurred),
+            direction="up" if self.sign > 0 else "down",
+            order=order,
+            minor=self._is_minor(before, after),
+            status=self._status(before, after),
+            before=before,
+            after=after,
+            evidence=evidence,
+        )
+
+    def _blur(self, before: Point) -> float:
+        """Return by how much the tolerance of the searches blurs a bracket: what is far narrower than it is left out."""
+        tolerance = tolerance_of(self.walker.solver, self.walker.landscape.dtype, self.walker.tolerance)
+        alive = before.norm_squared > CONTINUOUS * self.criteria.norm_range
+        return blur(before, tolerance) if alive and tolerance >= 0.01 * self.resolution.bracket else 0.0
+
+    def _place(self, before: Point, after: Point, order: str, ahead: float | None) -> float:
+        """Return how far from `before`, inside the bracket, the transition should lie: the middle where nothing tells."""
+        width = abs(after.beta - before.beta)
+        place = self.criteria.kink_position(before, after) if order == "second" else ahead
+        return min(place, width) if place and not self.criteria.rough else 0.5 * width
+
+    def _is_minor(self, before: Point, after: Point) -> bool:
+        """Tell a transition too small to separate phases: by its jump, or by its kink where it is continuous."""
+        if self.criteria.jump(gap(before, after)) >= MACROSCOPIC * self.criteria.error_range:
+            return False
+        continuous = abs(after.norm_squared - before.norm_squared) <= CONTINUOUS * self.criteria.norm_range
+        return not (continuous and self.criteria.is_macroscopic_kink(before, after))
+
+    def _status(self, before: Point, after: Point) -> str:
+        width = abs(after.beta - before.beta) / before.beta
+        text = "converged" if width <= 1.01 * self.resolution.bracket else f"bracketed to {width:.0e}"
+        failed = [point for point in (before, after) if not point.minimum.converged]
+        return "; ".join([text, *(f"at beta = {point.beta:.8g}: {point.minimum.status}" for point in failed)])

@@ -1,0 +1,80 @@
+"""Where the branch ahead should end or bend, read off two points of it."""
+
+from __future__ import annotations
+
+import math
+
+from spinodal.walk import Point
+
+BEYOND = 0.5  # of their distance: how far outside two points their tangents may meet for a kink, as branches are curved
+
+
+def distance_to_singularity(point: Point, earlier: Point | None, sign: float) -> tuple[float, float] | None:
+    """Return `(|beta* - beta|, exponent)` of the margin's zero ahead, or None if the margin does not fall.
+
+    One point alone assumes a fold (exponent 1/2); a second one on the same branch gives the exponent.
+    """
+    if point.margin_slope == 0.0:
+        return _distance_by_slope(point, earlier, sign)
+    ahead = _secant(point, sign)
+    if ahead is None:
+        return None
+    exponent = 0.5
+    if earlier is not None:
+        behind = _secant(earlier, sign)
+        step = sign * (point.beta - earlier.beta)
+        if behind is not None and behind > ahead:
+            exponent = min(max(step / (behind - ahead), 0.4), 1.2)
+    return exponent * ahead, exponent
+
+
+def _distance_by_slope(point: Point, earlier: Point | None, sign: float) -> tuple[float, float] | None:
+    """Extrapolate a fold from `d rho / d beta ~ (beta* - beta)^(-1/2)`, where the margin is not known well."""
+    if earlier is None or point.norm_slope == 0.0 or earlier.norm_slope == 0.0:
+        return None
+    growth = (point.norm_slope / earlier.norm_slope) ** 2 - 1.0
+    return (sign * (point.beta - earlier.beta) / growth, 0.5) if growth > 0.0 else None
+
+
+def measured_exponent(point: Point, earlier: Point, sign: float) -> float | None:
+    """Return p of `margin ~ (beta* - beta)^p` from two points, or None if the margin does not fall."""
+    ahead, behind = _secant(point, sign), _secant(earlier, sign)
+    if ahead is None or behind is None or behind <= ahead:
+        return None
+    return sign * (point.beta - earlier.beta) / (behind - ahead)
+
+
+def _secant(point: Point, sign: float) -> float | None:
+    """Return `q = -margin / (d margin / d beta)` in the direction walked, None if the margin rises."""
+    fall = -sign * point.margin_slope
+    return point.minimum.margin / fall if fall > 0 and point.minimum.margin > 0 else None
+
+
+def expected_slope(point: Point, earlier: Point | None, beta: float) -> float:
+    """Return `d||theta||^2 / dbeta` at beta if it goes on from `point` as the power law it came with."""
+    if earlier is None or point.norm_slope == 0.0 or earlier.norm_slope / point.norm_slope <= 0.0:
+        return point.norm_slope
+    power = math.log(point.norm_slope / earlier.norm_slope) / math.log(point.beta / earlier.beta)
+    return point.norm_slope * math.pow(beta / point.beta, min(max(power, -4.0), 4.0))
+
+
+def kink_position(a: Point, b: Point, *, slack: float) -> float | None:
+    """Return how far from `a` the tangents of `||theta||^2` at both ends meet, None if not between them.
+
+    `slack` is the error of `||theta||^2` to be allowed for: close to a kink minima are soft.
+    """
+    bend = b.norm_slope - a.norm_slope
+    if bend == 0.0:
+        return None
+    width = b.beta - a.beta
+    fraction = (b.norm_slope - (b.norm_squared - a.norm_squared) / width) / bend
+    nearest = min(max(fraction, 0.0), 1.0)
+    beyond = abs(fraction - nearest)
+    return nearest * abs(width) if beyond <= BEYOND or beyond * abs(bend * width) <= slack else None
+
+
+def margin_vanishes_between(a: Point, b: Point) -> bool:
+    """Tell whether the margin of either end extrapolates, linearly, to zero between the two."""
+    sign, width = math.copysign(1.0, b.beta - a.beta), abs(b.beta - a.beta)
+    reaches = (_secant(a, sign), _secant(b, -sign))
+    return any(reach is not None and reach <= 1.2 * width for reach in reaches)

@@ -1,0 +1,67 @@
+"""One direction of a walk: how points are made along it, and whether one continues another."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spinodal.sweeps.criteria import Criteria
+from spinodal.sweeps.gap import gap
+from spinodal.sweeps.resolution import Resolution
+from spinodal.sweeps.singularity import distance_to_singularity
+from spinodal.sweeps.transition import MACROSCOPIC
+from spinodal.walk import Point, Walker
+
+
+@dataclass(frozen=True)
+class Way:
+    """What every step of a walk in one direction needs.
+
+    Attributes
+    ----------
+    walker : makes the points
+    criteria : judges what lies between them
+    resolution : Resolution
+    sign : float
+        1 upwards in beta, -1 downwards.
+    """
+
+    walker: Walker
+    criteria: Criteria
+    resolution: Resolution
+    sign: float
+
+    def follow(self, point: Point, earlier: Point | None, beta: float, *, travelling: bool = False) -> Point:
+        """Make the point at `beta`, predicted along the tangent, or along a square root near a singularity."""
+        width = abs(beta - point.beta)
+        ahead = distance_to_singularity(point, earlier, self.sign)
+        stretch = width
+        if ahead is not None:
+            distance, _ = ahead
+            left = max(distance - width, 0.0)
+            stretch = min(2.0 * distance * (1.0 - math.sqrt(left / distance)), 2.0 * width)
+        smooth = abs(beta - point.beta) * abs(point.error_slope)
+        most = MACROSCOPIC * self.criteria.error_range + 1.5 * smooth
+
+        def has_left(error: float) -> bool:
+            return abs(error - point.error) > most
+
+        return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left, travelling=travelling)
+
+    def behind(self, point: Point, distance: float) -> Point:
+        """Make the point of the same branch a distance in beta behind one that is not far from a singularity."""
+        back = -self.sign * distance
+        return self.walker.follow(point, point.beta + back, back * point.tangent)
+
+    def continues(self, near: Point, earlier: Point | None, point: Point) -> bool:
+        """Tell whether a point continues the branch of `near`, with nothing macroscopic between the two."""
+        if point.left or self.criteria.is_kink(near, earlier, point):
+            return False
+        return self.criteria.is_certain(gap(near, point))
+
+    def distance_ahead(self, near: Point, earlier: Point | None, far: Point) -> float | None:
+        """Return the distance in beta at which the branch should end: where slopes meet, or the margin vanishes."""
+        if self.criteria.is_kink(near, earlier, far):
+            return self.criteria.kink_position(near, far)
+        ahead = distance_to_singularity(near, earlier, self.sign)
+        return ahead[0] if ahead else None

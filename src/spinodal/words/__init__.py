@@ -1,0 +1,1 @@
+"""Numbers, rows and sentences, once, for terminal, report and placement."""
