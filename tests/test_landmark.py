@@ -134,6 +134,10 @@ def walk(landscape: sp.Landscape, here: sp.Minimum, known: list[Point]) -> list[
     for step in (1.01, 1.03, 1.02, 1.1, 1.25, 1.02):
         beta = step * point.beta
         point = walker.follow(point, beta, (beta - point.beta) * point.tangent)
+    gone = walker.follow(point, 1.5 * point.beta, 0.0 * point.tangent, lambda error: True)
+    assert gone.left
+    found = walker.finish(gone)
+    walker.follow(found, 1.01 * found.beta, 0.0 * found.tangent)
     return walker.points
 
 

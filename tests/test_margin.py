@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spinodal.minimise.margin import WHOLE_SPECTRUM, dense_margin, lanczos_margin
+from spinodal.minimise.margin import DECIDING, WHOLE_SPECTRUM, dense_margin, lanczos_margin
 
 SMALL, LARGE = 40, WHOLE_SPECTRUM + 50  # the two ways of the dense margin
 
@@ -188,3 +188,32 @@ def test_a_saddle_is_left_as_soon_as_it_is_proven() -> None:
 
     assert lanczos_margin(product, eigenvalues).value == pytest.approx(-50.0, rel=1e-3)
     assert len(calls) < 8
+
+
+# -- signs -------------------------------------------------------------------------------------
+
+
+def test_more_products_are_spent_until_the_sign_is_known() -> None:
+    values = torch.cat([torch.tensor([-0.004]).double(), torch.linspace(0.01, 5.0, 600).double()])
+    count = 0
+
+    def product(vector: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        return values * vector
+
+    margin = lanczos_margin(product, values, steps=12)
+    assert not margin.is_undecided
+    assert margin.value == pytest.approx(-0.004, rel=0.05)
+    assert 12 < count <= DECIDING
+
+
+def test_a_sign_that_cannot_be_known_is_undecided_and_the_products_are_bounded() -> None:
+    values = torch.linspace(1e-7, 5.0, 4000).double().pow(2)
+    margin = lanczos_margin(lambda vector: values * vector, values)
+    assert margin.is_undecided
+    assert margin.residual >= abs(margin.value)
+
+
+def test_nothing_but_zero_modes_is_no_matter_of_signs() -> None:
+    assert not dense_margin(torch.zeros(5, 5, dtype=torch.float64)).is_undecided

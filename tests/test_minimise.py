@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from conftest import Oracle
 from spinodal.errors import SpinodalError
+from spinodal.hessian import Vectorised
 from spinodal.landscape import Landscape
 from spinodal.minimise import SOLVERS, TOLERANCE, Minimum, minimise, solver_for
 from spinodal.minimise.minimum import STATUSES
@@ -22,7 +23,7 @@ from spinodal.minimise.newton import newton, trust_region_step
 from spinodal.minimise.newton_cg import newton_cg
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
-from spinodal.tasks import Task, gaussian
+from spinodal.tasks import Task, digits, gaussian
 from spinodal.theory import mode_strength
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
@@ -521,6 +522,24 @@ def test_small_smooth_problems_in_float64_use_newton_and_others_lbfgs() -> None:
     assert solver_for(gaussian(hidden=(600,), samples=30).landscape()) == "lbfgs"  # 3,602 parameters
     assert solver_for(toy(lambda w: (w**4).sum(), *[1.0] * 400)) == "newton"
     assert solver_for(toy(lambda w: (w**4).sum(), *[1.0] * 600)) == "lbfgs"
+
+
+def test_beyond_small_the_choice_is_made_by_what_a_hessian_costs() -> None:
+    linear = digits(hidden=(20,)).landscape()
+    assert linear.size > 1000
+    assert solver_for(linear) == "newton"
+    linear._hessian_method = Vectorised()  # n products, of 2.5 gradients each
+    assert solver_for(linear) == "lbfgs"
+
+
+def test_a_minimum_whose_margin_has_no_sign_says_so() -> None:
+    strengths = torch.linspace(1e-7, 5.0, 3000).double().pow(2)
+    landscape = toy(lambda w: (strengths * w**2).sum(), *[1.0] * 3000)
+    minimum = minimise(landscape, beta=1e-12, start=0.0 * landscape.initial, solver="lbfgs")
+    assert minimum.stop == "undecided"
+    assert minimum.margin_error >= abs(minimum.margin)
+    assert minimum.converged
+    assert "margin undecided" in minimum.status
 
 
 @every_solver

@@ -14,7 +14,7 @@ from spinodal.counts import Counts
 from spinodal.landscape import Landscape
 from spinodal.minimise import SECOND_ORDER, TOLERANCE, Local, Minimum, solve
 from spinodal.minimise.kronecker import Kronecker, kronecker
-from spinodal.minimise.landmark import Landmark
+from spinodal.minimise.landmark import Landmark, price
 from spinodal.minimise.local import near
 from spinodal.observe import Observation
 from spinodal.penalty import Penalty
@@ -207,9 +207,12 @@ class Walker:
         """Return the minimum that a search given up would have reached."""
         if not point.left:
             return point
+        spent = Counts(parameters=self.landscape.size)
+        if self.solver == "newton":
+            spent.hessians, spent.passes = 1, price(self.landscape)  # of the landmark there, see `_remade`
 
         def make() -> tuple[Minimum, Local | None]:
-            return solve(
+            minimum, local = solve(
                 self._loss(point.beta),
                 point.minimum.theta,
                 solver=self.solver,
@@ -218,6 +221,7 @@ class Walker:
                 landmark=self._landmark(point),
                 factors=self._factors(point),
             )
+            return _charge(minimum, spent), local
 
         return self._point(point.beta, point.index, make)
 
@@ -300,13 +304,14 @@ class Walker:
     def _remade(self, point: Point) -> Landmark | None:
         """Return the landmark of a point from what the journal holds: from its theta, and from the landmark of its origin."""
         loss, theta = self._loss(point.beta), point.minimum.theta
-        if point.minimum.stats.hessians and not point.left:
+        origin = None if point.origin is None else self.points[point.origin]
+        given = int(origin is not None and origin.left)  # the Hessian at a search that had left, on whose way this was found
+        if point.left or point.minimum.stats.hessians > given:
             return Landmark.at(loss, self.landscape.hessian(theta))
-        if point.origin is None:
+        if origin is None:
             return None
-        origin = self.points[point.origin]
         landmark = self._landmark(origin)
-        found = None if landmark is None or point.left else near(loss, theta, landmark, [origin.tangent])
+        found = None if landmark is None else near(loss, theta, landmark, [origin.tangent])
         return found.landmark if found else landmark
 
 

@@ -16,7 +16,7 @@ from spinodal.continuation.exact import Exact, nearest
 from spinodal.continuation.matrix_free import MatrixFree
 from spinodal.continuation.point import StationaryPoint
 from spinodal.landscape import Landscape
-from spinodal.minimise import Minimum, solver_for
+from spinodal.minimise import Minimum, affords_dense
 from spinodal.penalty import Penalty
 
 MOST = 20  # Newton steps in beta
@@ -80,7 +80,7 @@ def coexistence(
 def _solver(landscape: Landscape, penalty: Penalty, items: Sequence[Branch | StationaryPoint]) -> tuple[Solve, float]:
     """Return what solves for points of the items at another beta, and how exact beta can be with it."""
     branches = [item for item in items if isinstance(item, Branch)]
-    if solver_for(landscape) == "newton" and all(branch.method == "arclength" for branch in branches):
+    if affords_dense(landscape) and all(branch.method == "arclength" for branch in branches):
         return Exact(Equations(landscape, penalty)), EQUAL
     free = MatrixFree(landscape, penalty, branches)
     return free, free.precision

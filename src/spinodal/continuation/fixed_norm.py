@@ -23,7 +23,7 @@ from spinodal.continuation.special import Fold
 from spinodal.continuation.sphere import Sphere
 from spinodal.errors import SpinodalError, positive_beta
 from spinodal.landscape import Landscape
-from spinodal.minimise import TOLERANCE, solver_for
+from spinodal.minimise import TOLERANCE, affords_dense
 from spinodal.minimise.lbfgs import Memory
 from spinodal.minimise.minimum import CONVERGED
 from spinodal.minimise.solution import Solution
@@ -88,10 +88,9 @@ class Effort:
 
 
 def effort_for(landscape: Landscape, tolerance: float | None = None) -> Effort:
-    """Return how precisely to walk: to rounding where that is affordable (see `solver_for`) or asked for, else by L-BFGS."""
-    solver = solver_for(landscape)
+    """Return how precisely to walk: to rounding where that is affordable (see `affords_dense`) or asked for, else by L-BFGS."""
     precise = landscape.dtype == torch.float64
-    if solver == "newton" or (precise and tolerance is not None and tolerance <= 1e-6):
+    if affords_dense(landscape) or (precise and tolerance is not None and tolerance <= 1e-6):
         return Effort(True, tolerance or TOLERANCE["newton"], 1e-8, 2 * landscape.size + 100, 1e-10, 0.4, 1e-7, 200)
     rough = tolerance or (LOOSE if precise else LOOSE_SINGLE)
     return Effort(False, rough, 0.02, 4 if rough < LOOSE_SINGLE else 2, 0.02, 0.25, 1e-4, 150)

@@ -24,7 +24,7 @@ from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.kinds import real_number, whole_number
 from spinodal.landscape import Landscape
-from spinodal.minimise import solver_for
+from spinodal.minimise import affords_dense
 from spinodal.penalty import Penalty
 
 METHODS = ("auto", "arclength", "fixed_norm")
@@ -141,7 +141,7 @@ class Route:
 
 def _is_large(landscape: Landscape, method: str) -> bool:
     """Tell whether a walk has to do without dense Hessians."""
-    return method == "fixed_norm" or (method == "auto" and solver_for(landscape) != "newton")
+    return method == "fixed_norm" or (method == "auto" and not affords_dense(landscape))
 
 
 def _arclength(landscape: Landscape, route: Route, bounds: tuple[float, float], first: Candidate, start: Start) -> Branch:

@@ -16,7 +16,7 @@ from spinodal.curvature.hessian_operator import HessianOperator, method_for, ref
 from spinodal.curvature.lanczos import LEAST_PRODUCTS, Look, lanczos, rows_in
 from spinodal.kinds import seed_number, whole_number
 from spinodal.landscape import Landscape
-from spinodal.minimise import solver_for
+from spinodal.minimise import affords_dense
 from spinodal.minimise.margin import zero_fraction
 from spinodal.penalty import Penalty
 
@@ -186,7 +186,7 @@ def _is_affordable(landscape: Landscape, budget: int | None) -> bool:
     if landscape.dtype != torch.float64:
         return False
     most = BUDGET if budget is None else budget
-    return landscape.size <= most or (budget is None and solver_for(landscape) == "newton")
+    return landscape.size <= most or (budget is None and affords_dense(landscape))
 
 
 def dense_index(hessian: Tensor, *, precision: torch.dtype = torch.float64) -> SaddleIndex:

@@ -15,7 +15,7 @@ from spinodal.diagram.branch_record import from_record, to_record
 from spinodal.diagram.existence import Interval
 from spinodal.diagram.phase_coexistence import PhaseCoexistence, Saddle
 from spinodal.diagram.spinodals import Spinodal, SpinodalCertificate
-from spinodal.minimise import minimise, solver_for
+from spinodal.minimise import affords_dense, minimise
 from spinodal.missing import OUTCOMES, Attempts
 from spinodal.sweeps.order import CONTINUOUS
 from spinodal.sweeps.transition import Transition
@@ -113,7 +113,7 @@ class BranchFollower:
         self.low, self.high = beta
         self.norm_range, self.attempts = norm_range, attempts
         self._live: dict[int, Branch] = {}
-        self._large = solver_for(self.landscape) != "newton"
+        self._large = not affords_dense(self.landscape)
         self._back = BACK if self._large else 1
 
     def follow(self, phases: Sequence[Followable]) -> Followed:

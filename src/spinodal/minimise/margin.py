@@ -18,6 +18,7 @@ from spinodal.minimise.preconditioner import Cholesky
 ZERO = 1e-8  # |eigenvalue| below this fraction of the largest is a zero mode
 WHOLE_SPECTRUM = 400  # up to this size all eigenvalues are computed; beyond, the lowest few
 BESIDE = 6  # eigenvectors from the margin's own on that are kept for neighbours
+ALIKE = 1e-6  # relative difference up to which eigenvalues are copies of one
 LANCZOS_STEPS = 24
 DECIDING = 96  # products up to which the sign of a margin is looked for
 LEAST_STEPS = 12
@@ -80,9 +81,18 @@ def dense_lowest(matrix: Tensor, factor: Cholesky | None = None) -> tuple[Margin
     alive = np.abs(values) > zero_fraction(matrix.dtype) * largest
     first = int(np.argmax(alive))  # 0 where nothing is alive
     value = float(values[first]) if alive[first] else 0.0
-    low = torch.from_numpy(np.ascontiguousarray(vectors[:, : first + BESIDE].T)).to(matrix)
-    residual = float((matrix @ low[first] - value * low[first]).norm())
-    return Margin(value, low[first], int(np.sum(~alive)), residual, largest), low
+    mode = torch.from_numpy(np.ascontiguousarray(vectors[:, first])).to(matrix)
+    residual = float((matrix @ mode - value * mode).norm())
+    low = torch.from_numpy(np.ascontiguousarray(vectors[:, _distinct(values, first)].T)).to(matrix)
+    return Margin(value, mode, int(np.sum(~alive)), residual, largest), low
+
+
+def _distinct(values: np.ndarray, first: int) -> np.ndarray:
+    """Return the places of the lowest eigenvalues from one on, with all before it, of equal ones two: others may cross them."""
+    places = np.arange(first, len(values))
+    third = np.zeros(len(places), dtype=bool)
+    third[2:] = values[places[2:]] - values[places[:-2]] <= ALIKE * np.abs(values[places[2:]])
+    return np.append(np.arange(first), places[~third][:BESIDE])
 
 
 def zero_fraction(dtype: torch.dtype) -> float:

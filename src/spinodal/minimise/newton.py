@@ -141,7 +141,8 @@ class _Search:
 
         Where the margin nearby is small, a small residual leaves a large error along its mode: the search goes on for a while.
 
-        Where that takes as long as half a new Hessian does, one is taken, if it is dear: a cheap one serves trust-region steps.
+        Where that takes as long as a new Hessian does, one is taken, and others each after half of that, if it is dear: a cheap
+        one serves trust-region steps.
         """
         cost, factor = price(self.loss.landscape), landmark.factor if landmark else None
         sharp = tolerance * (landmark.sharpness if landmark else 1.0)
@@ -152,7 +153,7 @@ class _Search:
                 end = self.travel(ROUGH, has_left)
                 end = "iterations" if end == "converged" else end
             else:
-                most = cost // 2 if rounds > 1 else cost
+                most = cost // 2 if remaining + 1 < rounds else cost
                 memory = Preconditioned(self.theta, factor, self.radius)
                 end = self._arrive(
                     lbfgs(self.loss, self.theta, tolerance=sharp, iterations=most, has_left=has_left, memory=memory)
