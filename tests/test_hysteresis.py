@@ -9,7 +9,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -18,10 +18,12 @@ from scipy.optimize import brentq
 import spinodal as sp
 from diagrams import point as made_point
 from small_run import lines, write_lines
+from spinodal.answer import DEEPEST
 from spinodal.commands.tables import phases_table, summary, transitions_table
 from spinodal.diagram.envelope import Part, envelope, violations
 from spinodal.diagram.existence import divided
 from spinodal.diagram.loss_curve import LossCurve
+from spinodal.diagram.own_part import OwnPart
 from spinodal.errors import SpinodalError
 from spinodal.store import RunFolder
 from spinodal.walk import Point
@@ -278,6 +280,47 @@ def test_a_phase_that_only_the_way_back_meets_is_followed_to_both_of_its_ends() 
         (1, "lower"): pytest.approx(lowest, rel=1e-5),
         (2, "upper"): pytest.approx(right, rel=1e-5),
     }
+
+
+class Faint(torch.nn.Module):
+    """Coordinates that die at beta = .1 and .3 beside many that shrink smoothly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x = torch.nn.Parameter(torch.ones(2))
+        self.y = torch.nn.Parameter(torch.ones(12))
+
+
+def faint(model: torch.nn.Module, batch: object) -> torch.Tensor:
+    """Return an error whose kinks in `||theta||^2` are faint: `x_k^2 = 2 (beta_k - beta)`, `y = .2 / (.2 + beta)`."""
+    x, y = cast("torch.Tensor", model.x), cast("torch.Tensor", model.y)
+    return (x**4 / 4.0 - torch.tensor([0.1, 0.3], dtype=x.dtype) * x**2).sum() + 0.2 * (1.0 - y).square().sum()
+
+
+@pytest.mark.parametrize("dying", [[0.1], [0.1, 0.3]])
+def test_a_phase_ends_at_a_kink_that_the_walk_down_along_it_does_not_notice(dying: list[float]) -> None:
+    diagram = sp.map_phases(sp.Task(Faint(), faint, None), beta=(0.03, 1.2 * dying[-1]), starts=1, direction="loop")
+    found = [phase.existence for phase in diagram.phases]
+    assert len(found) == len(dying) + 1
+    ends = [0.0, *dying, 1.2 * dying[-1]]
+    for item, low, high in zip(found, *zip(*itertools.pairwise(ends), strict=True), strict=True):
+        assert item is not None
+        assert item.range == pytest.approx((low, high), rel=1e-5)
+        assert item.stable == (item.range,)
+    assert found[1] is not None
+    assert found[1].lower_reason == "second-order transition on the way down: it joins phase 0"
+    assert diagram.conclusion.depth.kind == DEEPEST
+
+
+def test_a_walk_along_a_phase_is_cut_where_it_runs_along_another_one() -> None:
+    points = [made_point(k, beta, level=0) for k, beta in enumerate((0.3, 0.28, 0.2, 0.1))]
+    own = OwnPart.of(points, (), lambda point: point.beta < 0.25, begun=None, norm_range=1.0)
+    assert own.points == (points[1],)
+    assert own.end is not None
+    assert (own.end.bracket, own.end.direction, own.end.order) == ((0.2, 0.28), "down", "not classified")
+    assert own.end.before is points[1]
+    whole = OwnPart.of(points, (), lambda point: False, begun=None, norm_range=1.0)
+    assert (whole.points, whole.end) == (tuple(points[1:]), None)
 
 
 def test_a_snapshot_of_the_way_back_can_be_taken() -> None:

@@ -31,7 +31,9 @@ from spinodal.plots import (
     save_figures,
     save_phase_map,
 )
+from spinodal.plots.lowest import Level, Piece
 from spinodal.plots.panel import MOST_SINGULAR_VALUES
+from spinodal.plots.s_curve import s_curve_record
 from spinodal.plots.save import FIGURES
 from spinodal.plots.style import new_figure, paper, set_axes
 
@@ -407,6 +409,35 @@ def test_coexistence_is_marked_in_both_phases_and_on_the_saddle_between() -> Non
     assert found[0].values["excess"] == pytest.approx(0.0, abs=1e-6)
     assert found[2].values["excess"] == pytest.approx(saddle.loss - dead.loss, rel=1e-3)
     assert record.coexistence == (beta,)
+
+
+def test_coexistence_lies_on_the_curve_where_a_walk_was_coarse_and_ends_close_to_a_fold() -> None:
+    record = diagram_record(loop_diagram(count=2)).s_curves
+    assert record is not None
+    curve, beta = loop_curve(), loop_coexistence()
+    found = [mark for mark in record.marks if mark.kind == "coexistence"]
+    for mark, bounds in zip(found, ((1.2, 1.7), (1e-9, 0.8)), strict=True):
+        there = curve.at(curve.x_at(beta, *bounds))
+        assert mark.values["norm_squared"] == pytest.approx(there.norm_squared, rel=0.05)
+        assert mark.values["error"] == pytest.approx(there.error, rel=0.05)
+
+
+def test_an_interpolated_norm_does_not_overshoot_before_a_fold() -> None:
+    fold = [Level(beta, 0.0, 0.4 + math.sqrt(0.3 - beta), -0.5 / math.sqrt(0.3 - beta)) for beta in (0.26, 0.3 - 1e-10)]
+    values = [Piece(fold).values(0.26 + 0.001 * k)["norm_squared"] for k in range(40)]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] >= 0.4
+    assert values[0] <= fold[0].norm_squared
+
+
+def test_a_figure_is_not_stretched_by_what_lies_below_its_range() -> None:
+    made = loop_diagram()
+    first = made.phases[0]
+    deep = replace(first.points[0], minimum=replace(first.points[0].minimum, beta=1e-4))
+    record = s_curve_record(replace(made, beyond={0: (deep,)}))
+    assert record is not None
+    (extension,) = record.extensions
+    assert min(extension.beta) == first.points[0].beta >= record.limits[0]
 
 
 def test_a_way_is_cut_at_its_transitions() -> None:

@@ -24,7 +24,7 @@ from spinodal.report import render
 from spinodal.store import load, placement_folder, placement_journal, placements, save_placement
 from spinodal.tasks import Task
 
-NUMBER = r"([0-9.]+(?:e-[0-9]+)?)"
+NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e-[0-9]+)?)"
 PLACE = rf"weight_decay = {NUMBER} \(beta = {NUMBER}\)"
 ENDS = re.compile(rf"ends at {PLACE}")
 NEXT = re.compile(rf"next transition is at {NUMBER} times your weight_decay \(weight_decay = {NUMBER}\)")

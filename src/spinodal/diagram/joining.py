@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 from spinodal.continuation import Branch
 from spinodal.diagram.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
 from spinodal.diagram.catalogue import Allowance, Catalogue, Fingerprint
-from spinodal.diagram.envelope import NORM, Part, Violation, envelope, violations
+from spinodal.diagram.envelope import DEPTH, NORM, Part, Violation, envelope, violations
 from spinodal.diagram.existence import Existence, Interval, divided
+from spinodal.diagram.known_phase import KnownPhase
 from spinodal.diagram.loss_curve import LossCurve
+from spinodal.diagram.own_part import OwnPart
 from spinodal.diagram.phase_coexistence import PhaseCoexistence
 from spinodal.diagram.spinodals import Spinodal
 from spinodal.diagram.tree import Fall, falls_along
@@ -47,40 +48,6 @@ class Joined:
     existence: Mapping[int, Existence]
     beyond: Mapping[int, tuple[Point, ...]]
     violations: tuple[Violation, ...]
-
-
-@dataclass
-class _Known:
-    """A phase and how far it is known.
-
-    `walked` is its stretch of the loop and `entry` its id in the catalogue; `lower` and `upper` are the transitions that
-    end it, None where none was met; `halted` tells why the search for the lower end could not go on.
-    """
-
-    id: int
-    walked: tuple[Point, ...]
-    entry: int
-    lower: Transition | None = None
-    upper: Transition | None = None
-    beyond: list[Point] = field(default_factory=list)
-    halted: str = ""
-
-    @property
-    def points(self) -> list[Point]:
-        return sorted([*self.walked, *self.beyond], key=lambda point: point.beta)
-
-    @property
-    def range(self) -> Interval:
-        betas = [point.beta for point in (*self.walked, *self.beyond)]
-        return min(betas), max(betas)
-
-    def depth(self, beta: float) -> float:
-        """Return how deep inside the known range beta lies, in log beta; negative outside."""
-        low, high = self.range
-        return min(math.log(beta / low), math.log(high / beta))
-
-    def nearest(self, beta: float) -> Point:
-        return min((*self.walked, *self.beyond), key=lambda point: abs(math.log(point.beta / beta)))
 
 
 class Joiner:
@@ -122,7 +89,7 @@ class Joiner:
         allowance = Allowance(error=MACROSCOPIC * error_range, norm_squared=2.0 * MACROSCOPIC * norm_range, spectrum=SPECTRUM)
         self.catalogue = Catalogue(allowance)
         self.follower = BranchFollower(walker, beta=beta, norm_range=norm_range, attempts=attempts)
-        self.phases: list[_Known] = []
+        self.phases: list[KnownPhase] = []
         self.falls: list[Fall] = []
 
     def join(self) -> Joined:
@@ -193,12 +160,17 @@ class Joiner:
         ends = macroscopic(self.up.transitions)
         for stretch, upper in zip(self.up.stretches, [*ends, None], strict=True):
             self._enter(stretch, upper)
-        first = self.back.stretches[0]  # the last phase went down on the way back
-        for phase in self.phases[:-1]:
-            self._descend(phase, phase.walked[0])
-        last, ends = self.phases[-1], macroscopic(self.back.transitions)
-        last.beyond += [point for point in first if point.beta < last.walked[0].beta]
-        self._end_or_descend(last, first[-1], ends[0] if ends else None)
+        for phase, begun in zip(self.phases[:-1], [None, *ends], strict=False):
+            self._descend(phase, phase.walked[0], begun)
+        self._take_down(self.phases[-1], ends[-1] if ends else None)
+
+    def _take_down(self, last: KnownPhase, begun: Transition | None) -> None:
+        """Take the way back as far as it goes down along the last phase of the way up, and follow that phase further."""
+        way, begin = self.back.stretches[0], last.walked[0]
+        points = [begin, *(point for point in way if point.beta < begin.beta)]
+        last.lower = self._take(last, points, self.back.transitions, begun)
+        if last.lower is None:
+            self._descend_behind(last, way[-1])
 
     def _take_back(self) -> tuple[int, ...]:
         """Take the phases of the way back, known ones or new; return their ids, in the order met."""
@@ -208,45 +180,63 @@ class Joiner:
             if known is None:
                 known = self._enter(stretch[::-1], None)
                 self._ascend(self.phases[known])
-                self._end_or_descend(self.phases[known], stretch[-1], lower)
+                self.phases[known].lower = lower
+                if lower is None:
+                    self._descend_behind(self.phases[known], stretch[-1])
             ids.append(known)
         self.falls += falls_along(ids, self.back.transitions)
         return tuple(ids)
 
     def _enter(self, walked: tuple[Point, ...], upper: Transition | None) -> int:
         """Take a new phase and return its id."""
-        phase = _Known(len(self.phases), walked, self.catalogue.begin(_fingerprint(walked[0])), upper=upper)
+        phase = KnownPhase(len(self.phases), walked, self.catalogue.begin(_fingerprint(walked[0])), upper=upper)
         self.phases.append(phase)
         return phase.id
 
-    def _end_or_descend(self, phase: _Known, last: Point, lower: Transition | None) -> None:
-        """Take the transition that ended a stretch of the way back, or follow the phase further down."""
-        if lower is not None:
-            phase.lower = lower
-        elif self.back.status == "complete":
+    def _descend_behind(self, phase: KnownPhase, last: Point) -> None:
+        """Follow a phase further down from where the way back came to its end."""
+        if self.back.status == "complete":
             self._descend(phase, last)
         else:
             phase.halted = self.back.status
 
-    def _descend(self, phase: _Known, point: Point) -> None:
-        """Follow a phase down to its end or to the lowest beta of the map, and from there on as long as it is stiff."""
+    def _descend(self, phase: KnownPhase, point: Point, begun: Transition | None = None) -> None:
+        """Follow a phase down to its end or to the lowest beta of the map, and from there on as long as it is stiff.
+
+        `begun` is the transition in which it began on the way up.
+        """
         for target in (self.low, FURTHER * self.low):
             if point.beta <= target:
                 continue
             further = target < self.low
             sweep = self.scout().walk(point, target, until=_is_macroscopic, enough=lambda p: further and not _is_stiff(p))  # noqa: B023
-            phase.lower = _fallen(sweep)
-            phase.beyond += _own(sweep)
+            phase.lower = self._take_walk(phase, sweep, begun)
             if phase.lower is not None or sweep.status != "complete":
                 phase.halted = "" if phase.lower is not None else sweep.status
                 return
             point = sweep.points[-1]
 
-    def _ascend(self, phase: _Known) -> None:
+    def _ascend(self, phase: KnownPhase) -> None:
         """Follow a phase that only the way back met up to its end, or to that of the map."""
         sweep = self.scout().walk(phase.walked[-1], self.high, until=_is_macroscopic)
-        phase.upper = _fallen(sweep)
-        phase.beyond += _own(sweep)
+        phase.upper = self._take_walk(phase, sweep)
+
+    def _take_walk(self, phase: KnownPhase, walk: Sweep, begun: Transition | None = None) -> Transition | None:
+        """Take from a walk along a phase to its first macroscopic transition, and return the one in which the phase ends."""
+        ends = macroscopic(walk.transitions)
+        return self._take(phase, walk.points[:-1] if ends else walk.points, walk.transitions, begun)
+
+    def _take(
+        self, phase: KnownPhase, points: Sequence[Point], met: Sequence[Transition], begun: Transition | None
+    ) -> Transition | None:
+        """Take the points of a walk that lie on a phase, and return the transition in which the phase ends."""
+
+        def is_elsewhere(point: Point) -> bool:
+            return any(self._are_one(other, point) for other in self.phases if other is not phase)
+
+        own = OwnPart.of(points, met, is_elsewhere, begun=begun, norm_range=self.norm_range)
+        phase.beyond += own.points
+        return own.end
 
     # -- equal depth ------------------------------------------------------------------------
 
@@ -260,7 +250,7 @@ class Joiner:
                 branch = followed.branches.get(first.id)
                 yield found.over(saddle_between(branch, found.beta)) if branch else found
 
-    def _meeting(self, first: _Known, second: _Known, beta: float) -> PhaseCoexistence | None:
+    def _meeting(self, first: KnownPhase, second: KnownPhase, beta: float) -> PhaseCoexistence | None:
         """Return where two phases have equal L, by Newton's method in beta: the slope of L is `||theta - centre||^2`."""
         a, b = first.nearest(beta), second.nearest(beta)
         for _ in range(STEPS):
@@ -293,7 +283,7 @@ class Joiner:
                 return phase.id
         return None
 
-    def _home(self, point: Point, *, but: _Known) -> int | None:
+    def _home(self, point: Point, *, but: KnownPhase) -> int | None:
         """Return the phase, other than the one that fell, that a point behind a transition belongs to."""
         near = [phase for phase in self.phases if phase is not but and phase.depth(point.beta) >= -NEAR]
         for phase in sorted(near, key=lambda phase: -phase.depth(point.beta)):
@@ -301,7 +291,7 @@ class Joiner:
                 return phase.id
         return None
 
-    def _agrees(self, phase: _Known, point: Point) -> bool:
+    def _agrees(self, phase: KnownPhase, point: Point) -> bool:
         """Tell whether a phase, followed from its nearest point to the beta of another one, is that point."""
         near = phase.nearest(point.beta)
         there = self._moved(near, point.beta)
@@ -310,20 +300,33 @@ class Joiner:
         self.catalogue.add(_fingerprint(there), continues=phase.entry)
         return self.catalogue.find(_fingerprint(point)) == phase.entry
 
-    def _within(self, phase: _Known) -> list[Point]:
+    def _are_one(self, phase: KnownPhase, point: Point) -> bool:
+        """Tell whether a point is, up to symmetry and the errors of both, that of a phase at its beta.
+
+        The phase is followed there from both sides, since from close to its end the way may lead off it.
+        """
+        if phase.depth(point.beta) < 0.0:
+            return False
+        beside = LossCurve.through(phase.id, phase.points).loss(point.beta)
+        if abs(beside - point.minimum.loss) > DEPTH * self.error_range:
+            return False
+        ways = (self._moved(near, point.beta) for near in phase.beside(point.beta))
+        return any(_fingerprint(there).distance(_fingerprint(point), Allowance()) <= 1.0 for there in ways)
+
+    def _within(self, phase: KnownPhase) -> list[Point]:
         """Return the points of a phase in the range of the map, where every phase was followed to its ends."""
         return [point for point in phase.points if self.low <= point.beta <= self.high]
 
     # -- describing -------------------------------------------------------------------------
 
-    def _note_falls(self, phase: _Known) -> None:
+    def _note_falls(self, phase: KnownPhase) -> None:
         """Note what a phase falls into where that was met beside the loop."""
         noted = {(fall.phase, fall.direction) for fall in self.falls}
         for direction, end in (("up", phase.upper), ("down", phase.lower)):
             if end is not None and (phase.id, direction) not in noted:
                 self.falls.append(Fall(phase.id, self._home(end.after, but=phase), end.beta, direction))
 
-    def _existence(self, phase: _Known, parts: Sequence[Part], followed: Followed) -> Existence:
+    def _existence(self, phase: KnownPhase, parts: Sequence[Part], followed: Followed) -> Existence:
         low, lower_reason = self._lower_end(phase)
         high = phase.upper.beta if phase.upper else phase.range[1]
         low, high = followed.end(phase.id, "lower", low), followed.end(phase.id, "upper", high)
@@ -335,12 +338,12 @@ class Joiner:
             *divided((low, high), stable, known=(max(phase.range[0], self.low), phase.range[1])),
         )
 
-    def _upper_reason(self, phase: _Known) -> str:
+    def _upper_reason(self, phase: KnownPhase) -> str:
         if phase.upper is None:
             return f"not seen to end up to beta = {phase.range[1]:.6g}"
         return self._fall_reason(phase, phase.upper, "up")
 
-    def _lower_end(self, phase: _Known) -> tuple[float, str]:
+    def _lower_end(self, phase: KnownPhase) -> tuple[float, str]:
         """Return the lowest beta of a phase, 0 where it stays a minimum for every beta > 0, and the reason."""
         if phase.lower is not None:
             return phase.lower.beta, self._fall_reason(phase, phase.lower, "down")
@@ -361,7 +364,7 @@ class Joiner:
     def _certainty(self) -> str:
         return "" if self.walker.solver in SECOND_ORDER else " (estimated by a few Lanczos steps)"
 
-    def _fall_reason(self, phase: _Known, end: Transition, direction: str) -> str:
+    def _fall_reason(self, phase: KnownPhase, end: Transition, direction: str) -> str:
         known = (fall.falls_to for fall in self.falls if (fall.phase, fall.direction) == (phase.id, direction))
         to = next(known, None)
         name = NAMES.get(end.order, "transition, not classified,")
@@ -370,7 +373,7 @@ class Joiner:
         return f"{name} on the way {direction}: it {verb} {where}"
 
 
-def _spinodals(phase: _Known, followed: Followed) -> Iterator[Spinodal]:
+def _spinodals(phase: KnownPhase, followed: Followed) -> Iterator[Spinodal]:
     """Yield the ends of a phase at which it ceases to be a minimum with a jump, polished or as walks bracketed them."""
     for side, end in (("lower", phase.lower), ("upper", phase.upper)):
         if end is not None and end.order != "second":
@@ -394,13 +397,3 @@ def _is_stiff(point: Point) -> bool:
 def macroscopic(transitions: Sequence[Transition]) -> list[Transition]:
     """Return the transitions that separate phases."""
     return [transition for transition in transitions if not transition.minor]
-
-
-def _fallen(sweep: Sweep) -> Transition | None:
-    """Return the macroscopic transition in which a walk ended."""
-    return next(iter(macroscopic(sweep.transitions)), None)
-
-
-def _own(sweep: Sweep) -> list[Point]:
-    """Return the points of a walk that lie on the phase it began in, without the first."""
-    return list(sweep.points[1:-1] if _fallen(sweep) else sweep.points[1:])

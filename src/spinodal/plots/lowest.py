@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,8 @@ from spinodal.walk import Point
 
 if TYPE_CHECKING:
     import numpy as np
+
+STEEPEST = 3.0  # times the straight line: slopes up to which a cubic is monotonic (Fritsch and Carlson, 1980)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ def level(point: Point | StationaryPoint) -> Level:
 class Piece:
     """A stretch of minima over a range of beta.
 
-    L is interpolated by cubics with its exact slope rho, rho likewise, and `E = L - beta rho`.
+    L is interpolated by cubics with its exact slope rho, rho likewise, and `E = L - beta rho`. Along minima rho falls;
+    close to a fold, where its slope has no bound, cubics are kept from overshooting.
 
     Parameters
     ----------
@@ -59,7 +63,7 @@ class Piece:
 
     def values(self, beta: float) -> dict[str, float]:
         """Return E, rho and L at one beta."""
-        rho, loss = float(_cubic(beta, self._beta, self._rho, self._slope)), float(self.loss(beta))
+        rho, loss = float(_cubic(beta, self._beta, self._rho, self._slope, steepest=STEEPEST)), float(self.loss(beta))
         return {"error": loss - beta * rho, "norm_squared": rho, "loss": loss}
 
 
@@ -91,8 +95,11 @@ def _rising(levels: Sequence[Level]) -> Piece:
     return Piece(levels if levels[0].beta <= levels[-1].beta else levels[::-1])
 
 
-def _cubic(beta: Any, x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> Any:
-    """Return Hermite's cubic through points with slopes, straight at an end whose slope is not known."""
+def _cubic(beta: Any, x: np.ndarray, y: np.ndarray, slope: np.ndarray, steepest: float = math.inf) -> Any:
+    """Return Hermite's cubic through points with slopes, straight at an end whose slope is not known.
+
+    Where `steepest` is finite, slopes are taken from 0 to so many times that of the straight line.
+    """
     import numpy as np
 
     beta = np.asarray(beta, dtype=float)
@@ -101,6 +108,17 @@ def _cubic(beta: Any, x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> Any:
     left = np.clip(np.searchsorted(x, beta, side="right") - 1, 0, len(x) - 2)
     width, rise = x[left + 1] - x[left], y[left + 1] - y[left]
     t = (beta - x[left]) / width
-    first, then = (np.where(np.isfinite(s), s, rise / width) * width - rise for s in (slope[left], slope[left + 1]))
+    first, then = (_bounded(s * width, rise, steepest) - rise for s in (slope[left], slope[left + 1]))
     cubic = y[left] + t * rise + t * (1 - t) * (first * (1 - t) - then * t)
     return np.where((beta >= x[0]) & (beta <= x[-1]), cubic, np.nan)
+
+
+def _bounded(change: np.ndarray, rise: np.ndarray, steepest: float) -> np.ndarray:
+    """Return what a slope makes of the width of an interval, as many times the rise as is allowed."""
+    import numpy as np
+
+    known = np.where(np.isfinite(change), change, rise)
+    if math.isinf(steepest):
+        return known
+    low, high = np.minimum(steepest * rise, 0.0), np.maximum(steepest * rise, 0.0)
+    return np.clip(known, low, high)

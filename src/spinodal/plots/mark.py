@@ -86,16 +86,29 @@ def coexistence_marks(found: PhaseCoexistence, minima: Mapping[int, Sequence[Pie
     minima : mapping of phase to the stretches of minima along it, its own first
     """
     text = "\n".join(_coexistence_lines(found))
-    marks = []
-    for phase in found.phases:
-        here = next((piece for piece in minima[phase] if found.beta in piece), None)
-        if here is not None:
-            marks.append(Mark("coexistence", phase, found.beta, here.values(found.beta), text))
+    sides = _sides(found, minima)
+    marks = [Mark("coexistence", phase, found.beta, values, text) for phase, values in sides.items()]
     if found.saddle is not None:
         values = {"error": found.saddle.error, "norm_squared": found.saddle.norm_squared, "loss": found.saddle.loss}
         head = f"saddle of index {found.saddle.index} at the {text}"
         marks.append(Mark("barrier", found.phases[0], found.beta, values, head))
     return marks
+
+
+def _sides(found: PhaseCoexistence, minima: Mapping[int, Sequence[Piece]]) -> dict[int, dict[str, float]]:
+    """Return E, L and `||theta||^2` of both phases, of those of them that have minima known there.
+
+    Of several stretches those are taken that fit the latent heat best: a walk may be coarse, and a branch may go on into
+    the other phase.
+    """
+    known = {phase: [piece.values(found.beta) for piece in minima[phase] if found.beta in piece] for phase in found.phases}
+    first, second = (known[phase] for phase in found.phases)
+    if not first or not second:
+        return {phase: values[0] for phase, values in known.items() if values}
+
+    pairs = ((a, b) for a in first for b in second)
+    best = min(pairs, key=lambda pair: abs(pair[0]["norm_squared"] - pair[1]["norm_squared"] - found.latent_heat))
+    return dict(zip(found.phases, best, strict=True))
 
 
 def _coexistence_lines(found: PhaseCoexistence) -> list[str]:

@@ -150,14 +150,15 @@ def s_curve_record(diagram: PhaseDiagram) -> SCurveRecord | None:
     minima = _minima(diagram)
     branches = tuple(_branch_curve(phase, branch, minima) for phase, branch in sorted(diagram.branches.items()))
     ways = tuple(_way(sweep, minima) for sweep in sweeps)
+    limits = padded([*chain(*(curve.beta for curve in branches), *(way.beta for way in ways))])
     return SCurveRecord(
         title=f"Branches of {diagram.task['name']}",
         branches=branches,
         ways=ways,
-        extensions=tuple(_extension(phase, minima) for phase in diagram.phases if phase.beyond),
+        extensions=tuple(_extension(phase, minima, limits) for phase in diagram.phases if phase.beyond),
         marks=_marks(diagram, minima),
         area=diagram.loop.area if diagram.loop else None,
-        limits=padded([*chain(*(curve.beta for curve in branches), *(way.beta for way in ways))]),
+        limits=limits,
     )
 
 
@@ -238,8 +239,9 @@ def _way(sweep: Sweep, minima: Iterable[Piece]) -> Way:
     )
 
 
-def _extension(phase: Phase, minima: Iterable[Piece]) -> Extension:
-    points = _walked(phase)
+def _extension(phase: Phase, minima: Iterable[Piece], limits: tuple[float, float]) -> Extension:
+    """Return what is shown of a phase: what lies beyond the limits would only stretch the figure upwards."""
+    points = [point for point in _walked(phase) if limits[0] <= point.beta <= limits[1]]
     return Extension(phase.id, tuple(point.beta for point in points), _values(points, minima))
 
 

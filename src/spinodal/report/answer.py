@@ -17,7 +17,6 @@ from spinodal.words.sentences import (
     decay,
     end_phrase,
     error_text,
-    first_gain_phrase,
     joined,
     leaving_phrase,
     loss_phrase,
@@ -57,7 +56,7 @@ def answer_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
         body = [*by_depth, lost, _end(diagram), _way_back(diagram)]
     else:
         gains = [_gain(step) for step in reversed(found)]
-        body = [*_downward(diagram), _sequence("First to appear", gains), _end(diagram)]
+        body = [*_downward(diagram, _sequence("First to appear", gains)), _end(diagram)]
     return (*filter(None, body), *_warnings(diagram))
 
 
@@ -112,13 +111,13 @@ def _all_changes(diagram: PhaseDiagram, low: Point, high: Point, ranks: tuple[in
     return [*accuracies, *rank, error]
 
 
-def _downward(diagram: PhaseDiagram) -> list[str]:
+def _downward(diagram: PhaseDiagram, gained: str) -> list[str]:
     _, start = diagram.ends
     begin = significant(weight_decay(start.beta), 5)
     return [
         f"Walked downwards from weight_decay = {begin}: {end_phrase(diagram.conclusion, diagram.has_matrices)}"
         f"{_entered(diagram)}.",
-        _sentence(first_gain_phrase(diagram.conclusion)),
+        gained,
         "How far up a deep phase lasts is another question, since it may exist beyond the point where a walk down enters it "
         "(hysteresis): map upwards to answer it.",
     ]
