@@ -175,7 +175,8 @@ def map_command(
     solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",
     tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
     bracket: Annotated[
-        float | None, typer.Option(help="Relative width of brackets. Default: 1e-5 dense, 1e-3 matrix-free.")
+        float | None,
+        typer.Option(help="Relative width of brackets. Default: 1e-5 dense (1e-4 beyond 500 parameters), 1e-3 matrix-free."),
     ] = None,
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",

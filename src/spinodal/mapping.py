@@ -29,7 +29,7 @@ from spinodal.models import Models
 from spinodal.observe import Observer
 from spinodal.penalty import Penalty
 from spinodal.phases import PhaseDiagram
-from spinodal.sweeps.resolution import BRACKET, Resolution
+from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.sweeping import DIRECTIONS
@@ -63,7 +63,7 @@ class MapOptions:
     tolerance : float or None
         Relative residual; None: the solver's default.
     bracket : float or None
-        Relative width of macroscopic brackets; None: 1e-5 dense, 1e-3 matrix-free.
+        Relative width of macroscopic brackets; None: 1e-5 dense, 1e-4 beyond 500 parameters, 1e-3 matrix-free.
     dtype : {"float64", "float32"}
     device : str
     branches : bool
@@ -373,7 +373,7 @@ class _Map:
     def _scout(self, bottom: Point, top: Point, watched: bool = True, *, upward: bool = False) -> Scout:
         variance = bottom.observation.output_variance
         progress = self.progress if watched else Progress()
-        resolution = Resolution(bracket=self.options.bracket or BRACKET[self.solver])
+        resolution = Resolution(bracket=self.options.bracket or bracket_for(self.solver, self.landscape.size))
 
         def is_end(point: Point) -> bool:
             here = point.observation.output_variance

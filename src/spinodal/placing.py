@@ -25,7 +25,7 @@ from spinodal.phase import Phase
 from spinodal.phases import PhaseDiagram
 from spinodal.placement import Placement, Rival, Start
 from spinodal.regularised import Regularised
-from spinodal.sweeps.resolution import BRACKET, Resolution
+from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import MACROSCOPIC
@@ -188,7 +188,7 @@ class _Placing:
             self.walker,
             error_range=self.error_range,
             norm_range=self.norm_range,
-            resolution=Resolution(bracket=BRACKET[self.walker.solver]),
+            resolution=Resolution(bracket=bracket_for(self.walker.solver, self.landscape.size)),
             is_end=self._is_trivial,
         )
 

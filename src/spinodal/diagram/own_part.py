@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from spinodal.transitions import CONTINUOUS, Evidence, Transition, gap
+from spinodal.sweeps.transition import CONTINUOUS, Evidence, Transition, gap
 from spinodal.walk import Point
 
 UNNOTICED = "not noticed by the walk: found by comparing the points on both sides"

@@ -8,6 +8,18 @@ from spinodal.errors import SpinodalError
 from spinodal.kinds import real_number
 
 BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
+LARGE, WIDER = 500, 1e-4  # parameters from which a dense Hessian is dear, and the width of brackets there
+
+
+def bracket_for(solver: str, size: int) -> float:
+    """Return the default relative width of macroscopic brackets of a solver at so many parameters.
+
+    Examples
+    --------
+    >>> bracket_for("newton", 100), bracket_for("newton", 1000), bracket_for("lbfgs", 1000)
+    (1e-05, 0.0001, 0.001)
+    """
+    return max(BRACKET[solver], WIDER) if size > LARGE else BRACKET[solver]
 
 
 @dataclass(frozen=True)
