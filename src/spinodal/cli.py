@@ -176,7 +176,7 @@ def map_command(
     tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
     bracket: Annotated[
         float | None,
-        typer.Option(help="Relative width of brackets. Default: 1e-5 dense (1e-4 beyond 500 parameters), 1e-3 matrix-free."),
+        typer.Option(help="Relative width of brackets. Default: 1e-5 dense, beyond 500 parameters 1e-4; 1e-3 matrix-free."),
     ] = None,
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from spinodal.sweeps.transition import CONTINUOUS, Evidence, Transition, gap
+from spinodal.sweeps.gap import gap
+from spinodal.sweeps.order import CONTINUOUS, Evidence
+from spinodal.sweeps.transition import Transition
 from spinodal.walk import Point
 
 UNNOTICED = "not noticed by the walk: found by comparing the points on both sides"
