@@ -185,13 +185,13 @@ def _squared_error(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return (model(batch[0]) - batch[1]).square().sum(1).mean()
 
 
-def task_row(k: int) -> list[str]:
-    """Map task k and follow its branch again by brute force."""
+def task_row(k: int, step: float = STEP) -> list[str]:
+    """Map task k and follow its branch again by brute force, in relative steps of at most `step`."""
     task = random_task(k)
     diagram = sp.map_phases(task, seed=k, starts=2)
     errors = [point.error for point in diagram.points]
     extent = max(errors) - min(errors)
-    lost = [f"{beta:.6f} ({100 * jump:.2f} %)" for beta, jump in lost_jumps(task.landscape(), diagram, extent)]
+    lost = [f"{beta:.6f} ({100 * jump:.2f} %)" for beta, jump in lost_jumps(task.landscape(), diagram, extent, step)]
     jumps = [(t.beta, abs(t.after.error - t.before.error) / extent) for t in diagram.macroscopic if t.jumps]
     weak = [f"{beta:.6f} ({100 * jump:.2f} %)" for beta, jump in jumps if jump < LISTED]
     listed = " ".join(f"{t.beta:.5f}" for t in diagram.macroscopic)
@@ -200,19 +200,23 @@ def task_row(k: int) -> list[str]:
     return [str(k), size, str(len(errors)), listed, incomplete, " ".join(weak) or "-", " ".join(lost or weak) or "-"]
 
 
-def lost_jumps(landscape: sp.Landscape, diagram: sp.PhaseDiagram, extent: float) -> Iterator[tuple[float, float]]:
+def lost_jumps(
+    landscape: sp.Landscape, diagram: sp.PhaseDiagram, extent: float, step: float = STEP
+) -> Iterator[tuple[float, float]]:
     """Yield beta and size, over the range of E, of the jumps between consecutive points that are on no list."""
     listed = {(item.before.index, item.after.index) for item in diagram.macroscopic}
     for a, b in pairwise(diagram.points):
         if (a.index, b.index) in listed or abs(b.error - a.error) < LOST * extent:
             continue  # E only rises along a branch of minima
-        for low, high in _narrowed(landscape, a.minimum, b.beta, extent):
+        for low, high in _narrowed(landscape, a.minimum, b.beta, extent, step):
             yield high.beta, abs(high.error - low.error) / extent
 
 
-def _narrowed(landscape: sp.Landscape, start: sp.Minimum, to: float, extent: float) -> Iterator[tuple[sp.Minimum, sp.Minimum]]:
+def _narrowed(
+    landscape: sp.Landscape, start: sp.Minimum, to: float, extent: float, longest: float
+) -> Iterator[tuple[sp.Minimum, sp.Minimum]]:
     """Yield the steps of `NARROW` or less in which E still changes by `LOST` of its range."""
-    here, step = start, STEP
+    here, step = start, longest
     while abs(math.log(to / here.beta)) > 1e-12:
         distance = math.log(to / here.beta)
         there = _at(landscape, here, here.beta * math.exp(math.copysign(min(step, abs(distance)), distance)))
@@ -221,7 +225,7 @@ def _narrowed(landscape: sp.Landscape, start: sp.Minimum, to: float, extent: flo
                 step *= 0.5
                 continue
             yield here, there
-        here, step = there, min(2.0 * step, STEP)
+        here, step = there, min(2.0 * step, longest)
 
 
 def _at(landscape: sp.Landscape, minimum: sp.Minimum, beta: float) -> sp.Minimum:

@@ -18,9 +18,9 @@ def test_a_map_lists_every_transition_of_a_linear_net_once(net: int) -> None:
     assert completeness.linear_row(net)[-1] == "-"
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [2, 6])
 def test_brute_force_between_the_points_of_a_map_finds_no_other_jump(number: int) -> None:
-    *_, incomplete, weak, lost = completeness.task_row(number)
+    *_, incomplete, weak, lost = completeness.task_row(number, step=0.03)
     assert (incomplete, weak, lost) == ("0", "-", "-")
 
 
@@ -31,6 +31,6 @@ def test_brute_force_finds_a_jump_that_a_map_does_not_list() -> None:
     blind = sp.PhaseDiagram(**{**vars(diagram), "transitions": ()})
     extent = max(p.error for p in blind.points) - min(p.error for p in blind.points)
     task = sp.tasks.gaussian(activation="linear", hidden=(2, 2), singular_values=(0.9,), inputs=3, outputs=3, samples=50)
-    ((beta, jump),) = completeness.lost_jumps(task.landscape(), blind, extent)
+    ((beta, jump),) = completeness.lost_jumps(task.landscape(), blind, extent, 0.03)
     assert beta == pytest.approx(found.beta, rel=1e-3)
     assert jump > 0.3
