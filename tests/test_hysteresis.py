@@ -353,7 +353,7 @@ def test_branches_in_a_map_upwards_polish_its_spinodals() -> None:
 
 
 def test_without_dense_hessians_phases_are_equally_deep_at_the_same_beta() -> None:
-    diagram = sp.map_phases(linear((30, 30), (0.9,)), branches=True, starts=1, beta=(0.1, 0.6))
+    diagram = sp.map_phases(linear((30, 30), (0.9,)), branches=True, starts=1, beta=(0.1, 0.6), solver="lbfgs")
     (exact,), (found,) = diagram.exact, diagram.coexistence
     assert diagram.solver == "lbfgs"
     assert [item.beta for item in diagram.spinodals] == pytest.approx([exact.beta], rel=2e-4)

@@ -74,9 +74,10 @@ def certify(
     if solver != "newton":
         precision = torch.float32 if loss.single and solver not in SECOND_ORDER else loss.landscape.dtype
         product = _operator(loss, solution.theta, solver)
-        margin = lanczos_margin(
-            product, solution.theta, steps=MARGIN_STEPS[solver], precision=precision, noise=_noise(loss, solution, solver)
-        )
+        bend = _bend(loss, solution) if solution.stop in CONVERGED else 0.0  # elsewhere it could hide any saddle
+        noise, blur = (bend, 0.0) if solver in SECOND_ORDER else (0.0, bend)
+        steps = MARGIN_STEPS[solver]
+        margin = lanczos_margin(product, solution.theta, steps=steps, precision=precision, noise=noise, blur=blur)
         return Local(loss, solution.theta, margin, solver)
     if landmark is not None and not spent.hessians and landmark.pays(spent.gradient_evaluations):
         found = near(loss, solution.theta, landmark, hints)
@@ -115,13 +116,8 @@ def near(loss: Regularised, theta: Tensor, landmark: Landmark, hints: Sequence[T
     return Local(loss, theta, margin, "newton", landmark=replace(landmark, margin=margin, low=low), along=along)
 
 
-def _noise(loss: Regularised, solution: Solution, solver: str) -> float:
-    """Return the curvature that zero modes may have because the gradient is not zero, where it is nearly so.
-
-    Where it is not, that bound could hide the negative curvature of a saddle.
-    """
-    if solver not in SECOND_ORDER or solution.stop not in CONVERGED:
-        return 0.0
+def _bend(loss: Regularised, solution: Solution) -> float:
+    """Return the curvature that zero modes may have because the gradient is not zero."""
     return 3.0 * float(solution.gradient.norm()) / max(float(loss.penalty.offset(solution.theta).norm()), 1e-3)
 
 

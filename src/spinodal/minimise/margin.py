@@ -153,6 +153,7 @@ def lanczos_margin(
     steps: int = LANCZOS_STEPS,
     precision: torch.dtype | None = None,
     noise: float = 0.0,
+    blur: float = 0.0,
 ) -> Margin:
     """Return the lowest Ritz value of Hess L outside the zero modes, after `steps` products, or more until its sign is known.
 
@@ -173,6 +174,8 @@ def lanczos_margin(
     noise : float
         Eigenvalues up to this magnitude are zero modes, too. Where the gradient of L is `g` and not 0,
         the zero mode of a symmetry has a curvature of about `||g|| / ||theta||`. Default 0.
+    blur : float
+        The same at a loosely minimised point, where it would hide saddles: a part of the error, instead. Default 0.
 
     Returns
     -------
@@ -214,9 +217,9 @@ def lanczos_margin(
         settled = value < 0 or (residual <= 1e-4 * width and count >= LEAST_STEPS)
         if krylov.leak <= krylov.rounding * largest or (settled and residual <= 1e-2 * abs(value)):
             break
-        if count >= steps and residual < abs(value):
+        if count >= steps and residual < max(abs(value), blur):
             break
-    residual = max(residual, torch.finfo(precision).eps * largest)
+    residual = max(residual, blur, torch.finfo(precision).eps * largest)
     return Margin(value, krylov.vector(vectors[:, chosen]), None, residual, largest)
 
 
