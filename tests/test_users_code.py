@@ -18,6 +18,9 @@ from spinodal.curvature import fisher_trace
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.embedding import bags
+from spinodal.observe import Observation, Observer
+from spinodal.penalty import Penalty
+from spinodal.tasks import Task
 
 SAMPLES = 24
 
@@ -559,3 +562,46 @@ class Rows:
 def test_samples_by_their_place_are_known_as_such() -> None:
     with pytest.raises(SpinodalError, match="a data set of single samples"):
         Landscape(net(), cross_entropy, Rows())
+
+
+# -- what is right -------------------------------------------------------------------------------
+
+
+def observed(loss: Callable[[nn.Module, Any], Tensor], batch: Any) -> Observation:
+    task = Task(net(), loss, batch)
+    landscape = task.landscape()
+    return Observer(landscape, Penalty(), task)(landscape.initial)
+
+
+def hardest(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.cross_entropy(model(batch[0]), batch[1], reduction="none").topk(8).values.mean()
+
+
+def above(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.relu(functional.cross_entropy(model(batch[0]), batch[1], reduction="none") - 0.6).mean()
+
+
+@pytest.mark.parametrize("loss", [hardest, above])
+def test_entries_that_the_outputs_choose_are_no_mask(loss: Callable[[nn.Module, Any], Tensor]) -> None:
+    right = net()(data()[0]).argmax(1) == data()[1]
+    assert observed(loss, data()).accuracy["train"] == pytest.approx(float(right.double().mean()), rel=1e-12)
+
+
+def test_a_mask_in_the_data_is_one() -> None:
+    kept = torch.arange(SAMPLES) % 3 > 0
+
+    def loss(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        return (functional.cross_entropy(model(batch[0]), batch[1], reduction="none") * batch[2]).sum() / batch[2].sum()
+
+    right = (net()(data()[0]).argmax(1) == data()[1])[kept]
+    assert observed(loss, (*data(), kept.float())).accuracy["train"] == pytest.approx(float(right.double().mean()), rel=1e-12)
+
+
+def test_two_targets_of_the_same_outputs_have_no_accuracy() -> None:
+    def mixed(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        one, other = (functional.cross_entropy(model(batch[0]), target) for target in batch[1:])
+        return 0.7 * one + 0.3 * other
+
+    seen = observed(mixed, (*data(), data()[1].flip(0)))
+    assert seen.accuracy["train"] is None
+    assert "nothing tells which one counts" in str(seen.reading["no_accuracy"])
