@@ -18,6 +18,9 @@ from spinodal.curvature import fisher_trace
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.embedding import bags
+from spinodal.observe import Observation, Observer
+from spinodal.penalty import Penalty
+from spinodal.tasks import Task
 
 SAMPLES = 24
 
@@ -447,3 +450,158 @@ def test_time_first_is_no_reason_to_say_that_e_is_no_mean_over_samples() -> None
 def test_what_a_loss_does_wrong_is_refused_with_its_remedy(loss: Callable[..., Tensor], words: str) -> None:
     with pytest.raises(SpinodalError, match=words):
         Landscape(net(), loss, data())
+
+
+# -- how much a batch weighs, and what a list is -----------------------------------------------------
+
+
+class Reads(nn.Module):
+    """The last state of one sequence, without an axis of samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.out = nn.GRU(4, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.out(self.body(x)[0][-1])
+        return out
+
+
+def one_by_one(kind: Callable[[Tensor], Any]) -> list[tuple[Tensor, Any]]:
+    generator = torch.Generator().manual_seed(0)
+    lengths, values = (5, 2, 7, 3), torch.randn(4, generator=generator)
+    return [(torch.randn(length, 4, generator=generator), kind(value)) for length, value in zip(lengths, values, strict=True)]
+
+
+def of_number(model: nn.Module, one: tuple[Tensor, Any]) -> Tensor:
+    return functional.cross_entropy(model(one[0]), torch.as_tensor(one[1]))
+
+
+SINGLE: dict[str, tuple[Callable[[Tensor], Any], Callable[[nn.Module, Any], Tensor]]] = {
+    "label without an axis": (lambda value: (value > 0).long(), of_number),
+    "label that is no tensor": (lambda value: int(value > 0), of_number),
+    "value": (lambda value: value, lambda model, one: (model(one[0])[0] - one[1]) ** 2),
+    "outputs given an axis": (
+        lambda value: (value > 0).long(),
+        lambda model, one: functional.cross_entropy(model(one[0])[None], one[1][None]),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+def test_sequences_one_by_one_weigh_the_same_whatever_their_length(kind: str) -> None:
+    made, loss = SINGLE[kind]
+    given, model = one_by_one(made), Reads()
+    landscape = Landscape(model, loss, given)
+    own = copy.deepcopy(model).double()
+    exact = [float(loss(own, (x.double(), y.double() if kind == "value" else y)).detach()) for x, y in given]
+    assert landscape.batches.weights == [0.25] * 4
+    assert landscape.value(landscape.initial) == pytest.approx(sum(exact) / 4, rel=1e-12)
+
+
+def test_tokens_of_sequences_one_by_one_weigh_the_same() -> None:
+    given = [(x, torch.arange(len(x)) % 2) for x, _ in one_by_one(float)]
+    landscape = Landscape(net(), cross_entropy, given)
+    assert landscape.batches.sizes == [5, 2, 7, 3]
+
+
+def squares(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return (model(batch[0])[..., :1] - batch[1][..., :1]).square().mean()
+
+
+def test_a_list_of_inputs_and_labels_is_one_batch_where_the_loss_takes_it_as_one() -> None:
+    as_tuple, as_list = Landscape(net(), cross_entropy, data()), Landscape(net(), cross_entropy, list(data()))
+    assert as_list.value(as_list.initial) == as_tuple.value(as_tuple.initial)
+    assert as_list.batches.count == 1
+    assert "a list of 2 tensors, are one batch" in " ".join(as_list.remarks)
+    assert as_list.batches_of(list(data())).count == 1
+
+
+def test_a_list_of_tensors_is_a_list_of_batches_where_the_loss_takes_each() -> None:
+    halves = list(data()[0].split(SAMPLES // 2))
+    of = Landscape(nn.Linear(4, 4), lambda model, x: (model(x) - x).square().mean(), halves)
+    assert of.batches.sizes == [SAMPLES // 2] * 2
+
+
+def test_a_list_that_may_be_either_is_refused() -> None:
+    with pytest.raises(SpinodalError, match="with the list and with each of them"):
+        Landscape(net(), squares, [data()[0], data()[0].flip(0)])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([data(), (data()[0][:0], data()[1][:0])], "batch 1 is empty"),
+        ({"x": data()[0], "mask": data()[0], "labels": data()[1]}, "of 2 tensors, of which nothing tells the inputs"),
+        ((*data(), torch.ones(SAMPLES)), "of 3 tensors, of which nothing tells the inputs"),
+        (((data()[0], data()[0]), data()[1]), "of 3 tensors, of which nothing tells the inputs"),
+    ],
+    ids=["an empty batch", "a dict of more", "weights behind labels", "two inputs"],
+)
+def test_batches_that_are_not_understood_are_refused(given: object, words: str) -> None:
+    with pytest.raises(SpinodalError, match=words):
+        Landscape(net(), nn.CrossEntropyLoss(), given)
+
+
+def test_a_loss_of_outputs_and_labels_is_told_what_it_is_called_with() -> None:
+    with pytest.raises(SpinodalError, match=r"takes \(model, batch\), not \(outputs, labels\)"):
+        Landscape(net(), lambda outputs, labels: (outputs - labels).square().mean(), data())
+
+
+class Rows:
+    """Samples by their place, as data sets of one's own have them."""
+
+    def __len__(self) -> int:
+        return SAMPLES
+
+    def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
+        return data()[0][place], data()[1][place]
+
+
+def test_samples_by_their_place_are_known_as_such() -> None:
+    with pytest.raises(SpinodalError, match="a data set of single samples"):
+        Landscape(net(), cross_entropy, Rows())
+
+
+# -- what is right -------------------------------------------------------------------------------
+
+
+def observed(loss: Callable[[nn.Module, Any], Tensor], batch: Any) -> Observation:
+    task = Task(net(), loss, batch)
+    landscape = task.landscape()
+    return Observer(landscape, Penalty(), task)(landscape.initial)
+
+
+def hardest(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.cross_entropy(model(batch[0]), batch[1], reduction="none").topk(8).values.mean()
+
+
+def above(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.relu(functional.cross_entropy(model(batch[0]), batch[1], reduction="none") - 0.6).mean()
+
+
+@pytest.mark.parametrize("loss", [hardest, above])
+def test_entries_that_the_outputs_choose_are_no_mask(loss: Callable[[nn.Module, Any], Tensor]) -> None:
+    right = net()(data()[0]).argmax(1) == data()[1]
+    assert observed(loss, data()).accuracy["train"] == pytest.approx(float(right.double().mean()), rel=1e-12)
+
+
+def test_a_mask_in_the_data_is_one() -> None:
+    kept = torch.arange(SAMPLES) % 3 > 0
+
+    def loss(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        return (functional.cross_entropy(model(batch[0]), batch[1], reduction="none") * batch[2]).sum() / batch[2].sum()
+
+    right = (net()(data()[0]).argmax(1) == data()[1])[kept]
+    assert observed(loss, (*data(), kept.float())).accuracy["train"] == pytest.approx(float(right.double().mean()), rel=1e-12)
+
+
+def test_two_targets_of_the_same_outputs_have_no_accuracy() -> None:
+    def mixed(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        one, other = (functional.cross_entropy(model(batch[0]), target) for target in batch[1:])
+        return 0.7 * one + 0.3 * other
+
+    seen = observed(mixed, (*data(), data()[1].flip(0)))
+    assert seen.accuracy["train"] is None
+    assert "nothing tells which one counts" in str(seen.reading["no_accuracy"])

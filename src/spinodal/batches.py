@@ -126,7 +126,7 @@ class Batches:
     def _source(self, data: object) -> Iterable[Batch]:
         if data is None or _is_one_batch(data):
             return [self._cast(data)]
-        if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
+        if _is_of_single_samples(data):
             raise SpinodalError(
                 got=f"data is a {type(data).__name__}, a data set of single samples",
                 allowed="batches are allowed",
@@ -144,9 +144,10 @@ class Batches:
 
     def _weigh(self) -> None:
         self.count, self.total, self.largest = len(self.sizes), sum(self.sizes), max(self.sizes, default=0)
-        if self.total == 0:
+        if self.total == 0 or (self.samples is None and 0 in self.sizes):
+            which = f"batch {self.sizes.index(0)}" if self.total else "data"
             raise SpinodalError(
-                got="data is empty", allowed="at least one sample is needed", do="check the data set's path or filter"
+                got=f"{which} is empty", allowed="at least one sample is needed", do="check the data set's path or filter"
             )
         self.weights = [size / self.total for size in self.sizes]
 
@@ -187,6 +188,13 @@ def _count(size: int, pieces: int, most: int) -> int:
     return max(1, min(size // 2, max(pieces, -(-size // most))))
 
 
+def _is_of_single_samples(data: object) -> bool:
+    """Tell whether data give one sample at a place: data sets, and what has their two methods and no walk."""
+    if isinstance(data, Dataset):
+        return not isinstance(data, IterableDataset)
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Iterable)
+
+
 def _is_one_batch(data: object) -> bool:
     """Tell whether data are one batch: no list, loader or other iterable of batches."""
     if isinstance(data, Tensor | np.ndarray | tuple | Mapping) or is_dataclass(data) or hasattr(type(data), "keys"):
@@ -199,8 +207,9 @@ def _refuse_unread(batch: Batch, index: int) -> None:
     if any(True for _ in named_tensors(batch)):
         return
     kinds = sorted({type(leaf).__name__ for leaf in flatten(batch)[0]})
+    do = f"make tensors of it (torch.as_tensor), or {TELL}"
     inside = f" of {', '.join(kinds)}" if kinds and kinds != [type(batch).__name__] else ""
-    raise SpinodalError(got=f"batch {index} is a {type(batch).__name__}{inside}, without a tensor", allowed=ALLOWED, do=TELL)
+    raise SpinodalError(got=f"batch {index} is a {type(batch).__name__}{inside}, without a tensor", allowed=ALLOWED, do=do)
 
 
 def _numbers(value: Any) -> Tensor:

@@ -53,11 +53,9 @@ def _held_out(task: Task, landscape: Landscape) -> Batches | None:
         return None
     try:
         with _named("held_out"):
-            batches = Batches(task.held_out, dtype=landscape.dtype, device=landscape.device, samples=task.samples)
-            batches.check_finite()
+            return landscape.batches_of(task.held_out)
     except SpinodalError as cause:
         raise SpinodalError(got=f"held_out: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
-    return batches
 
 
 def _try_predictions(task: Task, landscape: Landscape, theta: Tensor, held_out: Batches) -> None:

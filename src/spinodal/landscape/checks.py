@@ -82,7 +82,7 @@ def check_loss(landscape: Energy) -> tuple[str, ...]:
             None,
             (
                 _reading(landscape),
-                *landscape.left_out,
+                *landscape.notes,
                 _without_gradients(landscape, theta, first),
                 _of_batches(landscape, first),
             ),
@@ -206,17 +206,24 @@ def _of_batches(landscape: Energy, value: float) -> str:
 
 
 def _call(landscape: Energy, model: nn.Module, batch: object) -> object:
-    own = str(landscape.dtype).removeprefix("torch.")
     allowed = "a loss that accepts this model and these batches is allowed"
-    single = "" if landscape.dtype == torch.float32 else ", or use --dtype float32 (dtype=torch.float32)"
-    do = (
-        f"check that the shapes and dtypes of data and model fit (both are cast to {own}; what model and loss make themselves, "
-        f"by .float() or torch.tensor, is not: let it take the dtype of the outputs{single})"
-    )
-    with blaming("loss(model, batch)", allowed=allowed, do=do), warnings.catch_warnings():
+    with blaming("loss(model, batch)", allowed=allowed, do=_remedy(landscape)), warnings.catch_warnings():
         # Broadcasting (n, 1) against (n,) is a classic silent error; torch only warns.
         warnings.filterwarnings("error", message="Using a target size")
         return landscape.loss(model, batch)
+
+
+def _remedy(landscape: Energy) -> str:
+    """Return what to look at where a loss raises."""
+    if isinstance(landscape.loss, Criterion):
+        return f"check shapes and dtypes: {landscape.loss.reading}; or give a function (model, batch) -> scalar"
+    own = str(landscape.dtype).removeprefix("torch.")
+    single = "" if landscape.dtype == torch.float32 else ", or use --dtype float32 (dtype=torch.float32)"
+    return (
+        "check that it takes (model, batch), not (outputs, labels), and that shapes and dtypes of data and model fit (both are "
+        f"cast to {own}; what model and loss make themselves, by .float() or torch.tensor, is not: let it take the dtype of "
+        f"the outputs{single})"
+    )
 
 
 def _scalar(error: object) -> Tensor:
@@ -226,7 +233,7 @@ def _scalar(error: object) -> Tensor:
         raise SpinodalError(
             got=f"loss(model, batch) returned {got}",
             allowed="a scalar tensor is allowed",
-            do="take the mean over the batch's samples",
+            do="take the mean over the batch's samples" if isinstance(error, Tensor) else "return the error alone, a tensor",
         )
     if not error.requires_grad:
         raise SpinodalError(

@@ -21,8 +21,8 @@ FUNCTIONAL = "torch.nn.functional"
 class Criterion:
     """`criterion(model(first tensor), labels)` of a batch.
 
-    Of a tuple, the labels are its last tensor. Of a dict, they are the first entry named by `LABELS`, and entries whose keys
-    are arguments of the model are passed to it by name.
+    A tuple of two tensors is inputs and labels; of more, nothing tells which is which. Of a dict, labels are the first entry
+    named by `LABELS`, and entries whose keys are arguments of the model are passed to it by name.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Criterion:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the error of a batch, shape ()."""
-        outputs, labels = self._outputs(model, batch), self._labels(batch)
+        labels, outputs = self._labels(batch), self._outputs(model, batch)
         outputs = getattr(outputs, "logits", outputs)
         if not isinstance(outputs, Tensor):
             raise self._refusal(got=f"a model that returns a {type(outputs).__name__}")
@@ -96,6 +96,8 @@ class Criterion:
         tensors = [value for _, value in named_tensors(batch)]
         if not tensors:
             raise self._refusal(got="a batch without tensors")
+        if len(tensors) > (1 if isinstance(batch, Mapping) else 2):
+            raise self._refusal(got=f"a batch of {len(tensors)} tensors, of which nothing tells the inputs")
         return model(tensors[0])
 
     def _labels(self, batch: Batch) -> Tensor:

@@ -35,8 +35,8 @@ class Energy:
     batches : Batches
     counts : Counts
         Evaluations so far.
-    left_out : tuple of str
-        What the user's model does in training and E does not, in words.
+    notes : tuple of str
+        What a user should know about how model and data were taken, in words.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Energy:
     ) -> None:
         self.device, self.dtype, self.memory, self.samples = torch.device(device), dtype, memory, samples
         self.model = evaluable(plain_module(model)).to(device=self.device, dtype=dtype)
-        self.left_out = hooks_left_out(model)
+        self.notes = hooks_left_out(model)
         self.loss: LossFunction = Criterion.of(loss)
         self.parameters = Parameters(self.model)
         self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)

@@ -16,6 +16,7 @@ from spinodal.gradient_graph import products_at_once
 from spinodal.landscape.checks import check_loss, check_second_derivatives, refuse_complex, refuse_randomness
 from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
 from spinodal.landscape.energy import Energy, LossFunction
+from spinodal.landscape.listed import settled_list
 from spinodal.reading.idle import idle_parameters
 from spinodal.reading.sizes import settle_sizes
 
@@ -88,10 +89,19 @@ class Landscape(Energy):
         self._hessian_method: dense.Method | None = None
         self._bends = False  # whether second derivatives were checked
         self.remarks: tuple[str, ...] = ()  # what a user should know about how E was read
+        if (given := settled_list(self, data)) is not data:
+            self.batches = self.batches_of(given)
+            self.notes += (f"the data, a list of {len(given[0])} tensors, are one batch",)
         self._source = self.batches.source  # as it was given
         settle_sizes(self)
         self.batches = self._affordable()
         self.remarks = check_loss(self)
+
+    def batches_of(self, data: object) -> Batches:
+        """Return other data as this landscape reads its own, refused where they are not finite."""
+        batches = Batches(settled_list(self, data), dtype=self.dtype, device=self.device, samples=self.samples)
+        batches.check_finite()
+        return batches
 
     @cached_property
     def idle(self) -> tuple[str, ...]:

@@ -66,9 +66,7 @@ class Observer:
         if task is not None:
             self._parts["train"] = landscape.batches
             if task.held_out is not None:
-                held_out = Batches(task.held_out, dtype=landscape.dtype, device=landscape.device, samples=task.samples)
-                held_out.check_finite()
-                self._parts["held_out"] = held_out
+                self._parts["held_out"] = landscape.batches_of(task.held_out)
 
     def __call__(self, theta: Tensor) -> Observation:
         """Return the observation at theta, shape (n,)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from spinodal.batches import Batch, Batches
 from spinodal.errors import told
 from spinodal.landscape import Landscape
+from spinodal.landscape.consistency import somewhere
 from spinodal.observe.accuracy import recalls
 from spinodal.reading.comparison import PROBABILITIES, Choices, Comparison, choices
 from spinodal.reading.record import Record, record
@@ -90,7 +91,7 @@ class _View:
     def of(cls, landscape: Landscape, task: Task, theta: Tensor, batch: Batch, size: int) -> _View:
         if batch is None and task.predict is None:
             raise UnreadError(why="there are no data")
-        seen = Record(theta) if task.predict and task.labels else record(landscape, theta, batch)
+        seen = Record(theta) if task.predict and task.labels else _seen(landscape, theta, batch)
         chosen: Choices | str
         if task.predict is None:
             outputs, outputs_from = _outputs(seen, size)
@@ -106,6 +107,22 @@ class _View:
         if task.labels is not None:
             chosen = _beside_own(task.labels, batch, chosen, outputs)
         return cls(outputs, outputs_from, chosen)
+
+
+def _seen(landscape: Landscape, theta: Tensor, batch: Batch) -> Record:
+    """Return what the loss shows, with weights of entries that do not depend on theta: the hardest ones are no mask."""
+    seen = record(landscape, theta, batch)
+    if all(found.counts is None or bool(found.counts.all()) for found in seen.comparisons):
+        return seen
+    other = record(landscape, somewhere(landscape), batch)
+    if len(other.comparisons) != len(seen.comparisons):
+        return seen
+    pairs = zip(seen.comparisons, other.comparisons, strict=True)
+    return replace(seen, comparisons=tuple(one if _same_counts(one, two) else replace(one, weights=None) for one, two in pairs))
+
+
+def _same_counts(one: Comparison, two: Comparison) -> bool:
+    return one.counts is not None and two.counts is not None and _same(one.counts, two.counts)
 
 
 def _outputs(seen: Record, size: int) -> tuple[list[Tensor], str]:
@@ -142,8 +159,8 @@ def _read(seen: Record) -> Choices | str:
 
 def _of_several(pairs: Sequence[tuple[Comparison, Choices]]) -> Choices | str:
     """Return the choices of several comparisons as one where they are alike, of labels of their own."""
-    targets = [item.target for item, _ in pairs]
-    again = any(_same(first, second) for place, first in enumerate(targets) for second in targets[:place])
+    sides = [[item.target for item, _ in pairs], [item.outputs.detach() for item, _ in pairs]]
+    again = any(_same(first, second) for side in sides for place, first in enumerate(side) for second in side[:place])
     if again or len({(item.by, choice.classes) for item, choice in pairs}) > 1:
         return f"the loss chooses among classes {len(pairs)} times, and nothing tells which one counts"
     return _concatenated([choice for _, choice in pairs], f"{pairs[0][1].how}, {len(pairs)} times in the loss")

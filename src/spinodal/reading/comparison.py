@@ -51,6 +51,13 @@ class Comparison:
         return self.by in NUMBERS or self.by not in FUNCTIONS
 
     @property
+    def counts(self) -> Tensor | None:
+        """Return which entries weigh anything in E, None where their weights are not known."""
+        if self.weights is None:
+            return None
+        return (self.weights != 0) | (self.result.detach() == 0)  # a perfect entry may weigh nothing itself
+
+    @property
     def rows(self) -> int:
         """Return the length of the first axis of what is compared; 1 for a single sample."""
         alone = self.by in CLASSES and self.outputs.dim() < 2
@@ -120,10 +127,10 @@ def _of_two(found: Comparison, outputs: Tensor, target: Tensor) -> Choices | Non
 
 def _weighed(found: Comparison, right: Tensor) -> Tensor:
     """Tell which entries weigh anything in E: of a loss by entries that is multiplied by a mask, those under it."""
-    weights = found.weights
-    if weights is None or weights.numel() != right.numel():
+    counts = found.counts
+    if counts is None or counts.numel() != right.numel():
         return torch.ones_like(right, dtype=torch.bool)
-    return ((weights != 0) | (found.result.detach() == 0)).reshape(right.shape)  # a perfect entry may weigh nothing itself
+    return counts.reshape(right.shape)
 
 
 def _outputs(found: Comparison) -> str:

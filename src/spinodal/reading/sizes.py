@@ -10,7 +10,7 @@ from torch import Tensor
 from spinodal.batches import TELL, Batch, named_axes
 from spinodal.errors import SpinodalError
 from spinodal.reading.record import Record, record
-from spinodal.structure import mapped
+from spinodal.structure import mapped, named_tensors
 
 if TYPE_CHECKING:
     from spinodal.landscape.energy import Energy
@@ -23,8 +23,9 @@ def settle_sizes(landscape: Energy) -> None:
     """Weigh the batches of a landscape by samples where the first axes of their tensors leave a doubt.
 
     Where all tensors begin with the same axis, that axis counts the samples if E is the mean over it, as is verified; if it
-    is the mean over the second axis instead, as of sequences with time first, that one does. Where the first axes
-    differ, the number of samples is the length of what the loss compares, or of the outputs of the model.
+    is the mean over the second axis instead, as of sequences with time first, that one does; if it is neither and the loss
+    compares single outputs, as of sequences one by one, each is one sample. Where the first axes differ, the number of samples
+    is the length of what the loss compares, or of the outputs of the model.
 
     Raises
     ------
@@ -37,9 +38,27 @@ def settle_sizes(landscape: Energy) -> None:
     if all(len(set(named_axes(batch, 0).values())) < 2 for batch in batches):
         if _is_second(landscape):
             batches.resize([next(iter(named_axes(batch, 1).values())) for batch in batches], "the second axis of the tensors")
+        elif len(set(batches.sizes)) > 1 and not _is_mean(landscape, next(iter(batches)), 0):
+            _settle_alone(landscape)
         return
     found = [_rows(record(landscape, landscape.initial, batch), batch, index) for index, batch in enumerate(batches)]
     batches.resize([size for size, _ in found], found[0][1])
+
+
+def _settle_alone(landscape: Energy) -> None:
+    """Weigh batches by what is compared in the loss where their common axis does not show there: single sequences, sets."""
+    batches = landscape.batches
+    seen = [record(landscape, landscape.initial, batch) for batch in batches]
+    compared = [{found.rows for found in one.comparisons} for one in seen]
+    shown = [rows | {len(value) for _, value in one.outputs} for rows, one in zip(compared, seen, strict=True)]
+    if all(size in rows for size, rows in zip(batches.sizes, shown, strict=True)):
+        return
+    if all(len(rows) == 1 for rows in compared):
+        batches.resize([next(iter(rows)) for rows in compared], f"the first axis of what {seen[0].comparisons[0].by} is given")
+    elif all(any(value.ndim == 0 for _, value in named_tensors(batch)) for batch in batches):
+        batches.resize([1] * batches.count, "the numbers among the tensors, one to a sample")
+    elif any(shown):
+        raise _unknown(named_axes(next(iter(batches)), 0), 0)
 
 
 def _is_second(landscape: Energy) -> bool:
