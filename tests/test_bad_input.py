@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import spinodal as sp
-from spinodal import cli
+from spinodal.commands import map as map_verb
 from spinodal.commands.json_file import check_json, write_json_file
 from spinodal.errors import SpinodalError
 from spinodal.files import write_whole
@@ -173,7 +173,7 @@ def uncomputed(monkeypatch: pytest.MonkeyPatch) -> None:
     def computed(*_: Any, **__: Any) -> None:
         pytest.fail("bad input was found only after computing began")
 
-    monkeypatch.setattr(cli, "map_phases", computed)
+    monkeypatch.setattr(map_verb, "map_phases", computed)
 
 
 @pytest.mark.usefixtures("uncomputed")
@@ -181,6 +181,12 @@ def uncomputed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_options_are_refused_before_anything_is_computed(command: Command, case: str) -> None:  # noqa: F811
     arguments, text = GAUSSIAN[case]
     assert text in refusal(command, "map", "gaussian", "--set", "samples=60", *arguments)
+
+
+def test_of_a_file_its_own_functions_are_offered(command: Command) -> None:  # noqa: F811
+    text = "from torch import nn\nfrom spinodal import Task\nclass Net(nn.Module): ...\ndef mine(): ...\ndef _hidden(): ...\n"
+    Path("own.py").write_text(text)
+    assert refusal(command, "map", "own.py:mien").endswith("'mien'; known: mine; did you mean 'mine'?\n")
 
 
 @pytest.mark.usefixtures("uncomputed")

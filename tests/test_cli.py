@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -238,11 +239,44 @@ def interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("where", ["make_task", "prepare", "map_phases", "_figures"])
+@pytest.mark.parametrize("where", ["map.make_task", "map.prepare", "map.map_phases", "pictures.write_figures"])
 def test_an_interrupt_ends_with_130_wherever_it_comes(command: Command, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    monkeypatch.setattr(cli, where, interrupted)
+    monkeypatch.setattr(f"spinodal.commands.{where}", interrupted)
     assert command("map", *FAST, "--out", "run").code == 130
     monkeypatch.undo()
+
+
+FAILS_LATER = """
+import spinodal as sp
+
+calls = 0
+
+
+def task():
+    made = sp.tasks.gaussian(activation="linear", hidden=(4,), samples=40)
+
+    def loss(model, batch):
+        global calls
+        calls += 1
+        if calls > 400:
+            raise RuntimeError("the loss broke")
+        return (model(batch[0]) - batch[1]).square().sum(1).mean()
+
+    return sp.Task(made.model, loss, made.data)
+"""
+
+
+def test_a_task_that_fails_on_the_way_leaves_its_points_and_says_so(command: Command) -> None:
+    Path("later.py").write_text(FAILS_LATER)
+    done = command("map", "later.py:task", "--beta", "0.01:1.2", "--out", "run")
+    assert done.code == 2
+    assert done.err.startswith("error: this ended in RuntimeError: the loss broke")
+    assert re.search(
+        r"stopped: [0-9]+ points? (are|is) kept in run; once the error is mended, continue with --resume", done.out
+    )
+    shown = command("show", "run")
+    assert shown.code == 0
+    assert "This run is unfinished." in shown.out
 
 
 def test_ctrl_c_leaves_a_run_that_can_be_resumed(command: Command, tmp_path: Path) -> None:

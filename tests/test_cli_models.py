@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 import spinodal as sp
-from spinodal import cli
+from spinodal.commands import map as map_verb
+from spinodal.commands import show as show_verb
 from spinodal.store import RunFolder
 from spinodal.tasks.registry import make_task
 from test_cli import FAST, Command, command
@@ -153,7 +154,8 @@ def test_the_json_is_written_before_anything_is_printed(command: Command, run: P
     def full(*_: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(cli, "_show", full)
+    for verb in (map_verb, show_verb):
+        monkeypatch.setattr(verb, "show_result", full)
     assert command("show", "run", "--json", "shown.json").code == 1
     assert command("map", *FAST, "--out", "run", "--resume", "--json", "mapped.json").code == 1
     assert all(json.loads((run.parent / name).read_text())["transitions"] for name in ("shown.json", "mapped.json"))

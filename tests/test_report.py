@@ -193,6 +193,7 @@ def test_without_weight_matrices_no_rank_is_spoken_of(made: sp.PhaseDiagram) -> 
 
 
 def test_one_point_is_a_map_of_one_point() -> None:
+    assert diagram(1, phases=1).answer() == "The map has one point, beta = 0.01."
     (sentence,) = answer_sentences(diagram(1, phases=1))
     assert sentence.startswith("The map has one point, weight_decay = 0.02")
 

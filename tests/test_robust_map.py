@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import spinodal as sp
-from spinodal import cli
+from spinodal.commands import pictures
 from spinodal.errors import unexpected
 from spinodal.missing import Attempts
 from spinodal.store import RunFolder
@@ -213,19 +213,19 @@ def test_a_fault_in_a_figure_or_the_report_costs_that_alone(
 ) -> None:
     whole = undisturbed["curvature"]
     if group[0] == "report":
-        monkeypatch.setattr(cli, "_figures", lambda *_, **__: None)  # which take long
+        monkeypatch.setattr(pictures, "write_figures", lambda *_, **__: None)  # which take long
     run = shutil.copytree(whole.run, tmp_path / "run")
     for label, fault in faults(group, dict.fromkeys(PLACES[group], 1)):
         with opened(run, "curvature") as (folder, _), fault.injected():
             files = Attempts()
-            cli._pictures(sp.load(run), folder, files)
+            pictures.write_pictures(sp.load(run), folder, files)
         assert fault.is_met, label
         found = json.loads((run / "result.json").read_text())
         assert [item["what"] for item in found["missing"]] == [item.what for item in files.missing] != [], label
         assert lasting(found) == whole.result | {"missing": found["missing"]}, label
         assert lasting(sp.load(run).to_dict()) == lasting(found), label
     with opened(run, "curvature") as (folder, _):
-        cli._pictures(sp.load(run), folder, Attempts())
+        pictures.write_pictures(sp.load(run), folder, Attempts())
     assert lasting(json.loads((run / "result.json").read_text())) == whole.result
 
 

@@ -63,7 +63,7 @@ class MapOptions:
     tolerance : float or None
         Relative residual; None: the solver's default.
     bracket : float or None
-        Relative width of macroscopic brackets; None: 1e-5 dense, 1e-4 beyond 500 parameters, 1e-3 matrix-free.
+        Relative width of macroscopic brackets; None: 1e-5 dense, 1e-4 beyond 800 parameters, 1e-3 matrix-free.
     dtype : {"float64", "float32"}
     device : str
     branches : bool

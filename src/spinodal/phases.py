@@ -336,6 +336,8 @@ class PhaseDiagram:
 
     def _nothing_found(self) -> str:
         low, high = self.ends
+        if low is high:
+            return f"The map has one point, beta = {significant(low.beta, 4)}."
         size = "macroscopic " if self.transitions else ""
         ranks = low.observation.rank, high.observation.rank
         text = f"between beta = {significant(low.beta, 4)} and {significant(high.beta, 4)}"

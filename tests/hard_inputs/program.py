@@ -18,6 +18,7 @@ from unittest import mock
 import typer
 
 from spinodal import cli
+from spinodal.commands import map as map_verb
 
 ENVIRONMENT = {"COLUMNS": "200", "TERM": "dumb"}
 IGNORED = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)  # as Python does by default
@@ -96,9 +97,9 @@ def _patched(arguments: Sequence[str], *, compute: bool) -> Iterator[None]:
         stack.enter_context(mock.patch.object(sys, "argv", ["spinodal", *arguments]))
         stack.enter_context(mock.patch.dict(os.environ, ENVIRONMENT))
         stack.enter_context(mock.patch.object(typer.main, "get_command", return_value=_command()))
-        stack.enter_context(mock.patch.object(cli, "_pictures", return_value=Path("report.html")))
+        stack.enter_context(mock.patch.object(map_verb, "write_pictures", return_value=Path("report.html")))
         if not compute:
-            stack.enter_context(mock.patch.object(cli, "map_phases", accepted))
+            stack.enter_context(mock.patch.object(map_verb, "map_phases", accepted))
         yield
 
 

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 SOLVERS = ("newton", "newton_cg", "lbfgs")
-SMALL, LARGE = 500, 2500  # parameters up to which a dense Hessian is always, and may be, kept
+SMALL, LARGE = 500, 800  # parameters up to which a dense Hessian is always, and may be, kept
 FACTORISED = 800  # parameters up to which all eigenpairs are computed at every step of a branch
 DEAR = 1000  # gradients that it may cost then
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
@@ -53,7 +53,7 @@ ESCAPES = {"newton": 20, "newton_cg": 3, "lbfgs": 3}  # descents from saddles be
 def solver_for(landscape: Landscape, solver: str = "auto") -> str:
     """Return the solver's name, choosing by counted cost where `solver` is "auto".
 
-    Newton in float64 up to 500 parameters, and up to 2,500 where a dense Hessian with its factorisation costs at most 1,000
+    Newton in float64 up to 500 parameters, and up to 800 where a dense Hessian with its factorisation costs at most 1,000
     gradients (see `Counts`), as it does where it factorises over samples; L-BFGS beyond and in float32.
     """
     if solver != "auto":

@@ -1,7 +1,7 @@
 """Order parameters: small functions of a model and its data."""
 
 from spinodal.observe.accuracy import accuracy, class_accuracy
-from spinodal.observe.observation import READINGS, Observation, Observer
+from spinodal.observe.observation import Observation, Observer
 from spinodal.observe.rank import effective_rank, singular_values
 
-__all__ = ["READINGS", "Observation", "Observer", "accuracy", "class_accuracy", "effective_rank", "singular_values"]
+__all__ = ["Observation", "Observer", "accuracy", "class_accuracy", "effective_rank", "singular_values"]

@@ -12,7 +12,8 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.minimise import Minimum
 from spinodal.minimise.minimum import STATUSES
-from spinodal.observe import READINGS, Observation
+from spinodal.observe import Observation
+from spinodal.observe.observation import READINGS
 from spinodal.walk import Point
 
 T = TypeVar("T")

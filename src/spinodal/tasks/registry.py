@@ -118,7 +118,7 @@ def _from_file(name: str) -> Maker:
     _refuse_unwritable(name)
     module = _imported(path)
     if not hasattr(module, function):
-        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        public = [key for key, value in vars(module).items() if _is_own_function(value, module) and not key.startswith("_")]
         kind = f"function in {path}"
         raise unknown_name(kind, function, public)
     maker = getattr(module, function)
@@ -127,6 +127,11 @@ def _from_file(name: str) -> Maker:
             got=f"{name} is a {type(maker).__name__}", allowed="a function returning a Task is allowed", do="name a function"
         )
     return Maker(name, maker, path)
+
+
+def _is_own_function(value: object, module: ModuleType) -> bool:
+    """Tell what may make a task from classes, and from what a file imports."""
+    return callable(value) and not isinstance(value, type) and getattr(value, "__module__", None) == module.__name__
 
 
 def _refuse_unwritable(name: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spinodal.words.numbers import half, significant, to_error
+from spinodal.words.sentences import joined
 
 
 def doubts(result: Mapping[str, Any]) -> list[str]:
@@ -22,7 +23,12 @@ def doubts(result: Mapping[str, Any]) -> list[str]:
     ['A jump may have been passed over between beta = 0.1 and 0.2: the point at its end did not converge.']
     """
     stretches = [_stretch(*item) for item in result.get("incomplete", ())]
-    return stretches + [_order(item) for item in result["transitions"] if item.get("missing") and not item["minor"]]
+    unproven: dict[tuple[str, str], list[str]] = {}
+    for item in result["transitions"]:
+        if item.get("missing") and not item["minor"]:
+            kind = item["kind"].partition(",")[0]
+            unproven.setdefault((kind, item["missing"]), []).append(to_error(item["beta"], half(item["bracket"])))
+    return stretches + [_orders(kind, missing, places) for (kind, missing), places in unproven.items()]
 
 
 def _stretch(low: float, high: float, reason: str) -> str:
@@ -30,6 +36,6 @@ def _stretch(low: float, high: float, reason: str) -> str:
     return f"A jump may have been passed over between {ends}: {reason.rstrip('.')}."
 
 
-def _order(item: Mapping[str, Any]) -> str:
-    place = to_error(item["beta"], half(item["bracket"]))
-    return f"The order of the {item['kind'].partition(',')[0]} at beta = {place} is not proven; missing: {item['missing']}."
+def _orders(kind: str, missing: str, places: Sequence[str]) -> str:
+    which = f"order of the {kind}" if len(places) == 1 else f"orders of the {kind}s"
+    return f"The {which} at beta = {joined(places)} {'is' if len(places) == 1 else 'are'} not proven; missing: {missing}."

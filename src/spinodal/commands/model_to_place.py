@@ -1,0 +1,45 @@
+"""A trained model that `spinodal map --start` places on the map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import Tensor
+
+from spinodal.errors import SpinodalError, positive_beta
+from spinodal.landscape import Landscape
+from spinodal.mapping import MapOptions
+from spinodal.phases import PhaseDiagram
+from spinodal.placement import Placement
+from spinodal.placing import place, theta_of
+from spinodal.store import placement_folder, placement_journal, read_checkpoint, save_placement
+from spinodal.tasks import Task
+
+Model = tuple[Path, float, Any, Tensor]  # its file, weight_decay, contents and theta
+
+
+def model_to_place(start: Path | None, decay: float | None, task: Task, landscape: Landscape) -> Model | None:
+    """Return the file, weight_decay, contents and theta of a model to be placed, or refuse it before anything is computed."""
+    if start is None and decay is None:
+        return None
+    if start is None or decay is None:
+        given, other = ("--at-weight-decay", "--start FILE") if start is None else ("--start", "--at-weight-decay W")
+        raise SpinodalError(
+            got=f"{given} alone",
+            allowed="both or neither are allowed",
+            do=f"add {other}: a model is placed where it was trained",
+        )
+    held = read_checkpoint(start)
+    return start, positive_beta(decay, "--at-weight-decay"), held, theta_of(held, task, landscape)
+
+
+def placed(diagram: PhaseDiagram, model: Model, task: Task, options: MapOptions, run: Path, console: Console) -> Placement:
+    """Place a model, and keep the placement in the run folder."""
+    start, decay, held, theta = model
+    folder = placement_folder(run, theta, decay)
+    console.print(f"placing {start} at weight_decay = {decay:g}")
+    placement = place(diagram, held, weight_decay=decay, task=task, options=options, recorder=placement_journal(folder))
+    save_placement(folder, placement, start)
+    return placement

@@ -1,0 +1,38 @@
+"""`spinodal show`: the tables of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from spinodal.commands.arguments import Debug, Json, console_for
+from spinodal.commands.json_file import check_json, write_json_file
+from spinodal.commands.tables import phases_table, summary, transitions_table
+from spinodal.store import load, placements
+
+
+def show_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], json_file: Json = None, debug: Debug = False
+) -> None:
+    """Print the tables of a run: of an unfinished one what is there, and the command that goes on with it."""
+    check_json(json_file)
+    diagram, placed = load(run), placements(run)
+    write_json_file(json_file, diagram.to_dict() | {"placements": placed})
+    console = console_for(json_file, soft_wrap=True)
+    show_result(console, diagram.to_dict(), diagram.answer())
+    for item in placed:
+        console.print(f"\n{item['file']}: {item['answer']}")
+
+
+def show_result(console: Console, result: dict[str, Any], answer: str) -> None:
+    """Print the tables of a result, what it cost, and the answer."""
+    console.print()
+    console.print(transitions_table(result, console.width), soft_wrap=False)
+    console.print()
+    console.print(phases_table(result, console.width), soft_wrap=False)
+    console.print(summary(result))
+    console.print()
+    console.print(answer)
