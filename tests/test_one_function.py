@@ -14,6 +14,7 @@ from spinodal.curvature import scalar_curvature
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.consistency import parts_are_whole
+from spinodal.mapping import MapOptions, prepare
 from spinodal.minimise import minimise
 from spinodal.tasks import Task
 
@@ -484,18 +485,26 @@ def test_a_criterion_that_cannot_be_applied_is_refused(criterion: nn.Module, giv
 # -- the price ---------------------------------------------------------------------------------
 
 
-def test_the_checks_of_a_landscape_cost_at_most_seven_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checks_before_the_first_step_cost_at_most_twelve_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    total, share = 100, [1.0]
     evaluations, gradients = [], []
     plain = torch.autograd.grad
+    x = torch.randn(total, 4)
 
     def grad(*arguments: object, **options: object) -> object:
-        gradients.append(1)
+        gradients.append(share[0])
         return plain(*arguments, **options)  # type: ignore[arg-type]
 
     def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        evaluations.append(1)
+        share[0] = len(batch[0]) / total  # of the sample, that this evaluation and the gradients of it are over
+        evaluations.append(share[0])
         return cross_entropy(model, batch)
 
     monkeypatch.setattr(torch.autograd, "grad", grad)
-    Landscape(net(), loss, data())
-    assert len(gradients) + 0.4 * (len(evaluations) - len(gradients)) <= 7.0
+    task = Task(net(), loss, (x, (x[:, 0] > 0).long()))
+    task.landscape()
+    assert sum(gradients) + 0.4 * (sum(evaluations) - sum(gradients)) <= 7.0
+    evaluations.clear()
+    gradients.clear()
+    prepare(task, MapOptions())
+    assert sum(gradients) + 0.4 * max(sum(evaluations) - sum(gradients), 0.0) <= 12.0

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 CACHE_BYTES = 2 * 2**20  # intermediates of this size stay in cache; measured in bench/hessian.py
 DIRECTIONS = 64  # unit vectors in one vectorised pass
 FEW = 4  # rows up to which one product after the other is faster than a batch of them
-SAMPLES = 64  # with which the factorised method is tried; every result is compared over all of them
+SAMPLES = 32  # with which the factorised method is tried; every result is compared over all of them
 CHECK_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative, of two ways to the same product
 
 

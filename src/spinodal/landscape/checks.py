@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from spinodal.landscape.precision import where_lower
 SYMMETRY_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative to the products compared
 CURVED = 1e-3  # of Hessian products and differences of gradients, relative
 DIFFERENCES = (1e-7, 1e-8, 1e-9)  # steps of these, times random numbers; in double precision alone, see `_gap`
-SAMPLES = 64  # that show whether there are second derivatives
+SAMPLES = 32  # that show whether there are second derivatives
 
 ONCE = "an operation in it may be differentiated only once (once_differentiable)"
 DIFFERENTIABLE = "a loss whose graph is made anew at every call, and can be differentiated, is allowed"
@@ -260,9 +260,11 @@ def check_second_derivatives(landscape: Energy) -> None:
     generator = torch.Generator().manual_seed(0)
     noise, *pair = torch.randn(3, few.size, generator=generator, dtype=torch.float64).to(few.initial)
     theta = few.initial + 0.1 * noise
-    if any(slope is not None and is_cut(slope.grad_fn) for slope in few.gradient_graph(theta).slopes):
+    graph = few.gradient_graph(theta)
+    if any(slope is not None and is_cut(slope.grad_fn) for slope in graph.slopes):
         raise _no_second_derivatives(reason=ONCE)
-    first, second = images = _products(few, theta, torch.stack(pair))
+    several = few.batches.count > 1
+    first, second = images = _products(lambda v: few.uncounted_product(theta, v) if several else graph.products(v), pair)
     difference = abs(float(second @ pair[0] - first @ pair[1]))
     if difference > SYMMETRY_TOLERANCE.get(few.dtype, 0.1) * float(images.norm()):
         raise _wrong_second_derivatives(few, theta, f"are not symmetric: u.Hv and v.Hu differ by {difference:.2g}")
@@ -332,9 +334,9 @@ def nodes(graph: torch.autograd.graph.Node | None) -> Iterator[torch.autograd.gr
         waiting.extend(fresh)
 
 
-def _products(landscape: Energy, theta: Tensor, vectors: Tensor) -> Tensor:
+def _products(product: Callable[[Tensor], Tensor], vectors: Sequence[Tensor]) -> Tensor:
     try:
-        return landscape.uncounted_product(theta, vectors)
+        return product(torch.stack(list(vectors)))
     except RuntimeError as cause:
         text = str(cause).strip().split("\n")[0]
         if "not implemented" not in text:
