@@ -18,6 +18,7 @@ from spinodal.curvature import fisher_trace
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.embedding import bags
+from spinodal.mapping import map_phases
 from spinodal.observe import Observation, Observer
 from spinodal.penalty import Penalty
 from spinodal.tasks import Task
@@ -605,3 +606,26 @@ def test_two_targets_of_the_same_outputs_have_no_accuracy() -> None:
     seen = observed(mixed, (*data(), data()[1].flip(0)))
     assert seen.accuracy["train"] is None
     assert "nothing tells which one counts" in str(seen.reading["no_accuracy"])
+
+
+# -- from the task to the model that is given back ---------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of PyTorch, where a scripted model is copied
+@pytest.mark.parametrize(
+    ("make", "loss", "batch"),
+    [
+        (lambda: torch.jit.script(net()), cross_entropy, data()),
+        (Recurrent, cross_entropy, data()),
+        (lambda: Words(nn.EmbeddingBag(7, 4, padding_idx=0)), cross_entropy, sentences()),
+        (Captures, with_features, data()),
+    ],
+    ids=["scripted", "registered twice", "bags", "captures"],
+)
+def test_the_module_of_a_phase_has_its_error(make: Callable[[], nn.Module], loss: Callable[..., Tensor], batch: Any) -> None:
+    torch.manual_seed(0)
+    diagram = map_phases(Task(make(), loss, batch), beta=(0.1, 0.3))
+    phase = diagram.phases[0]
+    own = diagram.at(phase.beta[0]).module().double()
+    error = loss(own, tuple(value.double() if value.is_floating_point() else value for value in batch))
+    assert float(error.detach()) == pytest.approx(phase.error[0], rel=1e-5)
