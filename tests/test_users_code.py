@@ -550,6 +550,46 @@ def test_a_loss_of_outputs_and_labels_is_told_what_it_is_called_with() -> None:
         Landscape(net(), lambda outputs, labels: (outputs - labels).square().mean(), data())
 
 
+class OfBatch(nn.Module):
+    """A loss of (model, batch) as a module, with class weights."""
+
+    weights: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.tensor([1.0, 3.0]))
+
+    def forward(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return functional.cross_entropy(network(batch[0]), batch[1], weight=self.weights)
+
+
+def test_a_loss_that_is_a_module_has_its_weights_in_the_dtype_of_the_model() -> None:
+    loss = OfBatch()
+    landscape = Landscape(net(), loss, data())
+    exact = functional.cross_entropy(net().double()(data()[0].double()), data()[1], weight=loss.weights.double())
+    assert landscape.value(landscape.initial) == pytest.approx(float(exact.detach()), rel=1e-12)
+    assert loss.weights.dtype == torch.float32
+
+
+class Clips(nn.Module):
+    """A module that clips its weights when it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.body[0].weight.clamp_(-9.0, 9.0)  # type: ignore[operator, union-attr]
+        out: Tensor = self.body(x)
+        return out
+
+
+def test_weights_that_are_clipped_in_place_are_named_as_the_cause() -> None:
+    with pytest.raises(SpinodalError, match="change no parameter in place"):
+        Landscape(Clips(), cross_entropy, data())
+
+
 class Rows:
     """Samples by their place, as data sets of one's own have them."""
 
