@@ -18,6 +18,7 @@ from spinodal.curvature import fisher_trace
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.embedding import bags
+from spinodal.mapping import map_phases
 from spinodal.observe import Observation, Observer
 from spinodal.penalty import Penalty
 from spinodal.tasks import Task
@@ -549,6 +550,46 @@ def test_a_loss_of_outputs_and_labels_is_told_what_it_is_called_with() -> None:
         Landscape(net(), lambda outputs, labels: (outputs - labels).square().mean(), data())
 
 
+class OfBatch(nn.Module):
+    """A loss of (model, batch) as a module, with class weights."""
+
+    weights: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.tensor([1.0, 3.0]))
+
+    def forward(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return functional.cross_entropy(network(batch[0]), batch[1], weight=self.weights)
+
+
+def test_a_loss_that_is_a_module_has_its_weights_in_the_dtype_of_the_model() -> None:
+    loss = OfBatch()
+    landscape = Landscape(net(), loss, data())
+    exact = functional.cross_entropy(net().double()(data()[0].double()), data()[1], weight=loss.weights.double())
+    assert landscape.value(landscape.initial) == pytest.approx(float(exact.detach()), rel=1e-12)
+    assert loss.weights.dtype == torch.float32
+
+
+class Clips(nn.Module):
+    """A module that clips its weights when it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.body[0].weight.clamp_(-9.0, 9.0)  # type: ignore[operator, union-attr]
+        out: Tensor = self.body(x)
+        return out
+
+
+def test_weights_that_are_clipped_in_place_are_named_as_the_cause() -> None:
+    with pytest.raises(SpinodalError, match="change no parameter in place"):
+        Landscape(Clips(), cross_entropy, data())
+
+
 class Rows:
     """Samples by their place, as data sets of one's own have them."""
 
@@ -605,3 +646,26 @@ def test_two_targets_of_the_same_outputs_have_no_accuracy() -> None:
     seen = observed(mixed, (*data(), data()[1].flip(0)))
     assert seen.accuracy["train"] is None
     assert "nothing tells which one counts" in str(seen.reading["no_accuracy"])
+
+
+# -- from the task to the model that is given back ---------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of PyTorch, where a scripted model is copied
+@pytest.mark.parametrize(
+    ("make", "loss", "batch"),
+    [
+        (lambda: torch.jit.script(net()), cross_entropy, data()),
+        (Recurrent, cross_entropy, data()),
+        (lambda: Words(nn.EmbeddingBag(7, 4, padding_idx=0)), cross_entropy, sentences()),
+        (Captures, with_features, data()),
+    ],
+    ids=["scripted", "registered twice", "bags", "captures"],
+)
+def test_the_module_of_a_phase_has_its_error(make: Callable[[], nn.Module], loss: Callable[..., Tensor], batch: Any) -> None:
+    torch.manual_seed(0)
+    diagram = map_phases(Task(make(), loss, batch), beta=(0.1, 0.3))
+    phase = diagram.phases[0]
+    own = diagram.at(phase.beta[0]).module().double()
+    error = loss(own, tuple(value.double() if value.is_floating_point() else value for value in batch))
+    assert float(error.detach()) == pytest.approx(phase.error[0], rel=1e-5)

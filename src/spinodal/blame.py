@@ -92,7 +92,8 @@ def _codes(task: Task) -> Iterator[CodeType]:
     held = [item for value in vars(task).values() for item in (value.values() if isinstance(value, dict) else (value,))]
     modules = [module for item in held if isinstance(item, torch.nn.Module) for module in item.modules()]
     called = [item for item in held if callable(item) and not isinstance(item, torch.nn.Module | type)]
-    for function in [*called, *(type(module).forward for module in modules)]:
+    forwards = (getattr(type(module), "forward", None) for module in modules)  # none of a scripted class
+    for function in [*called, *forwards]:
         yield from (code for code in _code(function) if not OURS.match(code.co_filename))
 
 

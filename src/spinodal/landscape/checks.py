@@ -216,13 +216,13 @@ def _call(landscape: Energy, model: nn.Module, batch: object) -> object:
 def _remedy(landscape: Energy) -> str:
     """Return what to look at where a loss raises."""
     if isinstance(landscape.loss, Criterion):
-        return f"check shapes and dtypes: {landscape.loss.reading}; or give a function (model, batch) -> scalar"
+        return f"check that the shapes and dtypes fit ({landscape.loss.reading}), or give a function (model, batch) -> scalar"
     own = str(landscape.dtype).removeprefix("torch.")
     single = "" if landscape.dtype == torch.float32 else ", or use --dtype float32 (dtype=torch.float32)"
     return (
-        "check that it takes (model, batch), not (outputs, labels), and that shapes and dtypes of data and model fit (both are "
-        f"cast to {own}; what model and loss make themselves, by .float() or torch.tensor, is not: let it take the dtype of "
-        f"the outputs{single})"
+        f"check that the shapes and dtypes of data and model fit (both are cast to {own}; what model and loss make themselves, "
+        f"by .float() or torch.tensor, is not: let it take the dtype of the outputs{single}), and that the loss takes "
+        "(model, batch), not (outputs, labels)"
     )
 
 
@@ -233,7 +233,9 @@ def _scalar(error: object) -> Tensor:
         raise SpinodalError(
             got=f"loss(model, batch) returned {got}",
             allowed="a scalar tensor is allowed",
-            do="take the mean over the batch's samples" if isinstance(error, Tensor) else "return the error alone, a tensor",
+            do="take the mean over the batch's samples"
+            if isinstance(error, Tensor)
+            else "return the error alone, as a tensor (no .item())",
         )
     if not error.requires_grad:
         raise SpinodalError(

@@ -79,7 +79,7 @@ def _substituted(landscape: Energy, theta: Tensor) -> tuple[float, Tensor]:
     leaf = theta.clone().requires_grad_(True)
     total, slope = 0.0, torch.zeros_like(theta)
     allowed = "a model that computes with its registered parameters alone, from call to call anew, is allowed"
-    do = "keep no copies of parameters, or of results, in lists, closures or caches"
+    do = "keep no copies of parameters, or of results, in lists, closures or caches, and change no parameter in place"
     with blaming("evaluating the model with substituted parameters", allowed=allowed, do=do), torch.enable_grad():
         for weight, batch in landscape.batches.weighted():
             error = landscape.call(leaf, batch)

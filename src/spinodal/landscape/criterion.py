@@ -16,6 +16,7 @@ from spinodal.structure import named_tensors
 
 LABELS = ("labels", "label", "targets", "target", "y")  # keys of a dict batch under which labels are looked for
 FUNCTIONAL = "torch.nn.functional"
+MODELS, BATCHES = {"model", "net", "network", "module"}, {"batch", "data"}  # names of what a loss of (model, batch) takes
 
 
 class Criterion:
@@ -140,5 +141,5 @@ def is_criterion(loss: object) -> bool:
     """
     if isinstance(loss, nn.Module):
         names = list(inspect.signature(loss.forward).parameters)
-        return names[:1] != ["model"]
+        return not (set(names[:1]) & MODELS or set(names[1:2]) & BATCHES)
     return callable(loss) and getattr(loss, "__module__", None) == FUNCTIONAL

@@ -53,7 +53,7 @@ class Energy:
         self.device, self.dtype, self.memory, self.samples = torch.device(device), dtype, memory, samples
         self.model = evaluable(plain_module(model)).to(device=self.device, dtype=dtype)
         self.notes = hooks_left_out(model)
-        self.loss: LossFunction = Criterion.of(loss)
+        self.loss: LossFunction = _cast(Criterion.of(loss), dtype, self.device)
         self.parameters = Parameters(self.model)
         self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)
         self.batches.check_finite()
@@ -183,6 +183,11 @@ class Energy:
     def _join(self, gradients: Sequence[Tensor | None]) -> Tensor:
         pairs = zip(gradients, self._leaves, strict=True)
         return torch.cat([(torch.zeros_like(leaf) if part is None else part).reshape(-1) for part, leaf in pairs])
+
+
+def _cast(loss: LossFunction, dtype: torch.dtype, device: torch.device) -> LossFunction:
+    """Return a loss that is a module, with class weights among its buffers, in the dtype of the model; others as they are."""
+    return copy.deepcopy(loss).to(dtype=dtype, device=device) if isinstance(loss, nn.Module) else loss
 
 
 class _Scalar(nn.Module):
