@@ -205,6 +205,12 @@ def test_the_task_s_own_observables_see_the_model_at_theta() -> None:
     assert dict(observe(own, theta(7.0)).custom) == {"corner": 7.0, "scales": 3.0}
 
 
+def test_an_observable_may_make_numbers_of_parameters() -> None:
+    own = {"norm": lambda model: float(model.layer.weight.norm()), "sum": lambda model: model.scale.sum().item()}
+    seen = observe(task(observables=own), theta(7.0))
+    assert dict(seen.custom) == {"norm": pytest.approx(51.0**0.5), "sum": 3.0}
+
+
 def test_constant_outputs_have_no_variance() -> None:
     assert observe(task(), torch.zeros(16).double()).output_variance == 0.0
 

@@ -16,6 +16,8 @@ import spinodal as sp
 from diagrams import loop_coexistence, loop_diagram, with_curvature
 from spinodal.plots.record import diagram_record
 from spinodal.report import save_report
+from spinodal.uncertainty import of_error, of_norm
+from spinodal.words.numbers import half, percent, to_error
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -192,11 +194,13 @@ def test_hovering_shows_all_values_of_a_point(report: Any, made: sp.PhaseDiagram
     phase = next(phase for phase in made.phases if item in phase.points)
     expected = {
         "phase": str(phase.id), "point": str(item.index), "β": f"{item.beta:.7g}", "weight_decay": f"{2 * item.beta:.7g}",
-        "E": f"{item.error:.5g}", "L": f"{item.minimum.loss:.5g}", "‖θ‖": f"{item.observation.norm:.5g}",
-        "margin": f"{item.minimum.margin:.4g}", "residual": f"{item.minimum.residual:.2g}", "rank": str(item.observation.rank),
+        "E": to_error(item.error, of_error(item), 6), "L": to_error(item.minimum.loss, of_error(item), 6),
+        "‖θ‖": to_error(item.observation.norm, of_norm(item), 6),
+        "margin": to_error(item.minimum.margin, item.minimum.margin_error, 4),
+        "residual": f"{item.minimum.residual:.2g}", "rank": str(item.observation.rank),
         "ranks": ", ".join(f"{name} {rank}" for name, rank in item.observation.ranks.items()),
-        "accuracy, training data": f"{100 * (item.observation.accuracy['train'] or 0):.4g} %",
-        "accuracy, held-out data": f"{100 * (item.observation.accuracy['held_out'] or 0):.4g} %",
+        "accuracy, training data": percent(item.observation.accuracy["train"] or 0.0, made.sample_steps["train"]),
+        "accuracy, held-out data": percent(item.observation.accuracy["held_out"] or 0.0, made.sample_steps["held_out"]),
         "status": item.minimum.status.split(":")[0],
     }  # fmt: skip
     for name, value in expected.items():
@@ -220,7 +224,9 @@ def test_a_click_on_a_transition_finds_its_row(report: Any, made: sp.PhaseDiagra
     move_to(report, place).click().perform()
     row = report.find_element(By.ID, "transition-1")
     wait(lambda: "chosen" in (row.get_attribute("class") or ""))
-    assert f"{2 * found.beta:.5g}" in report.find_element(By.ID, "selection").text
+    assert (
+        f"weight_decay = {to_error(2 * found.beta, 2 * half(found.bracket))} " in report.find_element(By.ID, "selection").text
+    )
     report.find_element(By.CSS_SELECTOR, "#selection a").click()
     wait(
         lambda: report.execute_script(

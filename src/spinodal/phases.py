@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from spinodal.answer import Answer, answer_down, answer_up
 from spinodal.continuation.branch import Branch
 from spinodal.counts import Counts
-from spinodal.curvature.result import CurvatureChange, found_changes, to_result
+from spinodal.curvature.result import CurvatureChange, found_changes
 from spinodal.curvature.survey import Survey
-from spinodal.diagram.branch_record import to_record
 from spinodal.diagram.certificates import Certificates
 from spinodal.diagram.envelope import Violation
 from spinodal.diagram.existence import Existence
@@ -25,26 +24,24 @@ from spinodal.errors import SpinodalError
 from spinodal.minimise import SECOND_ORDER
 from spinodal.missing import Missing, listed
 from spinodal.models import Models
-from spinodal.penalty import CONVENTION, one_beta, weight_decay
+from spinodal.penalty import one_beta
 from spinodal.phase import Phase
+from spinodal.result import PARTS, phase_record, to_json, transition_record
 from spinodal.snapshot import Snapshot
 from spinodal.step import Step, steps_through
 from spinodal.sweeps.certificate import Stretch
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
 from spinodal.theory import ExactTransition
-from spinodal.uncertainty import of_error, of_margin, of_norm
 from spinodal.walk import Point
-from spinodal.words.numbers import half, sample_step, significant
+from spinodal.words.numbers import sample_step, significant
 from spinodal.words.sentences import answer_line, error_text, place
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
-SCHEMA = 1
 UNFINISHED = "unfinished"  # the run status of what an interrupted run has so far
-PARTS = ("train", "held_out")
 
 
 @dataclass(frozen=True)
@@ -361,107 +358,15 @@ class PhaseDiagram:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result in JSON types; every key is always present (see the docs for the schema)."""
-        return {
-            "schema": SCHEMA,
-            "run_status": self.run_status,
-            "task": dict(self.task),
-            "seed": self.seed,
-            "range": list(self.range),
-            "convention": CONVENTION,
-            "solver": self.solver,
-            "transitions": [self.transition_record(transition) for transition in self.all_transitions],
-            "phases": [self.phase_record(phase) for phase in self.phases],
-            "spinodals": [item.to_dict() for item in self.spinodals],
-            "coexistence": [item.to_dict() for item in self.coexistence],
-            "branches": [{"phase": phase, **to_record(branch)} for phase, branch in self.branches.items()],
-            "loop": self._loop(),
-            "tree": [edge.to_dict() for edge in self.tree],
-            "certificates": self.certificates.to_dict(),
-            "incomplete": [[item.low, item.high, item.reason] for item in self.incomplete],
-            "answer": self.conclusion.to_dict() | {"text": self.answer()},
-            "curvature": to_result(self),
-            "reading": dict(self.points[0].observation.reading),
-            "missing": [item.to_dict() for item in self.missing],
-            "placement": None,  # of a model on this map; `spinodal map --start` puts it here
-            "followed": [point.index for point in self.points],
-            "exact": [asdict(item) for item in self.exact],
-            "stats": {
-                "error_evaluations": self.spent.error_evaluations,
-                "gradient_evaluations": self.spent.gradient_evaluations,
-                "hessian_products": self.spent.hessian_products,
-                "hessians": self.spent.hessians,
-                "passes": self.spent.passes,
-                "gradient_equivalents": self.spent.gradient_equivalents,
-                "points": len(self.points),
-                "unconverged": sum(not point.minimum.converged for point in self.points),
-                "seconds": self.seconds,
-            },
-        }
-
-    def _loop(self) -> dict[str, Any] | None:
-        if self.loop is None:
-            return None
-        return {
-            "area": _finite(self.loop.area),
-            "back_to": self.loop.down.points[-1].beta,
-            "status": self.loop.down.status,
-            "followed": [point.index for point in self.loop.down.points],
-            "phases": list(self.back_phases),
-        }
+        return to_json(self)
 
     def transition_record(self, transition: Transition) -> dict[str, Any]:
         """Return a transition in JSON types, as `to_dict` lists it."""
-        sides, step = (transition.before, transition.after), self.step_of(transition)
-        seen = [side.observation for side in sides]
-        phases = None if step is None else list(step.phases if transition.direction == "up" else step.phases[::-1])
-        lost = self.lost_classes(transition)
-        return {
-            "beta": transition.beta,
-            "weight_decay": weight_decay(transition.beta),
-            "bracket": list(transition.bracket),
-            "direction": transition.direction,
-            "order": transition.order,
-            "kind": transition.kind,
-            "missing": transition.missing,
-            "minor": transition.minor,
-            "status": transition.status,
-            "evidence": {name: _finite(value) for name, value in asdict(transition.evidence).items()},
-            "error": [side.error for side in sides],
-            "norm": [view.norm for view in seen],
-            "rank": [view.rank for view in seen],
-            "margin": [_finite(side.minimum.margin) for side in sides],
-            "accuracy": {part: _pair([view.accuracy[part] for view in seen]) for part in PARTS},
-            "class_accuracy": {part: _pair([_row(view.class_accuracy[part]) for view in seen]) for part in PARTS},
-            "uncertainty": {"beta": half(transition.bracket), **self._uncertainty(sides)},
-            "phases": phases,
-            "phase_ranks": None if step is None else list(step.along[0]),
-            "lost_classes": None if lost is None else list(lost),
-            "points": [side.index for side in sides],
-        }
+        return transition_record(self, transition)
 
     def phase_record(self, phase: Phase) -> dict[str, Any]:
         """Return a phase in JSON types, as `to_dict` lists it."""
-        return {
-            "id": phase.id,
-            "beta": list(phase.beta),
-            "rank": phase.rank,
-            "error": list(phase.error),
-            "accuracy": {part: _pair(phase.accuracy(part)) for part in PARTS},
-            "classes": None if phase.classes is None else list(phase.classes),
-            "uncertainty": self._uncertainty((phase.points[0], phase.points[-1])),
-            "falls_to": phase.falls_to,
-            "existence": None if phase.existence is None else phase.existence.to_dict(),
-            "beyond": [point.index for point in phase.beyond],
-        }
-
-    def _uncertainty(self, points: Sequence[Point]) -> dict[str, Any]:
-        """Return the errors of what is said of some points; of an accuracy, what one sample moves."""
-        return {
-            "error": [_finite(of_error(point)) for point in points],
-            "norm": [_finite(of_norm(point)) for point in points],
-            "margin": [_finite(of_margin(point)) for point in points],
-            "accuracy": dict(self.sample_steps),
-        }
+        return phase_record(self, phase)
 
     @cached_property
     def sample_steps(self) -> Mapping[str, float | None]:
@@ -492,17 +397,3 @@ def _next_phase(index: int, last: int, upward: bool) -> int | None:
     if upward:
         return index + 1 if index < last else None
     return index - 1 if index > 0 else None
-
-
-def _pair(values: Sequence[Any] | None) -> list[Any] | None:
-    """Return two values as a list, or None if either is missing."""
-    return None if values is None or any(value is None for value in values) else list(values)
-
-
-def _finite(value: Any) -> Any:
-    """Return None for a number that JSON does not have."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _row(values: Sequence[float | None] | None) -> list[float | None] | None:
-    return None if values is None else list(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -116,6 +117,12 @@ class Observer:
 
 
 def own_value(function: Callable[[nn.Module], float], model: nn.Module) -> float:
-    """Return what an observable of the task's own gives at the lent model, a number or a tensor of one."""
-    value: object = function(model)
+    """Return what an observable of the task's own gives at the lent model, a number or a tensor of one.
+
+    The model is lent with gradients on, so that it computes the function that E is; whoever makes numbers of its tensors
+    loses none here, and needs no warning.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad=True to a scalar")
+        value: object = function(model)
     return float(value.detach() if isinstance(value, Tensor) else value)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from safetensors.torch import load, load_file, save
 from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.files import reading, write_whole, writing
 from spinodal.missing import is_final
-from spinodal.phases import SCHEMA
+from spinodal.result import SCHEMA
 from spinodal.store.record import from_record, number, text, to_record
 from spinodal.walk import Point
 

@@ -24,7 +24,8 @@ from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.files import reading, write_json, write_whole, writing
 from spinodal.missing import Attempts, Missing, is_final
 from spinodal.models import Models
-from spinodal.phases import SCHEMA, PhaseDiagram
+from spinodal.phases import PhaseDiagram
+from spinodal.result import SCHEMA
 from spinodal.store.command import command_of
 from spinodal.store.copies import LABELLED, write_copies, write_labelled, write_result
 from spinodal.store.journal import NAME, Journal, refuse_loss
