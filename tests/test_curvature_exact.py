@@ -275,10 +275,13 @@ def test_networks_agree_with_the_riemann_tensor(seed: int, activation: type[nn.M
     theta = 1.5 * torch.randn(landscape.size, dtype=torch.float64)
     exact, found = riemann(energy_of(net, loss, batch), theta), Surface.at(landscape, theta)
     assert close(found.ricci(), exact.scalar, BRUTE_FORCE)
+    mean = abs(exact.scalar) / (landscape.size * (landscape.size - 1))  # of the sectional curvatures: one may cancel to less
     for u, v in torch.randn(3, 2, landscape.size, dtype=torch.float64):
-        assert close(found.sectional(u, v), exact.sectional(u, v), BRUTE_FORCE)
+        brute = exact.sectional(u, v)
+        tolerance = BRUTE_FORCE * max(mean / abs(brute), 1.0)
+        assert close(found.sectional(u, v), brute, tolerance)
         product = landscape.hessian_operator(theta)
-        assert close(sectional_curvature(landscape.gradient(theta), product, u, v), exact.sectional(u, v), BRUTE_FORCE)
+        assert close(sectional_curvature(landscape.gradient(theta), product, u, v), brute, tolerance)
 
 
 @pytest.mark.parametrize("seed", range(6))
