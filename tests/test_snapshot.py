@@ -394,7 +394,9 @@ def test_theta_lies_where_the_layout_says() -> None:
     assert start == len(theta)
 
 
-@pytest.mark.parametrize("module", ["landscape", "minimise/__init__", "walk", "sweep", "mapping", "phases", "snapshot"])
+@pytest.mark.parametrize(
+    "module", ["landscape/landscape", "minimise/__init__", "walk", "sweeps/scout", "mapping", "phases", "snapshot"]
+)
 def test_the_core_imports_no_file_format_and_no_plotting(module: str) -> None:
     tree = ast.parse((Path(sp.__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
     imports = {name.name for node in tree.body if isinstance(node, ast.Import) for name in node.names}

@@ -360,6 +360,13 @@ class PhaseDiagram:
         """Return the result in JSON types; every key is always present (see the docs for the schema)."""
         return to_json(self)
 
+    def unproven(self) -> dict[str, Any]:
+        """Return the entries of `to_dict` that tell what is not proven."""
+        return {
+            "incomplete": [[item.low, item.high, item.reason] for item in self.incomplete],
+            "transitions": [self.transition_record(item) for item in self.all_transitions],
+        }
+
     def transition_record(self, transition: Transition) -> dict[str, Any]:
         """Return a transition in JSON types, as `to_dict` lists it."""
         return transition_record(self, transition)

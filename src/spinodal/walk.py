@@ -40,6 +40,8 @@ class Point:
         `d||theta - centre||^2 / dbeta = d2L/dbeta2 <= 0`.
     margin_slope : float
         `d margin / dbeta` along the branch.
+    speed : float
+        `||dtheta/dbeta||`, the length of the tangent, which a record keeps; NaN where it is not known.
     """
 
     index: int
@@ -49,6 +51,7 @@ class Point:
     tangent: Tensor
     norm_slope: float
     margin_slope: float
+    speed: float = math.nan
 
     @property
     def beta(self) -> float:
@@ -265,6 +268,7 @@ class Walker:
             tangent=tangent,
             norm_slope=2.0 * float(offset @ tangent),
             margin_slope=margin_slope,
+            speed=float(tangent.norm()),
         )
 
     def _margin_slope(self, theta: Tensor, tangent: Tensor, mode: Tensor) -> float:

@@ -21,7 +21,7 @@ def _along_the_walk(diagram: PhaseDiagram) -> list[str]:
     return [
         f"Between the points that were followed, transitions apart, no jump of E above {significant(largest, 2)} % of its "
         "range can have been passed over, as far as slopes between two points stay above the lower of both.",
-        *doubts(diagram.to_dict()),
+        *doubts(diagram.unproven()),
     ]
 
 

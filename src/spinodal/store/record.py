@@ -34,6 +34,7 @@ def to_record(point: Point) -> dict[str, Any]:
         | {"custom": {name: _null(value) for name, value in point.observation.custom.items()}},
         "norm_slope": _null(point.norm_slope),
         "margin_slope": _null(point.margin_slope),
+        "speed": _null(point.speed),
     }
 
 
@@ -53,6 +54,7 @@ def from_record(line: Mapping[str, Any], theta: Tensor, tangent: Tensor) -> Poin
         tangent=tangent,
         norm_slope=number(line["norm_slope"]),
         margin_slope=number(line["margin_slope"]),
+        speed=number(line.get("speed")),
     )
 
 

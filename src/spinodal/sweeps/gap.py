@@ -69,7 +69,8 @@ def slope_error(point: Point) -> float:
     minimum, slope = point.minimum, abs(point.norm_slope)
     if not minimum.margin > 0.0:
         return 0.0
-    speed = min(float(point.tangent.norm()), math.sqrt(slope / minimum.margin))
+    longest = math.sqrt(slope / minimum.margin)
+    speed = min(point.speed, longest) if math.isfinite(point.speed) else longest
     return min(minimum.residual / minimum.margin * speed * abs(point.margin_slope), slope)
 
 
