@@ -42,6 +42,11 @@ def has_meaning(exponent: float) -> bool:
     return SQUARE_ROOT[0] <= exponent <= SQUARE_ROOT[1] or LINEAR[0] <= exponent <= LINEAR[1]
 
 
+def is_of_a_fold(evidence: Evidence) -> bool:
+    """Tell whether the margin vanished like a square root, whatever else is known."""
+    return evidence.exponent is not None and SQUARE_ROOT[0] <= evidence.exponent <= SQUARE_ROOT[1]
+
+
 def order_of(evidence: Evidence, *, norm_range: float) -> str:
     """Return the order that the evidence supports: "first", "second" or "not classified".
 

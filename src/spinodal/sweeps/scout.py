@@ -13,7 +13,7 @@ from spinodal.sweeps.bracket import Bracketing
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import Gap, gap
 from spinodal.sweeps.law import LawOfMargin
-from spinodal.sweeps.order import CONTINUOUS, Evidence, order_of
+from spinodal.sweeps.order import CONTINUOUS, Evidence, is_of_a_fold, order_of
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import MACROSCOPIC, Transition
@@ -230,7 +230,7 @@ class Scout:
             bracket=(lower - blurred, upper + blurred),
             direction="up" if self.sign > 0 else "down",
             order=order,
-            minor=self._is_minor(before, after, order),
+            minor=self._is_minor(before, after, evidence),
             status=self._status(before, after),
             before=before,
             after=after,
@@ -249,15 +249,15 @@ class Scout:
         place = self.criteria.kink_position(before, after) if order == "second" else ahead
         return min(place, width) if place and not self.criteria.rough else 0.5 * width
 
-    def _is_minor(self, before: Point, after: Point, order: str) -> bool:
-        """Tell a transition too small to separate phases: by its jump or, where there is evidence of one, by its kink.
+    def _is_minor(self, before: Point, after: Point, evidence: Evidence) -> bool:
+        """Tell a transition too small to separate phases: by its jump, or by its kink where it is continuous.
 
-        A fold of a soft mode jumps by next to nothing, but bends `||theta||^2` as a kink does.
+        The fold of a soft mode may jump by next to nothing, and bends `||theta||^2` as a kink does; its margin tells.
         """
         if self.criteria.jump(gap(before, after)) >= MACROSCOPIC * self.criteria.error_range:
             return False
         continuous = abs(after.norm_squared - before.norm_squared) <= CONTINUOUS * self.criteria.norm_range_at(before.beta)
-        return not (continuous and order == "second" and self.criteria.is_macroscopic_kink(before, after))
+        return is_of_a_fold(evidence) or not (continuous and self.criteria.is_macroscopic_kink(before, after))
 
     def _status(self, before: Point, after: Point) -> str:
         width = abs(after.beta - before.beta) / before.beta
