@@ -254,9 +254,10 @@ class Scout:
 
         The fold of a soft mode may jump by next to nothing, and bends `||theta||^2` as a kink does; its margin tells.
         """
-        if self.criteria.jump(gap(before, after)) >= MACROSCOPIC * self.criteria.error_range:
+        found = gap(before, after)
+        if self.criteria.jump(found) >= MACROSCOPIC * self.criteria.error_range:
             return False
-        continuous = abs(after.norm_squared - before.norm_squared) <= CONTINUOUS * self.criteria.norm_range_at(before.beta)
+        continuous = found.norm_squared <= CONTINUOUS * self.criteria.norm_range_at(before.beta)
         return is_of_a_fold(evidence) or not (continuous and self.criteria.is_macroscopic_kink(before, after))
 
     def _status(self, before: Point, after: Point) -> str:
