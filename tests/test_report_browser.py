@@ -331,7 +331,7 @@ def test_on_a_narrow_window_the_values_of_a_point_stand_below(report: Any, made:
     values = report.find_element(By.ID, "values")
     wait(values.is_displayed)
     item = made.points[3]
-    for text in (f"point: {item.index}", f"β: {item.beta:.7g}", f"E: {item.error:.5g}", "status: converged"):
+    for text in (f"point: {item.index}", f"β: {item.beta:.7g}", f"E: {item.error:.4f}", "status: converged"):
         assert text in values.text
     assert values.size["width"] <= 390
     assert report.find_elements(By.CSS_SELECTOR, ".hoverlayer .hovertext") == []

@@ -141,7 +141,8 @@ class PhaseDiagram:
         """Return the part of the range that a walk which ended early did not reach."""
         first, last = walk.points[0].beta, walk.points[-1].beta
         end = self.range[1] if last > first or first < self.range[1] else self.range[0]
-        return () if walk.status == "complete" else (Stretch(min(last, end), max(last, end), walk.status),)
+        is_whole = walk.status == "complete" or abs(end - last) <= 1e-9 * last
+        return () if is_whole else (Stretch(min(last, end), max(last, end), walk.status),)
 
     @property
     def macroscopic(self) -> tuple[Transition, ...]:
@@ -321,15 +322,15 @@ class PhaseDiagram:
         return self.sees_kinks and not self.transitions and len({point.observation.rank for point in self.points}) == 1
 
     def answer(self) -> str:
-        """Return the conclusion in a few sentences, whether the walk ended early, and what is missing."""
-        found = self._found() if self.macroscopic else self._nothing_found()
-        return " ".join(filter(None, [found, self._ended(), listed(self.missing)]))
+        """Return the conclusion in a few sentences, whether the run is unfinished, and what is missing."""
+        unfinished = "This run is unfinished." if self.run_status == UNFINISHED else ""
+        return " ".join(filter(None, [self.concluded(), unfinished, listed(self.missing)]))
 
-    def _ended(self) -> str:
-        """Say how the walk ended, "" where it is complete."""
-        if self.run_status == UNFINISHED:
-            return "This run is unfinished."
-        return "" if self.run_status == "complete" else f"The walk {self.run_status.rstrip('.')}."
+    def concluded(self) -> str:
+        """Return what the walk tells and whether it ended early: the answer without what going on with the run may add."""
+        found = self._found() if self.macroscopic else self._nothing_found()
+        is_whole = self.run_status in ("complete", UNFINISHED)
+        return found if is_whole else f"{found} The walk {self.run_status.rstrip('.')}."
 
     def _nothing_found(self) -> str:
         low, high = self.ends

@@ -42,7 +42,7 @@ def to_json(diagram: PhaseDiagram) -> dict[str, Any]:
         "tree": [edge.to_dict() for edge in diagram.tree],
         "certificates": diagram.certificates.to_dict(),
         "incomplete": [[item.low, item.high, item.reason] for item in diagram.incomplete],
-        "answer": diagram.conclusion.to_dict() | {"text": diagram.answer()},
+        "answer": diagram.conclusion.to_dict() | {"text": diagram.concluded()},
         "curvature": to_result(diagram),
         "reading": dict(diagram.points[0].observation.reading),
         "missing": [item.to_dict() for item in diagram.missing],

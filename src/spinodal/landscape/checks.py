@@ -125,7 +125,7 @@ def _first_evaluation(landscape: Energy, theta: Tensor) -> tuple[float, Tensor]:
 
 def _again(landscape: Energy, theta: Tensor) -> tuple[float, Tensor]:
     with blaming("a second evaluation of the loss", allowed=DIFFERENTIABLE, do=ANEW):
-        return landscape.value_and_gradient(theta)
+        return landscape.over(theta, landscape.batches)
 
 
 def _refuse_changed(landscape: Energy, theta: Tensor) -> None:
