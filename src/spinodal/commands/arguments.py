@@ -39,9 +39,10 @@ def threads_for(work: int) -> int:
 
 
 def use_threads(threads: int) -> None:
-    """Fix the threads of everything that computes."""
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
+    """Fix the threads of everything that computes; more than there are processors only wait for each other, or crash it."""
+    usable = min(threads, os.cpu_count() or 1)
+    torch.set_num_threads(usable)
+    threadpool_limits(usable)
 
 
 def pairs(settings: list[str]) -> dict[str, str]:

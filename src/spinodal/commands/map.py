@@ -20,6 +20,7 @@ from spinodal.commands.pictures import write_pictures, write_report
 from spinodal.commands.progress_bar import ProgressBar
 from spinodal.commands.show import show_result
 from spinodal.errors import SpinodalError
+from spinodal.kinds import whole_number
 from spinodal.landscape import Landscape
 from spinodal.mapping import MapOptions, Prepared, map_phases, prepare
 from spinodal.missing import Attempts
@@ -131,6 +132,8 @@ def _threads(asked: int, landscape: Landscape, path: Path) -> dict[str, int]:
     """
     known = RunFolder(path).config if RunFolder.is_run(path) else None
     recorded = None if known is None else known.get("threads")
+    if recorded is not None:
+        whole_number(f"threads in {path / 'config.toml'}", recorded, least=1, do="mend that, or start anew in another folder")
     chosen = asked or recorded or threads_for(landscape.size * landscape.batches.total)
     use_threads(chosen)
     return {} if known is not None and recorded is None else {"threads": chosen}
