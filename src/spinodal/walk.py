@@ -20,6 +20,7 @@ from spinodal.observe import Observation
 from spinodal.penalty import Penalty
 from spinodal.regularised import Regularised
 
+OWN_HESSIANS = 800  # parameters up to which no landmark serves
 LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
 LOOSE = 30.0  # how much more loosely first-order solvers minimise between transitions
 
@@ -283,8 +284,12 @@ class Walker:
         return penalised + float(mode @ (ahead - behind)) * speed / (2.0 * width)
 
     def _landmark(self, point: Point) -> Landmark | None:
-        """Return the landmark of a point, made again, uncounted, if it is not kept any more (or after a resume)."""
-        if self.solver != "newton":
+        """Return the landmark of a point, made again, uncounted, if it is not kept any more (or after a resume).
+
+        Small networks have a Hessian of their own at every point: a search in the coordinates of a neighbour's may leap over
+        a shallow minimum when it falls.
+        """
+        if self.solver != "newton" or self.landscape.size <= OWN_HESSIANS:
             return None
         if point.index not in self._landmarks:
             counts = self.landscape.counts.copy()
