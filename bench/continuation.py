@@ -35,7 +35,7 @@ import continuation_packages as packages
 from continuation_problems import PROBLEMS, Problem
 from hardware import hardware_line, print_table, use_threads
 
-from spinodal.continuation.arclength import ANGLE
+from spinodal.branches.arclength.trace import ANGLE
 
 KINDS = ("fold", "pitchfork", "coexistence")
 OURS = "spinodal, area 1e-2"

@@ -106,7 +106,7 @@ def spinodal(problem: Problem, area: float) -> Outcome:
     `area` is what the area certificate may miss, which decides how close the points lie.
     """
     from spinodal import Landscape
-    from spinodal.continuation import coexistence, continue_branch
+    from spinodal.branches import coexistence, continue_branch
 
     thetas = problem.minima(problem.start)
     landscapes = [Landscape(Weights(thetas[0]), lambda model, _: problem.energy(model.vector), None) for _ in range(REPEATS)]

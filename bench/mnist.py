@@ -27,9 +27,9 @@ from torch.nn import functional
 
 import spinodal as sp
 from spinodal import Branch, StationaryPoint
-from spinodal.continuation.fixed_norm import FixedNorm
-from spinodal.continuation.sphere import Sphere
-from spinodal.penalty import Penalty
+from spinodal.branches.fixed_norm.sphere import Sphere
+from spinodal.branches.fixed_norm.trace import FixedNorm
+from spinodal.landscape.penalty import Penalty
 
 MEAN, DEVIATION = 0.1307, 0.3081
 SMALL, LARGE = 1.0, 3.2  # norms at which random starts are minimised

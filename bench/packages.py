@@ -29,9 +29,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from spinodal.errors import SpinodalError
+from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.structure import mapped
 from spinodal.observe import Observer
-from spinodal.penalty import Penalty
-from spinodal.structure import mapped
 from spinodal.tasks import Task
 
 BARS = {torch.float64: 1e-8, torch.float32: 1e-4}  # relative; in single precision the order of sums shows

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 import spinodal as sp
-from spinodal.minimise.kronecker import kronecker
-from spinodal.minimise.lbfgs import Preconditioned, lbfgs
-from spinodal.regularised import Regularised
+from spinodal.landscape.objective import Regularised
+from spinodal.minima.kronecker import kronecker
+from spinodal.minima.lbfgs import Preconditioned, lbfgs
 
 TOLERANCE = 1e-3
 

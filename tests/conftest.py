@@ -15,7 +15,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 set_hypothesis_home_dir(tempfile.gettempdir())  # nothing is written into the working tree
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=20)

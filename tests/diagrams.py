@@ -11,21 +11,21 @@ from typing import Any
 import torch
 
 import spinodal as sp
-from spinodal.continuation.branch import Branch
-from spinodal.continuation.point import StationaryPoint
-from spinodal.continuation.special import Fold
+from spinodal.branches.branch import Branch
+from spinodal.branches.point import StationaryPoint
+from spinodal.branches.special import Fold
 from spinodal.counts import Counts
 from spinodal.curvature import Curvature, Estimate, SaddleIndex, Survey
-from spinodal.diagram.existence import Existence
-from spinodal.diagram.phase_coexistence import AreaRule, PhaseCoexistence, Saddle
-from spinodal.diagram.spinodals import Spinodal, SpinodalCertificate
-from spinodal.diagram.tree import Fall
-from spinodal.minimise import Minimum
+from spinodal.minima.minimise import Minimum
 from spinodal.observe import Observation
+from spinodal.phases.coexistence import AreaRule, PhaseCoexistence, Saddle
+from spinodal.phases.existence import Existence
+from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
+from spinodal.phases.tree import Fall
 from spinodal.sweeps.order import Evidence
 from spinodal.sweeps.transition import Transition
+from spinodal.sweeps.walk import Point
 from spinodal.theory import ExactTransition
-from spinodal.walk import Point
 
 MATRICES = ("0.weight", "2.weight")
 

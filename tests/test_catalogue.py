@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 import spinodal as sp
-from spinodal.diagram.catalogue import Allowance, Catalogue, Fingerprint
 from spinodal.observe import Observer
+from spinodal.phases.catalogue import Allowance, Catalogue, Fingerprint
 
 BETA = 0.03
 

@@ -12,8 +12,8 @@ from numpy.polynomial import Polynomial
 from scipy.optimize import brentq
 
 import spinodal as sp
-from spinodal.continuation.minor import minor_pairs
-from spinodal.continuation.spectrum import Bordered, eigenbasis
+from spinodal.branches.minor import minor_pairs
+from spinodal.spectrum.eigenbasis import Bordered, eigenbasis
 from spinodal.tasks import gaussian
 
 
@@ -255,9 +255,9 @@ def test_every_point_is_told_as_it_is_found():
 
 
 def test_the_walk_is_an_iterator():
-    from spinodal.continuation.arclength import Arclength
-    from spinodal.continuation.equations import Equations
-    from spinodal.continuation.exact import node_at
+    from spinodal.branches.arclength.equations import Equations
+    from spinodal.branches.arclength.exact import node_at
+    from spinodal.branches.arclength.trace import Arclength
 
     landscape = chain(3)
     equations = Equations(landscape, sp.Penalty())

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from spinodal.counts import Counts, passes_of
-from spinodal.hessian import Vectorised
 from spinodal.landscape import Landscape
+from spinodal.landscape.hessian import Vectorised
 
 numbers = st.integers(min_value=0, max_value=10**6)
 counts = st.builds(Counts, numbers, numbers, numbers, numbers, st.just(7), numbers)

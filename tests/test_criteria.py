@@ -16,7 +16,7 @@ from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import gap, slope_error
 from spinodal.sweeps.order import Evidence, missing, order_of
 from spinodal.sweeps.singularity import measured_exponent
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 SINGULAR = 0.5
 STEPS = [0.15, 0.05, 0.01, 1e-3, 1e-5]

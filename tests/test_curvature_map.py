@@ -24,18 +24,18 @@ from documents import DOCS
 from small_run import OPTIONS, digests, kept_as_it_is, linear, linear_run, lines, without_states, write_lines  # noqa: F401
 from spinodal.curvature import survey as surveys
 from spinodal.curvature.along import Curvature, curvature_at
-from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.gauss import ricci
 from spinodal.curvature.kinks import has_kinks
-from spinodal.curvature.saddle_index import SaddleIndex
 from spinodal.curvature.scalar import scalar_curvature
 from spinodal.curvature.survey import Survey, note_name, point_seed, survey
-from spinodal.phases import PhaseDiagram
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.plots import curvature_record, diagram_record
 from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.report import render
+from spinodal.spectrum.estimate import Estimate
+from spinodal.spectrum.saddle_index import SaddleIndex
 from spinodal.store import RunFolder
-from spinodal.walk import Forgetful
+from spinodal.sweeps.walk import Forgetful
 from test_cli import Command, command  # noqa: F401 - the fixture
 
 WORDS = ["gaussian", "--set", "activation=linear", "--set", "hidden=2", "--set", "samples=20"]

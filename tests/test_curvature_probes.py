@@ -24,7 +24,7 @@ from spinodal.curvature.probed import Probed, Shifted
 from spinodal.curvature.probes import Probes
 from spinodal.curvature.scalar import BUDGET, curvatures, least_budget, scalar_curvature
 from spinodal.errors import SpinodalError
-from spinodal.penalty import Penalty
+from spinodal.landscape.penalty import Penalty
 
 Batch = tuple[Tensor, Tensor]
 Loss = Callable[[nn.Module, Batch], Tensor]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spinodal.minimise.davidson import ACCURATE, SEARCHED, Subspace, davidson, softened
-from spinodal.minimise.preconditioner import Cholesky
+from spinodal.spectrum.davidson import ACCURATE, SEARCHED, Subspace, davidson, softened
+from spinodal.spectrum.preconditioner import Cholesky
 
 SIZE = 120
 

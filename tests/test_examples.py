@@ -11,7 +11,7 @@ import torch
 
 from spinodal.landscape import Landscape
 from spinodal.landscape.scale import refuse_scale_invariance
-from spinodal.mapping import map_phases
+from spinodal.mapping.map import map_phases
 from spinodal.tasks import Task
 from spinodal.tasks.registry import make_task
 from test_cli import Command, command  # noqa: F401 - the fixture

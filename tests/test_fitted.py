@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from spinodal.errors import SpinodalError
-from spinodal.fitted import Fitted, Names, fitted
-from spinodal.layout import Layout
-from spinodal.models import Models
-from spinodal.parameters import Parameters
-from spinodal.placing import found_of, theta_of
+from spinodal.landscape.layout import Layout
+from spinodal.landscape.parameters import Parameters
+from spinodal.mapping.place import found_of, theta_of
 from spinodal.store import read_checkpoint
 from spinodal.tasks import Task
+from spinodal.tasks.fitted import Fitted, Names, fitted
+from spinodal.tasks.models import Models
 from test_snapshot import Computed, Extra
 
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 import spinodal as sp
-from spinodal.continuation.fixed_norm import FixedNorm, walk_fixed_norm
-from spinodal.continuation.slope import slope
-from spinodal.continuation.sphere import Sphere
-from spinodal.penalty import Penalty
-from spinodal.regularised import Regularised
+from spinodal.branches.fixed_norm.slope import slope
+from spinodal.branches.fixed_norm.sphere import Sphere
+from spinodal.branches.fixed_norm.trace import FixedNorm, walk_fixed_norm
+from spinodal.landscape.objective import Regularised
+from spinodal.landscape.penalty import Penalty
 
 
 class _Vector(nn.Module):

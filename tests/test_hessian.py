@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from conftest import Oracle
 from spinodal.errors import SpinodalError
-from spinodal.hessian import Vectorised
 from spinodal.landscape import Landscape
+from spinodal.landscape.hessian import Vectorised
 
 FACTORISED, VECTORISED = "factorised over samples", "vectorised products"
 INPUTS, OUTPUTS = 3, 2

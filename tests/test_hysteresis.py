@@ -18,15 +18,15 @@ from scipy.optimize import brentq
 import spinodal as sp
 from diagrams import point as made_point
 from small_run import lines, write_lines
-from spinodal.answer import DEEPEST
 from spinodal.commands.tables import phases_table, summary, transitions_table
-from spinodal.diagram.envelope import Part, envelope, violations
-from spinodal.diagram.existence import divided
-from spinodal.diagram.loss_curve import LossCurve
-from spinodal.diagram.own_part import OwnPart
 from spinodal.errors import SpinodalError
+from spinodal.phases.answer import DEEPEST
+from spinodal.phases.envelope import Part, envelope, violations
+from spinodal.phases.existence import divided
+from spinodal.phases.loss_curve import LossCurve
+from spinodal.phases.own_part import OwnPart
 from spinodal.store import RunFolder
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 
 class Chain(torch.nn.Module):

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import spinodal as sp
-from spinodal.minimise.kronecker import FLOOR, Kronecker, kronecker
-from spinodal.minimise.lbfgs import Preconditioned, lbfgs
-from spinodal.regularised import Regularised
+from spinodal.landscape.objective import Regularised
+from spinodal.minima.kronecker import FLOOR, Kronecker, kronecker
+from spinodal.minima.lbfgs import Preconditioned, lbfgs
 
 BETA = 0.05
 

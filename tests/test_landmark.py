@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 import spinodal as sp
-from spinodal.minimise.landmark import Landmark
-from spinodal.minimise.local import Local
-from spinodal.minimise.preconditioner import Cholesky
+from spinodal.landscape.objective import Regularised
+from spinodal.landscape.penalty import Penalty
+from spinodal.minima.landmark import Landmark
+from spinodal.minima.local import Local
 from spinodal.observe import Observer
-from spinodal.penalty import Penalty
-from spinodal.regularised import Regularised
-from spinodal.walk import Forgetful, Point, Walker
+from spinodal.spectrum.preconditioner import Cholesky
+from spinodal.sweeps.walk import Forgetful, Point, Walker
 
-solve = import_module("spinodal.minimise").solve
+solve = import_module("spinodal.minima.minimise").solve
 BETA = 0.02
 
 
@@ -28,7 +28,7 @@ BETA = 0.02
 def dear_hessians(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Hessians of small networks be kept as those of larger ones are."""
     for name in ("landmark", "newton", "local"):
-        monkeypatch.setattr(import_module(f"spinodal.minimise.{name}"), "CERTIFIED", 0)
+        monkeypatch.setattr(import_module(f"spinodal.minima.{name}"), "CERTIFIED", 0)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def what(point: Point) -> tuple[Any, ...]:
 def test_a_walk_that_is_resumed_anywhere_is_the_same_to_the_last_bit(
     landscape: sp.Landscape, here: sp.Minimum, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spinodal.walk.OWN_HESSIANS", 0)
+    monkeypatch.setattr("spinodal.sweeps.walk.OWN_HESSIANS", 0)
     whole = walk(landscape, here, [])
     assert any(point.minimum.stats.hessians == 0 for point in whole)
     for first in range(1, len(whole)):

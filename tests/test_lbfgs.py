@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from spinodal.landscape import Landscape
 from spinodal.landscape import landscape as landscape_module
-from spinodal.minimise.lbfgs import MEMORY, Memory, lbfgs, lbfgs_batch
-from spinodal.penalty import Penalty
-from spinodal.regularised import Regularised
+from spinodal.landscape.objective import Regularised
+from spinodal.landscape.penalty import Penalty
+from spinodal.minima.lbfgs import MEMORY, Memory, lbfgs, lbfgs_batch
 from spinodal.tasks import gaussian
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spinodal.minimise.margin import DECIDING, WHOLE_SPECTRUM, dense_margin, lanczos_margin
+from spinodal.spectrum.margin import DECIDING, WHOLE_SPECTRUM, dense_margin, lanczos_margin
 
 SMALL, LARGE = 40, WHOLE_SPECTRUM + 50  # the two ways of the dense margin
 

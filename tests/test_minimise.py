@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from conftest import Oracle
 from spinodal.errors import SpinodalError
-from spinodal.hessian import Vectorised
 from spinodal.landscape import Landscape
-from spinodal.minimise import SOLVERS, TOLERANCE, Minimum, minimise, solver_for
-from spinodal.minimise.minimum import CONVERGED, STATUSES
-from spinodal.minimise.newton import newton, trust_region_step
-from spinodal.minimise.newton_cg import newton_cg
-from spinodal.penalty import Penalty
-from spinodal.regularised import Regularised
+from spinodal.landscape.hessian import Vectorised
+from spinodal.landscape.objective import Regularised
+from spinodal.landscape.penalty import Penalty
+from spinodal.minima.minimise import SOLVERS, TOLERANCE, Minimum, minimise, solver_for
+from spinodal.minima.minimum import CONVERGED, STATUSES
+from spinodal.minima.newton import newton, trust_region_step
+from spinodal.minima.newton_cg import newton_cg
 from spinodal.tasks import Task, gaussian
 from spinodal.theory import mode_strength
 
@@ -275,7 +275,7 @@ def test_a_maximum_is_left(solver: str) -> None:
 
 
 def test_a_saddle_is_left_where_a_search_ended_far_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("spinodal.minimise"), "newton_cg", partial(newton_cg, iterations=0))
+    monkeypatch.setattr(import_module("spinodal.minima.minimise"), "newton_cg", partial(newton_cg, iterations=0))
     landscape = toy(lambda w: chain(w[:2]) + 10 * w[2] ** 2, 0.01, 0.01, 0.0)  # Hess L = -0.9, 1.1, 20.1
     minimum = minimise(landscape, beta=0.05, start=landscape.initial, solver="newton_cg")
     assert minimum.stop == "iterations"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from spinodal.errors import SpinodalError
+from spinodal.landscape.penalty import Penalty
 from spinodal.observe import Observation, Observer, accuracy, class_accuracy, effective_rank, singular_values
-from spinodal.penalty import Penalty
 from spinodal.tasks import Task
 
 # -- rank --------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from spinodal.curvature import scalar_curvature
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.consistency import parts_are_whole
-from spinodal.mapping import MapOptions, prepare
-from spinodal.minimise import minimise
+from spinodal.mapping.map import MapOptions, prepare
+from spinodal.minima.minimise import minimise
 from spinodal.tasks import Task
 
 SAMPLES = 30

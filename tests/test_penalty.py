@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.landscape.objective import Regularised, symmetric_norm
+from spinodal.landscape.penalty import CONVENTION, Penalty, beta_of, weight_decay
 from spinodal.observe import Observer
-from spinodal.penalty import CONVENTION, Penalty, beta_of, weight_decay
-from spinodal.regularised import Regularised, symmetric_norm
 
 SIZE = 5
 CENTRE, MASK = torch.linspace(-1, 2, SIZE, dtype=torch.float64), torch.tensor([True, False, True, True, False])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import spinodal as sp
 from diagrams import Curve, chain_curve, diagram, loop_coexistence, loop_curve, loop_diagram, point
-from spinodal.diagram.tree import Fall
+from spinodal.phases.tree import Fall
 from spinodal.plots import (
     diagram_record,
     draw_accuracy,

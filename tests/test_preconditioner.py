@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spinodal.minimise.lbfgs import FIRST, Preconditioned, descend
-from spinodal.minimise.preconditioner import Cholesky
+from spinodal.minima.lbfgs import FIRST, Preconditioned, descend
+from spinodal.spectrum.preconditioner import Cholesky
 
 SIZE = 30
 

@@ -14,11 +14,11 @@ import pytest
 
 import spinodal as sp
 from diagrams import diagram, loop_coexistence, loop_curve, loop_diagram, transition
-from spinodal.diagram.envelope import Violation
-from spinodal.diagram.spinodals import Spinodal
-from spinodal.diagram.tree import Fall
 from spinodal.errors import SpinodalError
-from spinodal.penalty import weight_decay
+from spinodal.landscape.penalty import weight_decay
+from spinodal.phases.envelope import Violation
+from spinodal.phases.spinodals import Spinodal
+from spinodal.phases.tree import Fall
 from spinodal.report import answer_sentences, render, save_report
 from spinodal.report.branch_rows import (
     branch_table,

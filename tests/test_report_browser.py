@@ -16,7 +16,7 @@ import spinodal as sp
 from diagrams import loop_coexistence, loop_diagram, with_curvature
 from spinodal.plots.record import diagram_record
 from spinodal.report import save_report
-from spinodal.uncertainty import of_error, of_norm
+from spinodal.sweeps.uncertainty import of_error, of_norm
 from spinodal.words.numbers import half, percent, to_error
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")

@@ -48,16 +48,17 @@ ERRORS: list[Callable[[], Exception]] = [
 ]
 PLACES = {
     ("branches", "branches"): [
-        "diagram.branch_following.continue_branch", "diagram.branch_following.to_record", "diagram.branch_following.explained",
-        "diagram.branch_following.special_point", "diagram.branch_following.stable_part", "after_walk.branched",
+        "phases.branch_following.continue_branch", "phases.branch_following.to_record", "phases.branch_following.explained",
+        "phases.branch_following.special_point", "phases.branch_following.stable_part", "mapping.after_walk.branched",
     ],
-    ("coexistence", "branches"): ["diagram.branch_following.coexistence", "diagram.branch_following.first_minima"],
+    ("coexistence", "branches"): ["phases.branch_following.coexistence", "phases.branch_following.first_minima"],
     ("coexistence", "loop"): [
-        "diagram.branch_following.coexistence", "diagram.joining.envelope", "diagram.joining.violations",
-        "diagram.joining.divided", "diagram.joining._fingerprint", "diagram.joining.falls_along",
+        "phases.branch_following.coexistence", "phases.joining.envelope", "phases.joining.violations",
+        "phases.joining.divided", "phases.joining._fingerprint", "phases.joining.falls_along",
     ],
     ("curvature", "curvature"): [
-        "curvature.survey.curvature_at", "curvature.survey.to_record", "curvature.survey.from_record", "after_walk.survey",
+        "curvature.survey.curvature_at", "curvature.survey.to_record", "curvature.survey.from_record",
+        "mapping.after_walk.survey",
     ],
     ("figures", "curvature"): ["plots.save.diagram_record", "plots.save.paper"],
     ("report", "curvature"): [
@@ -232,7 +233,7 @@ def test_a_fault_in_a_figure_or_the_report_costs_that_alone(
 def test_a_map_with_something_missing_says_so_and_ends_well(
     command: Command,  # noqa: F811
 ) -> None:
-    with Fault("diagram.branch_following.continue_branch", 1, 1).injected():
+    with Fault("phases.branch_following.continue_branch", 1, 1).injected():
         done = command(*LINE, "--branches", "--json", "result.json")
     assert done.code == 0
     what = "the branch of phase 0 (an error of spinodal itself, not of the task: KeyError: 2)"
@@ -245,7 +246,7 @@ def test_a_map_with_something_missing_says_so_and_ends_well(
     assert [item["what"] for item in result["missing"]] == ["the branch of phase 0"]
     assert result == json.loads(Path("run/result.json").read_text())
     assert f"Missing: {what}" in command("show", "run").out
-    with Fault("diagram.branch_following.continue_branch", 1, 1).injected():
+    with Fault("phases.branch_following.continue_branch", 1, 1).injected():
         assert "in __call__\n    raise ERRORS" in command(*LINE, "--branches", "--resume", "--debug").err
     done = command(*LINE, "--branches", "--resume", "--json", "result.json")
     assert (done.code, done.err) == (0, "")
@@ -260,7 +261,7 @@ def test_a_walk_is_written_before_its_branches_are_tried(command: Command) -> No
         raise KeyboardInterrupt
 
     seen: list[dict[str, Any]] = []
-    with mock.patch("spinodal.after_walk.branched", interrupt):
+    with mock.patch("spinodal.mapping.after_walk.branched", interrupt):
         assert command(*LINE, "--branches").code == 130
     (result,) = seen
     assert result["run_status"] == "unfinished"
@@ -299,8 +300,8 @@ def test_code_of_the_task_that_fails_after_the_walk_is_named(tmp_path: Path, mon
         fails = True
         return surveyed(*arguments, **named)
 
-    surveyed = importlib.import_module("spinodal.after_walk").survey
-    monkeypatch.setattr("spinodal.after_walk.survey", begun)
+    surveyed = importlib.import_module("spinodal.mapping.after_walk").survey
+    monkeypatch.setattr("spinodal.mapping.after_walk.survey", begun)
     diagram = sp.map_phases(sp.Task(Failing(), loss, None), beta=(0.05, 0.5), starts=1, bracket=1e-3, curvature=True)
     (item,) = diagram.missing
     total = len(diagram.points)

@@ -28,9 +28,9 @@ from small_run import (  # noqa: F401 - the fixtures
     write_lines,
 )
 from spinodal.errors import SpinodalError
-from spinodal.layout import Layout
-from spinodal.models import Models
-from spinodal.phases import PhaseDiagram
+from spinodal.landscape.layout import Layout
+from spinodal.phases.diagram import PhaseDiagram
+from spinodal.tasks.models import Models
 
 Run = tuple[Path, PhaseDiagram]
 

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.landscape.penalty import Penalty
 from spinodal.landscape.scale import refuse_scale_invariance
-from spinodal.penalty import Penalty
 from spinodal.tasks import Task
 
 SAMPLES = 12

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from spinodal import Landscape, Penalty, SpinodalError
-from spinodal.curvature.density import lanczos_density, spectral_density
-from spinodal.curvature.extremes import extreme_eigenvalues, lanczos_extremes
-from spinodal.curvature.saddle_index import dense_index, lanczos_index, lanczos_indices, saddle_index, saddle_indices
-from spinodal.krylov import Krylov, random_vectors
-from spinodal.minimise.margin import zero_fraction
+from spinodal.spectrum.density import lanczos_density, spectral_density
+from spinodal.spectrum.extremes import extreme_eigenvalues, lanczos_extremes
+from spinodal.spectrum.krylov import Krylov, random_vectors
+from spinodal.spectrum.margin import zero_fraction
+from spinodal.spectrum.saddle_index import dense_index, lanczos_index, lanczos_indices, saddle_index, saddle_indices
 
 WAYS = ["dense", "lanczos"]
 

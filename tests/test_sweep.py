@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import spinodal as sp
 from conftest import integral_of_norm
 from spinodal.errors import SpinodalError
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 FIRST_ORDER_CHAINS = {3: 0.236235, 4: 0.192450}  # theory.md section 2
 

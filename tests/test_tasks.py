@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.minimise import minimise
+from spinodal.minima.minimise import minimise
 from spinodal.tasks import Task, digits, gaussian
 from spinodal.tasks.gaussian import ACTIVATIONS
 from spinodal.theory import deep_linear

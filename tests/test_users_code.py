@@ -18,9 +18,9 @@ from spinodal.curvature import fisher_trace
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.embedding import bags
-from spinodal.mapping import map_phases
+from spinodal.landscape.penalty import Penalty
+from spinodal.mapping.map import map_phases
 from spinodal.observe import Observation, Observer
-from spinodal.penalty import Penalty
 from spinodal.tasks import Task
 
 SAMPLES = 24

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
+from spinodal.landscape.penalty import Penalty
 from spinodal.observe import Observer
-from spinodal.penalty import Penalty
 from spinodal.tasks import Task
 
 SAMPLES, CLASSES = 24, 3

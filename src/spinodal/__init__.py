@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from spinodal import tasks, theory
-from spinodal.continuation import Branch, Coexistence, Fold, StationaryPoint, coexistence, continue_branch
+from spinodal.branches import Branch, Coexistence, Fold, StationaryPoint, coexistence, continue_branch
 from spinodal.curvature import (
     Curvature,
     Estimate,
@@ -19,19 +19,19 @@ from spinodal.curvature import (
     scalar_curvature,
     spectral_density,
 )
-from spinodal.diagram.existence import Existence
-from spinodal.diagram.hysteresis import Loop
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.mapping import MapOptions, map_phases
-from spinodal.minimise import Minimum, minimise
-from spinodal.penalty import Penalty, beta_of, weight_decay
-from spinodal.phase import Phase
-from spinodal.phases import PhaseDiagram
-from spinodal.placement import Placement
-from spinodal.placing import place
-from spinodal.snapshot import Snapshot
+from spinodal.landscape.penalty import Penalty, beta_of, weight_decay
+from spinodal.mapping.map import MapOptions, map_phases
+from spinodal.mapping.place import place
+from spinodal.minima.minimise import Minimum, minimise
+from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.existence import Existence
+from spinodal.phases.phase import Phase
+from spinodal.phases.placement import Placement
+from spinodal.phases.snapshot import Snapshot
 from spinodal.store import load
+from spinodal.sweeps.loop import Loop
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.sweeping import sweep
 from spinodal.sweeps.transition import Transition

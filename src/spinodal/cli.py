@@ -18,7 +18,7 @@ from spinodal.commands.tasks import tasks_command
 from spinodal.commands.theory import theory_command
 from spinodal.commands.usage import UsageError, Verbs, refusal
 from spinodal.errors import SpinodalError, one_line, unexpected
-from spinodal.penalty import CONVENTION
+from spinodal.landscape.penalty import CONVENTION
 
 app = typer.Typer(
     cls=Verbs,

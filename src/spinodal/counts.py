@@ -35,7 +35,7 @@ class Counts:
     def gradient_equivalents(self) -> float:
         """Return the cost in gradients: error .4, gradient 1, Hessian product 2.5, and `passes`.
 
-        A dense Hessian is charged what the method that computed it did (see `Method.passes` in `spinodal.hessian`).
+        A dense Hessian is charged what the method that computed it did (see `Method.passes` in `spinodal.landscape.hessian`).
         """
         plain = ERROR_COST * self.error_evaluations + self.gradient_evaluations
         return plain + HESSIAN_PRODUCT_COST * self.hessian_products + self.passes

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from spinodal.blame import Owner, nobody, why
 from spinodal.errors import RunFolderError, SpinodalError
+from spinodal.tasks.blame import Owner, nobody, why
 
 SINGULAR = (np.linalg.LinAlgError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 OUTCOMES = (SpinodalError, *SINGULAR)  # of a computation that cannot be done
@@ -66,7 +66,7 @@ class Attempts:
     Parameters
     ----------
     owner : callable, optional
-        Names the place in a task's code that an exception passed (see `spinodal.blame.owner_of`).
+        Names the place in a task's code that an exception passed (see `spinodal.tasks.blame.owner_of`).
     on_failure : callable ``(what, cause)``, optional
         Hears of a failure as it happens.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from spinodal.errors import SpinodalError
-from spinodal.penalty import beta_of, weight_decay
-from spinodal.phases import PhaseDiagram
-from spinodal.snapshot import Snapshot
+from spinodal.landscape.penalty import beta_of, weight_decay
+from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.snapshot import Snapshot
 
 SLACK = 1.05  # how far beyond the ends of a map, as a factor, a model is taken for that of the end
 

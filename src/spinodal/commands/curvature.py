@@ -9,21 +9,21 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from spinodal.arguments import accuracy, seed_number
 from spinodal.commands.arguments import Debug, Json, Sets, Threads, console_for, pairs, threads_for, use_threads
 from spinodal.commands.curvature_table import curvature_table
 from spinodal.commands.json_file import check_json, write_json_file
 from spinodal.commands.place import Place, Words, place_of
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature, curvature_at
-from spinodal.curvature.extremes import Extremes, extreme_eigenvalues
 from spinodal.curvature.record import to_record
 from spinodal.curvature.result import CONVENTION as SCALED
 from spinodal.curvature.scalar import METHODS
 from spinodal.errors import positive_beta, unknown_name
-from spinodal.kinds import accuracy, seed_number
-from spinodal.minimise.margin import Margin, dense_margin, lanczos_margin
-from spinodal.penalty import CONVENTION, weight_decay
-from spinodal.regularised import Regularised
+from spinodal.landscape.objective import Regularised
+from spinodal.landscape.penalty import CONVENTION, weight_decay
+from spinodal.spectrum.extremes import Extremes, extreme_eigenvalues
+from spinodal.spectrum.margin import Margin, dense_margin, lanczos_margin
 
 ENDS = 3  # eigenvalues shown of either end of the spectrum
 

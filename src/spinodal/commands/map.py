@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from spinodal.blame import owner_of
+from spinodal.arguments import whole_number
 from spinodal.commands.arguments import Debug, Json, Quiet, Sets, Threads, console_for, pairs, threads_for, use_threads
 from spinodal.commands.json_file import check_json, write_json_file
 from spinodal.commands.missing import failure_shown, tell_missing
@@ -20,14 +20,14 @@ from spinodal.commands.pictures import write_pictures, write_report
 from spinodal.commands.progress_bar import ProgressBar
 from spinodal.commands.show import show_result
 from spinodal.errors import SpinodalError
-from spinodal.kinds import whole_number
 from spinodal.landscape import Landscape
-from spinodal.mapping import MapOptions, Prepared, map_phases, prepare
+from spinodal.landscape.reading.sentences import sentences
+from spinodal.mapping.map import MapOptions, Prepared, map_phases, prepare
 from spinodal.missing import Attempts
-from spinodal.phases import PhaseDiagram
-from spinodal.reading.sentences import sentences
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.store import RunFolder, load
 from spinodal.tasks import Task
+from spinodal.tasks.blame import owner_of
 from spinodal.tasks.registry import make_task
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it

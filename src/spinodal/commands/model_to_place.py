@@ -10,10 +10,10 @@ from torch import Tensor
 
 from spinodal.errors import SpinodalError, positive_beta
 from spinodal.landscape import Landscape
-from spinodal.mapping import MapOptions
-from spinodal.phases import PhaseDiagram
-from spinodal.placement import Placement
-from spinodal.placing import place, theta_of
+from spinodal.mapping.map import MapOptions
+from spinodal.mapping.place import place, theta_of
+from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.placement import Placement
 from spinodal.store import placement_folder, placement_journal, read_checkpoint, save_placement
 from spinodal.tasks import Task
 

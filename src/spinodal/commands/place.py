@@ -14,11 +14,11 @@ from spinodal.commands.arguments import run_and_point, text_of
 from spinodal.commands.chosen_point import chosen_point
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.mapping import MapOptions, prepare, usable_device
-from spinodal.penalty import Penalty, one_beta
-from spinodal.phases import PhaseDiagram
-from spinodal.placing import found_of
-from spinodal.snapshot import Snapshot
+from spinodal.landscape.penalty import Penalty, one_beta
+from spinodal.mapping.map import MapOptions, prepare, usable_device
+from spinodal.mapping.place import found_of
+from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.snapshot import Snapshot
 from spinodal.store import is_checkpoint_folder, load, read_checkpoint
 from spinodal.tasks import Task
 from spinodal.tasks.registry import arguments_of, make_task

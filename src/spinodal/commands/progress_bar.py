@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spinodal.commands.estimate import Estimate, duration
-from spinodal.mapping import Progress as Watcher
-from spinodal.penalty import CONVENTION
-from spinodal.phases import PhaseDiagram
+from spinodal.landscape.penalty import CONVENTION
+from spinodal.mapping.map import Progress as Watcher
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.sweeps.transition import Transition
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 EVERY = 10.0  # seconds between two lines where there is no terminal
 

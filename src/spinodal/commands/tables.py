@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from spinodal.errors import printable
-from spinodal.penalty import weight_decay
-from spinodal.reading.sentences import remarkable
+from spinodal.landscape.penalty import weight_decay
+from spinodal.landscape.reading.sentences import remarkable
 from spinodal.theory import ExactTransition
 from spinodal.words.doubts import doubts
 from spinodal.words.numbers import significant

@@ -11,7 +11,7 @@ from spinodal.commands.arguments import Debug, Json, console_for
 from spinodal.commands.json_file import check_json, write_json_file
 from spinodal.commands.tables import theory_table
 from spinodal.errors import SpinodalError
-from spinodal.penalty import CONVENTION
+from spinodal.landscape.penalty import CONVENTION
 from spinodal.theory import deep_linear
 
 

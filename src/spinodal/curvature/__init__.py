@@ -2,9 +2,6 @@
 
 from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.change_points import ChangePoint, change_points
-from spinodal.curvature.density import DensityCurve, SpectralDensity, spectral_density
-from spinodal.curvature.estimate import Estimate
-from spinodal.curvature.extremes import Eigenpairs, Extremes, extreme_eigenvalues
 from spinodal.curvature.fisher import fisher_trace
 from spinodal.curvature.gauss import (
     LogValue,
@@ -17,10 +14,13 @@ from spinodal.curvature.gauss import (
 )
 from spinodal.curvature.gauss_newton import GaussNewton
 from spinodal.curvature.result import CurvatureChange
-from spinodal.curvature.saddle_index import SaddleIndex, saddle_index
 from spinodal.curvature.scalar import Curvatures, curvatures, scalar_curvature
 from spinodal.curvature.surface import Surface
 from spinodal.curvature.survey import Survey
+from spinodal.spectrum.density import DensityCurve, SpectralDensity, spectral_density
+from spinodal.spectrum.estimate import Estimate
+from spinodal.spectrum.extremes import Eigenpairs, Extremes, extreme_eigenvalues
+from spinodal.spectrum.saddle_index import SaddleIndex, saddle_index
 
 __all__ = [
     "ChangePoint",

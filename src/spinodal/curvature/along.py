@@ -7,18 +7,18 @@ from typing import Any
 
 from torch import Tensor
 
+from spinodal.arguments import accuracy, seed_number, whole_number
 from spinodal.counts import Counts
-from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.fisher import fisher_trace
 from spinodal.curvature.kinks import KINKS, has_kinks
-from spinodal.curvature.saddle_index import SaddleIndex, dense_index, saddle_indices
 from spinodal.curvature.scalar import BUDGET, METHODS, SMALL, curvatures
 from spinodal.curvature.surface import Surface
 from spinodal.errors import SpinodalError, positive_beta, told, unknown_name
-from spinodal.kinds import accuracy, seed_number, whole_number
 from spinodal.landscape import Landscape
-from spinodal.penalty import Penalty
-from spinodal.regularised import Regularised
+from spinodal.landscape.objective import Regularised
+from spinodal.landscape.penalty import Penalty
+from spinodal.spectrum.estimate import Estimate
+from spinodal.spectrum.saddle_index import SaddleIndex, dense_index, saddle_indices
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spinodal.arguments import real_number, sequence
 from spinodal.errors import SpinodalError
-from spinodal.kinds import real_number, sequence
 
 SIGNIFICANT = 5.0  # standard errors by which a change must exceed what is usual
 PROMINENT = 0.01  # of the larger value beside it: a step below it is none

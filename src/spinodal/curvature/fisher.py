@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from spinodal.curvature.by_sample.outputs import capture
-from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.gauss_newton import PROBES, GaussNewton
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.spectrum.estimate import Estimate
 
 
 def fisher_trace(landscape: Landscape, theta: Tensor, *, method: str = "auto", probes: int = PROBES, seed: int = 0) -> Estimate:

@@ -9,14 +9,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from spinodal.batches import Batch
+from spinodal.arguments import seed_number, whole_number
 from spinodal.curvature.by_sample.outputs import Outputs, capture
 from spinodal.curvature.by_sample.samples import SampleError
-from spinodal.curvature.estimate import Estimate, student
 from spinodal.curvature.gauss_newton_trace import exact_trace
 from spinodal.errors import SpinodalError, unknown_name
-from spinodal.kinds import seed_number, whole_number
 from spinodal.landscape import Landscape
+from spinodal.landscape.batches import Batch
+from spinodal.spectrum.estimate import Estimate, student
 
 AT_ONCE = 16  # rows in one vectorised pass, as for Hessian products
 PROBES = 32

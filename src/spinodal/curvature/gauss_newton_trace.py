@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from spinodal.batches import Batch
 from spinodal.curvature.by_sample.handed import sampled_inside
 from spinodal.curvature.by_sample.output_hessian import OutputHessian, output_hessian
 from spinodal.curvature.by_sample.outputs import COMPARING, check_outputs, compares_inside, hidden_in
 from spinodal.curvature.by_sample.sample_gradients import LayerGradients, sample_gradients
 from spinodal.curvature.by_sample.samples import SampledLoss, SampleError, Samples, agree, sampled_loss
-from spinodal.curvature.estimate import Estimate
 from spinodal.landscape import Landscape
+from spinodal.landscape.batches import Batch
+from spinodal.spectrum.estimate import Estimate
 
 OUTPUTS = 256  # per sample, beyond which probes are cheaper for the accuracy anybody needs
 CHECKS = 1  # gradients that the verification costs

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spinodal.batches import is_of_samples, part_of
 from spinodal.landscape import Landscape
+from spinodal.landscape.batches import is_of_samples, part_of
 
 KINKS = "E is only piecewise smooth (ReLU or the like): its kinks, which bend it as well, are not in this number"
 PIECEWISE = (

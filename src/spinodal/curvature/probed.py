@@ -13,11 +13,11 @@ from torch import Tensor
 from spinodal.curvature.by_sample.pass_of_probes import Passes, PassOfProbes
 from spinodal.curvature.by_sample.samples import SampleError
 from spinodal.curvature.deflation import Deflation
-from spinodal.curvature.estimate import student
-from spinodal.curvature.hessian_operator import finite
+from spinodal.curvature.heap import give_back
 from spinodal.curvature.probes import Probes
 from spinodal.errors import SpinodalError
-from spinodal.heap import give_back
+from spinodal.spectrum.estimate import student
+from spinodal.spectrum.operator import finite
 
 PILOT = 8  # probes before anything is decided
 PASSES = 12  # passes over the samples before an error bar is believed

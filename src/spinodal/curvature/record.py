@@ -8,10 +8,10 @@ from typing import Any
 
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature
-from spinodal.curvature.estimate import STATUSES, Estimate
-from spinodal.curvature.saddle_index import STATUSES as COUNTED
-from spinodal.curvature.saddle_index import SaddleIndex
 from spinodal.errors import printable
+from spinodal.spectrum.estimate import STATUSES, Estimate
+from spinodal.spectrum.saddle_index import STATUSES as COUNTED
+from spinodal.spectrum.saddle_index import SaddleIndex
 
 ESTIMATES = ("error", "loss", "trace")
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from spinodal.curvature.along import Curvature
 from spinodal.curvature.change_points import ChangePoint, change_points
 from spinodal.curvature.record import estimate_record, index_record, null
-from spinodal.penalty import weight_decay
+from spinodal.landscape.penalty import weight_decay
 
 if TYPE_CHECKING:
     from spinodal.curvature.survey import Survey
-    from spinodal.phases import PhaseDiagram
-    from spinodal.walk import Point
+    from spinodal.phases.diagram import PhaseDiagram
+    from spinodal.sweeps.walk import Point
 
 SURFACES = ("error", "loss")
 LETTERS = {"error": "E", "loss": "L"}

@@ -8,22 +8,22 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from spinodal.arguments import accuracy, seed_number, sequence, whole_number
 from spinodal.curvature import gauss
 from spinodal.curvature.by_sample.pass_of_probes import Passes
 from spinodal.curvature.by_sample.sample_groups import GROUPS, SampleGroups
 from spinodal.curvature.by_sample.sample_probes import SampleProbes
 from spinodal.curvature.by_sample.samples import SampleError
-from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.gauss_newton_trace import exact_trace
-from spinodal.curvature.hessian_operator import finite, strength
 from spinodal.curvature.kinks import KINKS, has_kinks
 from spinodal.curvature.probed import DEEPEST, FEWEST, Probed, Shifted
 from spinodal.curvature.probes import Probes
 from spinodal.errors import SpinodalError, unknown_name
-from spinodal.kinds import accuracy, seed_number, sequence, whole_number
 from spinodal.landscape import Landscape
-from spinodal.penalty import Penalty
-from spinodal.regularised import Regularised
+from spinodal.landscape.objective import Regularised
+from spinodal.landscape.penalty import Penalty
+from spinodal.spectrum.estimate import Estimate
+from spinodal.spectrum.operator import finite, strength
 
 METHODS = ("auto", "dense", "probes")
 SMALL = 1000  # parameters up to which "auto" is exact where no budget is given

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from spinodal.curvature import gauss
 from spinodal.curvature.gauss import LogValue
-from spinodal.curvature.hessian_operator import strength
 from spinodal.landscape import Landscape
-from spinodal.penalty import Penalty
-from spinodal.regularised import Regularised
+from spinodal.landscape.objective import Regularised
+from spinodal.landscape.penalty import Penalty
+from spinodal.spectrum.operator import strength
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.record import from_record, to_record
 from spinodal.errors import RunFolderError
 from spinodal.landscape import Landscape
+from spinodal.landscape.penalty import Penalty
 from spinodal.missing import OUTCOMES, Attempts
-from spinodal.penalty import Penalty
-from spinodal.walk import Point, Recorder
+from spinodal.sweeps.walk import Point, Recorder
 
 
 @dataclass(frozen=True)

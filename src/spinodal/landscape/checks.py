@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from spinodal.batches import size_of
 from spinodal.errors import SpinodalError, blaming
+from spinodal.landscape.batches import size_of
 from spinodal.landscape.consistency import EQUAL, ROUNDING, check_one_function, staircase
 from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.energy import Energy

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from spinodal.batches import Batches
 from spinodal.errors import SpinodalError, blaming
+from spinodal.landscape.batches import Batches
 from spinodal.landscape.energy import Energy
 from spinodal.landscape.precision import where_lower
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spinodal.batches import Batch
 from spinodal.errors import SpinodalError
-from spinodal.structure import named_tensors
+from spinodal.landscape.batches import Batch
+from spinodal.landscape.structure import named_tensors
 
 LABELS = ("labels", "label", "targets", "target", "y")  # keys of a dict batch under which labels are looked for
 FUNCTIONAL = "torch.nn.functional"

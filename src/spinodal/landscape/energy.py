@@ -11,14 +11,14 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from spinodal.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.counts import Counts
-from spinodal.gradient_graph import GradientGraph
 from spinodal.landscape.attention import plain_attention
+from spinodal.landscape.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.landscape.copying import evaluable, hooks_left_out, plain_module
 from spinodal.landscape.criterion import Criterion
+from spinodal.landscape.gradient_graph import GradientGraph
 from spinodal.landscape.lender import Lender
-from spinodal.parameters import Parameters, Substitution
+from spinodal.landscape.parameters import Parameters, Substitution
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 

@@ -9,16 +9,16 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from spinodal import hessian as dense
-from spinodal.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.errors import SpinodalError
-from spinodal.gradient_graph import products_at_once
+from spinodal.landscape import hessian as dense
+from spinodal.landscape.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.landscape.checks import check_loss, check_second_derivatives, refuse_complex, refuse_randomness
 from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
 from spinodal.landscape.energy import Energy, LossFunction
+from spinodal.landscape.gradient_graph import products_at_once
 from spinodal.landscape.listed import settled_list
-from spinodal.reading.idle import idle_parameters
-from spinodal.reading.sizes import settle_sizes
+from spinodal.landscape.reading.idle import idle_parameters
+from spinodal.landscape.reading.sizes import settle_sizes
 
 MANY = 4096  # samples of a batch, below which it is never taken in parts
 DEPTH = 6  # graphs of second derivatives hold so many times what the graph of the loss holds
@@ -184,7 +184,7 @@ class Landscape(Energy):
         """Return the dense Hessian of E, shape (n, n), symmetric.
 
         Networks whose trainable parameters all sit in `nn.Linear` layers applied to rows of
-        independent samples use the per-sample factorisation (see `spinodal.hessian`); every result
+        independent samples use the per-sample factorisation (see `spinodal.landscape.hessian`); every result
         is compared with a Hessian product, which belongs to the cost of the Hessian. Everything else
         uses chunked, vectorised products within `memory` bytes.
         """

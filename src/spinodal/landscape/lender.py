@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spinodal.landscape.attention import plain_attention
-from spinodal.parameters import Parameters
+from spinodal.landscape.parameters import Parameters
 
 
 class Lender:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spinodal.batches import Batch, Batches
 from spinodal.errors import SpinodalError
+from spinodal.landscape.batches import Batch, Batches
 
 if TYPE_CHECKING:
     from spinodal.landscape.energy import Energy

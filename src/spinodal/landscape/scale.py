@@ -10,7 +10,7 @@ from torch import Tensor
 from spinodal.errors import SpinodalError
 from spinodal.landscape.consistency import somewhere
 from spinodal.landscape.energy import Energy
-from spinodal.penalty import Penalty
+from spinodal.landscape.penalty import Penalty
 
 
 def refuse_scale_invariance(landscape: Energy, penalty: Penalty) -> None:

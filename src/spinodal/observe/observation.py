@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from spinodal.batches import Batches
 from spinodal.landscape import Landscape
+from spinodal.landscape.batches import Batches
+from spinodal.landscape.penalty import Penalty
 from spinodal.observe.rank import effective_rank, singular_values, telling
 from spinodal.observe.scores import Scores, scores
-from spinodal.penalty import Penalty
 
 if TYPE_CHECKING:
     from spinodal.tasks.task import Task

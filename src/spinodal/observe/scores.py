@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spinodal.batches import Batch, Batches
 from spinodal.errors import told
 from spinodal.landscape import Landscape
+from spinodal.landscape.batches import Batch, Batches
 from spinodal.landscape.consistency import somewhere
+from spinodal.landscape.reading.comparison import PROBABILITIES, Choices, Comparison, choices
+from spinodal.landscape.reading.record import Record, record
 from spinodal.observe.accuracy import recalls
-from spinodal.reading.comparison import PROBABILITIES, Choices, Comparison, choices
-from spinodal.reading.record import Record, record
 
 if TYPE_CHECKING:
     from spinodal.tasks.task import Task

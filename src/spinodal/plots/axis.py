@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 
-from spinodal.phase import Phase
-from spinodal.phases import PhaseDiagram
-from spinodal.walk import Point
+from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.phase import Phase
+from spinodal.sweeps.walk import Point
 
 BETA = "β   (L = E + β‖θ‖²)"
 WEIGHT_DECAY = "weight_decay = 2β   (PyTorch's SGD and Adam)"

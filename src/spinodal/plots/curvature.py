@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spinodal.curvature.along import Curvature
-from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.result import LETTERS, SURFACES, CurvatureChange
-from spinodal.penalty import weight_decay
-from spinodal.phases import PhaseDiagram
+from spinodal.landscape.penalty import weight_decay
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.plots.axis import BetaAxis, beta_axis, ordered_points
 from spinodal.plots.panel import MISSING, Curve, Panel, error_panel
-from spinodal.walk import Point
+from spinodal.spectrum.estimate import Estimate
+from spinodal.sweeps.walk import Point
 
 FARTHEST = 1e-4  # of the largest magnitude: below it a symmetric logarithmic axis is linear in any case
 

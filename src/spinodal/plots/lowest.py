@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from spinodal.continuation.point import StationaryPoint
-from spinodal.walk import Point
+from spinodal.branches.point import StationaryPoint
+from spinodal.sweeps.walk import Point
 
 if TYPE_CHECKING:
     import numpy as np

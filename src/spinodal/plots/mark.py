@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spinodal.continuation.special import STATUSES, BranchPoint, Fold
-from spinodal.diagram.phase_coexistence import PhaseCoexistence
-from spinodal.penalty import weight_decay
+from spinodal.branches.special import STATUSES, BranchPoint, Fold
+from spinodal.landscape.penalty import weight_decay
+from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.plots.lowest import Piece
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spinodal.diagram.tree import Fall
-from spinodal.phase import Phase
-from spinodal.phases import PhaseDiagram
+from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.phase import Phase
+from spinodal.phases.tree import Fall
 from spinodal.plots.axis import is_joined, padded
 
 Interval = tuple[float, float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spinodal.phases import PhaseDiagram
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.plots.axis import BetaAxis, beta_axis, ordered_points
 from spinodal.plots.curvature import CurvatureRecord, curvature_record
 from spinodal.plots.panel import (

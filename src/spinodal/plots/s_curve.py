@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain, groupby, pairwise
 
-from spinodal.continuation.branch import Branch
-from spinodal.continuation.point import StationaryPoint
-from spinodal.phase import Phase
-from spinodal.phases import PhaseDiagram, stretches_of
+from spinodal.branches.branch import Branch
+from spinodal.branches.point import StationaryPoint
+from spinodal.phases.diagram import PhaseDiagram, stretches_of
+from spinodal.phases.phase import Phase
 from spinodal.plots.axis import is_joined, padded
 from spinodal.plots.lowest import Piece, level, lowest_loss, pieces
 from spinodal.plots.mark import Mark, branch_point_mark, coexistence_marks, fold_mark
 from spinodal.sweeps.sweep import Sweep
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 MANY = 2  # index from which saddles are drawn alike
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinodal.files import write_whole
-from spinodal.phases import PhaseDiagram
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.plots.draw import (
     draw_accuracy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from spinodal.diagram.tree import Fall
+from spinodal.phases.tree import Fall
 from spinodal.plots.phase_tree import Interval, PhaseBar, TreeRecord
 from spinodal.plots.style import BLUE, GREY, ORANGE, new_figure, paper, set_axes
 

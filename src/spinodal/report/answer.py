@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from spinodal.answer import METASTABLE
+from spinodal.landscape.penalty import weight_decay
 from spinodal.missing import listed
-from spinodal.penalty import weight_decay
-from spinodal.phases import PhaseDiagram, unseen_kinks
-from spinodal.step import LOSS, Step
-from spinodal.walk import Point
+from spinodal.phases.answer import METASTABLE
+from spinodal.phases.diagram import PhaseDiagram, unseen_kinks
+from spinodal.phases.step import LOSS, Step
+from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import percent, significant
 from spinodal.words.sentences import (
     capital,

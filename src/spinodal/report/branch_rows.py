@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spinodal.continuation.branch import Branch
-from spinodal.continuation.special import STATUSES, BranchPoint, Fold
-from spinodal.diagram.existence import Interval
-from spinodal.diagram.phase_coexistence import PhaseCoexistence
-from spinodal.diagram.spinodals import Spinodal
-from spinodal.penalty import weight_decay
-from spinodal.phases import PhaseDiagram
+from spinodal.branches.branch import Branch
+from spinodal.branches.special import STATUSES, BranchPoint, Fold
+from spinodal.landscape.penalty import weight_decay
+from spinodal.phases.coexistence import PhaseCoexistence
+from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.existence import Interval
+from spinodal.phases.spinodals import Spinodal
 from spinodal.report.rows import MOST_MINOR, Table, arrow, number, table, transition_row
 from spinodal.words.numbers import half, significant, to_error
 from spinodal.words.sentences import meeting_error

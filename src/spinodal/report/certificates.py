@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from spinodal.penalty import weight_decay
-from spinodal.phases import PhaseDiagram
+from spinodal.landscape.penalty import weight_decay
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.sweeps.sweep import Sweep
 from spinodal.words.doubts import doubts
 from spinodal.words.numbers import significant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spinodal.phases import PhaseDiagram
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.sweeps.transition import Transition
 from spinodal.theory import ExactTransition
 

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from spinodal.curvature.along import Curvature
-from spinodal.curvature.estimate import Estimate
 from spinodal.curvature.result import LETTERS, CurvatureChange
-from spinodal.curvature.saddle_index import SaddleIndex
 from spinodal.curvature.survey import Survey
-from spinodal.penalty import weight_decay
-from spinodal.phases import PhaseDiagram
+from spinodal.landscape.penalty import weight_decay
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.report.rows import Table, arrow, number, table
-from spinodal.walk import Point
+from spinodal.spectrum.estimate import Estimate
+from spinodal.spectrum.saddle_index import SaddleIndex
+from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import half, to_error, width
 from spinodal.words.rows import HALF_BRACKET
 

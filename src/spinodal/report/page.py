@@ -13,12 +13,12 @@ from typing import Any
 from spinodal import __version__
 from spinodal.errors import SpinodalError
 from spinodal.files import write_whole, writing
-from spinodal.penalty import CONVENTION
-from spinodal.phases import PhaseDiagram
+from spinodal.landscape.penalty import CONVENTION
+from spinodal.landscape.reading.sentences import sentences
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.plots.axis import is_joined
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import FEW_MINOR
-from spinodal.reading.sentences import sentences
 from spinodal.report.answer import MEANING, answer_sentences
 from spinodal.report.branch_rows import (
     back_table,

@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from spinodal.phases import PhaseDiagram
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.plots.axis import BetaAxis, ordered_points, walked_phases
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord

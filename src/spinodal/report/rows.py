@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spinodal.landscape.penalty import weight_decay
 from spinodal.observe import Observation
-from spinodal.penalty import weight_decay
-from spinodal.phase import Phase
-from spinodal.phases import PhaseDiagram
+from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.phase import Phase
+from spinodal.phases.step import Step
 from spinodal.plots.recall import PARTS
 from spinodal.report.closed_forms import ClosedForm, compare
-from spinodal.step import Step
 from spinodal.sweeps.transition import Transition
-from spinodal.uncertainty import of_error, of_norm
-from spinodal.walk import Point
+from spinodal.sweeps.uncertainty import of_error, of_norm
+from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import percent, significant, to_error
 from spinodal.words.rows import PAGE, pair, phase_cells, transition_cells
 

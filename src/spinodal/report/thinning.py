@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from spinodal.continuation.branch import Branch
-from spinodal.phases import PhaseDiagram
+from spinodal.branches.branch import Branch
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.sweeps.transition import Transition
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 MOST = 2000  # points that the figures of a report show
 MOST_ON_BRANCHES = 4000  # points of branches of stationary points, all together

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from spinodal.files import write_json, write_whole, writing
-from spinodal.store.collate import collate
+from spinodal.labelled.collate import collate
 from spinodal.store.journal import Journal
 from spinodal.store.latest import latest_result
 from spinodal.store.netcdf import to_bytes

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spinodal.diagram.branch_record import from_record
-from spinodal.diagram.envelope import Violation
-from spinodal.diagram.existence import Existence, Interval
-from spinodal.diagram.phase_coexistence import PhaseCoexistence
-from spinodal.diagram.spinodals import Spinodal, SpinodalCertificate
-from spinodal.diagram.tree import Fall
 from spinodal.errors import printable
+from spinodal.phases.branch_record import from_record
+from spinodal.phases.coexistence import PhaseCoexistence
+from spinodal.phases.envelope import Violation
+from spinodal.phases.existence import Existence, Interval
+from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
+from spinodal.phases.tree import Fall
 from spinodal.store.record import number, optional, positive, text, whole
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 
 def points_beside(result: Mapping[str, Any]) -> set[int]:

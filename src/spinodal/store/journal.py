@@ -18,10 +18,10 @@ from safetensors.torch import load, load_file, save
 
 from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.files import reading, write_whole, writing
+from spinodal.labelled.result import SCHEMA
 from spinodal.missing import is_final
-from spinodal.result import SCHEMA
 from spinodal.store.record import from_record, number, text, to_record
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 NAME = "journal.jsonl"
 STATES = "states"
@@ -33,7 +33,7 @@ DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OSError, OverflowE
 
 
 class Journal:
-    """An append-only record of points and notes; implements `spinodal.walk.Recorder`.
+    """An append-only record of points and notes; implements `spinodal.sweeps.walk.Recorder`.
 
     Every line is complete JSON with a checksum, which covers all lines before it as well: a line that was
     changed, lost, moved or taken from another run is found out. Theta and the tangent of a point lie in

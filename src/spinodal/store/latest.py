@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spinodal.missing import Missing
-from spinodal.phases import UNFINISHED
+from spinodal.phases.diagram import UNFINISHED
 from spinodal.store.journal import Journal
 
 FILES = "files"  # the fact that tells which files could not be made

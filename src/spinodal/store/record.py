@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.minimise import Minimum
-from spinodal.minimise.minimum import STATUSES
+from spinodal.minima.minimise import Minimum
+from spinodal.minima.minimum import STATUSES
 from spinodal.observe import Observation
 from spinodal.observe.observation import READINGS
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 T = TypeVar("T")
 

@@ -13,16 +13,16 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.curvature.survey import Survey, recalled
 from spinodal.errors import SpinodalError, printable
-from spinodal.layout import Layout
+from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
-from spinodal.models import Models
-from spinodal.phases import PhaseDiagram
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.store.joined_record import joined, points_beside
 from spinodal.store.journal import DAMAGE, STATES, Journal
 from spinodal.store.latest import latest_result
 from spinodal.store.record import number, optional, positive, text, whole
 from spinodal.store.transition import read_transition
 from spinodal.store.unfinished import unfinished_diagram
+from spinodal.tasks.models import Models
 from spinodal.tasks.task import Task
 from spinodal.theory import ExactTransition
 

@@ -22,16 +22,16 @@ from safetensors.torch import save
 
 from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.files import reading, write_json, write_whole, writing
+from spinodal.labelled.result import SCHEMA
 from spinodal.missing import Attempts, Missing, is_final
-from spinodal.models import Models
-from spinodal.phases import PhaseDiagram
-from spinodal.result import SCHEMA
+from spinodal.phases.diagram import PhaseDiagram
 from spinodal.store.command import command_of
 from spinodal.store.copies import LABELLED, write_copies, write_labelled, write_result
 from spinodal.store.journal import NAME, Journal, refuse_loss
 from spinodal.store.latest import FILES, latest_result
 from spinodal.store.lock import Lock
 from spinodal.store.recorded import FIXED, recorded_diagram
+from spinodal.tasks.models import Models
 
 BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
 LATER = {"map.curvature": False}  # settings that older versions did not know, as they behaved

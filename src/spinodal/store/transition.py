@@ -9,7 +9,7 @@ from spinodal.errors import printable
 from spinodal.store.record import number, optional, positive, text
 from spinodal.sweeps.order import Evidence
 from spinodal.sweeps.transition import Transition
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 
 def read_transition(item: Mapping[str, Any], points: Mapping[int, Point]) -> Transition:

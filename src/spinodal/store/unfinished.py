@@ -7,15 +7,15 @@ from itertools import count
 from typing import Any
 
 from spinodal.counts import Counts
-from spinodal.diagram.tree import falls_along
 from spinodal.errors import printable
 from spinodal.missing import Missing
-from spinodal.phases import UNFINISHED, PhaseDiagram, stretches_of
+from spinodal.phases.diagram import UNFINISHED, PhaseDiagram, stretches_of
+from spinodal.phases.tree import falls_along
 from spinodal.store.journal import Journal
 from spinodal.store.record import positive, whole
 from spinodal.store.transition import read_transition
 from spinodal.sweeps.transition import Transition
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 
 def unfinished_diagram(journal: Journal, command: str) -> PhaseDiagram:

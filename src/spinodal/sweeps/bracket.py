@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from spinodal.sweeps.walk import Point
 from spinodal.sweeps.way import Way
-from spinodal.walk import Point
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.transition import MACROSCOPIC, Transition
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 
 @dataclass(frozen=True)

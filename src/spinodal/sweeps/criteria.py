@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from spinodal.sweeps.gap import Gap, gap, slope_error
 from spinodal.sweeps.singularity import expected_slope, kink_position, margin_vanishes_between
 from spinodal.sweeps.transition import MACROSCOPIC
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 NEGLIGIBLE = 1e-4  # gaps below this fraction of the ranges of E and of the squared norm are not pursued
 ROUNDING = 1e-9  # gaps below this fraction of the ranges are rounding

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.order import LINEAR, NEAR, has_meaning
 from spinodal.sweeps.singularity import measured_exponent
+from spinodal.sweeps.walk import Point
 from spinodal.sweeps.way import Way
-from spinodal.walk import Point
 
 FAR = 0.1  # of beta: most that a witness of the law of the margin may lie behind a bracket
 

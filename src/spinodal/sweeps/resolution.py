@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spinodal.arguments import real_number
 from spinodal.errors import SpinodalError
-from spinodal.kinds import real_number
 
 BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
 LARGE, WIDER = 800, 1e-4  # parameters from which a dense Hessian is dear, and the width of brackets there

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from spinodal.blur import blur
-from spinodal.minimise import LOST, SECOND_ORDER, tolerance_of
+from spinodal.minima.minimise import LOST, SECOND_ORDER, tolerance_of
+from spinodal.sweeps.blur import blur
 from spinodal.sweeps.bracket import Bracketing
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import Gap, gap
@@ -17,8 +17,8 @@ from spinodal.sweeps.order import CONTINUOUS, Evidence, is_of_a_fold, order_of
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import MACROSCOPIC, Transition
+from spinodal.sweeps.walk import Point, Walker
 from spinodal.sweeps.way import Way
-from spinodal.walk import Point, Walker
 
 COARSE = 0.15  # a jump met with a log step below this is bracketed at once
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 BEYOND = 0.5  # of their distance: how far outside two points their tangents may meet for a kink, as branches are curved
 

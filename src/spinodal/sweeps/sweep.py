@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spinodal.sweeps.certificate import Certificate, certify
 from spinodal.sweeps.transition import Transition
-from spinodal.walk import Point
+from spinodal.sweeps.walk import Point
 
 
 @dataclass(frozen=True)

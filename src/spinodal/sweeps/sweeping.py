@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Literal, overload
 
 from spinodal.counts import Counts
-from spinodal.diagram.hysteresis import Loop
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
-from spinodal.minimise import Minimum, solver_for
+from spinodal.landscape.penalty import Penalty
+from spinodal.minima.minimise import Minimum, solver_for
 from spinodal.observe import Observer
-from spinodal.penalty import Penalty
+from spinodal.sweeps.loop import Loop
 from spinodal.sweeps.resolution import BRACKET, Resolution
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.walk import Walker
 from spinodal.tasks.task import Task
-from spinodal.walk import Walker
 
 DIRECTIONS = ("up", "down", "loop")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.order import Evidence, missing
-from spinodal.uncertainty import of_error
-from spinodal.walk import Point
+from spinodal.sweeps.uncertainty import of_error
+from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import ends, half, to_error
 
 MACROSCOPIC = 0.01  # of the range of E, or of the range of the squared norm for a kink

@@ -10,7 +10,7 @@ from spinodal.sweeps.gap import gap
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.singularity import distance_to_singularity
 from spinodal.sweeps.transition import MACROSCOPIC
-from spinodal.walk import Point, Walker
+from spinodal.sweeps.walk import Point, Walker
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from spinodal.batches import Batch
-from spinodal.kinds import whole_number
+from spinodal.arguments import whole_number
+from spinodal.landscape.batches import Batch
 from spinodal.tasks.digits import centred_images
 from spinodal.tasks.gaussian import UNITS, network
 from spinodal.tasks.task import Task

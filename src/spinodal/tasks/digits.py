@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from spinodal.arguments import real_number, seed_number, switch
 from spinodal.errors import SpinodalError
-from spinodal.kinds import real_number, seed_number, switch
 from spinodal.tasks.gaussian import activation_named, hidden_widths, network, squared_error
 from spinodal.tasks.task import Task
 

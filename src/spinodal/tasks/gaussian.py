@@ -9,9 +9,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from spinodal.batches import Batch
+from spinodal.arguments import real_number, seed_number, sequence, switch, whole_number
 from spinodal.errors import SpinodalError, unknown_name
-from spinodal.kinds import real_number, seed_number, sequence, switch, whole_number
+from spinodal.landscape.batches import Batch
 from spinodal.tasks.task import Task
 from spinodal.theory import deep_linear
 

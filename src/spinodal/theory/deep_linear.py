@@ -21,8 +21,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spinodal.arguments import real_number, sequence, whole_number
 from spinodal.errors import SpinodalError
-from spinodal.kinds import real_number, sequence, whole_number
 
 
 @dataclass(frozen=True)

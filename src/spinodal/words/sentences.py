@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from spinodal.answer import DEEPEST, METASTABLE, NOWHERE, PARTLY, Answer
-from spinodal.diagram.phase_coexistence import PhaseCoexistence
-from spinodal.penalty import weight_decay
-from spinodal.step import Step
+from spinodal.landscape.penalty import weight_decay
+from spinodal.phases.answer import DEEPEST, METASTABLE, NOWHERE, PARTLY, Answer
+from spinodal.phases.coexistence import PhaseCoexistence
+from spinodal.phases.step import Step
 from spinodal.sweeps.transition import Transition
-from spinodal.uncertainty import of_equal_depth, of_error
-from spinodal.walk import Point
+from spinodal.sweeps.uncertainty import of_equal_depth, of_error
+from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import at, below, half, significant, to_error
 
 

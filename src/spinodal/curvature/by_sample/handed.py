@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spinodal.batches import Batch, is_of_samples, part_of
 from spinodal.curvature.by_sample.outputs import FEW, Functions, Handing, inside_outputs
 from spinodal.curvature.by_sample.samples import SampledLoss, SampleError, Samples, agree
 from spinodal.landscape import Landscape
-from spinodal.structure import flatten
+from spinodal.landscape.batches import Batch, is_of_samples, part_of
+from spinodal.landscape.structure import flatten
 
 
 class Handed(nn.Module):

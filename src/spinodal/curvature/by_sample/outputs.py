@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from spinodal.batches import Batch, is_of_samples, part_of, size_of
 from spinodal.curvature.by_sample.output_hessian import OutputHessian, output_hessian
 from spinodal.errors import SpinodalError, blaming
 from spinodal.landscape import Landscape
-from spinodal.reading.record import FUNCTIONALS, LOGARITHMS, Calls, record
-from spinodal.structure import flatten
+from spinodal.landscape.batches import Batch, is_of_samples, part_of, size_of
+from spinodal.landscape.reading.record import FUNCTIONALS, LOGARITHMS, Calls, record
+from spinodal.landscape.structure import flatten
 
 Functions: TypeAlias = frozenset[Callable[..., Any]]
 COMPARING: Functions = frozenset(FUNCTIONALS)

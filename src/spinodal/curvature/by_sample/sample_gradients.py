@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.func import vjp, vmap
 
 from spinodal.curvature.by_sample.samples import SampleError, Samples, agree
-from spinodal.parameters import Substitution
-from spinodal.structure import flatten
+from spinodal.landscape.parameters import Substitution
+from spinodal.landscape.structure import flatten
 
 Pull = Callable[[Tensor], tuple[Tensor, ...]]  # u -> J_i^T u, in the shapes of the parameters
 Function = Callable[[Pull, Tensor], tuple[Tensor, ...]]

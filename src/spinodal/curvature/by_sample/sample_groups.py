@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vmap
 
-from spinodal.batches import Batch
 from spinodal.curvature.by_sample.pass_of_probes import PassOfProbes
 from spinodal.curvature.deflation import Deflation
 from spinodal.curvature.probes import Probes
 from spinodal.landscape import Landscape
-from spinodal.structure import flatten, named_tensors
+from spinodal.landscape.batches import Batch
+from spinodal.landscape.structure import flatten, named_tensors
 
 GROUPS = 64  # more of them gain little where H of a group is dominated by few samples
 AT_ONCE = 2**23  # bytes of probes in one vectorised call

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import jvp
 
-from spinodal.batches import Batch
 from spinodal.curvature.by_sample.pass_of_probes import PassOfProbes
 from spinodal.curvature.by_sample.sample_gradients import LayerGradients, size_of_inputs
 from spinodal.curvature.by_sample.samples import SampleError, Samples, agree, sampled_loss
@@ -18,6 +17,7 @@ from spinodal.curvature.deflation import Deflation
 from spinodal.curvature.gauss_newton_trace import OutputCurvature
 from spinodal.curvature.probes import Probes
 from spinodal.landscape import Landscape
+from spinodal.landscape.batches import Batch
 
 FEW = 16  # samples on which the layers are verified
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spinodal.batches import Batch
 from spinodal.curvature.by_sample.outputs import Cut
 from spinodal.errors import SpinodalError, told
-from spinodal.hessian import CHECK_TOLERANCE, with_saved_bytes
 from spinodal.landscape import Landscape
-from spinodal.structure import Structure, flatten
+from spinodal.landscape.batches import Batch
+from spinodal.landscape.hessian import CHECK_TOLERANCE, with_saved_bytes
+from spinodal.landscape.structure import Structure, flatten
 
 COPIES = 8  # of what one sample leaves in the graph of the model, in use at a time; measured
 Forward = Callable[..., Any]

@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from spinodal.states import states_in
 from spinodal.store.checkpoint.file_kind import FileKind, kind_of
 from spinodal.store.checkpoint.refusal import opened, refused
 from spinodal.store.checkpoint.safetensors_file import read_safetensors
 from spinodal.store.checkpoint.shards import INDICES, WHOLE, main_file, read_shards
 from spinodal.store.checkpoint.torch_file import read_archive, read_legacy
+from spinodal.tasks.states import states_in
 
 
 def read_checkpoint(path: str | Path) -> Any:

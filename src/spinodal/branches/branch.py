@@ -1,0 +1,126 @@
+"""A branch of stationary points: stable and unstable parts, its special points and its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from spinodal.branches.area import AreaCertificate, area_certificate
+from spinodal.branches.coexistence import Coexistence
+from spinodal.branches.point import StationaryPoint
+from spinodal.branches.special import BranchPoint, Fold
+from spinodal.counts import Counts
+
+STATUSES = {
+    "reached": "complete: the branch reached the beta that was asked for",
+    "range": "complete: the branch left the range of beta that was asked for",
+    "fold": "stopped at a fold, as was asked",
+    "norm": "complete: the branch reached the norm that was asked for",
+    "points": "stopped: the number of points that was asked for is used up; continue from this branch",
+    "closed": "complete: the branch came back to where it began",
+    "interrupted": "stopped from outside; continue from this branch",
+    "stalled": "stalled: not even the smallest step led on along this branch; E may have a kink (ReLU?) here",
+    "not classified": "stopped at a point that is neither a fold nor a simple branch point",
+    "jump": "stopped: the constrained minimum jumps here, as the branch turns back in the norm; arclength can follow it",
+    "start": "not begun: the start could not be solved to the tolerance",
+}
+COMPLETE = ("reached", "range", "fold", "norm", "closed")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Stationary points along one branch, in the order walked.
+
+    Attributes
+    ----------
+    points : tuple of StationaryPoint
+        Folds and branch points included, at their places.
+    folds : tuple of Fold
+    branch_points : tuple of BranchPoint
+    method : {"arclength", "fixed norm"}
+    stop : str
+        A key of `STATUSES`.
+    spent : Counts
+    coexistence : tuple of Coexistence
+        Where stable parts of this very branch have equal L.
+    seconds : float
+    """
+
+    points: tuple[StationaryPoint, ...]
+    folds: tuple[Fold, ...]
+    branch_points: tuple[BranchPoint, ...]
+    method: str
+    stop: str
+    spent: Counts
+    coexistence: tuple[Coexistence, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def status(self) -> str:
+        """Return a sentence about how the walk ended."""
+        return STATUSES[self.stop]
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether the walk ended where it was meant to."""
+        return self.stop in COMPLETE
+
+    @property
+    def beta(self) -> tuple[float, ...]:
+        """Return beta along the points."""
+        return tuple(point.beta for point in self.points)
+
+    @property
+    def index(self) -> tuple[int, ...]:
+        """Return the Morse index along the points."""
+        return tuple(point.index for point in self.points)
+
+    @property
+    def spinodals(self) -> tuple[Fold, ...]:
+        """Return the folds at which a stable part ends or begins, minor ones left out."""
+        return tuple(fold for fold in self.folds if fold.is_spinodal and not fold.minor)
+
+    @property
+    def minor_folds(self) -> tuple[Fold, ...]:
+        """Return the folds that soft modes make, apart from the macroscopic ones."""
+        return tuple(fold for fold in self.folds if fold.minor)
+
+    @cached_property
+    def area(self) -> AreaCertificate:
+        """Return the area certificate of the whole branch."""
+        return area_certificate(self.points)
+
+    def followed_by(self, more: Branch) -> Branch:
+        """Return this branch with its continuation, whose first point is the last one of this."""
+        return Branch(
+            points=self.points + more.points[1:],
+            folds=self.folds + more.folds,
+            branch_points=self.branch_points + more.branch_points,
+            method=more.method,
+            stop=more.stop,
+            spent=self.spent + more.spent,
+            coexistence=self.coexistence + more.coexistence,
+            seconds=self.seconds + more.seconds,
+        )
+
+    def parts(self) -> Iterator[tuple[StationaryPoint, ...]]:
+        """Yield the stretches between special points, stable and unstable ones, ends shared."""
+        special = {id(fold.point) for fold in self.folds} | {id(crossed.point) for crossed in self.branch_points}
+        stretch: list[StationaryPoint] = []
+        for point in self.points:
+            stretch.append(point)
+            if id(point) in special and len(stretch) > 1:
+                yield tuple(stretch)
+                stretch = [point]
+        if len(stretch) > 1:
+            yield tuple(stretch)
+
+    def __str__(self) -> str:
+        """Return the branch and its special points, one per line."""
+        low, high = min(self.beta), max(self.beta)
+        head = (
+            f"branch of {len(self.points)} points by {self.method}, beta {low:.6g} to {high:.6g}, "
+            f"index {self.points[0].index_text} to {self.points[-1].index_text}; {self.status}; {self.area}"
+        )
+        return "\n".join([head, *map(str, (*self.folds, *self.branch_points, *self.coexistence))])

@@ -1,0 +1,84 @@
+"""A point on a branch of stationary points of L, stable or not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from spinodal.landscape.penalty import weight_decay
+
+
+@dataclass(frozen=True)
+class StationaryPoint:
+    """A solution of `grad E + 2 beta (theta - centre) = 0`, with its stability and the way the branch goes on.
+
+    Attributes
+    ----------
+    theta : Tensor, shape (n,)
+    beta : float
+        PyTorch's `weight_decay` is `2 * beta`.
+    error, loss : float
+        E and L at theta.
+    norm_squared : float
+        `rho = ||theta - centre||^2` over the penalised parameters, which is `dL/dbeta` along the branch.
+    residual : float
+        `||grad L||`.
+    index : int
+        Morse index: the number of negative eigenvalues of Hess L outside the zero modes. 0 at a minimum.
+    index_is_exact : bool
+        Whether the whole spectrum was seen. Otherwise directions of negative curvature were: a lower bound.
+    margin : float
+        Smallest eigenvalue of Hess L outside the zero modes, negative at a saddle; NaN where it was not computed.
+    zero_modes : int or None
+        Number of zero modes; None where not counted (matrix-free).
+    tangent : Tensor, shape (n,)
+        `dtheta/ds` of the branch, in the direction walked.
+    beta_rate, norm_rate : float
+        `dbeta/ds` and `d rho/ds` for the same s. Their ratio is the slope of the branch: `beta_rate` is 0 at a fold.
+    """
+
+    theta: Tensor
+    beta: float
+    error: float
+    loss: float
+    norm_squared: float
+    residual: float
+    index: int
+    index_is_exact: bool
+    margin: float
+    zero_modes: int | None
+    tangent: Tensor
+    beta_rate: float
+    norm_rate: float
+
+    @property
+    def is_stable(self) -> bool:
+        """Tell a minimum (index 0) from a saddle."""
+        return self.index == 0
+
+    @property
+    def slope(self) -> float:
+        """Return `d rho/d beta = d2L/dbeta2` along the branch; infinite at a fold."""
+        return self.norm_rate / self.beta_rate if self.beta_rate else math.copysign(math.inf, self.norm_rate)
+
+    @property
+    def index_text(self) -> str:
+        """Return the index as words have it: `1`, or `>= 1` for a lower bound."""
+        return f"{self.index}" if self.index_is_exact else f">= {self.index}"
+
+    def reversed(self) -> StationaryPoint:
+        """Return this point walked the other way."""
+        return replace(self, tangent=-self.tangent, beta_rate=-self.beta_rate, norm_rate=-self.norm_rate)
+
+    def loss_at(self, beta: float) -> float:
+        """Return L of this branch at a beta close by, to first order: `dL/dbeta = rho`."""
+        return self.loss + (beta - self.beta) * self.norm_squared
+
+    def __str__(self) -> str:
+        """Return the point in one line."""
+        return (
+            f"beta = {self.beta:.8g} (weight_decay = {weight_decay(self.beta):.8g}): E = {self.error:.6g}, "
+            f"L = {self.loss:.6g}, ||theta||^2 = {self.norm_squared:.6g}, index {self.index_text}, residual {self.residual:.1e}"
+        )

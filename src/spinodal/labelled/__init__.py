@@ -1,0 +1,1 @@
+"""Results as labelled arrays, tables and JSON types."""

@@ -1,0 +1,1 @@
+"""Verbs that make a phase diagram of a task, or place a model on one."""

@@ -1,0 +1,104 @@
+"""What a map adds to a finished walk: branches, the way back of a loop, curvature. What fails is missing, and costs no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spinodal.curvature.survey import survey
+from spinodal.missing import Attempts
+from spinodal.phases.beside_walk import branched, unjoined
+from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.joining import Joiner
+from spinodal.sweeps.scout import Scout
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.walk import Point, Walker
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A finished walk from one end of a range to the other.
+
+    Attributes
+    ----------
+    range : (low, high)
+    sweep : Sweep
+    bottom, top : Point
+        The minima at the two ends with which the map began.
+    norm_range : float
+        What a jump of `||theta||^2` is relative to.
+    """
+
+    range: tuple[float, float]
+    sweep: Sweep
+    bottom: Point
+    top: Point
+    norm_range: float
+
+    @property
+    def beta(self) -> tuple[float, float]:
+        """Return the range of beta that was walked upwards."""
+        return self.bottom.beta, self.sweep.points[-1].beta
+
+
+class AfterWalk:
+    """Adds parts to the diagram of a walk, each tried by itself.
+
+    Parameters
+    ----------
+    walker : Walker
+    scout : callable ``(watched) -> Scout``
+        Makes a scout for a walk; one that is not watched follows phases beside the loop.
+    attempts : Attempts
+    seconds : callable
+        Tells the time spent.
+    """
+
+    def __init__(
+        self, walker: Walker, scout: Callable[[bool], Scout], attempts: Attempts, seconds: Callable[[], float]
+    ) -> None:
+        self.walker, self.scout, self.attempts, self.seconds = walker, scout, attempts, seconds
+        self.recorder = walker.recorder
+
+    def with_branches(self, diagram: PhaseDiagram, walk: Walk) -> PhaseDiagram:
+        """Return the diagram of a walk up with its phases followed as branches."""
+        with self.attempts.part("branches and coexistence points"):
+            found = branched(self.walker, walk.sweep, beta=walk.beta, norm_range=walk.norm_range, attempts=self.attempts)
+            return self._checked(diagram, found)
+        return diagram
+
+    def with_way_back(self, diagram: PhaseDiagram, walk: Walk) -> PhaseDiagram:
+        """Return the diagram of a walk up with the way back, joined; without what joins them where that fails."""
+        scout, back = self.scout(True), None
+        with self.attempts.part("the way back of the loop"):
+            back = scout.walk(walk.sweep.points[-1], walk.bottom.beta)
+        if back is not None:
+            with self.attempts.part("what joins the two ways of the loop"):
+                return self._checked(diagram, self._joined(walk, scout, back))
+        self.walker.recorder = self.recorder
+        without = self.with_branches(diagram, walk)
+        return without if back is None else self._checked(without, unjoined(walk.sweep, back, without.tree))
+
+    def _joined(self, walk: Walk, scout: Scout, back: Sweep) -> Mapping[str, Any]:
+        ranges = {"error_range": scout.criteria.error_range, "norm_range": scout.criteria.norm_range}
+        quiet = lambda: self.scout(False)  # noqa: E731
+        return vars(Joiner(self.walker, quiet, walk.sweep, back, beta=walk.beta, attempts=self.attempts, **ranges).join())
+
+    def with_curvature(self, diagram: PhaseDiagram, seed: int, on_point: Callable[[int, int], None]) -> PhaseDiagram:
+        """Return a diagram with the curvature at its followed points."""
+        points = diagram.points + (diagram.back.points if diagram.back else ())
+        with self.attempts.part("the curvature along the map"):
+            found, cost = survey(
+                points, self.walker.landscape, self.walker.penalty, self.recorder,
+                seed=seed, attempts=self.attempts, on_point=on_point,
+            )  # fmt: skip
+            self.walker.spent = self.walker.spent + cost
+            return self._checked(diagram, {"curvature": found})
+        return diagram
+
+    def _checked(self, diagram: PhaseDiagram, found: Mapping[str, Any]) -> PhaseDiagram:
+        """Return a diagram with more in it, and with what that cost; one that cannot be written down fails here."""
+        made = replace(diagram, **found, spent=self.walker.spent, seconds=self.seconds())
+        made.to_dict()
+        return made

@@ -1,0 +1,308 @@
+"""A preconditioner for large networks: Kronecker factors of the Gauss-Newton matrix, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from spinodal.counts import HESSIAN_PRODUCT_COST, PASS_MULTIPLICATIONS, passes_of
+from spinodal.landscape import Landscape
+from spinodal.minima.layer_rows import input_rows, is_supported, output_rows, weight_matrix
+from spinodal.minima.output_roots import MOST_OUTPUTS, output_roots
+
+FLOOR = 0.1  # of beta: least curvature beside the penalty's own
+
+
+@dataclass(frozen=True)
+class Block:
+    """One layer's part `A (x) G` of the Gauss-Newton matrix, in its eigenbases.
+
+    Attributes
+    ----------
+    weight, bias : (start, stop) in theta
+        `bias` is None where there is none that is trained.
+    shape : tuple of int
+        Of the weight.
+    left : Tensor, shape (outputs, outputs)
+        Eigenvectors of G, the mean square of backward signals, as columns.
+    right : Tensor, shape (inputs [+ 1], inputs [+ 1]), or None
+        Those of A, the mean square of inputs; None where A is diagonal.
+    values : Tensor, shape (outputs, inputs [+ 1])
+        Curvature along their products.
+    """
+
+    kind: str
+    weight: tuple[int, int]
+    bias: tuple[int, int] | None
+    shape: torch.Size
+    left: Tensor
+    right: Tensor | None
+    values: Tensor
+
+    def turned(self, vector: Tensor, scale: Tensor, *, back: bool) -> tuple[Tensor, Tensor | None]:
+        """Return a vector's part in the eigenbases times a scale (or the way back): of the weight and of the bias, flat."""
+        matrix = weight_matrix(self.kind, vector[slice(*self.weight)].view(self.shape))
+        if self.bias is not None:
+            matrix = torch.cat([matrix, vector[slice(*self.bias)][:, None]], 1)
+        matrix = self._back(matrix * scale) if back else self._into(matrix) * scale
+        bias = None if self.bias is None else matrix[:, -1]
+        weight = matrix if self.bias is None else matrix[:, :-1]
+        return weight_matrix(self.kind, weight, back=self.shape).reshape(-1), bias
+
+    def _into(self, matrix: Tensor) -> Tensor:
+        turned = self.left.T @ matrix
+        return turned if self.right is None else turned @ self.right
+
+    def _back(self, matrix: Tensor) -> Tensor:
+        turned = self.left @ matrix
+        return turned if self.right is None else turned @ self.right.T
+
+
+@dataclass(frozen=True)
+class Kronecker:
+    """`P = A (x) G + 2 beta` for every linear, convolutional and embedding layer, and a multiple of the identity elsewhere.
+
+    Made once at a point; `at_beta` gives it for any beta at no cost.
+
+    Source: J. Martens & R. Grosse, ICML (2015); R. Grosse & J. Martens, ICML (2016) for convolutions.
+    """
+
+    blocks: tuple[Block, ...]
+    others: Tensor
+    price: int
+    shift: float = 0.0
+    scales: tuple[Tensor, ...] = field(default=())
+
+    def at_beta(self, beta: float) -> Kronecker:
+        """Return the preconditioner for L at another beta."""
+        shift = (2.0 + FLOOR) * beta
+        return replace(self, shift=shift, scales=tuple((block.values + shift).rsqrt() for block in self.blocks))
+
+    def spread(self, vector: Tensor) -> Tensor:
+        """Return `S v`."""
+        return self._applied(vector, back=True)
+
+    def gather(self, gradient: Tensor) -> Tensor:
+        """Return `S^T g`."""
+        return self._applied(gradient, back=False)
+
+    def inverse(self, vector: Tensor) -> Tensor:
+        """Return `P^-1 v`."""
+        return self.spread(self.gather(vector))
+
+    def _applied(self, vector: Tensor, *, back: bool) -> Tensor:
+        result = vector * (self.others + self.shift).rsqrt()
+        for block, scale in zip(self.blocks, self.scales, strict=True):
+            weight, bias = block.turned(vector, scale, back=back)
+            result[slice(*block.weight)] = weight
+            if block.bias is not None and bias is not None:
+                result[slice(*block.bias)] = bias
+        return result
+
+
+def kronecker(landscape: Landscape, theta: Tensor) -> Kronecker | None:
+    """Return the Kronecker factors at theta; None where the network has no such layer, or its outputs cannot be seen.
+
+    Examples
+    --------
+    One linear layer, squared error: the Gauss-Newton matrix is `2 x x^T`, exactly.
+
+    >>> line = nn.Linear(2, 1, bias=False)
+    >>> E = Landscape(line, lambda model, x: model(x).square().mean(), torch.tensor([[1.0, 2.0]]))
+    >>> found = kronecker(E, torch.zeros(2, dtype=torch.float64))
+    >>> found.blocks[0].values.round(decimals=9).tolist()
+    [[0.0, 10.0]]
+    """
+    try:
+        bases = _bases(landscape, theta)
+        values = _values(landscape, theta, bases)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):  # a loss or a layer that cannot be looked into
+        return None
+    blocks = tuple(block for name, base in bases.items() if (block := _block(landscape, name, base, values[name])) is not None)
+    if not blocks or not all(bool(torch.isfinite(block.values).all()) for block in blocks):
+        return None
+    return Kronecker(blocks, _elsewhere(theta, blocks), _price(landscape, blocks))
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """The eigenvectors of a layer's factors, as columns; `right` is None where inputs are numbers of rows (an embedding).
+
+    `bends` is the curvature along them, shape (outputs, inputs [+ 1]), that the Gauss-Newton matrix does not hold.
+    """
+
+    module: nn.Module
+    left: Tensor
+    right: Tensor | None
+    bends: Tensor
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One call of a layer: its input and its output, which has a graph."""
+
+    name: str
+    module: nn.Module
+    given: Tensor
+    made: Tensor
+    place: int = 0  # among all calls of a walk over the batches
+
+    def signs(self) -> Tensor:
+        """Return random signs, shape (uses, outputs), the same for the same place."""
+        rows = output_rows(self.module, self.made.detach())
+        drawn = torch.randint(0, 2, rows.shape, generator=torch.Generator().manual_seed(self.place))
+        return (2 * drawn - 1).to(rows)
+
+
+def _bases(landscape: Landscape, theta: Tensor) -> dict[str, _Basis]:
+    """Return the eigenvectors of the factors of every layer that the loss sees."""
+    modules: dict[str, nn.Module] = {}
+    inputs: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
+    gauss: dict[str, Tensor] = {}
+    for weight, call, signals in _signals(landscape, theta):
+        rows = input_rows(call.module, call.given)
+        modules[call.name] = call.module
+        square = rows.square_mean(weight)
+        inputs[call.name] = inputs.get(call.name, torch.zeros_like(square)) + square
+        for signal in signals:
+            outputs[call.name] = outputs.get(call.name, 0.0) + weight * signal.T @ signal
+            along = call.signs() * signal
+            gauss[call.name] = gauss.get(call.name, 0.0) + weight * (along.sum(1, keepdim=True) * along).sum(0)
+    bent = _bent(landscape, theta)
+    return {name: _basis(modules[name], outputs[name], inputs[name], bent[name] - gauss[name]) for name in outputs}
+
+
+def _basis(module: nn.Module, outputs: Tensor, inputs: Tensor, rest: Tensor) -> _Basis:
+    """Return the eigenvectors of a layer's factors; of the residual part of the Hessian what is positive is added."""
+    rest = rest.clamp_min(0.0)
+    left = torch.linalg.eigh(outputs + rest.diag()).eigenvectors
+    sizes, right = (inputs.to(rest), None) if inputs.dim() == 1 else torch.linalg.eigh(inputs)
+    return _Basis(module, left, right, (rest @ left.square())[:, None] * sizes.clamp_min(0.0))
+
+
+def _bent(landscape: Landscape, theta: Tensor) -> dict[str, Tensor]:
+    """Return the curvature of E along every output of every layer, summed over samples, shape (outputs,).
+
+    It comes from one product with random signs, independent from sample to sample, which average out what lies beside the
+    diagonal; the Gauss-Newton part is taken with the same signs, so that of the rest alone there is noise. The rest holds
+    the curvature of the activations, which is large where many units saturate or are unused.
+    """
+    totals: dict[str, Tensor] = {}
+    seen = 0
+    for weight, batch in landscape.batches.weighted():
+        calls: list[_Seen] = []
+        with landscape.at(theta) as model, _watching(model, calls, None):
+            error = landscape.loss(model, batch)
+        made = [call.made for call in calls]
+        slopes = torch.autograd.grad(error, made, create_graph=True, materialize_grads=True)
+        calls = [replace(call, place=seen + place) for place, call in enumerate(calls)]
+        seen += len(calls)
+        pairs = zip(calls, slopes, strict=True)
+        pushed = torch.stack([(call.signs() * output_rows(call.module, slope)).sum() for call, slope in pairs]).sum()
+        images = torch.autograd.grad(pushed, made, materialize_grads=True)
+        for call, image in zip(calls, images, strict=True):
+            along = weight * (call.signs() * output_rows(call.module, image)).sum(0)
+            totals[call.name] = totals.get(call.name, torch.zeros_like(along)) + along
+    return totals
+
+
+def _values(landscape: Landscape, theta: Tensor, bases: dict[str, _Basis]) -> dict[str, Tensor]:
+    """Return the Gauss-Newton matrix's own diagonal in the eigenbases, shape (outputs, inputs [+ 1]) for every layer.
+
+    Products of the factors' eigenvalues would be wrong by up to the number of classes, as inputs and signals go together.
+
+    Source: T. George et al., NeurIPS (2018).
+    """
+    totals: dict[str, Tensor] = {}
+    for weight, call, signals in _signals(landscape, theta):
+        if (base := bases.get(call.name)) is None:
+            continue
+        rows = input_rows(call.module, call.given)
+        for signal in signals:
+            square = weight * rows.summed((signal @ base.left).square(), base.right)
+            totals[call.name] = totals.get(call.name, base.bends) + square
+    return totals
+
+
+def _signals(landscape: Landscape, theta: Tensor) -> Iterator[tuple[float, _Seen, list[Tensor]]]:
+    """Yield every call of a layer with the weight of its batch and its backward signals, rows of (uses, outputs)."""
+    seen = 0
+    for weight, batch in landscape.batches.weighted():
+        calls: list[_Seen] = []
+        cuts: list[tuple[Tensor, Tensor]] = []
+        with landscape.at(theta) as model, _watching(model, calls, cuts):
+            error = landscape.loss(model, batch)
+        (made, copy), *others = cuts
+        if others or not calls:
+            raise ValueError(len(cuts))
+        signals: list[list[Tensor]] = [[] for _ in calls]
+        for direction in output_roots(error, copy):
+            slopes = torch.autograd.grad(made, [call.made for call in calls], direction, retain_graph=True, allow_unused=True)
+            for call, slope, kept in zip(calls, slopes, signals, strict=True):
+                if slope is not None:
+                    kept.append(output_rows(call.module, slope))
+        for call, kept in zip(calls, signals, strict=True):
+            if kept:
+                yield weight, replace(call, place=seen), kept
+            seen += 1
+
+
+@contextmanager
+def _watching(model: nn.Module, calls: list[_Seen], cuts: list[tuple[Tensor, Tensor]] | None) -> Iterator[None]:
+    """Note the calls of all layers while the context lasts; where `cuts` is given, hand the loss a copy of what is made."""
+
+    def note(name: str, module: nn.Module) -> object:
+        def hook(module: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+            calls.append(_Seen(name, module, given[0].detach(), made))
+
+        return module.register_forward_hook(hook)
+
+    def cut(module: nn.Module, given: object, made: Tensor) -> Tensor:
+        if cuts is None:
+            return made
+        copy = made.detach().requires_grad_(True)
+        cuts.append((made, copy))
+        return copy
+
+    hooks = [note(name, module) for name, module in model.named_modules() if is_supported(module)]
+    hooks.append(model.register_forward_hook(cut))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()  # type: ignore[attr-defined]
+
+
+def _block(landscape: Landscape, name: str, base: _Basis, values: Tensor) -> Block | None:
+    """Return the block of a layer whose weight is trained, None of another."""
+    slots = {slot.name: slot for slot in landscape.parameters.slots}
+    weight, bias = slots.get(f"{name}.weight" if name else "weight"), slots.get(f"{name}.bias" if name else "bias")
+    if weight is None:
+        return None
+    place = None if bias is None else (bias.start, bias.stop)
+    kind = type(base.module).__name__
+    return Block(kind, (weight.start, weight.stop), place, weight.shape, base.left, base.right, values)
+
+
+def _elsewhere(theta: Tensor, blocks: tuple[Block, ...]) -> Tensor:
+    """Return a curvature for every parameter, shape (n,), used where no block is: the mean of those of the blocks."""
+    total, count = sum(float(block.values.sum()) for block in blocks), sum(block.values.numel() for block in blocks)
+    return torch.full_like(theta, total / count)
+
+
+def _price(landscape: Landscape, blocks: tuple[Block, ...]) -> int:
+    """Return what the factors cost in gradients: the passes through the model, the sums over samples, the eigenbases."""
+    samples, probes = landscape.batches.total, min(blocks[-1].left.shape[0], MOST_OUTPUTS)
+    multiplications = 0.0
+    for block in blocks:
+        outputs, inputs = block.values.shape
+        multiplications += samples * (inputs**2 + probes * outputs * (outputs + inputs)) + 5.0 * (inputs**3 + outputs**3)
+    walks = 2 * (1 + probes) / PASS_MULTIPLICATIONS  # forwards once, backwards to the layers' outputs for every root
+    summed = passes_of(multiplications, parameters=landscape.size, samples=samples)
+    return math.ceil(walks + HESSIAN_PRODUCT_COST) + summed

@@ -1,0 +1,83 @@
+"""A minimum of L, with everything needed to trust it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from spinodal.counts import Counts
+from spinodal.landscape.penalty import weight_decay
+
+STATUSES = {
+    "converged": "converged: the residual is below the tolerance and the margin is not negative",
+    "undecided": "converged, margin undecided: its error is larger than its value, so this may be a saddle",
+    "rounding": "converged to rounding: no step lowers L any further at this precision",
+    "kink": "stalled at a kink: the slope of L jumps here (ReLU, max, abs?), so certificates are unavailable",
+    "precision": "stalled on a staircase: the model computes in a lower precision than it is given; use that one (--dtype)",
+    "gradient": "stalled: L does not fall as its gradient says; an operation's gradient is not that of its value",
+    "conditioned": "not converged: L is so ill-conditioned here that steps hardly lower it; try another solver or start",
+    "saddle": "stalled on a saddle: the margin is negative, and descents along its mode led nowhere or to saddles",
+    "left": "left the branch: given up once that was clear, neither converged nor certified",
+    "unbounded": "no minimum: L falls without bound, so E does, faster than the penalty grows",
+    "not finite": "no minimum: E is not a finite number where the search led",
+    "iterations": "not converged: the iteration limit was reached; raise it or start closer",
+}
+CONVERGED = ("converged", "rounding", "undecided")
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """A stationary point of `L = E + beta ||theta - centre||^2` with non-negative margin.
+
+    Attributes
+    ----------
+    theta : Tensor, shape (n,)
+    beta : float
+        PyTorch's `weight_decay` is `2 * beta`.
+    error, loss : float
+        E and L at theta.
+    residual : float
+        `||grad L||`, which would be 0 at an exact minimum.
+    margin : float
+        Smallest eigenvalue of Hess L outside the zero modes.
+    margin_error : float
+        Residual of that eigenpair; there is an eigenvalue within this distance of `margin`.
+    zero_modes : int or None
+        Number of zero modes (continuous symmetries); None where not counted (matrix-free).
+    stop : str
+        A key of `STATUSES`.
+    solver : str
+        The solver that was used.
+    stats : Counts
+        Evaluations spent.
+    """
+
+    theta: Tensor
+    beta: float
+    error: float
+    loss: float
+    residual: float
+    margin: float
+    margin_error: float
+    zero_modes: int | None
+    stop: str
+    solver: str
+    stats: Counts
+
+    @property
+    def converged(self) -> bool:
+        """Tell whether this is a minimum to the requested tolerance, or to rounding."""
+        return self.stop in CONVERGED
+
+    @property
+    def status(self) -> str:
+        """Return a sentence about how the search ended."""
+        return STATUSES[self.stop]
+
+    def __str__(self) -> str:
+        """Return the minimum in one line."""
+        return (
+            f"Minimum at beta = {self.beta:.6g} (weight_decay = {weight_decay(self.beta):.6g}): E = {self.error:.6g}, "
+            f"L = {self.loss:.6g}, residual {self.residual:.1e}, margin {self.margin:.3g}; {self.status}"
+        )

@@ -1,0 +1,291 @@
+"""Trust-region Newton with a dense Hessian, where first-order steps do the travelling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from spinodal.landscape.objective import Regularised, symmetric_norm
+from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes, price
+from spinodal.minima.landmark import FLOOR as FLOOR_OF_BETA
+from spinodal.minima.lbfgs import Preconditioned, lbfgs
+from spinodal.minima.solution import LOST, STUCK, Solution, Stillness
+from spinodal.minima.stall import stall
+from spinodal.spectrum.preconditioner import Cholesky
+
+FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
+PATIENCE = 0.6  # a quasi-Newton step must shrink the gradient by this factor, or the Hessian is renewed
+NEAR, NEAR_LARGE = 1e-3, 1e-4  # relative residual above which gradients are better spent than Hessians
+SECANTS, AGREES = 10, 0.25  # most steps between fresh Hessians, and the agreement that earns another
+ROUNDS, ROUGH = 8, 1e-2  # most Hessians on the way, and the relative residual at which the first one is taken
+LARGE = 600  # parameters from which a Hessian costs more than a hundred gradients
+
+
+def newton(
+    loss: Regularised,
+    start: Tensor,
+    *,
+    tolerance: float,
+    radius: float,
+    landmark: Landmark | None = None,
+    has_left: Callable[[float], bool] | None = None,
+    iterations: int = 500,
+) -> Solution:
+    """Minimise L from `start` (Moré & Sorensen 1983; Nocedal & Wright, algorithms 4.1 and 7.4).
+
+    Far from a stationary point L-BFGS travels. Close to one, each step minimises the quadratic model
+    inside `||step|| <= radius`, exactly, so zero, soft and negative modes are all survived; once a
+    step stays inside, BFGS updates of that Hessian polish the point at one gradient each, as long as
+    they contract. From a `landmark` nearby, L-BFGS in the coordinates of its Hessian may do all of this without a new one.
+    Stops when `||grad L|| <= tolerance * loss.scale(theta)`, or after travelling to where `has_left(E)` holds.
+    """
+    search = _Search(loss, start, radius)
+    near = max(tolerance, NEAR if len(start) < LARGE else NEAR_LARGE)
+    end = search.glide(landmark, tolerance, has_left)
+    if end in ("left", "converged", *LOST):
+        return search.solution(end, None)
+    stillness, kinks = Stillness(), 0
+    for _ in range(iterations):
+        end = search.travel(near, has_left) if search.relative_residual > near else ""
+        kinks = kinks + 1 if end in STUCK else 0
+        if end in ("left", *LOST) or kinks == 2:  # one more try from where the gradient did not describe L
+            return search.solution(end, None)
+        if search.relative_residual <= tolerance:
+            return search.solution("converged", loss.landscape.hessian(search.theta))
+        if stillness.after(search.value, search.residual):
+            return search.solution(search.stall(), None)
+        hessian = loss.landscape.hessian(search.theta)
+        if search.explore(hessian):
+            search.polish(hessian, tolerance)
+        elif search.radius < 1e-14 * (1 + float(search.theta.norm())):
+            return search.solution(search.stall(), None)
+    return search.solution("iterations", None)
+
+
+class _Search:
+    """The current point, its value and gradient, and the trust radius."""
+
+    def __init__(self, loss: Regularised, start: Tensor, radius: float) -> None:
+        self.loss, self.theta, self.radius = loss, start.clone(), radius
+        self.value, self.gradient = loss.value_and_gradient(start)
+        self.shift = 0.0
+        self.agreement = 1.0  # of L with its model over the last step: actual over predicted decrease
+        self.count = 0
+
+    @property
+    def residual(self) -> float:
+        return float(self.gradient.norm())
+
+    @property
+    def relative_residual(self) -> float:
+        return self.residual / self.loss.scale(self.theta)
+
+    def solution(self, stop: str, hessian: Tensor | None) -> Solution:
+        return Solution(self.theta, self.value, self.gradient, self.count, stop, hessian)
+
+    def explore(self, hessian: Tensor) -> bool:
+        """Take trust-region steps from a fresh Hessian until one stays inside; tell whether one did.
+
+        After the first, symmetric rank-one updates of the Hessian (of E, in place) stand in for a new
+        one at one gradient each, as long as the model predicts L well.
+        """
+        for attempt in range(SECANTS):
+            theta, gradient = self.theta, self.gradient
+            if self.newton_step(hessian, insist=attempt == 0) or self.residual == 0.0:
+                return True
+            step = self.theta - theta
+            if self.agreement < AGREES or not bool(step.any()):
+                return False
+            change = self.gradient - gradient - self.loss.pull(self.theta) + self.loss.pull(theta)
+            rank_one_update(hessian, step, change)
+        return False
+
+    def newton_step(self, hessian: Tensor, *, insist: bool = True) -> bool:
+        """Try one step, or shrink the region until one succeeds; tell whether a step stayed inside."""
+        matrix = self.loss.shifted(hessian)
+        while self.radius >= 1e-14 * (1 + float(self.theta.norm())):
+            step, predicted, self.shift = trust_region_step(matrix, self.gradient, self.radius, self.shift)
+            length = float(step.norm())
+            value, gradient = self.loss.value_and_gradient(self.theta + step)
+            noise = 1e-14 * (1 + abs(self.value))
+            ratio = self.agreement = (self.value - value + noise) / (predicted + noise)
+            interior = length < 0.5 * self.radius
+            if ratio < 0.25 or not value < float("inf"):
+                self.radius = 0.25 * length
+            elif ratio > 0.75 and not interior:
+                self.radius *= 3.0
+            if ratio > 1e-3 and (value < self.value or float(gradient.norm()) < self.residual):
+                self._move(step, value, gradient)
+                return interior
+            self.radius = min(self.radius, 0.25 * length)  # a refused step is never tried again
+            if not insist:
+                break
+        return False
+
+    def travel(self, tolerance: float, has_left: Callable[[float], bool] | None) -> str:
+        """Descend by L-BFGS to a loose tolerance; return why it stopped."""
+        return self._arrive(lbfgs(self.loss, self.theta, tolerance=tolerance, iterations=2000, has_left=has_left))
+
+    def _arrive(self, end: Solution) -> str:
+        """Go on from the end of another search; return why that stopped."""
+        self.radius = max(self.radius, 0.1 * float((end.theta - self.theta).norm()))
+        self.theta, self.value, self.gradient = end.theta, end.value, end.gradient
+        self.count += end.iterations
+        return end.stop
+
+    def glide(self, landmark: Landmark | None, tolerance: float, has_left: Callable[[float], bool] | None) -> str:
+        """Descend by L-BFGS in the coordinates of a Hessian from nearby; return why it stopped.
+
+        Where the margin nearby is small, a small residual leaves a large error along its mode: the search goes on for a while.
+
+        Where that takes as long as a new Hessian does, one is taken, and others each after half of that, if it is dear: a cheap
+        one serves trust-region steps.
+        """
+        cost, factor = price(self.loss.landscape), landmark.factor if landmark else None
+        sharp = tolerance * (landmark.sharpness if landmark else 1.0)
+        rounds = ROUNDS if cost > CERTIFIED else int(factor is not None)
+        end = ""
+        for remaining in reversed(range(rounds)):
+            if factor is None:
+                end = self.travel(ROUGH, has_left)
+                end = "iterations" if end == "converged" else end
+            else:
+                most = cost // 2 if remaining + 1 < rounds else cost
+                memory = Preconditioned(self.theta, factor, self.radius)
+                end = self._arrive(
+                    lbfgs(self.loss, self.theta, tolerance=sharp, iterations=most, has_left=has_left, memory=memory)
+                )
+                end = "converged" if end not in LOST and self.relative_residual <= tolerance else end
+            if end != "iterations" or not remaining:
+                break
+            factor = self._factor_here()
+        return end
+
+    def _factor_here(self) -> Cholesky | None:
+        """Return the factor of a new Hessian."""
+        hessian = self.loss.landscape.hessian(self.theta)
+        self.loss.landscape.counts.passes += factorisation_passes(self.loss.landscape)
+        self.radius = max(self.radius, 0.3 * (1.0 + float(self.theta.norm())))
+        return Cholesky.of(self.loss.shifted(hessian), least=FLOOR_OF_BETA * self.loss.beta)
+
+    def polish(self, hessian: Tensor, tolerance: float) -> None:
+        """Take BFGS steps from a positive definite Hessian while they stay inside, descend and contract."""
+        bound = symmetric_norm(hessian)
+        factor = _cholesky(self.loss.shifted(hessian), FLOOR * bound)
+        if factor is None:
+            return
+        pairs: list[tuple[Tensor, Tensor, float]] = []
+        travelled = 0.0
+        while self.relative_residual > tolerance:
+            step = -_bfgs_product(factor, pairs, self.gradient)
+            travelled += float(step.norm())
+            if travelled > self.radius:
+                return
+            value, gradient = self.loss.value_and_gradient(self.theta + step)
+            if not value <= self.value + 1e-14 * (1 + abs(self.value)):
+                return
+            change = gradient - self.gradient
+            contraction = float(gradient.norm()) / self.residual
+            if contraction >= 1.0:
+                return
+            self._move(step, value, gradient)
+            if float(step @ change) > 0:
+                pairs.append((step, change, 1.0 / float(step @ change)))
+            if contraction > PATIENCE:
+                return
+
+    def stall(self) -> str:
+        """Tell a stop at the limit of rounding from one that something else keeps (see `stall`)."""
+        reachable = 1e-10 * (1 + abs(self.value) ** 0.5 + float(self.loss.pull(self.theta).norm()))
+        if self.residual <= reachable:
+            return "rounding"
+        return stall(self.loss.value_and_gradient, self.theta, self.value, self.gradient, self.loss.landscape)
+
+    def _move(self, step: Tensor, value: float, gradient: Tensor) -> None:
+        self.theta, self.value, self.gradient = self.theta + step, value, gradient
+        self.count += 1
+
+
+def _bfgs_product(factor: Tensor, pairs: list[tuple[Tensor, Tensor, float]], gradient: Tensor) -> Tensor:
+    """Return `B^-1 g` for the BFGS updates `pairs` of a factorised Hessian (two-loop recursion)."""
+    q = gradient.clone()
+    weights = []
+    for s, y, rho in reversed(pairs):
+        alpha = rho * float(s @ q)
+        q -= alpha * y
+        weights.append(alpha)
+    q = torch.cholesky_solve(q[:, None], factor)[:, 0]
+    for (s, y, rho), alpha in zip(pairs, reversed(weights), strict=True):
+        q += (alpha - rho * float(y @ q)) * s
+    return q
+
+
+def rank_one_update(hessian: Tensor, step: Tensor, change: Tensor) -> None:
+    """Make `H step = change` by a symmetric rank-one update in place (Nocedal & Wright, eq. 6.24)."""
+    rest = change - hessian @ step
+    scale = float(rest @ step)
+    if abs(scale) > 1e-8 * float(rest.norm()) * float(step.norm()):
+        hessian.addr_(rest, rest, alpha=1.0 / scale)
+
+
+def trust_region_step(matrix: Tensor, gradient: Tensor, radius: float, guess: float = 0.0) -> tuple[Tensor, float, float]:
+    """Return the minimiser of `g.p + p.A.p / 2` over `||p|| <= radius`, the decrease it predicts, and its shift.
+
+    Finds `mu >= 0` with `(A + mu) p = -g`, `A + mu` positive definite and `||p||` within a factor two of the
+    radius (or mu = 0 inside) by safeguarded Newton steps on the secular equation; where mu = 0 fails,
+    `guess`, the shift of the last step, is tried next.
+    """
+    bound = symmetric_norm(matrix)
+    floor = FLOOR * bound
+    low, high = floor, bound + float(gradient.norm()) / radius
+    shift = floor
+    step = -gradient * (radius / float(gradient.norm()))
+    kept = None
+    for attempt in range(40):
+        factor = _cholesky(matrix, shift)
+        proposal = 0.0
+        if factor is None:
+            low = max(low, shift)
+        else:
+            step = -torch.cholesky_solve(gradient[:, None], factor)[:, 0]
+            length, kept = float(step.norm()), factor
+            inside = length <= radius
+            low, high = (low, min(high, shift)) if inside else (max(low, shift), high)
+            if 0.5 * radius <= length <= 1.2 * radius or (inside and shift <= 1.5 * low):
+                break
+            half = torch.linalg.solve_triangular(factor, step[:, None], upper=False)[:, 0]
+            proposal = shift + (length / float(half.norm())) ** 2 * (length - radius) / radius
+        if attempt == 0 and guess > floor:
+            proposal = guess
+        shift = proposal if low < proposal < high else (low * high) ** 0.5
+    if kept is not None and low > floor and float(step.norm()) < 0.5 * radius:
+        step = _to_boundary(step, _softest(kept), gradient, radius)
+    return step, -float(gradient @ step) - 0.5 * float(step @ (matrix @ step)), shift
+
+
+def _softest(factor: Tensor) -> Tensor:
+    """Return the unit vector that a nearly singular positive definite matrix shrinks most, by inverse iteration."""
+    vector = torch.linspace(1.0, 2.0, len(factor), dtype=factor.dtype, device=factor.device)
+    for _ in range(3):
+        vector = torch.cholesky_solve((vector / vector.norm())[:, None], factor)[:, 0]
+    mode: Tensor = vector / vector.norm()
+    return mode
+
+
+def _to_boundary(step: Tensor, mode: Tensor, gradient: Tensor, radius: float) -> Tensor:
+    """Return `step` prolonged along a mode of negative curvature to the trust region's boundary (the hard case)."""
+    mode = -mode if float(gradient @ mode) > 0 else mode
+    along = float(step @ mode)
+    prolonged: Tensor = step + (math.sqrt(along**2 + radius**2 - float(step @ step)) - along) * mode
+    return prolonged
+
+
+def _cholesky(matrix: Tensor, shift: float) -> Tensor | None:
+    """Return the factor of `A + shift`, or None if it is not positive definite."""
+    shifted = matrix.clone()
+    shifted.diagonal().add_(shift)
+    factor, failed = torch.linalg.cholesky_ex(shifted)
+    return None if int(failed) else factor

@@ -1,0 +1,44 @@
+"""What branches and a way back tell beside a walk up, where nothing joins the two ways of a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from spinodal.missing import Attempts
+from spinodal.phases.branch_following import BranchFollower, Followable, bracketed
+from spinodal.phases.existence import Interval
+from spinodal.phases.joining import macroscopic
+from spinodal.phases.tree import Fall, falls_along
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.walk import Walker
+
+
+def branched(walker: Walker, up: Sweep, *, beta: Interval, norm_range: float, attempts: Attempts) -> dict[str, Any]:
+    """Return what branches add to a walk up: fields of `PhaseDiagram`."""
+    ends = [*macroscopic(up.transitions), None]
+    last = len(ends) - 1
+    phases = [
+        Followable(k, up.smooth_end(stretch), end, k + 1 if k < last else None)
+        for k, (stretch, end) in enumerate(zip(up.stretches, ends, strict=True))
+    ]
+    followed = BranchFollower(walker, beta=beta, norm_range=norm_range, attempts=attempts).follow(phases)
+    transitions = followed.polished(up.transitions)
+    polished = {(item.phase, item.side) for item in followed.spinodals}
+    walked = [
+        (k, end) for k, end in enumerate(macroscopic(transitions)) if end.order != "second" and (k, "upper") not in polished
+    ]
+    return {
+        "transitions": transitions,
+        "branches": followed.branches,
+        "coexistence": followed.coexistence,
+        "spinodals": (*followed.spinodals, *(bracketed(end, k, "upper") for k, end in walked)),
+        "tree": falls_along(range(len(phases)), transitions),
+    }
+
+
+def unjoined(up: Sweep, back: Sweep, tree: Sequence[Fall]) -> dict[str, Any]:
+    """Return what a way back tells that could not be joined: every stretch of it is taken for a phase of its own."""
+    first = len(up.stretches)
+    ids = (first - 1, *range(first, first + len(back.stretches) - 1))
+    return {"back": back, "back_phases": ids, "tree": (*tree, *falls_along(ids, back.transitions))}

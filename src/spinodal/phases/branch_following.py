@@ -1,0 +1,394 @@
+"""Follows the phases of a map as branches: through the folds in which they end, to where they are equally deep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from spinodal.branches import Branch, StationaryPoint, coexistence, continue_branch
+from spinodal.branches.special import STATUSES, BranchPoint, Fold
+from spinodal.counts import Counts
+from spinodal.minima.minimise import affords_dense, minimise
+from spinodal.missing import OUTCOMES, Attempts
+from spinodal.phases.branch_record import from_record, to_record
+from spinodal.phases.coexistence import PhaseCoexistence, Saddle
+from spinodal.phases.existence import Interval
+from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
+from spinodal.sweeps.order import CONTINUOUS
+from spinodal.sweeps.transition import Transition
+from spinodal.sweeps.walk import Point, Walker
+
+BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed
+SAME = 1e-4  # relative: how far a polished point may lie outside of the bracket of the transition that it explains
+KNOWN = 0.01  # relative: how far an end that a walk found may lie from the polished one
+BACK = 3  # points before the end of a phase at which a large network's branch begins
+FLAT = 1e-3  # of 2 beta: a negative margin of a descended point that is less is rounding
+POINTS = 500  # most points of a branch
+
+
+@dataclass(frozen=True)
+class Followable:
+    """A phase as far as walks know it.
+
+    Attributes
+    ----------
+    id : int
+    points : sequence of Point
+        Of its last smooth stretch, behind all minor transitions; by rising beta.
+    upper : Transition or None
+        In which it ends on the way up.
+    falls_to : int or None
+    """
+
+    id: int
+    points: Sequence[Point]
+    upper: Transition | None
+    falls_to: int | None
+
+    @property
+    def is_worth_following(self) -> bool:
+        """Tell whether its end may be a fold."""
+        return self.upper is not None and self.upper.order != "second"
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What the branches tell.
+
+    Attributes
+    ----------
+    branches : mapping of phases to Branch
+    uppers : mapping of phases to Transition
+        In which they end, polished and with the order that the branch shows.
+    spinodals : tuple of Spinodal
+        With certificates.
+    coexistence : tuple of PhaseCoexistence
+    is_whole : bool
+        Whether it is what `--resume` reproduces: nothing failed but what cannot be done.
+    """
+
+    branches: Mapping[int, Branch]
+    uppers: Mapping[int, Transition]
+    spinodals: tuple[Spinodal, ...]
+    coexistence: tuple[PhaseCoexistence, ...]
+    is_whole: bool = True
+
+    @property
+    def borders(self) -> Mapping[frozenset[int], Sequence[float]]:
+        """Return the coexistence points by pairs of phases."""
+        return borders(self.coexistence)
+
+    def end(self, phase: int, side: str, walked: float) -> float:
+        """Return beta of the polished end of a phase, or where a walk found it; it may be further than a branch knows."""
+        polished = [item.beta for item in self.spinodals if (item.phase, item.side) == (phase, side)]
+        return next((beta for beta in polished if abs(beta / walked - 1.0) <= KNOWN), walked) if walked else walked
+
+    def polished(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
+        """Return transitions with those that a branch explains in their place."""
+        better = {(item.before.index, item.after.index): item for item in self.uppers.values()}
+        return tuple(better.get((item.before.index, item.after.index), item) for item in transitions)
+
+
+class BranchFollower:
+    """Follows phases as branches; every branch is one note of the recorder, made again only where its theta is needed.
+
+    Parameters
+    ----------
+    walker : Walker
+        Its recorder keeps the notes, and what branches cost is added to what it spent.
+    beta : (low, high)
+        The range to follow them in.
+    norm_range : float
+        What a jump of `||theta||^2` is relative to.
+    attempts : Attempts
+        Every branch and every coexistence point is a part of its own. What cannot be done is recorded as such; any
+        other failure is not recorded, so that it can be tried again.
+    """
+
+    def __init__(self, walker: Walker, *, beta: Interval, norm_range: float, attempts: Attempts) -> None:
+        self.walker, self.landscape, self.penalty = walker, walker.landscape, walker.penalty
+        self.low, self.high = beta
+        self.norm_range, self.attempts = norm_range, attempts
+        self._live: dict[int, Branch] = {}
+        self._large = not affords_dense(self.landscape)
+        self._back = BACK if self._large else 1
+
+    def follow(self, phases: Sequence[Followable]) -> Followed:
+        """Follow the phases that may end in a fold, and those that they fall into.
+
+        Phases come by their ids, from 0.
+        """
+        known = {phase.id: phase for phase in phases}
+        ending = [phase for phase in phases if phase.is_worth_following]
+        wanted = sorted({phase.id for phase in ending} | {phase.falls_to for phase in ending if phase.falls_to is not None})
+        found = [(number, self._attempted(known[number])) for number in wanted]
+        branches = {number: branch for number, branch in found if branch is not None}
+        uppers = dict(self._uppers(known, branches))
+        spinodals = [item for number in branches for item in self._ends(number, branches[number], uppers.get(number))]
+        coexistence = [item for phase in ending for item in self._coexistence(phase, known, branches)]
+        return Followed(branches, uppers, tuple(spinodals), tuple(coexistence), self.attempts.are_final)
+
+    def _attempted(self, phase: Followable) -> Branch | None:
+        """Return the branch of a phase, None where it is missing."""
+        what = f"the branch of phase {phase.id}"
+        with self.attempts.part(what):
+            note = self._noted(f"branch of phase {phase.id}", partial(self._recorded, phase))
+            if note["branch"] is not None:
+                return self._live.get(phase.id) or from_record(note["branch"])
+            self.attempts.lack(what, note["failed"], final=True)
+        return None
+
+    def _uppers(self, known: Mapping[int, Followable], branches: Mapping[int, Branch]) -> Iterator[tuple[int, Transition]]:
+        """Yield the transitions in which phases with a branch end, as the branch shows them.
+
+        A phase that is followed only since another one falls into it may itself end in a second-order transition; its
+        branch then tells the branch point.
+        """
+        for number, branch in branches.items():
+            upper = known[number].upper
+            if upper is not None:
+                with self.attempts.part(f"the upper end of the branch of phase {number}"):
+                    yield number, explained(upper, branch, self.norm_range)
+
+    def _noted(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return a note, with what it cost added to what the walker spent."""
+
+        def counted() -> dict[str, Any]:
+            before = self.landscape.counts.copy()
+            made = make()
+            return made | {"counts": vars(self.landscape.counts - before)}
+
+        note = self.walker.recorder.note(name, counted)
+        self.walker.spent = self.walker.spent + Counts(**note["counts"])
+        return note
+
+    # -- branches ---------------------------------------------------------------------------
+
+    def _recorded(self, phase: Followable) -> dict[str, Any]:
+        try:
+            return {"branch": to_record(self._branch(phase)), "failed": None}
+        except OUTCOMES as cause:
+            if self.attempts.owner(cause) is not None:
+                raise
+            return {"branch": None, "failed": " ".join(str(cause).split())}
+
+    def _branch(self, phase: Followable) -> Branch:
+        """Return the branch of a phase: its stable part from below, through its upper end, and what follows there.
+
+        It begins at the last point before that end, since soft modes may have changed the branch further below;
+        without dense Hessians a few points before, since minima close to the end are not exact.
+        """
+        if phase.id not in self._live:
+            start = phase.points[0] if phase.upper is None else phase.points[-self._back :][0]
+            top = self.high if phase.upper is None else BEYOND * phase.upper.bracket[1]
+            up = self._continued(start, to=max(top, start.beta * BEYOND), through_folds=phase.upper is not None)
+            if start.beta > self.low * (1.0 + 1e-6):
+                down = stable_part(self._continued(start, to=self.low, through_folds=False))
+                up = turned(down).followed_by(up)
+            self._live[phase.id] = up
+        return self._live[phase.id]
+
+    def _with_parameters(self, phase: Followable) -> Branch:
+        """Return a branch with its theta, made again, uncounted, where it was recalled."""
+        counts = self.landscape.counts.copy()
+        branch = self._branch(phase)
+        self.landscape.counts = counts
+        return branch
+
+    def _continued(self, start: Point, *, to: float, through_folds: bool) -> Branch:
+        bounds = (min(self.low, start.beta, to), max(start.beta, to))
+        return continue_branch(
+            self.landscape,
+            start.minimum,
+            to=to,
+            bounds=bounds,
+            through_folds=through_folds,
+            penalty=self.penalty,
+            points=POINTS,
+        )
+
+    # -- what they tell ---------------------------------------------------------------------
+
+    def _ends(self, number: int, branch: Branch, upper: Transition | None) -> Iterator[Spinodal]:
+        """Yield the polished ends of a phase."""
+        with self.attempts.part(f"the spinodals of phase {number}"):
+            first = branch.folds[0] if branch.folds and branch.folds[0].point is branch.points[0] else None
+            if first is not None and first.is_spinodal:
+                yield _spinodal(first, number, "lower")
+            special = None if upper is None else special_point(upper, branch)
+            if upper is not None and special is not None and upper.order != "second":
+                yield _spinodal(special, number, "upper")
+
+    def _coexistence(
+        self, phase: Followable, known: Mapping[int, Followable], branches: Mapping[int, Branch]
+    ) -> Iterator[PhaseCoexistence]:
+        """Yield where a phase is as deep as the one that it falls into, if that is known."""
+        to = phase.falls_to
+        if to is None or phase.id not in branches:
+            return
+        name = f"coexistence of phases {phase.id} and {to}"
+        if to not in branches and not self.attempts.are_final:
+            return self.attempts.lack(f"the {name}", f"it needs the branch of phase {to}")
+        with self.attempts.part(f"the {name}"):
+            note = self._noted(name, partial(self._equal, phase, known[to], followed=to in branches))
+            if note.get("failed") is not None:
+                self.attempts.lack(f"the {name}", note["failed"], final=True)
+            if note["found"] is not None:
+                yield PhaseCoexistence.from_dict(note["found"])
+
+    def _equal(self, phase: Followable, other: Followable, *, followed: bool) -> dict[str, Any]:
+        """Find where two phases are equally deep; the second may have no branch."""
+        try:
+            record = self._equally_deep(phase, other, followed=followed)
+        except OUTCOMES as cause:
+            if self.attempts.owner(cause) is not None:
+                raise
+            return {"found": None, "failed": " ".join(str(cause).split())}
+        return {"found": None if record is None else record.to_dict()}
+
+    def _equally_deep(self, phase: Followable, other: Followable, *, followed: bool) -> PhaseCoexistence | None:
+        branch = self._with_parameters(phase)
+        below = first_minima(self._with_parameters(other)) if followed else stationary(other.points[0])
+        solve = self._minimised if self._large else None
+        found = coexistence(self.landscape, branch, below, penalty=self.penalty, solve=solve)
+        if found is None:
+            return None
+        record = PhaseCoexistence.of(found, (phase.id, other.id))
+        return record.over(saddle_between(branch, found.beta)) if self._large else record
+
+    def _minimised(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
+        """Return the minimum of a phase at another beta, matrix-free; None for a saddle, to which no descent leads."""
+        if not point.is_stable:
+            return None
+        minimum = minimise(self.landscape, beta=beta, start=point.theta, penalty=self.penalty, solver=self.walker.solver)
+        offset = self.penalty.offset(minimum.theta)
+        flat = minimum.stop == "saddle" and minimum.margin > -FLAT * 2.0 * beta  # a symmetry, seen through rounding
+        return None if not (minimum.converged or flat) else replace(
+            point, theta=minimum.theta, beta=beta, error=minimum.error, loss=minimum.loss, residual=minimum.residual,
+            margin=minimum.margin, norm_squared=float(offset @ offset), index_is_exact=False,
+        )  # fmt: skip
+
+
+def stationary(point: Point) -> StationaryPoint:
+    """Return a point of a walk as one on a branch."""
+    minimum = point.minimum
+    return StationaryPoint(
+        theta=minimum.theta, beta=point.beta, error=point.error, loss=minimum.loss, norm_squared=point.norm_squared,
+        residual=minimum.residual, index=0, index_is_exact=minimum.zero_modes is not None, margin=minimum.margin,
+        zero_modes=minimum.zero_modes, tangent=point.tangent, beta_rate=point.beta_rate, norm_rate=point.norm_rate,
+    )  # fmt: skip
+
+
+def turned(branch: Branch) -> Branch:
+    """Return a branch walked the other way.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spinodal import Landscape, minimise
+    >>> class X(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.x = torch.nn.Parameter(torch.tensor(0.8))
+    >>> E = Landscape(X(), lambda model, batch: model.x**6 - model.x**4, None)
+    >>> branch = continue_branch(E, minimise(E, beta=0.1, start=E.initial), to=0.5)
+    >>> back = turned(branch)
+    >>> [(fold.index, fold.point is back.points[k]) for fold in back.folds for k in [back.beta.index(fold.beta)]]
+    [((1, 0), True)]
+    """
+    flipped = {id(point): point.reversed() for point in branch.points}
+
+    def special(item: Any) -> Any:
+        return replace(item, point=flipped[id(item.point)], null_vector=-item.null_vector, index=item.index[::-1])
+
+    return replace(
+        branch,
+        points=tuple(flipped[id(point)] for point in reversed(branch.points)),
+        folds=tuple(map(special, reversed(branch.folds))),
+        branch_points=tuple(map(special, reversed(branch.branch_points))),
+    )
+
+
+def stable_part(branch: Branch) -> Branch:
+    """Return the first stretch of minima of a branch alone, with the special point at which it ends."""
+    special: dict[int, Fold | BranchPoint] = {id(item.point): item for item in branch.folds}
+    special |= {id(item.point): item for item in branch.branch_points}
+    last = next((k for k, point in enumerate(branch.points) if id(point) in special and k), len(branch.points) - 1)
+    end = special.get(id(branch.points[last]))
+    return replace(
+        branch,
+        points=branch.points[: last + 1],
+        folds=(end,) if isinstance(end, Fold) else (),
+        branch_points=(end,) if isinstance(end, BranchPoint) else (),
+        coexistence=(),
+    )
+
+
+def first_minima(branch: Branch) -> Branch:
+    """Return the first stretch of minima of a branch, without special points."""
+    part = next((part for part in branch.parts() if all(point.is_stable for point in part[1:-1])), branch.points)
+    return replace(branch, points=part, folds=(), branch_points=(), coexistence=())
+
+
+def saddle_between(branch: Branch, beta: float) -> Saddle | None:
+    """Return the saddle of lowest L that a branch passes at beta, interpolated between its points.
+
+    L is a cubic in beta there, whose slopes `||theta - centre||^2` are exact; E is what the penalty leaves of it.
+    """
+    passed = []
+    for a, b in pairwise(branch.points):
+        if not a.is_stable and not b.is_stable and (a.beta - beta) * (b.beta - beta) <= 0.0 and a.beta != b.beta:
+            t, width, rise = (beta - a.beta) / (b.beta - a.beta), b.beta - a.beta, b.loss - a.loss
+            bend = (1.0 - t) * (width * a.norm_squared - rise) - t * (width * b.norm_squared - rise)
+            loss, norm_squared = a.loss + t * rise + t * (1.0 - t) * bend, (1.0 - t) * a.norm_squared + t * b.norm_squared
+            passed.append(Saddle(loss - beta * norm_squared, loss, norm_squared, max(a.index, b.index)))
+    return min(passed, key=lambda saddle: saddle.loss, default=None)
+
+
+def special_point(transition: Transition, branch: Branch) -> Fold | BranchPoint | None:
+    """Return the fold or branch point at which the phase before a transition ends, None if the branch has none there."""
+    low, high = transition.bracket
+    slack = high - low + SAME * high
+    ends: list[Fold | BranchPoint] = [fold for fold in branch.folds if fold.is_spinodal and fold.side == "upper"]
+    ends += [item for item in branch.branch_points if 0 in item.index]
+    near = [item for item in ends if low - slack <= item.beta <= high + slack]
+    return min(near, key=lambda item: abs(item.beta - transition.beta), default=None)
+
+
+def explained(transition: Transition, branch: Branch, norm_range: float) -> Transition:
+    """Return a transition with the place and the order that the branch of the phase before it shows.
+
+    A fold makes it of first order; a branch point of second order where `||theta||^2` is continuous, else of first.
+    """
+    special = special_point(transition, branch)
+    if special is None or special.status not in ("converged", "bracketed"):
+        return transition
+    continuous = transition.evidence.jump_norm_squared <= CONTINUOUS * norm_range
+    order = "second" if isinstance(special, BranchPoint) and continuous else "first"
+    low, high = transition.bracket
+    kind = "branch point" if isinstance(special, BranchPoint) else "fold"
+    return replace(
+        transition,
+        beta=min(max(special.beta, low), high),
+        order=order,
+        status=f"{transition.status}; {kind} of the branch at beta = {special.beta:.12g}",
+    )
+
+
+def _spinodal(special: Fold | BranchPoint, phase: int, side: str) -> Spinodal:
+    certificate = SpinodalCertificate(special.point.residual, special.eigenvalue, special.overlap, STATUSES[special.status])
+    return Spinodal(special.beta, phase, side, certificate)
+
+
+def borders(found: Iterable[PhaseCoexistence]) -> dict[frozenset[int], tuple[float, ...]]:
+    """Return coexistence points by pairs of phases."""
+    return {frozenset(item.phases): (item.beta,) for item in found}
+
+
+def bracketed(end: Transition, phase: int, side: str) -> Spinodal:
+    """Return the spinodal in which a phase ends as a walk bracketed it."""
+    low, high = end.bracket
+    return Spinodal(end.beta, phase, side, reason=f"bracketed on the way {end.direction}: {low:.8g} to {high:.8g}")

@@ -1,0 +1,175 @@
+"""The one door for minima: copies by symmetry are recognised, whatever order minima come in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from spinodal.minima.minimise import Minimum
+from spinodal.observe import Observation
+
+SLACK = 10.0  # by how much the distance to the exact minimum may exceed residual / margin
+ROUNDING = 1e-8  # relative difference that invariants of equal minima may always have
+MOST = 1e-3  # of the norm: a minimum that may be further than this from the exact one is not known well enough to excuse more
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How much two minima may differ, beyond the errors of their solutions, and still count as one.
+
+    The default tells all minima apart. Phases are coarser: minima that minor transitions connect belong to one.
+
+    Attributes
+    ----------
+    error, norm_squared : float
+        Absolute differences of E and of `||theta - centre||^2`.
+    spectrum : float
+        Difference of singular values over the largest of the matrix.
+    """
+
+    error: float = 0.0
+    norm_squared: float = 0.0
+    spectrum: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What no symmetry of a network changes, of one minimum.
+
+    Permutations of hidden units, sign flips (of units with an odd activation) and rotations (of linear layers)
+    leave E, `||theta - centre||^2` and the singular values of every weight matrix as they are.
+
+    Attributes
+    ----------
+    beta, error, norm_squared : float
+    singular_values : mapping of parameter names to values
+    radius : float
+        How far, in theta, the exact minimum may lie: `residual / margin`, ten times that to be safe.
+
+    Notes
+    -----
+    *What it is not:* proof of identity. Two minima may agree in all of these and differ.
+    """
+
+    beta: float
+    error: float
+    norm_squared: float
+    singular_values: Mapping[str, tuple[float, ...]]
+    radius: float
+
+    @classmethod
+    def of(cls, minimum: Minimum, observation: Observation) -> Fingerprint:
+        """Return the fingerprint of a minimum and its observation."""
+        stiffness = minimum.margin if minimum.margin > 0.0 else 2.0 * minimum.beta  # NaN, too
+        radius = SLACK * minimum.residual / stiffness
+        return cls(
+            beta=minimum.beta,
+            error=minimum.error,
+            norm_squared=observation.distance**2,
+            singular_values=observation.singular_values,
+            radius=min(radius, MOST * observation.norm) if math.isfinite(radius) else MOST * observation.norm,
+        )
+
+    def distance(self, other: Fingerprint, allowance: Allowance) -> float:
+        """Return how far two minima at one beta are apart, in units of what may separate copies: up to 1 they are one."""
+        if self.beta != other.beta:
+            return math.inf
+        radius, norm = self.radius + other.radius, math.sqrt(max(self.norm_squared, other.norm_squared))
+        scale = max(abs(self.error), abs(other.error))
+        error = allowance.error + 2.0 * self.beta * norm * radius + ROUNDING * scale
+        squared = allowance.norm_squared + 2.0 * norm * radius + radius**2 + ROUNDING * norm**2
+        return max(
+            _ratio(self.error - other.error, error),
+            _ratio(self.norm_squared - other.norm_squared, squared),
+            self._spectral_distance(other, allowance, radius),
+        )
+
+    def _spectral_distance(self, other: Fingerprint, allowance: Allowance, radius: float) -> float:
+        """Return the same of singular values, which move by no more than theta does (Weyl)."""
+        if self.singular_values.keys() != other.singular_values.keys():
+            return math.inf
+        worst = 0.0
+        for name, values in self.singular_values.items():
+            others = other.singular_values[name]
+            tolerance = radius + (allowance.spectrum + ROUNDING) * max(*values, *others, 1e-3)
+            worst = max(worst, *(_ratio(a - b, tolerance) for a, b in zip(values, others, strict=True)))
+        return worst
+
+
+def _ratio(difference: float, tolerance: float) -> float:
+    if difference == 0.0:
+        return 0.0
+    return abs(difference) / tolerance if tolerance > 0.0 else math.inf
+
+
+class Catalogue:
+    """Distinct minima, each known at one or more values of beta.
+
+    Two fingerprints belong to one minimum if a chain of neighbours at their beta connects them, so the order in
+    which they are added does not matter. Different values of beta are never compared: what is followed from one
+    beta to another is added with `continues`.
+
+    Parameters
+    ----------
+    allowance : Allowance, optional
+        What may separate copies, beyond the errors of their solutions. Default: nothing.
+
+    Examples
+    --------
+    >>> catalogue = Catalogue()
+    >>> def minimum(error, beta=0.1):
+    ...     return Fingerprint(beta, error, 2.0, {"0.weight": (1.0, 0.5)}, radius=1e-6)
+    >>> catalogue.add(minimum(0.3)), catalogue.add(minimum(0.4)), catalogue.add(minimum(0.3 + 1e-8))
+    (0, 1, 0)
+    >>> catalogue.add(minimum(0.35, beta=0.2), continues=1), len(catalogue)
+    (1, 2)
+    >>> catalogue.find(minimum(0.35, beta=0.2))
+    1
+    """
+
+    def __init__(self, allowance: Allowance | None = None) -> None:
+        self.allowance = allowance or Allowance()
+        self._entries: list[tuple[Fingerprint, int]] = []
+        self._parents: list[int] = []
+
+    def add(self, found: Fingerprint, *, continues: int | None = None) -> int:
+        """Add a minimum and return its id: that of the minimum it is a copy of, of the one it continues, or a new one.
+
+        Minima that it turns out to connect become one, under the lowest of their ids.
+        """
+        known = sorted({identity for _, identity in self._near(found)} if continues is None else {self.id(continues)})
+        if not known:
+            return self.begin(found)
+        for other in known[1:]:
+            self._parents[other] = known[0]
+        self._entries.append((found, known[0]))
+        return known[0]
+
+    def begin(self, found: Fingerprint) -> int:
+        """Add a minimum that is known to be none of the others, and return its id."""
+        identity = len(self._parents)
+        self._parents.append(identity)
+        self._entries.append((found, identity))
+        return identity
+
+    def find(self, found: Fingerprint) -> int | None:
+        """Return the id of the known minimum that this one is the closest copy of, None if there is none."""
+        return min(self._near(found), default=(0.0, None))[1]
+
+    def id(self, identity: int) -> int:
+        """Return the present id of a minimum that `add` returned."""
+        while self._parents[identity] != identity:
+            identity = self._parents[identity]
+        return identity
+
+    def __len__(self) -> int:
+        """Return the number of distinct minima."""
+        return sum(parent == identity for identity, parent in enumerate(self._parents))
+
+    def _near(self, found: Fingerprint) -> Iterator[tuple[float, int]]:
+        """Yield distance and id of the copies of a minimum."""
+        for entry, identity in self._entries:
+            distance = entry.distance(found, self.allowance)
+            if distance <= 1.0:
+                yield distance, self.id(identity)

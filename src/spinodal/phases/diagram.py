@@ -1,0 +1,407 @@
+"""The phases of a network: the stretches of beta between macroscopic transitions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from spinodal.branches.branch import Branch
+from spinodal.counts import Counts
+from spinodal.curvature.result import CurvatureChange, found_changes
+from spinodal.curvature.survey import Survey
+from spinodal.errors import SpinodalError
+from spinodal.labelled.result import PARTS, phase_record, to_json, transition_record
+from spinodal.landscape.penalty import one_beta
+from spinodal.minima.minimise import SECOND_ORDER
+from spinodal.missing import Missing, listed
+from spinodal.phases.answer import Answer, answer_down, answer_up
+from spinodal.phases.certificates import Certificates
+from spinodal.phases.coexistence import PhaseCoexistence
+from spinodal.phases.envelope import Violation
+from spinodal.phases.existence import Existence
+from spinodal.phases.phase import Phase
+from spinodal.phases.snapshot import Snapshot
+from spinodal.phases.spinodals import Spinodal
+from spinodal.phases.step import Step, steps_through
+from spinodal.phases.tree import Fall
+from spinodal.sweeps.certificate import Stretch
+from spinodal.sweeps.loop import Loop
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import Transition
+from spinodal.sweeps.walk import Point
+from spinodal.tasks.models import Models
+from spinodal.theory import ExactTransition
+from spinodal.words.numbers import sample_step, significant
+from spinodal.words.sentences import answer_line, error_text, place
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+UNFINISHED = "unfinished"  # the run status of what an interrupted run has so far
+
+
+@dataclass(frozen=True)
+class PhaseDiagram:
+    """The result of a map: phases and transitions along beta.
+
+    Attributes
+    ----------
+    task : mapping
+        Name and settings of the task.
+    seed : int
+    range : (low, high) in beta
+    points : tuple of Point
+        On the followed branches, in the order walked.
+    transitions : tuple of Transition
+        In the order met, minor ones included.
+    exact : tuple of ExactTransition
+        Closed forms, where they apply.
+    spent : Counts
+    seconds : float
+    solver, run_status : str
+    run : mapping
+        Of a run folder: the `settings` and the `provenance` that its journal recorded. Otherwise empty.
+    models : Models or None
+        What gives the models of the points back.
+    back : Sweep or None
+        The way back of a loop; `points` and `transitions` are those of the way up.
+    back_phases : tuple of int
+        The phases along the way back, in the order met.
+    existence : mapping of phases to Existence
+    beyond : mapping of phases to tuple of Point
+        See `Phase`.
+    branches : mapping of phases to Branch
+        Through the fold in which the phase ends, and along the saddles behind it.
+    spinodals : tuple of Spinodal
+    coexistence : tuple of PhaseCoexistence
+    tree : tuple of Fall
+    violations : tuple of Violation
+        In a loop: where a deeper phase must exist that was not found.
+    curvature : Survey or None
+        The curvature of E and of L at the followed points, where a map was asked for it.
+    missing : tuple of Missing
+        What was asked for and is not there, each with its cause; the rest stands.
+    """
+
+    task: Mapping[str, Any]
+    seed: int
+    range: tuple[float, float]
+    points: tuple[Point, ...]
+    transitions: tuple[Transition, ...]
+    spent: Counts
+    seconds: float
+    solver: str
+    run_status: str
+    exact: tuple[ExactTransition, ...] = ()
+    run: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    models: Models | None = field(default=None, compare=False, repr=False)
+    back: Sweep | None = None
+    back_phases: tuple[int, ...] = ()
+    existence: Mapping[int, Existence] = field(default_factory=dict)
+    beyond: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
+    branches: Mapping[int, Branch] = field(default_factory=dict)
+    spinodals: tuple[Spinodal, ...] = ()
+    coexistence: tuple[PhaseCoexistence, ...] = ()
+    tree: tuple[Fall, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    curvature: Survey | None = None
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def change_points(self) -> tuple[CurvatureChange, ...]:
+        """Return where the curvature along the ways changes most abruptly; none where it was not computed.
+
+        They follow from R alone and are no transitions (see `spinodal.curvature.change_points`).
+        """
+        return found_changes(self)
+
+    @property
+    def loop(self) -> Loop | None:
+        """Return both ways of a loop, None if one was walked only."""
+        if self.back is None:
+            return None
+        return Loop(Sweep(self.points, self.transitions, self.run_status), self.back)
+
+    @property
+    def certificates(self) -> Certificates:
+        """Return the checks of all branches, and of the lower envelope of L."""
+        return Certificates(max((branch.area.worst for branch in self.branches.values()), default=None), self.violations)
+
+    @property
+    def incomplete(self) -> tuple[Stretch, ...]:
+        """Return where a macroscopic jump may have been passed over, and why; the way back of a loop follows the way up."""
+        walks = [Sweep(self.points, self.transitions, self.run_status), *([self.back] if self.back else [])]
+        return tuple(stretch for walk in walks for stretch in (*walk.certificate.incomplete, *self._unwalked(walk)))
+
+    def _unwalked(self, walk: Sweep) -> tuple[Stretch, ...]:
+        """Return the part of the range that a walk which ended early did not reach."""
+        first, last = walk.points[0].beta, walk.points[-1].beta
+        end = self.range[1] if last > first or first < self.range[1] else self.range[0]
+        is_whole = walk.status == "complete" or abs(end - last) <= 1e-9 * last
+        return () if is_whole else (Stretch(min(last, end), max(last, end), walk.status),)
+
+    @property
+    def macroscopic(self) -> tuple[Transition, ...]:
+        """Return the transitions that separate phases."""
+        return tuple(transition for transition in self.transitions if not transition.minor)
+
+    @cached_property
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases by rising beta, then those that only the way back met."""
+        stretches = stretches_of(self.points, self.transitions)
+        upward = self.range[0] == self.points[0].beta or self.points[0].beta <= self.points[-1].beta
+        ordered = list(stretches) if upward else [stretch[::-1] for stretch in reversed(stretches)]
+        last = len(ordered) - 1
+        first = [(stretch, _next_phase(index, last, upward)) for index, stretch in enumerate(ordered)]
+        return tuple(
+            Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()))
+            for index, (stretch, falls_to) in enumerate([*first, *self._met_on_the_way_back(len(first))])
+        )
+
+    def _met_on_the_way_back(self, known: int) -> list[tuple[tuple[Point, ...], int | None]]:
+        """Return points, by rising beta, and next phase of the phases that only the way back met."""
+        if self.back is None:
+            return []
+        following = (*self.back_phases[1:], None)
+        walked = zip(self.back_phases, self.back.stretches, following, strict=True)
+        return [(stretch[::-1], after) for phase, stretch, after in walked if phase >= known]
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """Return the macroscopic transitions of the first leg by rising beta, with the phases on both sides."""
+        return steps_through(self.transitions, self.phases, self._home)
+
+    @cached_property
+    def steps_back(self) -> tuple[Step, ...]:
+        """Return those of the way back of a loop by rising beta."""
+        return steps_through(self.back.transitions, self.phases, self._home) if self.back else ()
+
+    def step_of(self, transition: Transition) -> Step | None:
+        """Return a macroscopic transition with the phases on both sides; None for a minor one, or one of another map."""
+        return next((step for step in (*self.steps, *self.steps_back) if step.transition is transition), None)
+
+    def lost_classes(self, transition: Transition) -> tuple[int, ...] | None:
+        """Return the classes that live before a macroscopic transition and not after; None without classes."""
+        step = self.step_of(transition)
+        if step is None or step.classes is None:
+            return None
+        _, lost, _ = step.along
+        return lost
+
+    @cached_property
+    def conclusion(self) -> Answer:
+        """Return the end of the followed phase, the first loss and the first class to go: what every text reads."""
+        if self.points[0].beta > self.points[-1].beta:
+            return answer_down(self._followed[-1], self.steps)
+        return answer_up(self.phases[0], self.steps, self.coexistence)
+
+    @cached_property
+    def _followed(self) -> tuple[Phase, ...]:
+        """Return the phases of the first leg, by rising beta."""
+        walked = {point.index for point in self.points}
+        return tuple(phase for phase in self.phases if phase.points[0].index in walked)
+
+    @cached_property
+    def _home(self) -> dict[int, int]:
+        """Return the id of the phase of every point of the walks, by its number; the first leg decides."""
+        home: dict[int, int] = {}
+        if self.back is not None:
+            back = zip(self.back_phases, self.back.stretches, strict=True)
+            home = {known.index: phase for phase, stretch in back for known in stretch}
+        return home | {known.index: phase.id for phase in self.phases for known in phase.points}
+
+    def at(self, beta: float | None = None, *, weight_decay: float | None = None) -> Snapshot:
+        """Return the model at the followed point nearest to beta, on a log scale.
+
+        Parameters
+        ----------
+        beta : float > 0
+        weight_decay : float > 0
+            PyTorch's, in place of beta.
+
+        Raises
+        ------
+        SpinodalError
+            Unless one of the two is given, as a finite positive number.
+        """
+        wanted = one_beta(beta, weight_decay)
+        return self._snapshot(min(self.points, key=lambda point: abs(math.log(point.beta / wanted))))
+
+    def at_point(self, index: int) -> Snapshot:
+        """Return the model at a point by its number in the journal: a followed one, or a side of a transition.
+
+        Raises
+        ------
+        SpinodalError
+            If this diagram has no such point.
+        """
+        known = {point.index: point for point in self._all_points()}
+        if index not in known:
+            raise SpinodalError(
+                got=f"point {index!r}",
+                allowed=f"the followed points of this map are allowed: {_stretches(known)}",
+                do="choose one by its beta with at(beta)",
+            )
+        return self._snapshot(known[index])
+
+    def _all_points(self) -> tuple[Point, ...]:
+        walked = self.points + (self.back.points if self.back else ())
+        known = walked + tuple(point for points in self.beyond.values() for point in points)
+        return known + tuple(side for found in self.all_transitions for side in (found.before, found.after))
+
+    @property
+    def all_transitions(self) -> tuple[Transition, ...]:
+        """Return the transitions of the first leg, then those of the way back of a loop."""
+        return self.transitions + (self.back.transitions if self.back else ())
+
+    def _snapshot(self, point: Point) -> Snapshot:
+        return Snapshot(point, self.task, self.models)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return points, transitions and phases as labelled arrays; every variable says what it is.
+
+        It is what `result.nc` holds. Without a run folder, the attributes `settings` and `provenance` are missing.
+
+        Examples
+        --------
+        >>> from spinodal import map_phases, tasks
+        >>> task = tasks.gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
+        >>> dataset = map_phases(task).to_xarray()
+        >>> dataset.transition_beta.round(4).values.tolist()
+        [0.4, 0.9]
+        >>> dataset.transition_rank.sel(side="after").values.tolist()
+        [1, 0]
+        >>> dataset.weight_decay.attrs["description"]
+        'weight_decay of torch.optim.SGD and Adam: 2 * beta'
+        """
+        from spinodal.labelled.collate import collate  # xarray is slow to import
+
+        return collate(self)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return one row per followed point, in the order walked.
+
+        The index is the number of the point in the journal. Columns are the variables of `to_xarray` along
+        `point`; one that also has other dimensions becomes a column per label, such as `accuracy_train` or
+        `class_accuracy_train_8`, unless nothing is known for that label. Singular values are left out.
+
+        Examples
+        --------
+        >>> from spinodal import map_phases, tasks
+        >>> task = tasks.gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
+        >>> frame = map_phases(task).to_pandas()
+        >>> frame.groupby("in_phase")["rank"].median().tolist()
+        [2.0, 1.0, 0.0]
+        """
+        from spinodal.labelled.frame import frame
+
+        return frame(self.to_xarray())
+
+    @property
+    def ends(self) -> tuple[Point, Point]:
+        """Return the points at the lowest and at the highest beta that were followed."""
+        return min(self.points, key=lambda point: point.beta), max(self.points, key=lambda point: point.beta)
+
+    @property
+    def has_matrices(self) -> bool:
+        """Tell whether the model has weight matrices; without them its rank of 0 says nothing."""
+        return bool(self.points[0].observation.ranks)
+
+    @property
+    def sees_kinks(self) -> bool:
+        """Tell whether the solver sees kinks (second-order transitions); a first-order one sees jumps only."""
+        return self.solver in SECOND_ORDER
+
+    @property
+    def is_smooth(self) -> bool:
+        """Tell whether nothing was met at all, minor transitions and changes of the rank included."""
+        return self.sees_kinks and not self.transitions and len({point.observation.rank for point in self.points}) == 1
+
+    def answer(self) -> str:
+        """Return the conclusion in a few sentences, whether the run is unfinished, and what is missing."""
+        unfinished = "This run is unfinished." if self.run_status == UNFINISHED else ""
+        return " ".join(filter(None, [self.concluded(), unfinished, listed(self.missing)]))
+
+    def concluded(self) -> str:
+        """Return what the walk tells and whether it ended early: the answer without what going on with the run may add."""
+        found = self._found() if self.macroscopic else self._nothing_found()
+        is_whole = self.run_status in ("complete", UNFINISHED)
+        return found if is_whole else f"{found} The walk {self.run_status.rstrip('.')}."
+
+    def _nothing_found(self) -> str:
+        low, high = self.ends
+        if low is high:
+            return f"The map has one point, beta = {significant(low.beta, 4)}."
+        size = "macroscopic " if self.transitions else ""
+        ranks = low.observation.rank, high.observation.rank
+        text = f"between beta = {significant(low.beta, 4)} and {significant(high.beta, 4)}"
+        text += f", but the rank goes from {ranks[0]} to {ranks[1]}" if ranks[0] != ranks[1] else ""
+        if not self.sees_kinks:
+            return f"No {size}jump was found {text}; {unseen_kinks(self.solver)}."
+        return f"No {size}transition {text}{': the model changes smoothly' if self.is_smooth else ''}."
+
+    def _found(self) -> str:
+        """Return the conclusion, and what the model is beyond the last transition."""
+        down, steps = self.conclusion.direction == "down", self.steps
+        last, phase = (steps[0], self.phases[0]) if down else (steps[-1], self._followed[-1])
+        bound = f"E is at {'most' if down else 'least'} {error_text(phase.points[-1 if down else 0], 4)}"
+        state = f"the model has rank {phase.rank}" if self.has_matrices else bound
+        beyond = f"{'below' if down else 'above'} {place(last)} {state}"
+        return answer_line(self.conclusion, count=len(steps), has_matrices=self.has_matrices, beyond=beyond)
+
+    def __str__(self) -> str:
+        """Return the answer and the transitions, one per line."""
+        return "\n".join([self.answer(), *map(str, self.transitions)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result in JSON types; every key is always present (see the docs for the schema)."""
+        return to_json(self)
+
+    def unproven(self) -> dict[str, Any]:
+        """Return the entries of `to_dict` that tell what is not proven."""
+        return {
+            "incomplete": [[item.low, item.high, item.reason] for item in self.incomplete],
+            "transitions": [self.transition_record(item) for item in self.all_transitions],
+        }
+
+    def transition_record(self, transition: Transition) -> dict[str, Any]:
+        """Return a transition in JSON types, as `to_dict` lists it."""
+        return transition_record(self, transition)
+
+    def phase_record(self, phase: Phase) -> dict[str, Any]:
+        """Return a phase in JSON types, as `to_dict` lists it."""
+        return phase_record(self, phase)
+
+    @cached_property
+    def sample_steps(self) -> Mapping[str, float | None]:
+        """Return by how much one sample moves the accuracy on "train" and on "held_out" (see `sample_step`)."""
+        walked = (*self.points, *(self.back.points if self.back else ()))
+        return {part: sample_step(point.observation.accuracy[part] for point in walked) for part in PARTS}
+
+
+def unseen_kinks(solver: str) -> str:
+    """Say what a first-order solver does not see."""
+    return f"{solver} does not see kinks (second-order transitions): --solver newton_cg does"
+
+
+def stretches_of(points: Sequence[Point], transitions: Iterable[Transition]) -> tuple[tuple[Point, ...], ...]:
+    """Return the points of a walk from one macroscopic transition to the next, in the order walked."""
+    return Sweep(tuple(points), tuple(transitions), "").stretches
+
+
+def _stretches(numbers: Iterable[int]) -> str:
+    """Return whole numbers as words, neighbours joined: `0, 3-7, 9`."""
+    known = set(numbers)
+    first = sorted(n for n in known if n - 1 not in known)
+    last = sorted(n for n in known if n + 1 not in known)
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(first, last, strict=True))
+
+
+def _next_phase(index: int, last: int, upward: bool) -> int | None:
+    if upward:
+        return index + 1 if index < last else None
+    return index - 1 if index > 0 else None

@@ -1,0 +1,90 @@
+"""A phase: a stretch of one followed branch between macroscopic transitions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spinodal.phases.existence import Existence
+from spinodal.sweeps.walk import Point
+
+ALIVE = 0.5  # recall at or above which a class is alive at a point
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of one followed branch between macroscopic transitions.
+
+    Attributes
+    ----------
+    id : int
+        Counted from the lowest beta. Phases that only the way back of a loop met come last, in the order met.
+    points : tuple of Point
+        By rising beta.
+    falls_to : int or None
+        The phase that the walk entered when this one ended.
+    existence : Existence or None
+        In a loop: the whole range in which the phase is a minimum.
+    beyond : tuple of Point
+        In a loop: points of the phase outside of `beta`, to which it was followed in search of its ends; by rising beta.
+    """
+
+    id: int
+    points: tuple[Point, ...]
+    falls_to: int | None
+    existence: Existence | None = None
+    beyond: tuple[Point, ...] = ()
+
+    @property
+    def beta(self) -> tuple[float, float]:
+        """Return the range of beta that was followed."""
+        return self.points[0].beta, self.points[-1].beta
+
+    @property
+    def rank(self) -> int:
+        """Return the effective rank on most of the phase."""
+        return int(self._typical([point.observation.rank for point in self.points]))
+
+    @property
+    def error(self) -> tuple[float, float]:
+        """Return E at the lowest and at the highest beta."""
+        return self.points[0].error, self.points[-1].error
+
+    @property
+    def classes(self) -> tuple[int, ...] | None:
+        """Return the classes whose recall is at least .5 on most of the phase; None without classes.
+
+        None of them is alive where the predictor is constant.
+        """
+        recalls = [point.observation.class_accuracy["train"] for point in self.points]
+        if any(recall is None for recall in recalls):
+            return None
+        alive = []
+        for index in range(len(recalls[0] or ())):
+            votes = [bool(recall and (recall[index] or 0.0) >= ALIVE and not _is_constant(recall)) for recall in recalls]
+            if self._typical(votes):
+                alive.append(index)
+        return tuple(alive)
+
+    def accuracy(self, part: str) -> tuple[float, float] | None:
+        """Return the accuracy on "train" or "held_out" at the lowest and the highest beta."""
+        low, high = (point.observation.accuracy[part] for point in (self.points[0], self.points[-1]))
+        return None if low is None or high is None else (low, high)
+
+    def _typical(self, values: Sequence[Any]) -> Any:
+        """Return the value that holds on the largest part of the phase, measured in log beta."""
+        weights: dict[Any, float] = {}
+        logs = [math.log(point.beta) for point in self.points]
+        for index, value in enumerate(values):
+            left = logs[max(index - 1, 0)]
+            right = logs[min(index + 1, len(logs) - 1)]
+            weights[value] = weights.get(value, 0.0) + max(right - left, 1e-12)
+        return max(weights, key=lambda value: weights[value])
+
+
+def _is_constant(recall: Sequence[float | None]) -> bool:
+    """Tell a predictor that answers one class whatever it sees."""
+    known = [value for value in recall if value is not None]
+    return sorted(known)[-1:] == [1.0] and sum(known) == 1.0

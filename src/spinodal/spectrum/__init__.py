@@ -1,0 +1,1 @@
+"""Spectra of the Hessians of E and L: margins, extremes, index and density."""

@@ -1,0 +1,169 @@
+"""The lowest eigenpairs of Hess L by Davidson's method: few products where a neighbour's spectrum is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spinodal.spectrum.krylov import Krylov, random_vectors
+from spinodal.spectrum.preconditioner import Preconditioner
+
+SEARCHED = 4  # products in the search for a mode that has softened
+ACCURATE = 1e-3  # residual of the margin's pair, relative to its value, at which it is known well enough
+BESIDE = 0.3  # the same of the pair above it: a lower one that hides would show there
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """Vectors, shape (k, n), orthonormal, and their images under a symmetric A, with the Ritz pairs in them.
+
+    Examples
+    --------
+    >>> spectrum = torch.tensor([3.0, 1.0, 2.0], dtype=torch.float64)
+    >>> space = Subspace.of(torch.eye(3, dtype=torch.float64)[:2], lambda vector: spectrum * vector)
+    >>> space.values.tolist(), space.residuals.tolist(), space.solved(torch.ones(3).double()).round(decimals=4).tolist()
+    ([1.0, 3.0], [0.0, 0.0], [0.3333, 1.0, 0.0])
+    """
+
+    basis: Tensor
+    images: Tensor
+    values: np.ndarray
+    weights: Tensor
+
+    @classmethod
+    def of(cls, vectors: Tensor, product: Callable[[Tensor], Tensor]) -> Subspace:
+        """Return the space of some vectors, shape (k, n), at a product for each."""
+        return cls.spanned(*_with_images(torch.zeros_like(vectors[:0]), vectors, product))
+
+    @classmethod
+    def spanned(cls, basis: Tensor, images: Tensor) -> Subspace:
+        """Return the space of orthonormal vectors whose images are known."""
+        small = basis @ images.T
+        values, weights = torch.linalg.eigh(0.5 * (small + small.T))
+        return cls(basis, images, values.cpu().numpy(), weights)
+
+    def __len__(self) -> int:
+        return len(self.basis)
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """Return `||A y - value y||` of every Ritz pair: some eigenvalue lies within it."""
+        values = torch.from_numpy(self.values).to(self.basis)
+        outside = self.weights.T @ self.images - values[:, None] * (self.weights.T @ self.basis)
+        lengths: np.ndarray = outside.norm(dim=1).cpu().numpy()
+        return lengths
+
+    def vector(self, place: int) -> Tensor:
+        """Return a Ritz vector, shape (n,)."""
+        return self.weights[:, place] @ self.basis
+
+    def outside(self, place: int) -> Tensor:
+        """Return `A y - value y` of a Ritz pair."""
+        return self.weights[:, place] @ (self.images - float(self.values[place]) * self.basis)
+
+    def widened(self, vectors: Tensor, product: Callable[[Tensor], Tensor]) -> Subspace:
+        """Return the space with more vectors, at a product for each that is not in it already."""
+        basis, images = _with_images(self.basis, vectors, product)
+        return Subspace.spanned(torch.cat([self.basis, basis]), torch.cat([self.images, images]))
+
+    def solved(self, right: Tensor, zero: float = 0.0) -> Tensor:
+        """Return the x in the space at which `A x = right` holds within it; Ritz pairs up to `zero` are left out."""
+        alive = torch.from_numpy(np.abs(self.values) > zero).to(self.basis.device)
+        along = self.weights.T @ (self.basis @ right)
+        values = torch.from_numpy(self.values).to(self.basis)
+        return self.weights @ torch.where(alive, along / torch.where(alive, values, 1.0), 0.0) @ self.basis
+
+
+def davidson(
+    product: Callable[[Tensor], Tensor], space: Subspace, inverse: Callable[[Tensor], Tensor], *, zero: float, budget: int
+) -> tuple[Subspace, int]:
+    """Widen a space until it holds the lowest eigenpair outside the zero modes; return it with the place of that pair.
+
+    Preconditioned residuals of that pair and of the one above it widen the space until the first is known to `ACCURATE` and the
+    second to `BESIDE`, or until the budget is spent. An eigenvector to which the space is orthogonal cannot be found: see
+    `softened`.
+
+    Parameters
+    ----------
+    product : callable ``v (n,) -> A v (n,)``
+    space : Subspace
+        Of guesses of the lowest eigenvectors.
+    inverse : callable ``v (n,) -> P^-1 v (n,)``
+        P positive definite and near A where A is small.
+    zero : float
+        Eigenvalues up to this magnitude are zero modes.
+    budget : int
+        Most vectors in the space.
+
+    Notes
+    -----
+    Source: E. Davidson, J. Comput. Phys. 17 (1975) 87; the block: B. Liu (1978).
+
+    *What it is not:* proof that there is no lower eigenvalue; see `lanczos_margin`.
+    """
+    while True:
+        place = lowest_place(space.values, zero)
+        loose = [outside for outside, close in _watched(space, place, zero) if float(outside.norm()) > close]
+        if not loose or len(space) + len(loose) > min(budget, space.basis.shape[1]):
+            return space, place
+        wider = space.widened(torch.stack([inverse(outside) for outside in loose]), product)
+        if len(wider) == len(space):
+            return space, place
+        space = wider
+
+
+def lowest_place(values: np.ndarray, zero: float) -> int:
+    """Return the place of the first of the rising values that is no zero mode; 0 where all are."""
+    return int(np.argmax(np.abs(values) > zero))
+
+
+def softened(product: Callable[[Tensor], Tensor], known: Preconditioner, like: Tensor) -> Tensor:
+    """Return the unit vector, shape (n,), whose curvature has fallen most below that of a preconditioner, as far as is seen.
+
+    In the coordinates of the preconditioner all curvatures are near 1 but for those of modes that have changed, so a few
+    Lanczos steps from a random vector find one that no neighbour knew to be soft.
+    """
+    krylov = Krylov(next(random_vectors(like)), like.dtype, most=SEARCHED)
+    for _ in range(min(SEARCHED, len(like))):
+        krylov.grow(lambda vector: known.gather(product(known.spread(vector))))
+        if not krylov.is_open:
+            break
+    vector = known.spread(krylov.vector(krylov.ritz()[1][:, 0]))
+    unit: Tensor = vector / vector.norm()
+    return unit
+
+
+def _watched(space: Subspace, place: int, zero: float) -> list[tuple[Tensor, float]]:
+    """Return what lies outside of the pair of the margin and of the next one, and how little that must be."""
+    size = max(abs(float(space.values[place])), zero)
+    pair = [(space.outside(place), max(ACCURATE * size, zero))]
+    return pair if place + 1 >= len(space) else [*pair, (space.outside(place + 1), BESIDE * size)]
+
+
+def _with_images(basis: Tensor, vectors: Tensor, product: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Return an orthonormal basis of what vectors add to a basis, shape (k, n), with its images."""
+    added: list[Tensor] = []
+    for vector in vectors:
+        unit = _orthogonal(vector, [basis, *(row[None] for row in added)])
+        if unit is not None:
+            added.append(unit)
+    if not added:
+        return vectors[:0], vectors[:0]
+    return torch.stack(added), torch.stack([product(row) for row in added])
+
+
+def _orthogonal(vector: Tensor, bases: list[Tensor]) -> Tensor | None:
+    """Return the unit vector of the part outside orthonormal rows, None where that is rounding."""
+    vector = vector / vector.norm()
+    for _ in range(3):
+        for rows in bases:
+            vector = vector - (rows @ vector) @ rows
+        length = float(vector.norm())
+        if not length > 1e-10:
+            return None
+        vector = vector / length
+    return vector

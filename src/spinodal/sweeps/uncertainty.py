@@ -1,0 +1,51 @@
+"""How far the numbers of a point may be from those of the minimum it stands for.
+
+A residual r = grad L leaves theta at `H^-1 r` from the minimum, H = Hess L. With the tangent of the branch,
+`t = dtheta/dbeta = -2 H^-1 (theta - centre)`, and `grad E = r - 2 beta (theta - centre)`, that moves E and the squared
+norm rho, to first order, by `beta t . r` and `-t . r`: no eigenvalue of H is needed. The length of t follows from
+`drho/dbeta = 2 t . (theta - centre)` and the angle between the two, whose cosine is some .4 to 1 on branches of minima.
+"""
+
+from __future__ import annotations
+
+from spinodal.sweeps.walk import Point
+
+COSINE = 0.5  # between the tangent and theta - centre
+HIGHER = 2.0  # what higher orders may add: as much again
+EXACT, ROUNDED = 1e-14, 1e-6  # roundings of a sum over samples, relative: dense in double, the others at worst in single
+EQUAL = 1e-7  # of beta: points of equal depth are sought to about a tenth of this
+
+
+def of_error(point: Point) -> float:
+    """Return the error of E."""
+    size = max(abs(point.error), abs(point.minimum.loss))
+    return _rounding(point) * size + point.beta * _shift(point)
+
+
+def of_norm(point: Point) -> float:
+    """Return the error of `||theta||`."""
+    return _rounding(point) * point.observation.norm + 0.5 * _shift(point) / max(point.observation.distance, 1e-3)
+
+
+def of_margin(point: Point) -> float | None:
+    """Return the error of the margin, the residual of its eigenpair; None where it is not known."""
+    return point.minimum.margin_error if point.minimum.margin_error > 0.0 else None
+
+
+def of_equal_depth(beta: float, like: Point, *, loss: float, latent_heat: float, routes: float | None) -> float:
+    """Return the error of the beta of equal depth: of rounding, and of the search unless a second route tells.
+
+    `routes` is by how much the two routes to it differ, relative to beta; None where one was gone.
+    """
+    rounding = _rounding(like) * abs(loss) / max(latent_heat, 1e-300)
+    return max(rounding, beta * (EQUAL if routes is None else abs(routes)))
+
+
+def _rounding(point: Point) -> float:
+    return EXACT if point.minimum.solver == "newton" else ROUNDED
+
+
+def _shift(point: Point) -> float:
+    """Return the bound `||t|| ||r||` of `t . r`, with what higher orders may add."""
+    length = 0.5 * abs(point.norm_slope) / (COSINE * max(point.observation.distance, 1e-3))
+    return HIGHER * point.minimum.residual * length
