@@ -21,7 +21,9 @@ from spinodal.curvature import (
 )
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Control
 from spinodal.landscape.penalty import Penalty, beta_of, weight_decay
+from spinodal.landscape.weight import Field, Weight
 from spinodal.mapping.map import MapOptions, map_phases
 from spinodal.mapping.place import place
 from spinodal.minima.minimise import Minimum, minimise
@@ -45,9 +47,11 @@ except PackageNotFoundError:  # running from a source tree that is not installed
 __all__ = [
     "Branch",
     "Coexistence",
+    "Control",
     "Curvature",
     "Estimate",
     "Existence",
+    "Field",
     "Fold",
     "GaussNewton",
     "Landscape",
@@ -67,6 +71,7 @@ __all__ = [
     "Sweep",
     "Task",
     "Transition",
+    "Weight",
     "beta_of",
     "change_points",
     "coexistence",

@@ -21,7 +21,7 @@ from spinodal.curvature.result import CONVENTION as SCALED
 from spinodal.curvature.scalar import METHODS
 from spinodal.errors import positive_beta, unknown_name
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import CONVENTION, weight_decay
+from spinodal.landscape.penalty import l2, weight_decay
 from spinodal.spectrum.extremes import Extremes, extreme_eigenvalues
 from spinodal.spectrum.margin import Margin, dense_margin, lanczos_margin
 
@@ -113,7 +113,7 @@ class Measured:
             "point": None if place.snapshot is None else place.snapshot.point.index,
             "beta": place.beta,
             "weight_decay": weight_decay(place.beta),
-            "convention": f"{CONVENTION}; {SCALED}",
+            "convention": f"{place.control.convention}; {SCALED}",
             "parameters": place.landscape.size,
             "E": self.error,
             "L": self.loss,
@@ -134,7 +134,7 @@ class Measured:
                 [
                     f"E = {self.error:.6g}, L = {self.loss:.6g}, {self.place.landscape.size:,} parameters",
                     *(f"{name} eigenvalues of H: {_listed(result['eigenvalues'][name])}" for name in ends),
-                    f"convention: {CONVENTION}",
+                    f"convention: {self.place.control.convention}",
                     f"{SCALED}; R defines no phase",
                     *self.curvature.caveats,
                     *([f"checkpoint: {self.place.remark}"] if self.place.remark else []),
@@ -146,9 +146,9 @@ class Measured:
 
 
 def _measured(place: Place, how: dict[str, Any]) -> Measured:
-    landscape, loss = place.landscape, Regularised(place.landscape, place.beta, place.penalty)
+    landscape, loss = place.landscape, Regularised(place.landscape, place.beta, place.control)
     landscape.counts = Counts(parameters=landscape.size)  # checks of the code are not costs of the answer
-    found = curvature_at(landscape, place.theta, beta=place.beta, penalty=place.penalty, **how)
+    found = curvature_at(landscape, place.theta, beta=place.beta, penalty=l2(place.control, "the curvature of L"), **how)
     dense = found.error.method == "dense"
     spectrum = extreme_eigenvalues(
         landscape, place.theta, largest=ENDS, smallest=ENDS, method="dense" if dense else "lanczos", seed=how["seed"]
@@ -160,7 +160,7 @@ def _measured(place: Place, how: dict[str, Any]) -> Measured:
         margin=_margin(place, found, loss, dense=dense),
         extremes=spectrum,
         error=error,
-        loss=error + place.beta * place.penalty.norm_squared(place.theta),
+        loss=error + place.beta * place.control.conjugate(place.theta),
         spent=landscape.counts.copy(),
     )
 
@@ -173,7 +173,7 @@ def _margin(place: Place, found: Curvature, loss: Regularised, *, dense: bool) -
         return place.snapshot.point.minimum.margin
     margin: Margin
     if dense:
-        margin = dense_margin(loss.shifted(place.landscape.hessian(place.theta)))
+        margin = dense_margin(loss.shifted(loss.hessian(place.theta)))
     else:
         margin = lanczos_margin(loss.hessian_operator(place.theta), place.theta)
     return margin.value

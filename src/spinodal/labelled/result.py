@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from spinodal.curvature.result import to_result
-from spinodal.landscape.penalty import CONVENTION, weight_decay
+from spinodal.landscape.penalty import weight_decay
 from spinodal.phases.branch_record import to_record
 from spinodal.phases.phase import Phase
 from spinodal.sweeps.transition import Transition
@@ -31,7 +31,8 @@ def to_json(diagram: PhaseDiagram) -> dict[str, Any]:
         "task": dict(diagram.task),
         "seed": diagram.seed,
         "range": list(diagram.range),
-        "convention": CONVENTION,
+        "convention": diagram.control.convention,
+        "control": diagram.control.to_dict(),
         "solver": diagram.solver,
         "transitions": [transition_record(diagram, transition) for transition in diagram.all_transitions],
         "phases": [phase_record(diagram, phase) for phase in diagram.phases],

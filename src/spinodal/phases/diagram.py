@@ -14,6 +14,7 @@ from spinodal.curvature.result import CurvatureChange, found_changes
 from spinodal.curvature.survey import Survey
 from spinodal.errors import SpinodalError
 from spinodal.labelled.result import PARTS, phase_record, to_json, transition_record
+from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.penalty import one_beta
 from spinodal.minima.minimise import SECOND_ORDER
 from spinodal.missing import Missing, listed
@@ -83,6 +84,8 @@ class PhaseDiagram:
         In a loop: where a deeper phase must exist that was not found.
     curvature : Survey or None
         The curvature of E and of L at the followed points, where a map was asked for it.
+    control : ControlRecord
+        What is turned: the L2 penalty, with its centre and mask, unless another control was given.
     missing : tuple of Missing
         What was asked for and is not there, each with its cause; the rest stands.
     """
@@ -109,6 +112,7 @@ class PhaseDiagram:
     tree: tuple[Fall, ...] = ()
     violations: tuple[Violation, ...] = ()
     curvature: Survey | None = None
+    control: ControlRecord = field(default_factory=ControlRecord)
     missing: tuple[Missing, ...] = ()
 
     @property
@@ -259,7 +263,7 @@ class PhaseDiagram:
         return self.transitions + (self.back.transitions if self.back else ())
 
     def _snapshot(self, point: Point) -> Snapshot:
-        return Snapshot(point, self.task, self.models)
+        return Snapshot(point, self.task, self.models, self.control.convention)
 
     def to_xarray(self) -> xarray.Dataset:
         """Return points, transitions and phases as labelled arrays; every variable says what it is.

@@ -13,6 +13,8 @@ from torch import Tensor
 from spinodal.arguments import real_number
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.axis import LOG
+from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 
@@ -35,9 +37,11 @@ class HessianOperator:
     theta: Tensor
 
     @classmethod
-    def at(cls, landscape: Landscape, theta: object, *, beta: float, penalty: Penalty | None) -> HessianOperator:
+    def at(cls, landscape: Landscape, theta: object, *, beta: float, penalty: Control | None) -> HessianOperator:
         """Return the operator, or refuse a beta that is negative or not finite, and a theta or penalty that do not fit."""
-        return cls(Regularised(landscape, strength(beta), penalty or Penalty()), landscape.vector(theta))
+        control = penalty or Penalty()
+        value = strength(beta) if control.axis is LOG else control.axis.checked(beta)
+        return cls(Regularised(landscape, value, control), landscape.vector(theta))
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Return the product or refuse it if it is not finite."""
@@ -49,7 +53,7 @@ class HessianOperator:
 
     def shifted(self, hessian: Tensor) -> Tensor:
         """Return the matrix from the Hessian of E, shape (n, n), float64, or refuse it if it is not finite."""
-        return self.loss.shifted(finite(hessian).double())
+        return self.loss.shifted(finite(self.loss.bent(hessian, self.theta)).double())
 
     def of_error(self) -> HessianOperator:
         """Return the operator of E at the same theta."""

@@ -16,6 +16,7 @@ from spinodal.errors import SpinodalError, printable
 from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
 from spinodal.phases.diagram import PhaseDiagram
+from spinodal.store.control import recorded_control
 from spinodal.store.joined_record import joined, points_beside
 from spinodal.store.journal import DAMAGE, STATES, Journal
 from spinodal.store.latest import latest_result
@@ -87,6 +88,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         models=_models(journal, task, make_task),
         curvature=_curvature(result.get("curvature"), journal),
+        control=recorded_control(journal),
         missing=tuple(_missing(item) for item in result.get("missing", ())),
         **joined(result, points, back),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from spinodal.landscape.axis import LOG, Axis
 from spinodal.sweeps.gap import Gap, gap, slope_error
 from spinodal.sweeps.singularity import expected_slope, kink_position, margin_vanishes_between
 from spinodal.sweeps.transition import MACROSCOPIC
@@ -28,23 +29,31 @@ class Criteria:
         Whether slopes are not exact (first-order solvers).
     lowest : float
         The lowest beta of the range that both refer to.
+    axis : Axis
+        Of the control.
     """
 
     error_range: float
     norm_range: float
     rough: bool
     lowest: float = 0.0
+    axis: Axis = LOG
+
+    @property
+    def reference(self) -> float:
+        """Return the value of the control at which L is what jumps are measured in."""
+        return self.axis.reference
 
     def widened(self, a: Point, b: Point) -> Criteria:
         """Return the criteria once both points were met on one walk, which may exceed the range known before."""
-        error, norm_squared = abs(b.error - a.error), abs(b.norm_squared - a.norm_squared)
+        error, norm_squared = abs(b.height - a.height), abs(b.norm_squared - a.norm_squared)
         if error <= self.error_range:
             return self
         return replace(self, error_range=error, norm_range=max(self.norm_range, norm_squared))
 
     def norm_range_at(self, beta: float) -> float:
         """Return what a jump of the squared norm is compared with: its range, or that of E over beta where that is less."""
-        return min(self.norm_range, self.error_range / beta)
+        return min(self.norm_range, self.error_range / max(beta - self.reference, 1e-300))
 
     def is_smooth(self, found: Gap) -> bool:
         """Tell a gap that a continuous branch may leave."""
@@ -69,7 +78,7 @@ class Criteria:
         """
         bend = abs((point.norm_slope - earlier.norm_slope) / (point.beta - earlier.beta))
         allowed = 0.35 * JUMP * self.error_range
-        return math.inf if self.rough or bend == 0.0 else math.sqrt(2.0 * allowed / (point.beta * bend))
+        return math.inf if self.rough or not point.drive * bend > 0.0 else math.sqrt(2.0 * allowed / (point.drive * bend))
 
     def is_easy(self, found: Gap) -> bool:
         """Tell a step that could have been longer."""
@@ -109,9 +118,9 @@ class Criteria:
         threshold = 0.04 if earlier is not None else 0.3
         if earlier is not None and _is_doubtful(a):  # so close to a singularity that its slope may be that of either side
             a, earlier, threshold = earlier, None, 0.1
-        bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta)) - slope_error(a) - slope_error(b)
+        bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta, self.axis)) - slope_error(a) - slope_error(b)
         large = bend > threshold * max(abs(a.norm_slope), abs(b.norm_slope))
-        large = large and a.beta * bend >= MACROSCOPIC * self.norm_range
+        large = large and self.axis.unit(a.beta) * bend >= MACROSCOPIC * self.norm_range
         if not large or self.kink_position(a, b) is None:
             return False
         return abs(b.norm_slope) < abs(a.norm_slope) or margin_vanishes_between(a, b)
@@ -124,7 +133,10 @@ class Criteria:
         """
         steepest = max(abs(a.norm_slope), abs(b.norm_slope))
         bend = abs(a.norm_slope - b.norm_slope)
-        return a.beta * bend >= MACROSCOPIC * self.norm_range and (a.beta - self.lowest) * steepest <= 1.5 * self.norm_range
+        return (
+            self.axis.unit(a.beta) * bend >= MACROSCOPIC * self.norm_range
+            and (a.beta - self.lowest) * steepest <= 1.5 * self.norm_range
+        )
 
     def kink_position(self, a: Point, b: Point) -> float | None:
         """Return how far from `a` a kink between two points lies (see `singularity.kink_position`)."""
