@@ -28,10 +28,10 @@ from spinodal.curvature.gauss import ricci
 from spinodal.curvature.kinks import has_kinks
 from spinodal.curvature.scalar import scalar_curvature
 from spinodal.curvature.survey import Survey, note_name, point_seed, survey
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.plots import curvature_record, diagram_record
 from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.report import render
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.spectrum.estimate import Estimate
 from spinodal.spectrum.saddle_index import SaddleIndex
 from spinodal.store import RunFolder

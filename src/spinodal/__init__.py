@@ -4,6 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from spinodal import tasks, theory
 from spinodal.branches import Branch, Coexistence, Fold, StationaryPoint, coexistence, continue_branch
+from spinodal.conventions import beta_of, weight_decay
 from spinodal.curvature import (
     Curvature,
     Estimate,
@@ -21,15 +22,15 @@ from spinodal.curvature import (
 )
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.landscape.penalty import Penalty, beta_of, weight_decay
+from spinodal.landscape.penalty import Penalty
 from spinodal.mapping.map import MapOptions, map_phases
 from spinodal.mapping.place import place
 from spinodal.minima.minimise import Minimum, minimise
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.existence import Existence
 from spinodal.phases.phase import Phase
-from spinodal.phases.placement import Placement
 from spinodal.phases.snapshot import Snapshot
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.results.placement import Placement
 from spinodal.store import load
 from spinodal.sweeps.loop import Loop
 from spinodal.sweeps.sweep import Sweep

@@ -17,8 +17,8 @@ from spinodal.commands.streams import abandon_output, open_streams, unwritable_o
 from spinodal.commands.tasks import tasks_command
 from spinodal.commands.theory import theory_command
 from spinodal.commands.usage import UsageError, Verbs, refusal
+from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError, one_line, unexpected
-from spinodal.landscape.penalty import CONVENTION
 
 app = typer.Typer(
     cls=Verbs,

@@ -25,7 +25,7 @@ from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.minimise import affords_dense
+from spinodal.spectrum.affordable import affords_dense
 
 METHODS = ("auto", "arclength", "fixed_norm")
 

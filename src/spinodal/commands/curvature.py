@@ -14,6 +14,7 @@ from spinodal.commands.arguments import Debug, Json, Sets, Threads, console_for,
 from spinodal.commands.curvature_table import curvature_table
 from spinodal.commands.json_file import check_json, write_json_file
 from spinodal.commands.place import Place, Words, place_of
+from spinodal.conventions import CONVENTION, weight_decay
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.record import to_record
@@ -21,7 +22,6 @@ from spinodal.curvature.result import CONVENTION as SCALED
 from spinodal.curvature.scalar import METHODS
 from spinodal.errors import positive_beta, unknown_name
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import CONVENTION, weight_decay
 from spinodal.spectrum.extremes import Extremes, extreme_eigenvalues
 from spinodal.spectrum.margin import Margin, dense_margin, lanczos_margin
 

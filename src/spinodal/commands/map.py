@@ -24,7 +24,7 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.reading.sentences import sentences
 from spinodal.mapping.map import MapOptions, Prepared, map_phases, prepare
 from spinodal.missing import Attempts
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import RunFolder, load
 from spinodal.tasks import Task
 from spinodal.tasks.blame import owner_of

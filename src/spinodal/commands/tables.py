@@ -10,8 +10,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from spinodal.conventions import weight_decay
 from spinodal.errors import printable
-from spinodal.landscape.penalty import weight_decay
 from spinodal.landscape.reading.sentences import remarkable
 from spinodal.theory import ExactTransition
 from spinodal.words.doubts import doubts

@@ -10,8 +10,8 @@ import typer
 from spinodal.commands.arguments import Debug, Json, console_for
 from spinodal.commands.json_file import check_json, write_json_file
 from spinodal.commands.tables import theory_table
+from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError
-from spinodal.landscape.penalty import CONVENTION
 from spinodal.theory import deep_linear
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from spinodal.curvature.survey import survey
 from spinodal.missing import Attempts
 from spinodal.phases.beside_walk import branched, unjoined
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.joining import Joiner
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.walk import Point, Walker

@@ -25,9 +25,9 @@ from spinodal.minima.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, 
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.missing import Attempts
 from spinodal.observe import Observer
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spinodal.conventions import one_beta
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import one_beta
 from spinodal.mapping.map import DTYPES, MapOptions, prepare
 from spinodal.minima.deepest import TRIVIAL_VARIANCE
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.phase import Phase
-from spinodal.phases.placement import Placement, Rival, Start
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.results.placement import Placement, Rival, Start
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep

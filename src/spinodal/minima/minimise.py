@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from spinodal.arguments import SOLVERS
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
-from spinodal.landscape.hessian import Factorised
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.landscape.scale import refuse_scale_invariance
@@ -24,6 +24,7 @@ from spinodal.minima.minimum import CONVERGED, Minimum
 from spinodal.minima.newton import newton
 from spinodal.minima.newton_cg import newton_cg
 from spinodal.minima.solution import LOST, STUCK, Solution
+from spinodal.spectrum.affordable import SMALL
 from spinodal.spectrum.margin import Margin
 
 __all__ = [
@@ -40,9 +41,7 @@ __all__ = [
     "tolerance_of",
 ]
 
-SOLVERS = ("newton", "newton_cg", "lbfgs")
-SMALL, LARGE = 500, 800  # parameters up to which a dense Hessian is always, and may be, kept
-FACTORISED = 800  # parameters up to which all eigenpairs are computed at every step of a branch
+LARGE = 800  # parameters up to which a dense Hessian may be kept
 DEAR = 1000  # gradients that it may cost then
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
@@ -74,16 +73,6 @@ def solver_for(landscape: Landscape, solver: str = "auto") -> str:
 def tolerance_of(solver: str, dtype: torch.dtype, asked: float | None = None) -> float:
     """Return the relative residual that a solver minimises to: the one asked for, or its default at this precision."""
     return asked or (TOLERANCE[solver] if dtype == torch.float64 else FLOAT32_TOLERANCE)
-
-
-def affords_dense(landscape: Landscape) -> bool:
-    """Tell whether a dense Hessian and all its eigenpairs are affordable at every step of a branch.
-
-    In float64 up to 800 parameters where the Hessian factorises over samples, 500 otherwise.
-    """
-    if landscape.dtype != torch.float64 or landscape.size > FACTORISED:
-        return False
-    return landscape.size <= SMALL or isinstance(landscape.hessian_method, Factorised)
 
 
 def minimise(

@@ -11,12 +11,13 @@ from typing import Any
 from spinodal.branches import Branch, StationaryPoint, coexistence, continue_branch
 from spinodal.branches.special import STATUSES, BranchPoint, Fold
 from spinodal.counts import Counts
-from spinodal.minima.minimise import affords_dense, minimise
+from spinodal.minima.minimise import minimise
 from spinodal.missing import OUTCOMES, Attempts
 from spinodal.phases.branch_record import from_record, to_record
 from spinodal.phases.coexistence import PhaseCoexistence, Saddle
 from spinodal.phases.existence import Interval
 from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
+from spinodal.spectrum.affordable import affords_dense
 from spinodal.sweeps.order import CONTINUOUS
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point, Walker

@@ -14,7 +14,7 @@ from spinodal.arguments import seed_number, whole_number
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.minimise import affords_dense
+from spinodal.spectrum.affordable import affords_dense
 from spinodal.spectrum.extremes import MEMORY
 from spinodal.spectrum.lanczos import LEAST_PRODUCTS, Look, lanczos, rows_in
 from spinodal.spectrum.margin import zero_fraction

@@ -15,7 +15,7 @@ from spinodal.curvature.survey import Survey, recalled
 from spinodal.errors import SpinodalError, printable
 from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.joined_record import joined, points_beside
 from spinodal.store.journal import DAMAGE, STATES, Journal
 from spinodal.store.latest import latest_result

@@ -26,9 +26,10 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.lbfgs import Memory
-from spinodal.minima.minimise import TOLERANCE, affords_dense
+from spinodal.minima.minimise import TOLERANCE
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.solution import Solution
+from spinodal.spectrum.affordable import affords_dense
 
 FIRST = 0.02  # step in log rho
 DEVIATION, DEVIATION_LOOSE = 0.05, 0.5  # of beta times the step in rho: what E may deviate before it has jumped
