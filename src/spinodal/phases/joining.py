@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from spinodal.branches import Branch
 from spinodal.minima.minimise import SECOND_ORDER
 from spinodal.missing import Attempts
 from spinodal.phases.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
@@ -14,6 +12,7 @@ from spinodal.phases.catalogue import Allowance, Catalogue, Fingerprint
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.envelope import DEPTH, NORM, Part, Violation, envelope, violations
 from spinodal.phases.existence import Existence, Interval, divided
+from spinodal.phases.joined import Joined
 from spinodal.phases.known_phase import KnownPhase
 from spinodal.phases.loss_curve import LossCurve
 from spinodal.phases.own_part import OwnPart
@@ -32,22 +31,6 @@ STEPS = 8  # of Newton's method towards equal depth
 EQUAL = 1e-8  # of the range of E: losses that are equal
 BY_WALKS = "found by walks: both phases were minimised at this beta; a saddle is interpolated on the branch"
 NEAR = 1e-3  # in log beta: how far beyond its ends a phase is compared with what fell from another one
-
-
-@dataclass(frozen=True)
-class Joined:
-    """What both ways of a loop and the branches tell together (see `PhaseDiagram`)."""
-
-    transitions: tuple[Transition, ...]
-    branches: Mapping[int, Branch]
-    coexistence: tuple[PhaseCoexistence, ...]
-    spinodals: tuple[Spinodal, ...]
-    tree: tuple[Fall, ...]
-    back: Sweep
-    back_phases: tuple[int, ...]
-    existence: Mapping[int, Existence]
-    beyond: Mapping[int, tuple[Point, ...]]
-    violations: tuple[Violation, ...]
 
 
 class Joiner:

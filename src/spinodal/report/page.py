@@ -10,7 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from spinodal import __version__
 from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError
 from spinodal.files import write_whole, writing
@@ -34,6 +33,7 @@ from spinodal.report.curvature_rows import CAUTION, change_point_table, curvatur
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
+from spinodal.version import __version__
 from spinodal.words.rows import BRACKET_NOTE
 
 

@@ -69,6 +69,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
     points = {index: journal.point(index) for index in sorted(map(whole, wanted))}
     transitions = [read_transition(item, points) for item in result["transitions"]]
     back = [found for found in transitions if result.get("loop") and found.direction == "down"]
+    up = tuple(transitions[: len(transitions) - len(back)])
     followed = tuple(points[index] for index in result["followed"])
     low, high = map(positive, result["range"])
     stats = {key: whole(value) for key, value in result["stats"].items() if key in Counts.__dataclass_fields__}
@@ -78,7 +79,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         seed=whole(result["seed"]),
         range=(low, high),
         points=followed,
-        transitions=tuple(transitions[: len(transitions) - len(back)]),
+        transitions=up,
         spent=Counts(**stats, parameters=len(followed[0].minimum.theta)),
         seconds=number(result["stats"]["seconds"]),
         solver=_words(result["solver"]),
@@ -88,10 +89,10 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         models=_models(journal, task, make_task),
         curvature=_curvature(result.get("curvature"), journal),
         missing=tuple(_missing(item) for item in result.get("missing", ())),
-        **joined(result, points, back),
     )
-    _check_phases(diagram)
-    return diagram
+    whole_diagram = joined(result, points, up, back).to(diagram)
+    _check_phases(whole_diagram)
+    return whole_diagram
 
 
 def _curvature(recorded: Mapping[str, Any] | None, journal: Journal) -> Survey | None:
