@@ -12,6 +12,7 @@ from spinodal.branches.branch import Branch
 from spinodal.counts import Counts
 from spinodal.curvature.result import CurvatureChange, found_changes
 from spinodal.curvature.survey import Survey
+from spinodal.definitions import SAME_BETA
 from spinodal.errors import SpinodalError
 from spinodal.labelled.result import PARTS, phase_record, to_json, transition_record
 from spinodal.landscape.penalty import one_beta
@@ -141,7 +142,7 @@ class PhaseDiagram:
         """Return the part of the range that a walk which ended early did not reach."""
         first, last = walk.points[0].beta, walk.points[-1].beta
         end = self.range[1] if last > first or first < self.range[1] else self.range[0]
-        is_whole = walk.status == "complete" or abs(end - last) <= 1e-9 * last
+        is_whole = walk.status == "complete" or abs(end - last) <= SAME_BETA * last
         return () if is_whole else (Stretch(min(last, end), max(last, end), walk.status),)
 
     @property
