@@ -15,13 +15,14 @@ from torch import Tensor
 
 from spinodal.arguments import real_number, switch, whole_number
 from spinodal.counts import Counts
+from spinodal.definitions import RANGE, TRIVIAL
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
 from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.mapping.after_walk import AfterWalk, Walk
 from spinodal.mapping.trial import try_start
-from spinodal.minima.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
+from spinodal.minima.deepest import DOUBLINGS, Ladder, annealed, climb, deepest, no_predictions
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.missing import Attempts
 from spinodal.observe import Observer
@@ -335,7 +336,7 @@ class _Map:
 
         note = self.recorder.note("range", make)
         self.walker.spent = self.walker.spent + Counts(**note["counts"])
-        return note["high"] / RATIO, note["high"]
+        return note["high"] / RANGE, note["high"]
 
     def _climbed(self) -> Ladder:
         if self._ladder is None:
@@ -377,7 +378,7 @@ class _Map:
 
         def is_end(point: Point) -> bool:
             here = point.observation.output_variance
-            return upward and here is not None and variance is not None and here < TRIVIAL_VARIANCE * variance
+            return upward and here is not None and variance is not None and here < TRIVIAL * variance
 
         trivial = self._trivial_error(bottom, top)
         least = 1e-9 * (1.0 + abs(trivial))  # all there is to tell apart in a range that begins in the trivial phase
@@ -400,7 +401,7 @@ class _Map:
     def _trivial_error(self, bottom: Point, top: Point) -> float:
         """Return E of the trivial phase: that of the upper end, or of the centre if a given range ends before it."""
         spread, most = top.observation.output_variance, bottom.observation.output_variance
-        if spread is None or most is None or spread < TRIVIAL_VARIANCE * most:
+        if spread is None or most is None or spread < TRIVIAL * most:
             return top.error
         theta = top.minimum.theta
         at_centre = self.landscape.value(theta - self.penalty.offset(theta))
