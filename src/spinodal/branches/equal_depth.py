@@ -19,7 +19,8 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.axis import LOG, Axis
 from spinodal.landscape.control import Control, Turned, one_control
 from spinodal.landscape.penalty import Penalty, l2
-from spinodal.minima.minimise import Minimum, affords_dense
+from spinodal.minima.minimise import Minimum
+from spinodal.spectrum.operator import affords_dense
 
 MOST = 20  # Newton steps in beta
 EQUAL = 1e-13  # of |L| and of beta times the latent heat: where the iteration has arrived

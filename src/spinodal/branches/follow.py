@@ -22,11 +22,12 @@ from spinodal.branches.minor import fall_from, mark_minor
 from spinodal.branches.point import StationaryPoint
 from spinodal.branches.start import Candidate, Start, bounds_of, candidate, not_stationary
 from spinodal.counts import Counts
+from spinodal.definitions import LEAST_RANGE, TENTH_OF_ERROR
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control, checked_control, one_control
 from spinodal.landscape.penalty import Penalty, l2
-from spinodal.minima.minimise import affords_dense
+from spinodal.spectrum.operator import affords_dense
 
 OF_NORM = "a walk at fixed norm", "take method='arclength', where a dense Hessian is affordable"
 METHODS = ("auto", "arclength", "fixed_norm")
@@ -201,4 +202,4 @@ def _error_range(landscape: Landscape, control: Control, point: StationaryPoint)
     centre = control.on(landscape).trivial(point.theta)
     trivial = point.error if centre is None else landscape.value(centre)
     trivial = trivial if math.isfinite(trivial) else point.error
-    return max(abs(trivial - point.error), 0.1 * abs(point.error), 1e-9 * (1.0 + abs(trivial)))
+    return max(abs(trivial - point.error), TENTH_OF_ERROR * abs(point.error), LEAST_RANGE * (1.0 + abs(trivial)))

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from spinodal.definitions import SHORTEST
 from spinodal.errors import SpinodalError
 from spinodal.landscape.axis import LOG, Axis
 
 if TYPE_CHECKING:
     from spinodal.landscape.landscape import Landscape
-
-LEAST = 1e-3  # of half the force: what residuals are measured against is never taken to be less
 
 
 class Control(ABC):
@@ -105,6 +104,11 @@ class Turned(Control):
     def stiffen(self, matrix: Tensor, value: float) -> None:
         """Add `value * Hess C` to a matrix, shape (n, n), in place, if that is the same everywhere; else nothing."""
 
+    @property
+    def only_shifts(self) -> bool:
+        """Tell whether Hess C is a multiple of the identity."""
+        return False
+
     def shift(self, value: float) -> float:
         """Return the eigenvalue that a quadratic C adds to those of Hess E; 0 for another one."""
         return 0.0
@@ -121,7 +125,7 @@ class Turned(Control):
 
     def scale(self, theta: Tensor, value: float) -> float:
         """Return the size that residuals are measured against, `unit * max(||force||, 2e-3)`."""
-        return 2 * self.axis.unit(value) * max(self.length(theta), LEAST)
+        return 2 * self.axis.unit(value) * max(self.length(theta), SHORTEST)
 
 
 def checked_control(control: object) -> Control:

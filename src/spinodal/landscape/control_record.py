@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spinodal.conventions import CONVENTION
 from spinodal.errors import printable
 from spinodal.landscape.control import Control
-from spinodal.landscape.penalty import CONVENTION, Penalty
+from spinodal.landscape.penalty import Penalty
 
 
 @dataclass(frozen=True)

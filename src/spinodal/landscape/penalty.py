@@ -1,4 +1,4 @@
-"""The L2 penalty `beta * ||theta - centre||^2` and its relation to PyTorch's `weight_decay`."""
+"""The L2 penalty `beta * ||theta - centre||^2`."""
 
 from __future__ import annotations
 
@@ -9,58 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spinodal.errors import SpinodalError, positive_beta
-from spinodal.landscape.control import LEAST, Control, Turned, checked_control
+from spinodal.conventions import CENTRED, CONVENTION
+from spinodal.definitions import SHORTEST
+from spinodal.errors import SpinodalError
+from spinodal.landscape.control import Control, Turned, checked_control
 
 if TYPE_CHECKING:
     from spinodal.landscape.landscape import Landscape
-
-CONVENTION = "E + beta*||theta||^2, weight_decay = 2*beta"
-CENTRED = "E + beta*||theta - centre||^2, weight_decay = 2*beta"
-
-
-def weight_decay(beta: float) -> float:
-    """Return the `weight_decay` of `torch.optim.SGD` or `Adam` that adds the same gradient.
-
-    PyTorch adds `weight_decay * theta` to the gradient; the penalty adds `2 * beta * theta`.
-    AdamW's decoupled decay is the gradient of no energy and has no beta.
-
-    Examples
-    --------
-    >>> weight_decay(0.05)
-    0.1
-    """
-    return 2.0 * beta
-
-
-def beta_of(weight_decay: float) -> float:
-    """Return the beta of a PyTorch `weight_decay` (coupled, as in SGD and Adam).
-
-    Examples
-    --------
-    >>> beta_of(0.1)
-    0.05
-    """
-    return 0.5 * weight_decay
-
-
-def one_beta(beta: float | None, weight_decay: float | None) -> float:
-    """Return the beta that one of the two names says, or refuse neither, both, and what is not positive.
-
-    Examples
-    --------
-    >>> one_beta(None, 0.1)
-    0.05
-    """
-    if beta is not None and weight_decay is None:
-        return positive_beta(beta)
-    if beta is None and weight_decay is not None:
-        return beta_of(positive_beta(weight_decay, "weight_decay"))
-    raise SpinodalError(
-        got="neither beta nor weight_decay" if beta is None else "both beta and weight_decay",
-        allowed="one of the two is allowed",
-        do="give beta, or weight_decay as SGD and Adam take it",
-    )
 
 
 @dataclass(frozen=True)
@@ -160,6 +115,11 @@ class Penalty(Turned):
         """Add `2 beta mask` to the diagonal of a matrix, shape (n, n), in place."""
         matrix.diagonal().add_(self.diagonal(matrix.diagonal()), alpha=2 * value)
 
+    @property
+    def only_shifts(self) -> bool:
+        """Tell whether all parameters are penalised."""
+        return self.mask is None
+
     def shift(self, value: float) -> float:
         """Return `2 beta`."""
         return 2.0 * value
@@ -174,7 +134,7 @@ class Penalty(Turned):
 
     def scale(self, theta: Tensor, value: float) -> float:
         """Return the size that residuals are measured against, `2 beta max(||theta - centre||, 1e-3)`."""
-        return 2 * value * max(self.length(theta), LEAST)
+        return 2 * value * max(self.length(theta), SHORTEST)
 
     def check(self, theta: Tensor) -> None:
         """Refuse a centre or a mask that does not fit theta, shape (n,)."""

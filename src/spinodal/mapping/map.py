@@ -15,6 +15,7 @@ from torch import Tensor
 
 from spinodal.arguments import real_number, switch, whole_number
 from spinodal.counts import Counts
+from spinodal.definitions import RANGE
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.axis import LOG
@@ -24,13 +25,13 @@ from spinodal.landscape.penalty import l2
 from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.mapping.after_walk import AfterWalk, Walk
 from spinodal.mapping.trial import try_start
-from spinodal.minima.deepest import DOUBLINGS, RATIO, Ladder, annealed, climb, deepest, is_trivial, no_predictions
+from spinodal.minima.deepest import DOUBLINGS, Ladder, annealed, climb, deepest, is_trivial, no_predictions
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.missing import Attempts
 from spinodal.observe import Observer
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
@@ -381,7 +382,7 @@ class _Map:
 
         note = self.recorder.note("range", make)
         self.walker.spent = self.walker.spent + Counts(**note["counts"])
-        return note["high"] / RATIO, note["high"]
+        return note["high"] / RANGE, note["high"]
 
     def _climbed(self) -> Ladder:
         if self._ladder is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from spinodal.definitions import TRIVIAL
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
@@ -18,8 +19,6 @@ from spinodal.minima.minimise import lbfgs_batch
 if TYPE_CHECKING:
     from spinodal.observe import Observation
 
-RATIO = 300.0  # LOW = HIGH / RATIO
-TRIVIAL_VARIANCE = 1e-6  # of the outputs, relative to the deepest phase
 ROUGH, ROUGH_ITERATIONS = 1e-2, 100
 CLOSE_ITERATIONS = 150
 DOUBLINGS = 60
@@ -89,7 +88,7 @@ def is_trivial(view: Observation, variance: float | None) -> bool:
 
     `variance` is that of the outputs in the deepest phase, of which 1e-6 is little.
     """
-    return view.liveliness is not None and variance is not None and view.liveliness < TRIVIAL_VARIANCE * variance
+    return view.liveliness is not None and variance is not None and view.liveliness < TRIVIAL * variance
 
 
 def deepest(landscape: Landscape, control: Control, beta: float, thetas: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from spinodal.files import reading, write_json, writing
 from spinodal.store.journal import Journal
 
 if TYPE_CHECKING:
-    from spinodal.phases.placement import Placement
+    from spinodal.results.placement import Placement
 
 FOLDER, NAME = "placements", "placement.json"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, overload
 
 from spinodal.counts import Counts
+from spinodal.definitions import LEAST_RANGE, TENTH_OF_ERROR
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control, checked_control, one_control
@@ -141,7 +142,7 @@ def _error_range(walker: Walker, first: Point) -> float:
     """Return what jumps are compared with, as far as the first point tells."""
     centre = walker.control.trivial(first.minimum.theta)
     trivial = first.height if centre is None else walker.landscape.value(centre)
-    return max(abs(trivial - first.height), 0.1 * abs(first.height), 1e-9 * (1.0 + abs(trivial)))
+    return max(abs(trivial - first.height), TENTH_OF_ERROR * abs(first.height), LEAST_RANGE * (1.0 + abs(trivial)))
 
 
 def _check_direction(direction: str | None, start: float, to: float) -> None:

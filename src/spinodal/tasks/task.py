@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spinodal.arguments import SOLVERS
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape, LossFunction
 from spinodal.landscape.batches import Batch, Samples
@@ -18,7 +19,6 @@ from spinodal.landscape.control import Control, Turned, checked_control
 from spinodal.landscape.copying import copied, plain_module
 from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.minimise import SOLVERS
 from spinodal.tasks.settings import plain
 from spinodal.theory import ExactTransition
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from spinodal.branches.arclength.bordered import Spectrum, spectrum_of
 from spinodal.branches.point import StationaryPoint
 from spinodal.landscape import Landscape
 from spinodal.landscape.axis import Axis
 from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.objective import Regularised
-from spinodal.spectrum.eigenbasis import Spectrum, eigenbasis
+from spinodal.spectrum.eigenbasis import eigenbasis
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Equations:
     def spectrum(self, theta: Tensor, beta: float) -> Spectrum:
         """Return all eigenpairs of Hess L."""
         loss = self.loss(beta)
-        return eigenbasis(loss.shifted(loss.hessian(theta)), self.control.shift(beta))
+        return spectrum_of(eigenbasis(loss.shifted(loss.hessian(theta))), self.control.shift(beta))
 
     def scale(self, theta: Tensor, beta: float) -> float:
         """Return the size that residuals are measured against (see `Regularised.scale`)."""

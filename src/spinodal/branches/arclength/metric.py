@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from spinodal.branches.arclength.bordered import Spectrum
 from spinodal.branches.point import StationaryPoint
 from spinodal.landscape.axis import Axis
-from spinodal.spectrum.eigenbasis import Spectrum
 
 
 @dataclass(frozen=True)
