@@ -113,7 +113,7 @@ def map_command(
         diagram = _mapped(made, options, (landscape, penalty), folder, console, files.on_failure)
         diagram = _saved(diagram, folder, files)
         try:
-            placement = None if model is None else placed(diagram, model, made, options, folder.path, console)
+            placement = None if model is None else placed(diagram, model, made, options, folder, console)
         finally:
             report = write_pictures(diagram, folder, files)
     result = folder.result()

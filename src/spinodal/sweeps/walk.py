@@ -275,7 +275,7 @@ class Walker:
                 self._landmarks[index] = local.landmark
             self.recorder.keep(request, point)
         else:
-            point = self._moved(point)
+            point = self._moved(point, request, index, origin)
         self.points[index], self._next = point, index + 1
         self.spent = self.spent + point.minimum.stats
         return point
@@ -286,10 +286,17 @@ class Walker:
         self._asked[first] += 1
         return replace(first, turn=self._asked[first] - 1)
 
-    def _moved(self, point: Point) -> Point:
-        """Return a recalled point with its tensors where the landscape computes."""
+    def _moved(self, point: Point, request: Request, index: int, origin: Point | None) -> Point:
+        """Return a recalled point under the numbers of this walk, with its tensors where the landscape computes."""
         theta = point.minimum.theta.to(self.landscape.device)
-        return replace(point, minimum=replace(point.minimum, theta=theta), tangent=point.tangent.to(theta.device))
+        return replace(
+            point,
+            index=index,
+            origin=None if origin is None else origin.index,
+            minimum=replace(point.minimum, theta=theta),
+            tangent=point.tangent.to(theta.device),
+            key=request.key,
+        )
 
     def _described(self, request: Request, index: int, origin: Point | None, minimum: Minimum, local: Local | None) -> Point:
         """Compute tangent and slopes at a minimum, and observe the model there."""
