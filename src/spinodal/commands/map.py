@@ -58,7 +58,7 @@ def map_task(
         diagram = _mapped(made, options, (landscape, penalty), folder, console, files.on_failure)
         diagram = _saved(diagram, folder, files)
         try:
-            placement = None if to_place is None else placed(diagram, to_place, made, options, folder.path, console)
+            placement = None if to_place is None else placed(diagram, to_place, made, options, folder, console)
         finally:
             report = write_pictures(diagram, folder, files)
     result = folder.result()
