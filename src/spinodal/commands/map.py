@@ -22,7 +22,7 @@ from spinodal.commands.show import show_result
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.reading.sentences import sentences
-from spinodal.mapping.map import MapOptions, Prepared, map_phases, prepare
+from spinodal.mapping.map import OWN, MapOptions, Prepared, map_phases, prepare
 from spinodal.missing import Attempts
 from spinodal.phases.diagram import PhaseDiagram
 from spinodal.store import RunFolder, load
@@ -78,7 +78,7 @@ def map_command(
         float | None,
         typer.Option(help="Relative width of brackets. Default: 1e-5 dense, beyond 800 parameters 1e-4; 1e-3 matrix-free."),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    dtype: Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")] = OWN,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     start: Annotated[
         Path | None,
@@ -101,6 +101,7 @@ def map_command(
     )  # fmt: skip
     check_json(json_file)
     made = make_task(task, pairs(settings or []))
+    options = replace(options, dtype=made.dtype) if options.dtype == OWN else options
     landscape, penalty = prepare(made, options)  # refuse bad input before anything is written
     model = model_to_place(start, at_weight_decay, made, landscape)
     path = out or default_folder(made.name, resume=resume)

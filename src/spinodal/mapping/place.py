@@ -16,7 +16,7 @@ from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import one_beta
-from spinodal.mapping.map import DTYPES, MapOptions, prepare
+from spinodal.mapping.map import MapOptions, prepare
 from spinodal.minima.deepest import TRIVIAL_VARIANCE
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
@@ -30,7 +30,7 @@ from spinodal.sweeps.transition import MACROSCOPIC
 from spinodal.sweeps.walk import Forgetful, Point, Recorder, Walker
 from spinodal.tasks.fitted import Fitted, fitted
 from spinodal.tasks.models import Models
-from spinodal.tasks.task import Task
+from spinodal.tasks.task import DTYPES, Task
 
 SAME_SPECTRUM = 0.05  # singular values of one minimum differ by less, relative to the largest
 DOUBLINGS = 12  # of beta beyond the map, in search of a transition that it did not reach
