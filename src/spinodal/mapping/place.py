@@ -17,7 +17,7 @@ from spinodal.definitions import MACROSCOPIC, SAME_NORM, SAME_SPECTRUM, TRIVIAL
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
-from spinodal.mapping.map import DTYPES, MapOptions, prepare
+from spinodal.mapping.map import MapOptions, prepare
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
 from spinodal.phases.phase import Phase
@@ -29,7 +29,7 @@ from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.walk import Forgetful, Point, Recorder, Walker
 from spinodal.tasks.fitted import Fitted, fitted
 from spinodal.tasks.models import Models
-from spinodal.tasks.task import Task
+from spinodal.tasks.task import DTYPES, Task
 
 DOUBLINGS = 12  # of beta beyond the map, in search of a transition that it did not reach
 
