@@ -20,7 +20,7 @@ from spinodal.landscape.control import Control
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import l2
-from spinodal.mapping.map import DTYPES, MapOptions, prepare
+from spinodal.mapping.map import MapOptions, prepare
 from spinodal.minima.deepest import is_trivial
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
@@ -33,7 +33,7 @@ from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.walk import Forgetful, Point, Recorder, Walker
 from spinodal.tasks.fitted import Fitted, fitted
 from spinodal.tasks.models import Models
-from spinodal.tasks.task import Task
+from spinodal.tasks.task import DTYPES, Task
 
 DOUBLINGS = 12  # of beta beyond the map, in search of a transition that it did not reach
 

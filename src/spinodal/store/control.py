@@ -12,7 +12,9 @@ from spinodal.files import write_whole, writing
 from spinodal.landscape.control import Control
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.penalty import Penalty
-from spinodal.store.journal import DAMAGE, STATES, Journal
+from spinodal.store.entry import STATES
+from spinodal.store.journal import Journal
+from spinodal.store.log import DAMAGE
 
 TENSORS = f"{STATES}/control.safetensors"  # centre and mask of the penalty, where it has any
 
