@@ -196,7 +196,7 @@ class _Placing:
             self.walker,
             error_range=self.error_range,
             norm_range=self.norm_range,
-            resolution=Resolution(bracket=bracket_for(self.walker.solver, self.landscape.size)),
+            resolution=Resolution(bracket=bracket_for(self.walker.solver.name, self.landscape.size)),
             is_end=self._is_trivial,
         )
 

@@ -13,7 +13,7 @@ from spinodal.curvature.result import CurvatureChange, Way, found_changes
 from spinodal.curvature.survey import Survey
 from spinodal.definitions import SAME_BETA
 from spinodal.landscape.control_record import ControlRecord
-from spinodal.minima.minimise import SECOND_ORDER
+from spinodal.minima.solver import sees_kinks
 from spinodal.missing import Missing
 from spinodal.observe.observation import PARTS
 from spinodal.phases.answer import Answer, answer_down, answer_up
@@ -234,7 +234,7 @@ class Diagram:
     @property
     def sees_kinks(self) -> bool:
         """Tell whether the solver sees kinks (second-order transitions); a first-order one sees jumps only."""
-        return self.solver in SECOND_ORDER
+        return sees_kinks(self.solver)
 
     @property
     def is_smooth(self) -> bool:
