@@ -19,8 +19,8 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import l2
-from spinodal.mapping.map import MapOptions, prepare
+from spinodal.landscape.penalty import Penalty, l2
+from spinodal.mapping.map import MapOptions, prepare, usable_device
 from spinodal.minima.deepest import is_trivial
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
@@ -112,6 +112,7 @@ class _Placing:
         self, diagram: PhaseDiagram, task: Task, options: MapOptions, recorder: Recorder, control: Control | None
     ) -> None:
         self.diagram, self.task, self.recorder = diagram, task, recorder
+        control = control.to(usable_device(options.device)) if isinstance(control, Penalty) else control
         self.landscape, self.control = prepare(task, _as_mapped(options, diagram), control)
         _refuse_other(ControlRecord.of(self.control), diagram.control)
         self.landscape.counts = Counts(parameters=self.landscape.size)

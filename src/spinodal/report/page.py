@@ -10,7 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError
 from spinodal.files import write_whole, writing
 from spinodal.landscape.reading.sentences import sentences
@@ -95,7 +94,7 @@ def render(
         placements=placements,
         meaning=MEANING,
         bracket_note=BRACKET_NOTE,
-        convention=CONVENTION,
+        convention=diagram.control.convention,
         shown=shown.sentences,
         transitions=transition_table(diagram),
         minor=minor_table(diagram),
