@@ -165,7 +165,7 @@ def test_a_run_keeps_its_centre_and_is_resumed_with_no_other(tmp_path: Path) -> 
     assert record.source == "here"
     assert torch.equal(record.made.centre, made.model.centre())
     with RunFolder(tmp_path / "run", settings, resume=True) as folder:
-        with pytest.raises(SpinodalError, match="was .* when this run began; a run is resumed with the control that began it"):
+        with pytest.raises(SpinodalError, match=r"was .* when this run began; a run is resumed with the control that began it"):
             sp.map_phases(made, recorder=folder.journal, penalty=replace(penalty, centre=made.model.centre() + 1.0), **options)
         with pytest.raises(SpinodalError, match=r"the control is E \+ beta\*\|\|theta\|\|\^2, weight_decay = 2\*beta, and was"):
             sp.map_phases(made, recorder=folder.journal, **options)
