@@ -311,7 +311,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         "the curvature of L with the control weight",
     ),
     "a map along a field": (
-        lambda: sp.map_phases(vae((1.0,), 1), control=FIELD, beta=(0.1, 1.0)),
+        lambda: sp.map_phases(vae((1.0,), 1), control=sp.Field(divergence), beta=(0.1, 1.0)),
         "whose h may have either sign; controls with positive values",
     ),
     "a mask beside another control": (
@@ -320,10 +320,11 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "two masks": (
         lambda: sp.map_phases(
-            sp.tasks.gaussian(hidden=(2,), samples=20, exclude="*.bias"),
-            penalty=sp.Penalty(mask=torch.ones(17, dtype=torch.bool)),
+            sp.Task(Weights(), loss, BATCHES, include="w"),
+            penalty=sp.Penalty(mask=torch.zeros(SIZE, dtype=torch.bool)),
+            beta=(0.1, 1.0),
         ),
-        "exclude ['*.bias'] beside a penalty with a mask; one of the two is allowed",
+        "beside a penalty with a mask; one of the two is allowed",
     ),
     "curvature along a map": (
         lambda: sp.map_phases(vae((1.0,), 1), curvature=True),
