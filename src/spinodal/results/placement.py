@@ -17,7 +17,7 @@ from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import MACROSCOPIC, Transition
 from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import at, significant
-from spinodal.words.sentences import as_deep, decay, losses_phrase, place
+from spinodal.words.sentences import as_deep, decay, losses_phrase, where
 
 SAME_PLACE = 0.01  # transitions of one branch differ by less in beta, relative: brackets of coarse walks are as wide
 SAME_DEPTH = 1e-4  # losses of equally deep minima differ by less, relative to the range of E
@@ -154,7 +154,7 @@ class Placement:
         end, met = self._mapped.end, self._met
         if met and abs(met[0].beta / end.beta - 1.0) < SAME_PLACE:
             return ""
-        last = place(met[0]) if met else f"{at(self.sweep.points[-1].beta, None)} without one"
+        last = where(met[0]) if met else f"{at(self.sweep.points[-1].beta, None)} without one"
         return (
             f"; followed from the model itself, the next transition is not where the map has it: its branch went on to {last}"
         )
