@@ -259,7 +259,7 @@ def renamed(run: Path, to: Path, **task: Any) -> Path:
     """Copy a run, and change its task in the result that the journal holds."""
     shutil.copytree(run, to)
     changed = lines(to)
-    changed[-1]["value"]["task"] |= task
+    changed[-1]["record"]["task"] |= task
     write_lines(to, changed)
     return to
 

@@ -15,12 +15,13 @@ from spinodal.commands.place import Place, Words, place_of
 from spinodal.commands.threads import threads_for, use_threads
 from spinodal.conventions import CONVENTION, weight_decay
 from spinodal.counts import Counts
-from spinodal.curvature.along import Curvature, curvature_at
+from spinodal.curvature.along import Curvature, curvature_at, exact_curvature, is_dense
 from spinodal.curvature.record import to_record
 from spinodal.curvature.result import CONVENTION as SCALED
+from spinodal.curvature.second_order import SecondOrder
 from spinodal.landscape.objective import Regularised
-from spinodal.spectrum.extremes import Extremes, extreme_eigenvalues
-from spinodal.spectrum.margin import Margin, dense_margin, lanczos_margin
+from spinodal.spectrum.extremes import Extremes, dense_extremes, extreme_eigenvalues
+from spinodal.spectrum.margin import lanczos_margin
 
 ENDS = 3  # eigenvalues shown of either end of the spectrum
 
@@ -95,16 +96,13 @@ class Measured:
 def _measured(place: Place, how: dict[str, Any]) -> Measured:
     landscape, loss = place.landscape, Regularised(place.landscape, place.beta, place.penalty)
     landscape.counts = Counts(parameters=landscape.size)  # checks of the code are not costs of the answer
-    found = curvature_at(landscape, place.theta, beta=place.beta, penalty=place.penalty, **how)
-    dense = found.error.method == "dense"
-    spectrum = extreme_eigenvalues(
-        landscape, place.theta, largest=ENDS, smallest=ENDS, method="dense" if dense else "lanczos", seed=how["seed"]
-    )
+    dense = is_dense(landscape, how["method"], how["budget"])
+    found, spectrum, margin = _exact(place, loss, how["seed"]) if dense else _estimated(place, loss, how)
     error = landscape.value(place.theta)
     return Measured(
         place=place,
         curvature=found,
-        margin=_margin(place, found, loss, dense=dense),
+        margin=margin,
         extremes=spectrum,
         error=error,
         loss=error + place.beta * place.penalty.norm_squared(place.theta),
@@ -112,18 +110,26 @@ def _measured(place: Place, how: dict[str, Any]) -> Measured:
     )
 
 
-def _margin(place: Place, found: Curvature, loss: Regularised, *, dense: bool) -> float:
-    """Return the margin: that of the run at its own beta, unless the index finds a direction that the run did not see."""
+def _exact(place: Place, loss: Regularised, seed: int) -> tuple[Curvature, Extremes, float]:
+    """Return curvature, ends of the spectrum and margin, all from one dense Hessian."""
+    known = SecondOrder.at(loss, place.theta)
+    found = exact_curvature(loss, place.theta, known, seed=seed)
+    ends = dense_extremes(known.error.hessian, largest=ENDS, smallest=ENDS, basis=known.basis_of_error)
+    return found, ends, known.basis_of_loss.margin
+
+
+def _estimated(place: Place, loss: Regularised, how: dict[str, Any]) -> tuple[Curvature, Extremes, float]:
+    """Return the same from Hessian products.
+
+    The margin is that of the run at its own beta, unless the index finds a direction that the run did not see.
+    """
+    found = curvature_at(place.landscape, place.theta, beta=place.beta, penalty=place.penalty, **how | {"method": "probes"})
+    ends = extreme_eigenvalues(place.landscape, place.theta, largest=ENDS, smallest=ENDS, method="lanczos", seed=how["seed"])
     if found.index_of_loss.value:
-        return found.index_of_loss.lowest
+        return found, ends, found.index_of_loss.lowest
     if place.snapshot is not None and place.beta == place.snapshot.beta:
-        return place.snapshot.point.minimum.margin
-    margin: Margin
-    if dense:
-        margin = dense_margin(loss.shifted(place.landscape.hessian(place.theta)))
-    else:
-        margin = lanczos_margin(loss.hessian_operator(place.theta), place.theta)
-    return margin.value
+        return found, ends, place.snapshot.point.minimum.margin
+    return found, ends, lanczos_margin(loss.hessian_operator(place.theta), place.theta).value
 
 
 def _listed(values: list[float]) -> str:

@@ -22,7 +22,7 @@ from spinodal.commands.threads import threads_for, use_threads
 from spinodal.commands.usage import INTERRUPTED
 from spinodal.landscape import Landscape
 from spinodal.landscape.reading.sentences import sentences
-from spinodal.mapping.map import MapOptions, Prepared, map_phases, prepare
+from spinodal.mapping.map import OWN, MapOptions, Prepared, map_phases, prepare
 from spinodal.missing import Attempts
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import RunFolder, load
@@ -46,6 +46,7 @@ def map_task(
 ) -> None:
     """Map the phases of a task that is named, place a model if one is given, and write and print all of it."""
     made = make_task(task, settings)
+    options = replace(options, dtype=made.dtype) if options.dtype == OWN else options
     landscape, penalty = prepare(made, options)  # refuse bad input before anything is written
     to_place = model_to_place(*model, made, landscape)
     path = out or default_folder(made.name, resume=resume)
@@ -58,7 +59,7 @@ def map_task(
         diagram = _mapped(made, options, (landscape, penalty), folder, console, files.on_failure)
         diagram = _saved(diagram, folder, files)
         try:
-            placement = None if to_place is None else placed(diagram, to_place, made, options, folder.path, console)
+            placement = None if to_place is None else placed(diagram, to_place, made, options, folder, console)
         finally:
             report = write_pictures(diagram, folder, files)
     result = folder.result()

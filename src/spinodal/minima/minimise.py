@@ -24,8 +24,8 @@ from spinodal.minima.minimum import CONVERGED, Minimum
 from spinodal.minima.newton import newton
 from spinodal.minima.newton_cg import newton_cg
 from spinodal.minima.solution import LOST, STUCK, Solution
-from spinodal.spectrum.affordable import SMALL
 from spinodal.spectrum.margin import Margin
+from spinodal.spectrum.operator import SMALL
 
 __all__ = [
     "LOST",
@@ -161,7 +161,7 @@ def solve(
         if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
         local = certify(loss, solution, solver, landmark, landscape.counts - before, hints)
-        if local is None or solution.stop in STUCK or not _is_saddle(local.margin):
+        if local is None or solution.stop in STUCK or not local.margin.is_negative:
             break
         escaped = _descend(loss, solution, local.margin)
         if escaped is None:
@@ -205,11 +205,6 @@ def _aided(
     loss.landscape.counts.passes += factors.price
     memory = Preconditioned(start, factors.at_beta(loss.beta), 0.3 * (1.0 + float(start.norm())))
     return lbfgs(loss, start, tolerance=tolerance, iterations=AIDED, has_left=has_left, memory=memory)
-
-
-def _is_saddle(margin: Margin) -> bool:
-    """Tell whether the lowest eigenvalue is negative beyond its own error."""
-    return margin.value < -max(1e-8 * margin.largest, margin.residual)
 
 
 def _descend(loss: Regularised, solution: Solution, margin: Margin) -> Tensor | None:

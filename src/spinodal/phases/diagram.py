@@ -11,6 +11,7 @@ from spinodal.branches.branch import Branch
 from spinodal.counts import Counts
 from spinodal.curvature.result import CurvatureChange, Way, found_changes
 from spinodal.curvature.survey import Survey
+from spinodal.definitions import SAME_BETA
 from spinodal.minima.minimise import SECOND_ORDER
 from spinodal.missing import Missing
 from spinodal.observe.observation import PARTS
@@ -138,7 +139,7 @@ class Diagram:
         """Return the part of the range that a walk which ended early did not reach."""
         first, last = walk.points[0].beta, walk.points[-1].beta
         end = self.range[1] if last > first or first < self.range[1] else self.range[0]
-        is_whole = walk.status == "complete" or abs(end - last) <= 1e-9 * last
+        is_whole = walk.status == "complete" or abs(end - last) <= SAME_BETA * last
         return () if is_whole else (Stretch(min(last, end), max(last, end), walk.status),)
 
     @property

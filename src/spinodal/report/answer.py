@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from spinodal.conventions import weight_decay
+from spinodal.definitions import WORTH
 from spinodal.missing import listed
 from spinodal.phases.answer import METASTABLE
 from spinodal.phases.diagram import Diagram
-from spinodal.phases.step import LOSS, Step
+from spinodal.phases.step import Step
 from spinodal.sweeps.walk import Point
 from spinodal.words.conclusion import unseen_kinks
 from spinodal.words.numbers import percent, significant
@@ -29,7 +30,7 @@ MOST_NAMED = 8  # losses named one after the other
 
 MEANING = (
     "A loss of accuracy at a transition is a macroscopic transition across whose bracket the training accuracy falls by "
-    f"{100 * LOSS:g} percentage point or more, or with which a class goes: its recall is at least one half on most of the "
+    f"{100 * WORTH:g} percentage point or more, or with which a class goes: its recall is at least one half on most of the "
     "phase below and not on most of the phase above. A loss of rank is one with which the rank on most of the phase falls. "
     "Within a phase the accuracy may decline as well, without a jump. All of this holds for the branch that was followed, "
     "of full-batch minimisers; training with noise may leave it earlier, and from the point on where another phase is as "
@@ -91,13 +92,13 @@ def _on_the_way(diagram: Diagram, first: Step) -> str:
     start, _ = diagram.ends
     most = _accuracy(start) or 0.0
     below = sorted((point for point in diagram.points if point.beta <= first.low.beta), key=lambda point: point.beta)
-    good = list(takewhile(lambda point: (_accuracy(point) or 0.0) > most - LOSS, below))
+    good = list(takewhile(lambda point: (_accuracy(point) or 0.0) > most - WORTH, below))
     begin = significant(weight_decay(start.beta), 5)
     text = f"Before that, from weight_decay = {begin} on, {_changes(diagram, start, first.low)[0]}"
     if len(good) == len(below):
         return f"{text}."
     until = significant(weight_decay(good[-1].beta), 5)
-    return f"{text}, without such a loss; up to weight_decay = {until} it falls by less than {100 * LOSS:g} percentage point."
+    return f"{text}, without such a loss; up to weight_decay = {until} it falls by less than {100 * WORTH:g} percentage point."
 
 
 def _what_changes(diagram: Diagram, step: Step) -> str:

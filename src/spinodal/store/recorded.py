@@ -16,9 +16,11 @@ from spinodal.errors import SpinodalError, printable
 from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.store.entry import STATES
 from spinodal.store.joined_record import joined, points_beside
-from spinodal.store.journal import DAMAGE, STATES, Journal
+from spinodal.store.journal import Journal
 from spinodal.store.latest import latest_result
+from spinodal.store.log import DAMAGE
 from spinodal.store.record import number, optional, positive, text, whole
 from spinodal.store.transition import read_transition
 from spinodal.store.unfinished import unfinished_diagram

@@ -58,7 +58,7 @@ def map_command(
         float | None,
         typer.Option(help="Relative width of brackets. Default: 1e-5 dense, beyond 800 parameters 1e-4; 1e-3 matrix-free."),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    dtype: Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     start: Annotated[
         Path | None,
