@@ -147,7 +147,7 @@ class Measured:
 
 def _measured(place: Place, how: dict[str, Any]) -> Measured:
     landscape, loss = place.landscape, Regularised(place.landscape, place.beta, place.penalty)
-    landscape.counts = Counts(parameters=landscape.size)  # checks of the code are not costs of the answer
+    before = landscape.counts.copy()  # checks of the code are not costs of the answer
     found = curvature_at(landscape, place.theta, beta=place.beta, penalty=place.penalty, **how)
     dense = found.error.method == "dense"
     spectrum = extreme_eigenvalues(
@@ -161,7 +161,7 @@ def _measured(place: Place, how: dict[str, Any]) -> Measured:
         extremes=spectrum,
         error=error,
         loss=error + place.beta * place.penalty.norm_squared(place.theta),
-        spent=landscape.counts.copy(),
+        spent=landscape.counts - before,
     )
 
 

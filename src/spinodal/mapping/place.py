@@ -105,7 +105,6 @@ class _Placing:
     def __init__(self, diagram: PhaseDiagram, task: Task, options: MapOptions, recorder: Recorder) -> None:
         self.diagram, self.task, self.recorder = diagram, task, recorder
         self.landscape, self.penalty = prepare(task, _as_mapped(options, diagram))
-        self.landscape.counts = Counts(parameters=self.landscape.size)
         solver = solver_for(self.landscape, diagram.solver)
         self.observe = Observer(self.landscape, self.penalty, task)
         self.walker = Walker(
