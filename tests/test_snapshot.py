@@ -29,7 +29,7 @@ from small_run import (  # noqa: F401 - the fixtures
 )
 from spinodal.errors import SpinodalError
 from spinodal.landscape.layout import Layout
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.tasks.models import Models
 
 Run = tuple[Path, PhaseDiagram]

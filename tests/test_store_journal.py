@@ -20,7 +20,7 @@ import xarray
 import spinodal as sp
 from small_run import linear_run, lines, mixed_run, without_states, write_lines  # noqa: F401 - the fixtures
 from spinodal.errors import SpinodalError
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import Journal, RunFolder, rebuild
 from spinodal.store.record import from_record, to_record
 from spinodal.sweeps.request import Request

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import spinodal as sp
 from small_run import mapped
-from spinodal.commands.show import show_command
+from spinodal.commands.show import show_run
 from spinodal.report import render
 from spinodal.store import load, placement_folder, placements, save_placement
 from spinodal.tasks import Task
@@ -142,7 +142,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     save_placement(kept, placement, checkpoint)
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        show_command(folder, folder / "result.json")
+        show_run(folder, str(folder / "result.json"))
     terminal, _, placed = out.getvalue().partition("model.safetensors: ")
     page = render(load(folder), placements=placements(folder))
     report = " ".join(unescape(re.sub(r"<script.*?</script>|<style.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)).split())

@@ -12,8 +12,8 @@ from spinodal.errors import SpinodalError, positive_beta
 from spinodal.landscape import Landscape
 from spinodal.mapping.map import MapOptions
 from spinodal.mapping.place import place, theta_of
-from spinodal.phases.diagram import PhaseDiagram
-from spinodal.phases.placement import Placement
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.results.placement import Placement
 from spinodal.store import RunFolder, placement_folder, placement_recorder, read_checkpoint, save_placement
 from spinodal.tasks import Task
 

@@ -15,7 +15,7 @@ from spinodal.store.beside import Beside
 from spinodal.store.journal import Journal
 
 if TYPE_CHECKING:
-    from spinodal.phases.placement import Placement
+    from spinodal.results.placement import Placement
 
 FOLDER, NAME = "placements", "placement.json"
 

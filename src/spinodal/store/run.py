@@ -24,7 +24,7 @@ from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.files import reading, write_json, write_whole, writing
 from spinodal.labelled.result import SCHEMA as RESULT_SCHEMA
 from spinodal.missing import Attempts, Missing, is_final
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.command import command_of
 from spinodal.store.copies import LABELLED, write_copies, write_labelled, write_result
 from spinodal.store.journal import NAME, SCHEMA, Journal, refuse_loss
