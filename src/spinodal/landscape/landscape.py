@@ -117,16 +117,7 @@ class Landscape(Energy):
         if self.dtype != torch.float64 or self.size * self.batches.total < PAYS:
             return None
         try:
-            with self.at(self._given) as model:
-                twin = Landscape(
-                    model,
-                    self.loss,
-                    self._source,
-                    dtype=torch.float32,
-                    device=self.device,
-                    memory=self.memory,
-                    samples=self.samples,
-                )
+            twin = self.with_loss(self.loss, dtype=torch.float32)
         except (SpinodalError, RuntimeError):  # a loss that is bound to double precision
             return None
         exact, rounded = self.uncounted_value(self._given), twin.uncounted_value(twin._given)
@@ -135,6 +126,19 @@ class Landscape(Energy):
         twin.ledger = self.ledger  # it spends on the same accounts
         twin._bends = True  # its second derivatives are checked in double precision, see `require_second_derivatives`
         return twin
+
+    def with_loss(self, loss: LossFunction, *, dtype: torch.dtype | None = None) -> Landscape:
+        """Return the landscape of another loss of the same model and data, in this precision unless another is given."""
+        with self.at(self._given) as model:
+            return Landscape(
+                model,
+                loss,
+                self._source,
+                dtype=dtype or self.dtype,
+                device=self.device,
+                memory=self.memory,
+                samples=self.samples,
+            )
 
     def vector(self, theta: object) -> Tensor:
         """Return `theta` as a vector of this landscape, or refuse it."""

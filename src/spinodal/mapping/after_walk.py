@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from spinodal.curvature.survey import survey
+from spinodal.landscape.penalty import l2
 from spinodal.missing import Attempts
 from spinodal.phases.beside_walk import branched, with_unjoined
 from spinodal.phases.joined import Joined
@@ -90,7 +91,7 @@ class AfterWalk:
         points = diagram.points + (diagram.back.points if diagram.back else ())
         with self.attempts.part("the curvature along the map"):
             found, cost = survey(
-                points, self.walker.landscape, self.walker.penalty, self.recorder,
+                points, self.walker.landscape, l2(self.walker.control, "the curvature of L"), self.recorder,
                 seed=seed, attempts=self.attempts, on_point=on_point,
             )  # fmt: skip
             self.walker.spent = self.walker.spent + cost

@@ -15,14 +15,17 @@ from torch import Tensor
 
 from spinodal.arguments import real_number, switch, whole_number
 from spinodal.counts import Counts
-from spinodal.definitions import RANGE, TRIVIAL
+from spinodal.definitions import RANGE
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
 from spinodal.landscape import Landscape
-from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.axis import LOG
+from spinodal.landscape.control import Control, Turned, one_control
+from spinodal.landscape.control_record import ControlRecord
+from spinodal.landscape.penalty import l2
 from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.mapping.after_walk import AfterWalk, Walk
 from spinodal.mapping.trial import try_start
-from spinodal.minima.deepest import DOUBLINGS, Ladder, annealed, climb, deepest, no_predictions
+from spinodal.minima.deepest import DOUBLINGS, Ladder, annealed, climb, deepest, is_trivial, no_predictions
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.missing import Attempts
 from spinodal.observe import Observer
@@ -38,9 +41,10 @@ from spinodal.sweeps.walk import Forgetful, Point, Recorder, Walker
 from spinodal.tasks.blame import owner_of
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import DTYPES, Task
+from spinodal.theory import ExactTransition
 
 BESIDE = 0.1  # relative width of minor brackets where phases are followed beside the ways of a loop
-Prepared = tuple[Landscape, Penalty]
+Prepared = tuple[Landscape, Turned]
 OWN = "auto"  # the precision that a task is computed in of itself
 
 
@@ -148,9 +152,11 @@ def map_phases(
     recorder: Recorder | None = None,
     progress: Progress | None = None,
     prepared: Prepared | None = None,
+    penalty: Control | None = None,
+    control: Control | None = None,
     **settings: Any,
 ) -> PhaseDiagram:
-    """Map the phases of a task along the strength beta of its L2 penalty.
+    """Map the phases of a task along the strength beta of its L2 penalty, or along another control.
 
     The deepest phase is found from several random starts, minimised at the lowest beta and lowered to
     it slowly from a tenth of the highest; then it is followed upwards (or the trivial one downwards, or both
@@ -165,8 +171,11 @@ def map_phases(
     recorder : Recorder, optional
         Where points are journalled (see `spinodal.store`). Default: nowhere.
     progress : Progress, optional
-    prepared : (Landscape, Penalty), optional
+    prepared : (Landscape, Control), optional
         What `prepare` gave for this task and these options. Default: prepared here.
+    penalty, control : Penalty or another Control, optional
+        What is turned, under either name: `Penalty(centre=theta)` pulls to another point than the origin, and the trivial
+        phase is then the one whose outputs are those of that point. Default: that of the task.
 
     Returns
     -------
@@ -188,29 +197,50 @@ def map_phases(
     [(0.4, 'second'), (0.9, 'second')]
     """
     chosen = replace(options, **settings) if options else MapOptions(**settings)
-    return _Map(task, chosen, recorder or Forgetful(), progress or Progress(), prepared or prepare(task, chosen)).run()
+    turned = one_control(penalty, control)
+    if prepared is not None and turned is not None:
+        raise SpinodalError(
+            got="both prepared and a control",
+            allowed="one of the two is allowed: what is prepared holds its control",
+            do="give the control to prepare(task, options, control)",
+        )
+    ready = prepared or prepare(task, chosen, turned)
+    return _Map(task, chosen, recorder or Forgetful(), progress or Progress(), ready).run()
 
 
-def prepare(task: Task, options: MapOptions) -> Prepared:
-    """Return the landscape and penalty of a task, or refuse a task that cannot be mapped."""
+def prepare(task: Task, options: MapOptions, control: Control | None = None) -> Prepared:
+    """Return the landscape and the control of a task, or refuse a task that cannot be mapped."""
     _check_seed(options)
     device = usable_device(options.device)
     allowed, do = "a model, a loss and data that work together are allowed", "check the task, or add --debug to see where"
     with blaming(f"task {task.name}", allowed=allowed, do=do):
         landscape = task.landscape(dtype=DTYPES.get(options.dtype), device=device)
-        penalty = task.penalty(landscape)
-        refuse_scale_invariance(landscape, penalty)
+        turned = task.penalty(landscape, control)
+        _refuse_unmappable(turned, options)
+        refuse_scale_invariance(landscape, turned)
         chosen_solver(task, options, landscape)
         landscape.require_second_derivatives()  # margins need them, after minutes
-        view = try_start(task, landscape, penalty, 1000 * options.seed)
+        view = try_start(task, landscape, turned, 1000 * options.seed)
     if options.beta is None and view.output_variance is None:
         raise no_predictions()
-    return landscape, penalty
+    return landscape, turned
 
 
 def chosen_solver(task: Task, options: MapOptions, landscape: Landscape) -> str:
     """Return the solver that the options name, else the task, else the size."""
     return solver_for(landscape, task.solver if options.solver == "auto" else options.solver)
+
+
+def _refuse_unmappable(control: Turned, options: MapOptions) -> None:
+    """Refuse a control along which there is no map, or not all of one."""
+    if control.axis is not LOG:
+        raise SpinodalError(
+            got=f"a map along {control.convention}, whose {control.name} may have either sign",
+            allowed="controls with positive values, from the deepest phase to the trivial one, are allowed",
+            do="walk with spinodal.sweep(landscape, start=..., to=..., direction='loop', control=...)",
+        )
+    if options.curvature:
+        l2(control, "the curvature of L", "leave curvature out")
 
 
 def _check_seed(options: MapOptions) -> None:
@@ -243,17 +273,18 @@ class _Map:
     def __init__(self, task: Task, options: MapOptions, recorder: Recorder, progress: Progress, prepared: Prepared) -> None:
         self.began = time.perf_counter()
         self.task, self.options, self.recorder, self.progress = task, options, recorder, progress
-        self.landscape, self.penalty = prepared
+        self.landscape, self.control = prepared
         self.solver = chosen_solver(task, options, self.landscape)
-        self.observe = Observer(self.landscape, self.penalty, task)
+        self.observe = Observer(self.landscape, self.control, task)
         self.walker = Walker(
             self.landscape,
-            self.penalty,
+            self.control,
             self.observe,
             solver=self.solver,
             tolerance=options.tolerance,
             recorder=recorder,
         )
+        self.record = ControlRecord.of(self.control)
         self.attempts = Attempts(owner_of(task), progress.failed)
         self._ladder: Ladder | None = None
         self._number = count()  # of the next transition on the way
@@ -281,6 +312,7 @@ class _Map:
 
     def _walked(self) -> Walk:
         """Walk from one end of the range to the other."""
+        self._refuse_other_control()
         self._refuse_other_data()
         low, high = self._range()
         self.progress.range(low, high, self.solver)
@@ -301,6 +333,20 @@ class _Map:
             high *= 2.0  # coarse doubling fell early: the true end lies higher
             sweep = _extended(sweep, scout.walk(sweep.points[-1], high))
         return Walk((low, high), sweep, bottom, top, scout.criteria.norm_range)
+
+    def _refuse_other_control(self) -> None:
+        """Refuse to go on with a run that turned something else."""
+        noted = ControlRecord.from_dict(self.recorder.note("control", self.record.to_dict))
+        if noted != self.record:
+            raise SpinodalError(
+                got=f"the control is {self.record.described}, and was {noted.described} when this run began",
+                allowed="a run is resumed with the control that began it",
+                do="give that one, or start anew in another folder",
+            )
+
+    def _exact(self) -> tuple[ExactTransition, ...]:
+        """Return the closed forms of the task, which are of its own control."""
+        return self.task.exact if ControlRecord.of(self.task.penalty(self.landscape)) == self.record else ()
 
     def _refuse_other_data(self) -> None:
         """Refuse to go on with a run whose task has other data or another model now, though its settings are the same."""
@@ -338,11 +384,8 @@ class _Map:
 
     def _climbed(self) -> Ladder:
         if self._ladder is None:
-            self._ladder = climb(self.landscape, self.penalty, self._starts(), self._variance)
+            self._ladder = climb(self.landscape, self.control, self._starts(), self.observe)
         return self._ladder
-
-    def _variance(self, theta: Tensor) -> float | None:
-        return self.observe(theta).output_variance
 
     def _starts(self) -> Tensor:
         seeds = [1000 * self.options.seed + k for k in range(self.options.starts)]
@@ -351,14 +394,14 @@ class _Map:
     def _deepest(self, low: float, high: float) -> Tensor:
         starts = self._starts()
         candidates = starts if self.options.beta is not None else self._climbed().bottom
-        slow = annealed(self.landscape, self.penalty, low, high, starts)
-        return deepest(self.landscape, self.penalty, low, torch.cat([candidates, slow[None]]))
+        slow = annealed(self.landscape, self.control, low, high, starts)
+        return deepest(self.landscape, self.control, low, torch.cat([candidates, slow[None]]))
 
     def _trivial(self, high: float) -> Tensor:
         """Return a start at the upper end: the top of the ladder, or random starts in a given range."""
         if self.options.beta is None:
             return self._climbed().top
-        return deepest(self.landscape, self.penalty, high, self._starts())
+        return deepest(self.landscape, self.control, high, self._starts())
 
     def _counted(self, make: Callable[[], Tensor]) -> tuple[Tensor, Counts]:
         if self.options.beta is None:
@@ -375,8 +418,7 @@ class _Map:
         resolution = Resolution(bracket=self.options.bracket or bracket_for(self.solver, self.landscape.size))
 
         def is_end(point: Point) -> bool:
-            here = point.observation.output_variance
-            return upward and here is not None and variance is not None and here < TRIVIAL * variance
+            return upward and is_trivial(point.observation, variance)
 
         trivial = self._trivial_error(bottom, top)
         least = 1e-9 * (1.0 + abs(trivial))  # all there is to tell apart in a range that begins in the trivial phase
@@ -398,11 +440,11 @@ class _Map:
 
     def _trivial_error(self, bottom: Point, top: Point) -> float:
         """Return E of the trivial phase: that of the upper end, or of the centre if a given range ends before it."""
-        spread, most = top.observation.output_variance, bottom.observation.output_variance
-        if spread is None or most is None or spread < TRIVIAL * most:
+        spread, most = top.observation.liveliness, bottom.observation.output_variance
+        centre = self.control.trivial(top.minimum.theta)
+        if spread is None or most is None or centre is None or is_trivial(top.observation, most):
             return top.error
-        theta = top.minimum.theta
-        at_centre = self.landscape.value(theta - self.penalty.offset(theta))
+        at_centre = self.landscape.value(centre)
         return max(top.error, at_centre) if math.isfinite(at_centre) else top.error
 
     def _diagram(self, walk: Walk) -> PhaseDiagram:
@@ -420,7 +462,8 @@ class _Map:
             seconds=self._seconds(),
             solver=self.solver,
             run_status=sweep.status,
-            exact=self.task.exact,
+            exact=self._exact(),
+            control=self.record,
             models=Models.of(self.task),
         )
 

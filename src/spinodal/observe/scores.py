@@ -79,6 +79,20 @@ def scores(landscape: Landscape, task: Task, theta: Tensor, batches: Batches) ->
     return Scores(variance, float(right.mean()), by_class, known, found.how)
 
 
+def outputs_apart(landscape: Landscape, task: Task, theta: Tensor, other: Tensor, batches: Batches) -> float | None:
+    """Return the mean square difference of the outputs of two models over a data set, summed over outputs; None without."""
+    apart = []
+    for index, batch in enumerate(batches):
+        try:
+            here, there = (_View.of(landscape, task, point, batch, batches.sizes[index]).outputs for point in (theta, other))
+        except Exception:  # noqa: BLE001 - the user's code; `scores` says why there are no outputs
+            return None
+        if not here:
+            return None
+        apart.append(sum(float((a - b).square().sum(1).mean()) for a, b in zip(here, there, strict=True)))
+    return sum(weight * part for weight, part in zip(batches.weights, apart, strict=True))
+
+
 @dataclass(frozen=True)
 class _View:
     """One batch: its outputs as rows, what they are, and its choices or why there are none."""

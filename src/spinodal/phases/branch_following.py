@@ -107,7 +107,7 @@ class BranchFollower:
     """
 
     def __init__(self, walker: Walker, *, beta: Interval, norm_range: float, attempts: Attempts) -> None:
-        self.walker, self.landscape, self.penalty = walker, walker.landscape, walker.penalty
+        self.walker, self.landscape, self.control = walker, walker.landscape, walker.control
         self.low, self.high = beta
         self.norm_range, self.attempts = norm_range, attempts
         self._live: dict[int, Branch] = {}
@@ -202,7 +202,7 @@ class BranchFollower:
             to=to,
             bounds=bounds,
             through_folds=through_folds,
-            penalty=self.penalty,
+            control=self.control,
             points=POINTS,
         )
 
@@ -249,7 +249,7 @@ class BranchFollower:
         branch = self._with_parameters(phase)
         below = first_minima(self._with_parameters(other)) if followed else stationary(other.points[0])
         solve = self._minimised if self._large else None
-        found = coexistence(self.landscape, branch, below, penalty=self.penalty, solve=solve)
+        found = coexistence(self.landscape, branch, below, control=self.control, solve=solve)
         if found is None:
             return None
         record = PhaseCoexistence.of(found, (phase.id, other.id))
@@ -259,12 +259,11 @@ class BranchFollower:
         """Return the minimum of a phase at another beta, matrix-free; None for a saddle, to which no descent leads."""
         if not point.is_stable:
             return None
-        minimum = minimise(self.landscape, beta=beta, start=point.theta, penalty=self.penalty, solver=self.walker.solver)
-        offset = self.penalty.offset(minimum.theta)
+        minimum = minimise(self.landscape, beta=beta, start=point.theta, control=self.control, solver=self.walker.solver)
         flat = minimum.stop == "saddle" and minimum.margin > -FLAT * 2.0 * beta  # a symmetry, seen through rounding
         return None if not (minimum.converged or flat) else replace(
             point, theta=minimum.theta, beta=beta, error=minimum.error, loss=minimum.loss, residual=minimum.residual,
-            margin=minimum.margin, norm_squared=float(offset @ offset), index_is_exact=False,
+            margin=minimum.margin, norm_squared=self.control.conjugate(minimum.theta), index_is_exact=False,
         )  # fmt: skip
 
 

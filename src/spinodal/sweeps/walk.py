@@ -14,8 +14,8 @@ from torch import Tensor
 
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import Penalty
 from spinodal.minima.kronecker import Kronecker, kronecker
 from spinodal.minima.landmark import Landmark, price
 from spinodal.minima.local import near
@@ -39,13 +39,16 @@ class Point:
     minimum : Minimum
     observation : Observation
     tangent : Tensor, shape (n,)
-        `dtheta/dbeta = -(Hess L)^+ 2 (theta - centre)` along the branch.
+        `dtheta/dbeta = -(Hess L)^+ grad C` along the branch, `-(Hess L)^+ 2 (theta - centre)` with the L2 penalty.
     norm_slope : float
-        `d||theta - centre||^2 / dbeta = d2L/dbeta2 <= 0`.
+        `dC/dbeta = d2L/dbeta2 <= 0`, `d||theta - centre||^2 / dbeta` with the L2 penalty.
     margin_slope : float
         `d margin / dbeta` along the branch.
     speed : float
         `||dtheta/dbeta||`, the length of the tangent, which a record keeps; NaN where it is not known.
+    reference : float
+        The value of the control at which L is what jumps are measured in (see `Axis.reference`); 0, and so E, unless the
+        control may have either sign.
     key : str
         Of the request that it answers (see `Request`); "" where there was none.
     """
@@ -58,6 +61,7 @@ class Point:
     norm_slope: float
     margin_slope: float
     speed: float = math.nan
+    reference: float = 0.0
     key: str = ""
 
     @property
@@ -77,8 +81,13 @@ class Point:
 
     @property
     def norm_squared(self) -> float:
-        """Return `||theta - centre||^2` over the penalised parameters."""
-        return self.observation.distance**2
+        """Return `C = dL/dbeta`: `||theta - centre||^2` over the penalised parameters with the L2 penalty."""
+        return self.observation.turned
+
+    @property
+    def height(self) -> float:
+        """Return `E + reference C`, in which jumps are measured: E with the L2 penalty."""
+        return self.error + self.reference * self.norm_squared
 
     @property
     def beta_rate(self) -> float:
@@ -101,8 +110,13 @@ class Point:
 
     @property
     def error_slope(self) -> float:
-        """Return `dE/dbeta = -beta d||theta - centre||^2 / dbeta` (envelope theorem)."""
-        return -self.beta * self.norm_slope
+        """Return the slope of `height`, `dE/dbeta = -beta d||theta - centre||^2 / dbeta` (envelope theorem)."""
+        return -self.drive * self.norm_slope
+
+    @property
+    def drive(self) -> float:
+        """Return `beta - reference`, by which L exceeds `height` for each unit of C."""
+        return self.beta - self.reference
 
 
 class Recorder(Protocol):
@@ -168,7 +182,7 @@ class Walker:
     def __init__(
         self,
         landscape: Landscape,
-        penalty: Penalty,
+        control: Control,
         observe: Callable[[Tensor], Observation],
         *,
         solver: str,
@@ -177,7 +191,7 @@ class Walker:
         known: Sequence[Point] = (),
         part: str = "walk",
     ) -> None:
-        self.landscape, self.penalty, self.observe = landscape, penalty, observe
+        self.landscape, self.control, self.observe = landscape, control.on(landscape), observe
         self.solver, self.tolerance = solver, tolerance
         self.recorder: Recorder = recorder or Forgetful()
         self.points = {point.index: point for point in known}
@@ -263,7 +277,7 @@ class Walker:
         return self._point("finish", point.beta, point, make)
 
     def _loss(self, beta: float) -> Regularised:
-        return Regularised(self.landscape, beta, self.penalty)
+        return Regularised(self.landscape, beta, self.control)
 
     def _point(self, verb: str, beta: float, origin: Point | None, make: Callable[[], tuple[Minimum, Local | None]]) -> Point:
         index, request = self._next, self._request(verb, beta, origin)
@@ -295,40 +309,42 @@ class Walker:
             origin=None if origin is None else origin.index,
             minimum=replace(point.minimum, theta=theta),
             tangent=point.tangent.to(theta.device),
+            reference=self.control.axis.reference,
             key=request.key,
         )
 
     def _described(self, request: Request, index: int, origin: Point | None, minimum: Minimum, local: Local | None) -> Point:
         """Compute tangent and slopes at a minimum, and observe the model there."""
-        offset = self.penalty.offset(minimum.theta)
-        tangent, margin_slope = torch.zeros_like(offset), 0.0
         with self.landscape.counting() as spent:
+            force = self.control.force(minimum.theta)
+            tangent, margin_slope = torch.zeros_like(force), 0.0
             if local is not None:
                 tangent = local.tangent
                 if self.solver in SECOND_ORDER:
-                    margin_slope = self._margin_slope(minimum.theta, tangent, local.margin.mode)
+                    margin_slope = self._margin_slope(minimum, tangent, local.margin.mode)
         return Point(
             index=index,
             origin=None if origin is None else origin.index,
             minimum=_charge(minimum, spent),
             observation=self.observe(minimum.theta),
             tangent=tangent,
-            norm_slope=2.0 * float(offset @ tangent),
+            norm_slope=float(force @ tangent),
             margin_slope=margin_slope,
             speed=float(tangent.norm()),
+            reference=self.control.axis.reference,
             key=request.key,
         )
 
-    def _margin_slope(self, theta: Tensor, tangent: Tensor, mode: Tensor) -> float:
-        """Return `2 |mode|^2 + D^3 E [mode, mode, tangent]` by a central difference of Hessian products."""
-        speed = float(tangent.norm())
-        penalised = 2.0 * float(mode @ (self.penalty.diagonal(mode) * mode))
+    def _margin_slope(self, minimum: Minimum, tangent: Tensor, mode: Tensor) -> float:
+        """Return `mode . Hess C mode + D^3 L [mode, mode, tangent]` by a central difference of Hessian products."""
+        loss, theta = self._loss(minimum.beta), minimum.theta
+        speed, stiffening = float(tangent.norm()), loss.stiffening(theta, mode)
         if speed == 0.0 or not math.isfinite(speed):
-            return penalised
+            return stiffening
         width = 1e-4 * (1.0 + float(theta.norm()))
-        ahead = self.landscape.hessian_product(theta + (width / speed) * tangent, mode)
-        behind = self.landscape.hessian_product(theta - (width / speed) * tangent, mode)
-        return penalised + float(mode @ (ahead - behind)) * speed / (2.0 * width)
+        ahead = loss.bent_product(theta + (width / speed) * tangent, mode)
+        behind = loss.bent_product(theta - (width / speed) * tangent, mode)
+        return stiffening + float(mode @ (ahead - behind)) * speed / (2.0 * width)
 
     def _landmark(self, point: Point) -> Landmark | None:
         """Return the landmark of a point, made again, uncounted, if it is not kept any more (or after a resume).
@@ -362,7 +378,7 @@ class Walker:
         origin = None if point.origin is None else self.points[point.origin]
         given = int(origin is not None and origin.left)  # the Hessian at a search that had left, on whose way this was found
         if point.left or point.minimum.stats.hessians > given:
-            return Landmark.at(loss, self.landscape.hessian(theta))
+            return Landmark.at(loss, loss.hessian(theta))
         if origin is None:
             return None
         landmark = self._landmark(origin)
