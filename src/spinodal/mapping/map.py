@@ -275,7 +275,6 @@ class _Map:
         self.task, self.options, self.recorder, self.progress = task, options, recorder, progress
         self.landscape, self.control = prepared
         self.solver = chosen_solver(task, options, self.landscape)
-        self.landscape.counts = Counts(parameters=self.landscape.size)  # checks of the code are not costs of the map
         self.observe = Observer(self.landscape, self.control, task)
         self.walker = Walker(
             self.landscape,
@@ -351,9 +350,7 @@ class _Map:
 
     def _refuse_other_data(self) -> None:
         """Refuse to go on with a run whose task has other data or another model now, though its settings are the same."""
-        before = self.landscape.counts.copy()
-        error = self.landscape.value(self.landscape.vector(self.task.initial(1000 * self.options.seed)))
-        self.landscape.counts = before  # a check is not a cost of the map
+        error = self.landscape.uncounted_value(self.landscape.vector(self.task.initial(1000 * self.options.seed)))
         noted = self.recorder.note("first start", lambda: {"error": error})["error"]
         if not math.isclose(error, noted, rel_tol=1e-6, abs_tol=1e-12):
             raise SpinodalError(
@@ -377,9 +374,9 @@ class _Map:
             return self.options.beta
 
         def make() -> dict[str, Any]:
-            before = self.landscape.counts.copy()
-            ladder = self._climbed()
-            return {"high": ladder.high, "counts": vars(self.landscape.counts - before)}
+            with self.landscape.counting() as spent:
+                ladder = self._climbed()
+            return {"high": ladder.high, "counts": vars(spent)}
 
         note = self.recorder.note("range", make)
         self.walker.spent = self.walker.spent + Counts(**note["counts"])
@@ -409,9 +406,9 @@ class _Map:
     def _counted(self, make: Callable[[], Tensor]) -> tuple[Tensor, Counts]:
         if self.options.beta is None:
             self._climbed()  # its cost is in the note of the range
-        before = self.landscape.counts.copy()
-        theta = make()
-        return theta, self.landscape.counts - before
+        with self.landscape.counting() as spent:
+            theta = make()
+        return theta, spent
 
     # -- walking ----------------------------------------------------------------------------
 

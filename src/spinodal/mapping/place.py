@@ -114,7 +114,6 @@ class _Placing:
         self.diagram, self.task, self.recorder = diagram, task, recorder
         self.landscape, self.control = prepare(task, _as_mapped(options, diagram), control)
         _refuse_other(ControlRecord.of(self.control), diagram.control)
-        self.landscape.counts = Counts(parameters=self.landscape.size)
         solver = solver_for(self.landscape, diagram.solver)
         self.observe = Observer(self.landscape, self.control, task)
         self.walker = Walker(

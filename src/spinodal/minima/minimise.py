@@ -205,7 +205,7 @@ def _aided(
     loss: Regularised, start: Tensor, tolerance: float, factors: Kronecker, has_left: Callable[[float], bool] | None
 ) -> Solution:
     """Minimise by L-BFGS in the coordinates of Kronecker factors, which are charged each time that they are used."""
-    loss.landscape.counts.passes += factors.price
+    loss.landscape.ledger.charge(passes=factors.price)
     memory = Preconditioned(start, factors.at_beta(loss.unit), 0.3 * (1.0 + float(start.norm())))
     return lbfgs(loss, start, tolerance=tolerance, iterations=AIDED, has_left=has_left, memory=memory)
 

@@ -163,11 +163,11 @@ class Journal:
 
     def point_of(self, entry: Entry, index: int) -> Point:
         """Return the point of an entry under a number, that of its origin beside it."""
-        size = (whole(entry.record["minimum"]["stats"]["parameters"]),)
+        shapes = _shapes(entry)
         if self.read_only and not (self.folder / STATES).exists():
-            state = dict.fromkeys(("theta", "tangent"), torch.empty(size, dtype=torch.float64, device="meta"))
+            state = {name: torch.empty(shape, dtype=torch.float64, device="meta") for name, shape in shapes.items()}
         else:
-            state = entry.tensors()
+            state = entry.tensors(shapes)
         origin = self._numbers.get(entry.record["request"]["origin"])
         return from_record(entry.record, state["theta"], state["tangent"], index=index, origin=origin, key=entry.key)
 
@@ -261,11 +261,11 @@ class Journal:
         from_record(entry.record, NOTHING, NOTHING)
         if not self._is_old and Request(**entry.record["request"]).key != entry.key:
             raise ValueError(entry.key)
+        shapes = _shapes(entry)
         if entry.state is None:
             raise ValueError(entry.state)
-        size = whole(entry.record["minimum"]["stats"]["parameters"])
         if not self.read_only:
-            entry.require_shapes({"theta": (size,), "tangent": (size,)})
+            entry.checked_tensors(shapes)
 
     def _check_header(self, line: Any) -> None:
         if not isinstance(line, dict) or line.get("made_by") != "spinodal":
@@ -296,6 +296,11 @@ def refuse_loss(folder: Path) -> None:
                 allowed="a run with its journal is needed",
                 do="restore it from a copy, or start anew in another folder",
             )
+
+
+def _shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a point."""
+    return dict.fromkeys(("theta", "tangent"), (whole(entry.record["minimum"]["stats"]["parameters"]),))
 
 
 def _require_point(entry: Entry, numbers: Mapping[str, int]) -> None:

@@ -315,17 +315,17 @@ class Walker:
 
     def _described(self, request: Request, index: int, origin: Point | None, minimum: Minimum, local: Local | None) -> Point:
         """Compute tangent and slopes at a minimum, and observe the model there."""
-        before = self.landscape.counts.copy()
-        force = self.control.force(minimum.theta)
-        tangent, margin_slope = torch.zeros_like(force), 0.0
-        if local is not None:
-            tangent = local.tangent
-            if self.solver in SECOND_ORDER:
-                margin_slope = self._margin_slope(minimum, tangent, local.margin.mode)
+        with self.landscape.counting() as spent:
+            force = self.control.force(minimum.theta)
+            tangent, margin_slope = torch.zeros_like(force), 0.0
+            if local is not None:
+                tangent = local.tangent
+                if self.solver in SECOND_ORDER:
+                    margin_slope = self._margin_slope(minimum, tangent, local.margin.mode)
         return Point(
             index=index,
             origin=None if origin is None else origin.index,
-            minimum=_charge(minimum, self.landscape.counts - before),
+            minimum=_charge(minimum, spent),
             observation=self.observe(minimum.theta),
             tangent=tangent,
             norm_slope=float(force @ tangent),
@@ -355,9 +355,8 @@ class Walker:
         if self.solver != "newton" or self.landscape.size <= OWN_HESSIANS:
             return None
         if point.index not in self._landmarks:
-            counts = self.landscape.counts.copy()
-            self._landmarks[point.index] = self._remade(point)
-            self.landscape.counts = counts
+            with self.landscape.uncounted():
+                self._landmarks[point.index] = self._remade(point)
         landmark = self._landmarks.pop(point.index)
         self._landmarks[point.index] = landmark  # most recently used last
         most = max(LEAST_KEPT, KEPT_BYTES // (8 * self.landscape.size**2))
