@@ -14,7 +14,7 @@ from spinodal.errors import SpinodalError
 from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.penalty import Penalty
-from spinodal.mapping.map import usable_device
+from spinodal.mapping.preparing import usable_device
 from spinodal.store import is_checkpoint_folder, load, read_checkpoint
 from spinodal.tasks import Task
 from spinodal.tasks.fitted import fitted

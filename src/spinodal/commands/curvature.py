@@ -96,10 +96,10 @@ class Measured:
 
 def _measured(place: Place, how: dict[str, Any]) -> Measured:
     landscape, loss = place.landscape, Regularised(place.landscape, place.beta, place.control)
-    landscape.counts = Counts(parameters=landscape.size)  # checks of the code are not costs of the answer
-    dense = is_dense(landscape, how["method"], how["budget"])
-    found, spectrum, margin = _exact(place, loss, how["seed"]) if dense else _estimated(place, loss, how)
-    error = landscape.value(place.theta)
+    with landscape.counting() as spent:  # checks of the code are not costs of the answer
+        dense = is_dense(landscape, how["method"], how["budget"])
+        found, spectrum, margin = _exact(place, loss, how["seed"]) if dense else _estimated(place, loss, how)
+        error = landscape.value(place.theta)
     return Measured(
         place=place,
         curvature=found,
@@ -107,7 +107,7 @@ def _measured(place: Place, how: dict[str, Any]) -> Measured:
         extremes=spectrum,
         error=error,
         loss=error + place.beta * place.control.conjugate(place.theta),
-        spent=landscape.counts.copy(),
+        spent=spent,
     )
 
 

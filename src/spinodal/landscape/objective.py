@@ -34,10 +34,7 @@ class Regularised:
     def single(self) -> Regularised | None:
         """Return L in single precision, where that pays (see `Landscape.single`); it spends on the same counts."""
         landscape = self.landscape.single
-        if landscape is None:
-            return None
-        landscape.counts = self.landscape.counts
-        return Regularised(landscape, self.beta, self.given)
+        return None if landscape is None else Regularised(landscape, self.beta, self.given)
 
     def value(self, theta: Tensor) -> float:
         """Return `L(theta)`."""

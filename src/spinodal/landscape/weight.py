@@ -167,7 +167,7 @@ class Term(Turned):
     @property
     def energy(self) -> Landscape:
         """Return the term as a landscape that spends on the counts of E."""
-        self._energy.counts = self.landscape.counts
+        self._energy.ledger = self.landscape.ledger
         return self._energy
 
     @property

@@ -20,7 +20,8 @@ from spinodal.landscape.control import Control
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty, l2
-from spinodal.mapping.map import MapOptions, prepare, usable_device
+from spinodal.mapping.options import MapOptions
+from spinodal.mapping.preparing import prepare, usable_device
 from spinodal.minima.deepest import is_trivial
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
@@ -115,7 +116,6 @@ class _Placing:
         control = control.to(usable_device(options.device)) if isinstance(control, Penalty) else control
         self.landscape, self.control = prepare(task, _as_mapped(options, diagram), control)
         _refuse_other(ControlRecord.of(self.control), diagram.control)
-        self.landscape.counts = Counts(parameters=self.landscape.size)
         solver = solver_for(self.landscape, diagram.solver)
         self.observe = Observer(self.landscape, self.control, task)
         self.walker = Walker(

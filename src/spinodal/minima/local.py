@@ -93,7 +93,7 @@ def certify(
         if found is not None:
             return found
     hessian = solution.hessian if solution.hessian is not None else loss.hessian(solution.theta)
-    loss.landscape.counts.passes += factorisation_passes(loss.landscape)
+    loss.landscape.ledger.charge(passes=factorisation_passes(loss.landscape))
     here = Landmark.at(loss, hessian)
     return None if here is None else Local(loss, solution.theta, here.margin, solver, hessian, here)
 

@@ -167,7 +167,7 @@ class _Search:
     def _factor_here(self) -> Cholesky | None:
         """Return the factor of a new Hessian."""
         hessian = self.loss.hessian(self.theta)
-        self.loss.landscape.counts.passes += factorisation_passes(self.loss.landscape)
+        self.loss.landscape.ledger.charge(passes=factorisation_passes(self.loss.landscape))
         self.radius = max(self.radius, 0.3 * (1.0 + float(self.theta.norm())))
         return Cholesky.of(self.loss.shifted(hessian), least=FLOOR_OF_BETA * self.loss.unit)
 

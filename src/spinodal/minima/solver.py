@@ -133,7 +133,7 @@ def _lbfgs(loss: Regularised, start: Tensor, search: Search) -> Solution:
 
 def _aided(loss: Regularised, start: Tensor, search: Search, factors: Kronecker) -> Solution:
     """Minimise by L-BFGS in the coordinates of Kronecker factors, which are charged each time that they are used."""
-    loss.landscape.counts.passes += factors.price
+    loss.landscape.ledger.charge(passes=factors.price)
     memory = Preconditioned(start, factors.at_beta(loss.unit), 0.3 * (1.0 + float(start.norm())))
     return lbfgs(loss, start, tolerance=search.tolerance, iterations=AIDED, has_left=search.has_left, memory=memory)
 

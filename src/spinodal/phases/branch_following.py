@@ -155,9 +155,9 @@ class BranchFollower:
         """Return a note, with what it cost added to what the walker spent."""
 
         def counted() -> dict[str, Any]:
-            before = self.landscape.counts.copy()
-            made = make()
-            return made | {"counts": vars(self.landscape.counts - before)}
+            with self.landscape.counting() as spent:
+                made = make()
+            return made | {"counts": vars(spent)}
 
         note = self.walker.recorder.note(name, counted)
         self.walker.spent = self.walker.spent + Counts(**note["counts"])
@@ -191,10 +191,8 @@ class BranchFollower:
 
     def _with_parameters(self, phase: Followable) -> Branch:
         """Return a branch with its theta, made again, uncounted, where it was recalled."""
-        counts = self.landscape.counts.copy()
-        branch = self._branch(phase)
-        self.landscape.counts = counts
-        return branch
+        with self.landscape.uncounted():
+            return self._branch(phase)
 
     def _continued(self, start: Point, *, to: float, through_folds: bool) -> Branch:
         bounds = (min(self.low, start.beta, to), max(start.beta, to))
