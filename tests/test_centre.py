@@ -79,7 +79,7 @@ def test_its_points_are_those_of_the_closed_form(around: sp.PhaseDiagram) -> Non
     for point in around.points:  # strength s - beta of a mode, E = beta^2, rho = 2 (s - beta)
         alive = [value for value in VALUES if value > point.beta]
         error = len(alive) * point.beta**2 + sum(value**2 for value in VALUES if value <= point.beta)
-        assert point.error == pytest.approx(error, abs=1e-8)
+        assert point.error == pytest.approx(error, abs=1e-6)
         assert point.norm_squared == pytest.approx(sum(2.0 * (value - point.beta) for value in alive), abs=1e-4)
 
 
@@ -134,7 +134,7 @@ def test_parameters_that_are_not_penalised_stay_where_they_are_at_the_centre() -
     control = made.penalty(landscape, sp.Penalty(centre=made.model.centre()))
     theta = torch.randn(landscape.size, dtype=torch.float64)
     trivial = control.trivial(theta)
-    assert torch.equal(trivial[:4], made.model.centre()[:4])
+    torch.testing.assert_close(trivial[:4], made.model.centre()[:4])
     assert torch.equal(trivial[4:], theta[4:])
 
 

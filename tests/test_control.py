@@ -181,8 +181,8 @@ def test_latent_variables_collapse_one_by_one_where_the_weight_passes_twice_the_
 def test_error_and_divergence_along_the_map_are_those_of_the_closed_form(collapse: sp.PhaseDiagram) -> None:
     for point in collapse.points:
         error, conjugate = exact((1.0, 0.4), point.beta)
-        assert point.error == pytest.approx(error, abs=1e-8)
-        assert point.norm_squared == pytest.approx(conjugate, abs=1e-7)
+        assert point.error == pytest.approx(error, abs=1e-6)
+        assert point.norm_squared == pytest.approx(conjugate, abs=1e-6)
         alive = sum(value > 0.5 * point.beta for value in (1.0, 0.4))
         if min(abs(point.beta - 0.8), abs(point.beta - 2.0)) > 1e-3:  # C = sum of log(2 lambda / beta) / 2, d C / d beta
             assert point.norm_slope == pytest.approx(-0.5 * alive / point.beta, rel=1e-6, abs=1e-9)
@@ -191,6 +191,9 @@ def test_error_and_divergence_along_the_map_are_those_of_the_closed_form(collaps
 def test_a_result_along_another_control_says_so(collapse: sp.PhaseDiagram) -> None:
     result = collapse.to_dict()
     assert result["convention"] == "E + kl*divergence"
+    assert all(item["weight_decay"] is None for item in result["transitions"])
+    assert "ends at kl = 0.8000" in collapse.answer()
+    assert "weight_decay" not in collapse.answer()
     assert result["control"] == {
         "name": "kl", "convention": "E + kl*divergence", "scale": "log", "centre": None, "mask": None
     }  # fmt: skip
@@ -207,7 +210,7 @@ def test_a_branch_along_another_control_is_followed_and_certified() -> None:
     assert met.kind == "pitchfork"
     assert branch.area.worst < 1e-7
     assert branch.is_complete
-    assert branch.points[-1].beta == 3.0
+    assert branch.points[-1].beta == pytest.approx(3.0)
     assert branch.points[-1].error == pytest.approx(1.0)
 
 

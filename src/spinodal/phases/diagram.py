@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -197,9 +197,10 @@ class Diagram:
     @cached_property
     def conclusion(self) -> Answer:
         """Return the end of the followed phase, the first loss and the first class to go: what every text reads."""
-        if self.points[0].beta > self.points[-1].beta:
-            return answer_down(self.followed[-1], self.steps)
-        return answer_up(self.phases[0], self.steps, self.coexistence)
+        down = self.points[0].beta > self.points[-1].beta
+        steps, of = self.steps, None if self.control.is_l2 else self.control.name
+        found = answer_down(self.followed[-1], steps) if down else answer_up(self.phases[0], steps, self.coexistence)
+        return replace(found, of=of)
 
     @cached_property
     def followed(self) -> tuple[Phase, ...]:
