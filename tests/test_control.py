@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 import spinodal as sp
+from spinodal import cli
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.axis import LOG, Axis, Linear
 from spinodal.landscape.control import Control
+from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
 from spinodal.observe import Observer
 from vae import LinearVAE, data, divergence, exact, reconstruction
@@ -352,3 +355,24 @@ def test_an_observation_tells_the_conjugate_of_another_control_than_the_penalty(
     seen, plain = (Observer(landscape, control)(landscape.initial) for control in (FIELD, sp.Penalty()))
     assert (seen.conjugate, seen.turned, seen.distance) == (-0.5, -0.5, 0.5)
     assert (plain.conjugate, plain.turned, plain.distance) == (None, 0.25, 0.5)
+
+
+def test_a_run_along_another_control_is_mapped_shown_and_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text("from vae import task as vae\n\ndef task():\n    return vae((1.0,), 1)\n", encoding="utf-8")
+    words = ["map", "own.py:task", "--beta", "1.5:2.5", "--starts", "1", "--out", "run"]
+    monkeypatch.setattr("sys.argv", ["spinodal", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    shown = capsys.readouterr()
+    assert end.value.code in (0, None), shown.err
+    assert "E + kl*divergence" in shown.out
+    assert "kl 1.5 to 2.5" in shown.out
+    assert "weight_decay" not in shown.out.split("Missing:")[0]
+    loaded = sp.load("run")
+    assert loaded.control == ControlRecord.of(vae((1.0,), 1).control)
+    assert [item.what for item in loaded.missing] == ["the figures", "report.html"]
+    assert [item.beta for item in loaded.transitions] == pytest.approx([2.0], rel=1e-5)
+    assert all(math.isnan(value) for value in loaded.to_xarray().weight_decay.values)

@@ -77,6 +77,7 @@ def render(
     placements: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the report of a diagram as HTML (see `save_report`)."""
+    diagram.control.require_l2("the report")
     shown = thinned(diagram)
     record = _record(diagram, shown.diagram)
     data = payload(diagram, record, shown.diagram)
