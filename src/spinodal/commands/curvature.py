@@ -1,86 +1,33 @@
-"""`spinodal curvature`: the curvature of E and of L at one point of a run, or at a trained model."""
+"""What `spinodal curvature` does: the curvature of E and of L at one point of a run, or at a trained model."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.text import Text
 
-from spinodal.arguments import accuracy, seed_number
-from spinodal.commands.arguments import Debug, Json, Sets, Threads, console_for, pairs, threads_for, use_threads
+from spinodal.commands.arguments import console_for
 from spinodal.commands.curvature_table import curvature_table
-from spinodal.commands.json_file import check_json, write_json_file
+from spinodal.commands.json_file import write_json_file
 from spinodal.commands.place import Place, Words, place_of
+from spinodal.commands.threads import threads_for, use_threads
+from spinodal.conventions import CONVENTION, weight_decay
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature, curvature_at, exact_curvature, is_dense
 from spinodal.curvature.record import to_record
 from spinodal.curvature.result import CONVENTION as SCALED
-from spinodal.curvature.scalar import METHODS
 from spinodal.curvature.second_order import SecondOrder
-from spinodal.errors import positive_beta, unknown_name
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import CONVENTION, weight_decay
 from spinodal.spectrum.extremes import Extremes, dense_extremes, extreme_eigenvalues
 from spinodal.spectrum.margin import lanczos_margin
 
 ENDS = 3  # eigenvalues shown of either end of the spectrum
 
-CURVATURE_HELP = """Print the curvature of E and of L of TASK at a point of a run, or at a trained model.
 
-\b
-Examples:
-  spinodal curvature gaussian --at runs/gaussian-1:12
-  spinodal curvature digits --at runs/digits --at-weight-decay 0.1 --budget 400
-  spinodal curvature my_net.py:task --at model.safetensors --at-weight-decay 0.02 --rtol 0.01
-
-\b
-What is printed, for the error surface E and the loss surface L = E + beta ||theta||^2:
-  scalar curvature R   of the graph over theta: [(tr H)^2 - ||H||^2] / W2 + 2 [||H g||^2 - tr H g.H g] / W2^2
-                       with gradient g, Hessian H and W2 = 1 + ||g||^2; it changes when E is rescaled
-  trace                of H; that of Hess L is larger by 2 beta for every penalised parameter
-  Fisher trace         of the Gauss-Newton part of H
-  saddle index         negative eigenvalues; ">= k" is a lower bound
-  margin               smallest eigenvalue of Hess L outside the zero modes; it vanishes where a phase ends
-Up to about a thousand parameters all of it is exact, from one dense Hessian; beyond, R has a standard error, and --budget or
---rtol says what it may cost. R defines no phase: read it beside the margin and the index.
-The arguments of TASK are those of the run unless --set says otherwise.
-"""
-
-
-def curvature_command(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
-    ],
-    at: Annotated[
-        str,
-        typer.Option(help="A point, RUN:POINT; or RUN, or a checkpoint FILE, with --at-weight-decay.", metavar="RUN:POINT"),
-    ],
-    settings: Sets = None,
-    at_weight_decay: Annotated[
-        float | None,
-        typer.Option(help="Of RUN: take the point nearest to this weight_decay. Of FILE: what it was trained with (2 * beta)."),
-    ] = None,
-    beta: Annotated[float | None, typer.Option(help="Of L, in place of that of the point.")] = None,
-    method: Annotated[
-        str, typer.Option(help="dense (exact), probes (Hessian products, standard error), or auto, by size and budget.")
-    ] = "auto",
-    budget: Annotated[int | None, typer.Option(help="Most Hessian products that R may take.", min=1)] = None,
-    rtol: Annotated[float | None, typer.Option(help="Relative standard error of R that is enough.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the probes.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Threads = 0,
-    json_file: Json = None,
-    debug: Debug = False,
-) -> None:
-    """Print the curvature of E and of L at one point (see `CURVATURE_HELP`)."""
-    check_json(json_file)
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
-    how = {"method": method, "budget": budget, "rtol": accuracy(rtol, called="--rtol"), "seed": seed_number(seed)}
-    words = Words(task, at, pairs(settings or []), at_weight_decay, None if beta is None else positive_beta(beta), device)
+def tell_curvature(words: Words, how: dict[str, Any], *, threads: int, json_file: str | None) -> None:
+    """Print and write the curvature at the place that a command line names."""
     place = place_of(words)
     use_threads(threads or threads_for(place.landscape.size * place.landscape.batches.total))
     found = _measured(place, how)

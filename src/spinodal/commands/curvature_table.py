@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from spinodal.commands.tables import Column, table
+from spinodal.commands.table import Column, table
 from spinodal.errors import printable
 
 

@@ -26,9 +26,9 @@ from spinodal.minima.deepest import DOUBLINGS, Ladder, annealed, climb, deepest,
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.missing import Attempts
 from spinodal.observe import Observer
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
@@ -37,11 +37,11 @@ from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Forgetful, Point, Recorder, Walker
 from spinodal.tasks.blame import owner_of
 from spinodal.tasks.models import Models
-from spinodal.tasks.task import Task
+from spinodal.tasks.task import DTYPES, Task
 
 BESIDE = 0.1  # relative width of minor brackets where phases are followed beside the ways of a loop
 Prepared = tuple[Landscape, Penalty]
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
+OWN = "auto"  # the precision that a task is computed in of itself
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class MapOptions:
         Relative residual; None: the solver's default.
     bracket : float or None
         Relative width of macroscopic brackets; None: 1e-5 dense, 1e-4 beyond 800 parameters, 1e-3 matrix-free.
-    dtype : {"float64", "float32"}
+    dtype : {"auto", "float64", "float32"}
+        "auto": the task's own, which is float64 unless it names another.
     device : str
     branches : bool
         Whether to follow, in a map upwards, every phase as a branch through the fold in which it may end, and to find
@@ -82,7 +83,7 @@ class MapOptions:
     solver: str = "auto"
     tolerance: float | None = None
     bracket: float | None = None
-    dtype: str = "float64"
+    dtype: str = OWN
     device: str = "cpu"
     branches: bool = False
     curvature: bool = False
@@ -99,8 +100,8 @@ class MapOptions:
                 )
         if self.direction not in DIRECTIONS:
             raise unknown_name("direction", self.direction, DIRECTIONS)
-        if self.dtype not in DTYPES:
-            raise unknown_name("dtype", self.dtype, DTYPES)
+        if self.dtype not in (OWN, *DTYPES):
+            raise unknown_name("dtype", self.dtype, (OWN, *DTYPES))
         if switch("branches", self.branches) and self.direction == "down":
             raise SpinodalError(
                 got="branches in a map downwards", allowed="branches in direction up or loop are allowed", do="go up"
@@ -196,7 +197,7 @@ def prepare(task: Task, options: MapOptions) -> Prepared:
     device = usable_device(options.device)
     allowed, do = "a model, a loss and data that work together are allowed", "check the task, or add --debug to see where"
     with blaming(f"task {task.name}", allowed=allowed, do=do):
-        landscape = task.landscape(dtype=DTYPES[options.dtype], device=device)
+        landscape = task.landscape(dtype=DTYPES.get(options.dtype), device=device)
         penalty = task.penalty(landscape)
         refuse_scale_invariance(landscape, penalty)
         chosen_solver(task, options, landscape)

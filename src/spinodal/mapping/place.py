@@ -11,19 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spinodal.conventions import one_beta
 from spinodal.counts import Counts
 from spinodal.definitions import TRIVIAL
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import one_beta
-from spinodal.mapping.map import DTYPES, MapOptions, prepare
+from spinodal.mapping.map import MapOptions, prepare
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
 from spinodal.phases.catalogue import Allowance, Fingerprint
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.phase import Phase
-from spinodal.phases.placement import Placement, Rival, Start
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.results.placement import Placement, Rival, Start
 from spinodal.sweeps.moved import moved
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
@@ -31,7 +31,7 @@ from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.walk import Forgetful, Point, Recorder, Walker
 from spinodal.tasks.fitted import Fitted, fitted
 from spinodal.tasks.models import Models
-from spinodal.tasks.task import Task
+from spinodal.tasks.task import DTYPES, Task
 
 DOUBLINGS = 12  # of beta beyond the map, in search of a transition that it did not reach
 

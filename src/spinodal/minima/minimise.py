@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from spinodal.arguments import SOLVERS
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
@@ -24,6 +25,7 @@ from spinodal.minima.newton import newton
 from spinodal.minima.newton_cg import newton_cg
 from spinodal.minima.solution import LOST, STUCK, Solution
 from spinodal.spectrum.margin import Margin
+from spinodal.spectrum.operator import SMALL
 
 __all__ = [
     "LOST",
@@ -39,8 +41,7 @@ __all__ = [
     "tolerance_of",
 ]
 
-SOLVERS = ("newton", "newton_cg", "lbfgs")
-SMALL, LARGE = 500, 800  # parameters up to which a dense Hessian is always, and may be, kept
+LARGE = 800  # parameters up to which a dense Hessian may be kept
 DEAR = 1000  # gradients that it may cost then
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spinodal.conventions import weight_decay
 from spinodal.counts import Counts
-from spinodal.landscape.penalty import weight_decay
 from spinodal.minima.point import Stationary
 
 STATUSES = {

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spinodal.conventions import weight_decay
 from spinodal.definitions import NEAR_BETA, SAME_BETA
-from spinodal.landscape.penalty import weight_decay
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.phase import Phase
 from spinodal.phases.step import Step

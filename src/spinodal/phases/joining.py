@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from spinodal.branches import Branch
 from spinodal.definitions import (
     ADJACENT,
     EQUALLY_DEEP,
@@ -22,6 +20,7 @@ from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.envelope import Part, Violation, envelope, violations
 from spinodal.phases.equal_depth import equally_deep
 from spinodal.phases.existence import Existence, Interval, divided
+from spinodal.phases.joined import Joined
 from spinodal.phases.known_phase import KnownPhase
 from spinodal.phases.loss_curve import LossCurve
 from spinodal.phases.own_part import OwnPart
@@ -33,22 +32,6 @@ from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import NAMES, Transition
 from spinodal.sweeps.walk import Forgetful, Point, Walker
-
-
-@dataclass(frozen=True)
-class Joined:
-    """What both ways of a loop and the branches tell together (see `PhaseDiagram`)."""
-
-    transitions: tuple[Transition, ...]
-    branches: Mapping[int, Branch]
-    coexistence: tuple[PhaseCoexistence, ...]
-    spinodals: tuple[Spinodal, ...]
-    tree: tuple[Fall, ...]
-    back: Sweep
-    back_phases: tuple[int, ...]
-    existence: Mapping[int, Existence]
-    beyond: Mapping[int, tuple[Point, ...]]
-    violations: tuple[Violation, ...]
 
 
 class Joiner:

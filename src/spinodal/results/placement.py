@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from spinodal.conventions import weight_decay
 from spinodal.definitions import EQUALLY_DEEP, MACROSCOPIC, SAME_PLACE, STILL
-from spinodal.landscape.penalty import weight_decay
 from spinodal.minima.minimise import SECOND_ORDER
 from spinodal.phases.answer import METASTABLE, Answer, answer_up
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.phase import Phase
 from spinodal.phases.step import Step, steps_through
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
