@@ -74,10 +74,8 @@ def test_a_branch_has_the_same_at_its_first_point(found: tuple[sp.Task, Landscap
 def test_a_branch_at_fixed_norm_has_the_same(found: tuple[sp.Task, Landscape, Minimum]) -> None:
     _, landscape, minimum = found
     point = sp.continue_branch(landscape, minimum, to=1.01 * BETA, method="fixed_norm").points[0]
-    assert point.index == 0
-    if point.index_is_exact:
-        assert point.margin == pytest.approx(minimum.margin, abs=SAME)
-        assert point.zero_modes == minimum.zero_modes
+    assert (point.index, point.index_is_exact, point.zero_modes) == (0, True, minimum.zero_modes)
+    assert point.margin == pytest.approx(minimum.margin, abs=SAME)
 
 
 def test_the_dense_routes_of_the_spectrum_agree(found: tuple[sp.Task, Landscape, Minimum]) -> None:

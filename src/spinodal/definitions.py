@@ -90,6 +90,15 @@ ALIVE = 0.5  # recall from which a class is alive at a point; in a phase, on mos
 TRIVIAL = 1e-6  # of the variance of the deepest phase's outputs: those of a trivial phase vary by less
 RANGE = 300.0  # default range of beta: HIGH is the first trivial one by doubling, LOW = HIGH / RANGE
 
+# -- points of a branch ---------------------------------------------------------------------------------------------------
+
+REACHABLE = 1e-8  # residual over `Regularised.scale` up to which a point where rounding ends the search is a solution
+SINGULAR = 1e-10  # of the scale of Hess L: a soft mode of less curvature is null, and the point a fold or a branch point
+SINGULAR_MET = 1e-3  # of that: where the iteration onto it need not go on
+TOGETHER = 3.0  # modes within this factor of the softest vanish with it
+SYMMETRIC = 1e-6  # of the scale of Hess L: a third derivative along the null mode that is less makes a pitchfork
+TURNS = 1e-7  # of rho: a rate of rho along a branch that is less is none, so that rho turns with beta
+
 # -- the identity of minima and phases -----------------------------------------------------------------------------------
 
 SAME_SPECTRUM = 0.05  # of the largest singular value: minima of one phase differ by less
@@ -101,6 +110,7 @@ SAME_DISTANCE = 1e-3  # of the norm: a minimum that may lie further is not known
 # -- equal depth, stability, existence -----------------------------------------------------------------------------------
 
 EQUAL_DEPTH = 1e-13  # of |L| and of beta times the latent heat: where both phases are solved to rounding
+NEARLY_EQUAL = 1e-6  # of 1 + |L|: losses as close where a search ends are told as an approximate crossing
 EQUAL_DEPTH_WALKED = 1e-8  # of the range of E: where they are walked minima
 EQUALLY_DEEP = 1e-4  # of the range of E: losses that differ by less are equally deep
 NORM_RISES = 1e-3  # of the range of the squared norm: a rise along the lower envelope by less is none

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from spinodal.branches.point import StationaryPoint
-
-TURNS = 1e-7  # |d rho/ds| below this fraction of rho is none
+from spinodal.definitions import TURNS
 
 
 @dataclass(frozen=True)

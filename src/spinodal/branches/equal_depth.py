@@ -15,12 +15,11 @@ from spinodal.branches.coexistence import Coexistence
 from spinodal.branches.maxwell import Difference, meeting
 from spinodal.branches.move import Move, Mover
 from spinodal.branches.point import StationaryPoint
-from spinodal.definitions import EQUAL_DEPTH
+from spinodal.definitions import EQUAL_DEPTH, NEARLY_EQUAL
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import Minimum
 
-NEARLY = 1e-6  # of 1 + |L|: losses that are as close are near a crossing, though none was reached
 LONGEST, DEPTH = 0.5, 6  # steps in log beta along a phase for the area rule, and how often they are halved
 AREA = 1e-11  # of L: what one such step may miss
 
@@ -124,7 +123,7 @@ def _crossing(
     if found.stop == "outside" or not pairs:
         return None
     p, q = pairs[-1]
-    return None if abs(p.loss - q.loss) > NEARLY * (1.0 + abs(p.loss)) else (p.beta, p, q, "not converged")
+    return None if abs(p.loss - q.loss) > NEARLY_EQUAL * (1.0 + abs(p.loss)) else (p.beta, p, q, "not converged")
 
 
 def _shared(x: Sequence[StationaryPoint], y: Sequence[StationaryPoint]) -> tuple[float, tuple[float, float]] | None:

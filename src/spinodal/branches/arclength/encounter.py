@@ -9,8 +9,7 @@ from torch import Tensor
 from spinodal.branches.arclength.metric import Node
 from spinodal.branches.arclength.singular import Singular
 from spinodal.branches.special import BranchPoint, Fold
-
-SYMMETRIC = 1e-6  # |D^3 E [phi, phi, phi]| below this fraction of the largest eigenvalue: a pitchfork
+from spinodal.definitions import SYMMETRIC
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,8 @@ from spinodal.landscape.penalty import Penalty
 from spinodal.minima.lbfgs import Memory
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.solution import Solution
-from spinodal.spectrum.operator import HessianOperator
+from spinodal.spectrum.operator import HessianOperator, affords_dense
 
-WHOLE = 64  # parameters up to which the whole spectrum is computed
 UNAIDED = 3  # times more products for a slope where no neighbour is known
 PUSH = 1e-2  # of the radius, by which a saddle on the sphere is left
 
@@ -123,7 +122,7 @@ class Constrained:
         """Return index, whether it is exact, margin and zero modes: of the whole spectrum, or seen along the branch alone."""
         curvature = -local.beta_rate / float(local.theta_rate.norm()) ** 2
         negative = int(curvature < -ALONG_NEGATIVE * 2 * beta)
-        if self.landscape.size > WHOLE or not self.effort.second_order:
+        if not (self.effort.second_order and affords_dense(self.landscape)):
             return negative, False, math.nan, None
         basis = HessianOperator(Regularised(self.landscape, beta, self.penalty), theta).eigenbasis(vectors=False)
         return basis.index, True, basis.margin, basis.zero_modes
