@@ -175,5 +175,5 @@ def test_the_shortest_reach_hides_what_it_may(height: float) -> None:
 def test_a_tolerance_blurs_a_place_by_its_residual_over_the_pull_along_the_branch() -> None:
     near = replace(at(0.5, -4.0, 9.0), tangent=torch.tensor([3.0, 4.0], dtype=torch.float64))
     residual = 1e-6 * 2.0 * 0.5 * 3.0
-    assert blur(near, 1e-6) == pytest.approx(2.0 * residual * 5.0 / 4.0)
-    assert blur(near, 1.0) == d.BLUR * 0.5
+    assert blur(near, 1e-6, 0.5) == pytest.approx(2.0 * residual * 5.0 / 4.0)
+    assert blur(near, 1.0, 0.5) == d.BLUR * 0.5

@@ -16,8 +16,9 @@ from spinodal.branches.fixed_norm.effort import LOOSE_SINGLE
 from spinodal.branches.point import StationaryPoint
 from spinodal.definitions import EQUAL_DEPTH, FLAT
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.penalty import l2
 from spinodal.minima.lbfgs import lbfgs
 from spinodal.minima.minimise import solve
 from spinodal.minima.minimum import CONVERGED
@@ -38,7 +39,8 @@ class Mover:
     Parameters
     ----------
     landscape : Landscape
-    penalty : Penalty
+    control : Control
+        Without dense Hessians the L2 penalty.
     branches : sequence of Branch
     solver : str, optional
         Of a descent, which then certifies what it finds (see `solver_for`). Default: a plain descent, as a certificate at
@@ -48,6 +50,8 @@ class Mover:
 
     Attributes
     ----------
+    axis : Axis
+        Of beta.
     precision : float
         How exact a beta can be that comes from these points, relative.
     """
@@ -55,19 +59,23 @@ class Mover:
     def __init__(
         self,
         landscape: Landscape,
-        penalty: Penalty,
+        control: Control,
         branches: Sequence[Branch] = (),
         *,
         solver: str | None = None,
         dense: bool | None = None,
     ) -> None:
-        self.landscape, self.penalty, self.solver = landscape, penalty, solver
+        self.landscape, self.control, self.solver = landscape, control.on(landscape), solver
+        self.axis = control.axis
         plain = solver is None
         if dense is None:
             dense = plain and affords_dense(landscape) and all(branch.method == "arclength" for branch in branches)
-        self._exact = Exact(Equations(landscape, penalty)) if dense else None
-        walked = [branch for branch in branches if branch.method == "fixed norm"] if plain else []
-        self._known = [(branch.points, Between.on(landscape, penalty, branch)) for branch in walked]
+        self._exact = Exact(Equations(landscape, control)) if dense else None
+        self._known: list[tuple[tuple[StationaryPoint, ...], Between]] = []
+        if plain and not dense:
+            penalty = l2(control, "equal depth without dense Hessians", "give solve=...")
+            walked = [branch for branch in branches if branch.method == "fixed norm"]
+            self._known = [(branch.points, Between.on(landscape, penalty, branch)) for branch in walked]
         rough = max((ALIKE * between.effort.tolerance for _, between in self._known), default=LOOSE)
         self.precision = rough if plain and not dense else EQUAL_DEPTH
 
@@ -85,22 +93,22 @@ class Mover:
 
     def _descended(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
         """Return the minimum of the same phase by descent alone."""
-        loss = Regularised(self.landscape, beta, self.penalty)
+        loss = Regularised(self.landscape, beta, self.control)
         tolerance = LOOSE_SINGLE if self.landscape.dtype == torch.float32 else LOOSE
         found = lbfgs(loss, point.theta, tolerance=tolerance)
         if found.stop not in CONVERGED:
             return None
         return replace(
             point, theta=found.theta, beta=beta, error=loss.error(found.value, found.theta), loss=found.value,
-            residual=float(found.gradient.norm()), norm_squared=self.penalty.norm_squared(found.theta),
+            residual=float(found.gradient.norm()), norm_squared=self.control.conjugate(found.theta),
             margin=math.nan, beta_rate=0.0, norm_rate=0.0, index_is_exact=False,
         )  # fmt: skip
 
     def _certified(self, point: StationaryPoint, beta: float, solver: str) -> StationaryPoint | None:
         """Return the minimum of the same phase with its margin; a negative one that is as good as none is a symmetry's."""
-        minimum, _ = solve(Regularised(self.landscape, beta, self.penalty), point.theta, solver=solver)
+        minimum, _ = solve(Regularised(self.landscape, beta, self.control), point.theta, solver=solver)
         flat = minimum.stop == "saddle" and minimum.margin > -FLAT * 2.0 * beta
         if not (minimum.converged or flat):
             return None
-        found = StationaryPoint.of(minimum, self.penalty.norm_squared(minimum.theta))
+        found = StationaryPoint.of(minimum, self.control.conjugate(minimum.theta))
         return replace(found, index=0, index_is_exact=False) if flat else found

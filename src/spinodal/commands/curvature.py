@@ -13,13 +13,14 @@ from spinodal.commands.curvature_table import curvature_table
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.place import Place, Words, place_of
 from spinodal.commands.threads import threads_for, use_threads
-from spinodal.conventions import CONVENTION, weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature, curvature_at, exact_curvature, is_dense
 from spinodal.curvature.record import to_record
 from spinodal.curvature.result import CONVENTION as SCALED
 from spinodal.curvature.second_order import SecondOrder
 from spinodal.landscape.objective import Regularised
+from spinodal.landscape.penalty import l2
 from spinodal.spectrum.extremes import Extremes, dense_extremes, extreme_eigenvalues
 from spinodal.spectrum.margin import lanczos_margin
 
@@ -61,7 +62,7 @@ class Measured:
             "point": None if place.snapshot is None else place.snapshot.point.index,
             "beta": place.beta,
             "weight_decay": weight_decay(place.beta),
-            "convention": f"{CONVENTION}; {SCALED}",
+            "convention": f"{place.control.convention}; {SCALED}",
             "parameters": place.landscape.size,
             "E": self.error,
             "L": self.loss,
@@ -82,7 +83,7 @@ class Measured:
                 [
                     f"E = {self.error:.6g}, L = {self.loss:.6g}, {self.place.landscape.size:,} parameters",
                     *(f"{name} eigenvalues of H: {_listed(result['eigenvalues'][name])}" for name in ends),
-                    f"convention: {CONVENTION}",
+                    f"convention: {self.place.control.convention}",
                     f"{SCALED}; R defines no phase",
                     *self.curvature.caveats,
                     *([f"checkpoint: {self.place.remark}"] if self.place.remark else []),
@@ -94,19 +95,19 @@ class Measured:
 
 
 def _measured(place: Place, how: dict[str, Any]) -> Measured:
-    landscape, loss = place.landscape, Regularised(place.landscape, place.beta, place.penalty)
-    landscape.counts = Counts(parameters=landscape.size)  # checks of the code are not costs of the answer
-    dense = is_dense(landscape, how["method"], how["budget"])
-    found, spectrum, margin = _exact(place, loss, how["seed"]) if dense else _estimated(place, loss, how)
-    error = landscape.value(place.theta)
+    landscape, loss = place.landscape, Regularised(place.landscape, place.beta, place.control)
+    with landscape.counting() as spent:  # checks of the code are not costs of the answer
+        dense = is_dense(landscape, how["method"], how["budget"])
+        found, spectrum, margin = _exact(place, loss, how["seed"]) if dense else _estimated(place, loss, how)
+        error = landscape.value(place.theta)
     return Measured(
         place=place,
         curvature=found,
         margin=margin,
         extremes=spectrum,
         error=error,
-        loss=error + place.beta * place.penalty.norm_squared(place.theta),
-        spent=landscape.counts.copy(),
+        loss=error + place.beta * place.control.conjugate(place.theta),
+        spent=spent,
     )
 
 
@@ -123,7 +124,13 @@ def _estimated(place: Place, loss: Regularised, how: dict[str, Any]) -> tuple[Cu
 
     The margin is that of the run at its own beta, unless the index finds a direction that the run did not see.
     """
-    found = curvature_at(place.landscape, place.theta, beta=place.beta, penalty=place.penalty, **how | {"method": "probes"})
+    found = curvature_at(
+        place.landscape,
+        place.theta,
+        beta=place.beta,
+        penalty=l2(place.control, "the curvature of L"),
+        **how | {"method": "probes"},
+    )
     ends = extreme_eigenvalues(place.landscape, place.theta, largest=ENDS, smallest=ENDS, method="lanczos", seed=how["seed"])
     if found.index_of_loss.value:
         return found, ends, found.index_of_loss.lowest

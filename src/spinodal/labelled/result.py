@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from spinodal.conventions import CONVENTION, weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.curvature.result import to_result
 from spinodal.observe.observation import PARTS
 from spinodal.phases.branch_record import to_record
@@ -30,7 +30,8 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
         "task": dict(diagram.task),
         "seed": diagram.seed,
         "range": list(diagram.range),
-        "convention": CONVENTION,
+        "convention": diagram.control.convention,
+        "control": diagram.control.to_dict(),
         "solver": diagram.solver,
         "transitions": _transitions(diagram),
         "phases": [phase_record(diagram, phase) for phase in diagram.phases],

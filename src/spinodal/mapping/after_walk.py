@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from spinodal.curvature.survey import survey
+from spinodal.landscape.penalty import l2
 from spinodal.missing import Attempts
+from spinodal.parallel import Crew
 from spinodal.phases.beside_walk import branched, with_unjoined
 from spinodal.phases.joined import Joined
 from spinodal.phases.joining import Joiner
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.walk import Point, Walker
@@ -53,12 +56,19 @@ class AfterWalk:
     attempts : Attempts
     seconds : callable
         Tells the time spent.
+    crew : Crew
+        Follows phases and branches, and computes curvatures, ahead.
     """
 
     def __init__(
-        self, walker: Walker, scout: Callable[[bool], Scout], attempts: Attempts, seconds: Callable[[], float]
+        self,
+        walker: Walker,
+        scout: Callable[[bool], Scout],
+        attempts: Attempts,
+        seconds: Callable[[], float],
+        crew: Crew[Problem],
     ) -> None:
-        self.walker, self.scout, self.attempts, self.seconds = walker, scout, attempts, seconds
+        self.walker, self.scout, self.attempts, self.seconds, self.crew = walker, scout, attempts, seconds, crew
         self.recorder = walker.recorder
 
     def with_branches(self, diagram: PhaseDiagram, walk: Walk) -> PhaseDiagram:
@@ -90,7 +100,7 @@ class AfterWalk:
         points = diagram.points + (diagram.back.points if diagram.back else ())
         with self.attempts.part("the curvature along the map"):
             found, cost = survey(
-                points, self.walker.landscape, self.walker.penalty, self.recorder,
+                points, self.walker.landscape, l2(self.walker.control, "the curvature of L"), self.recorder,
                 seed=seed, attempts=self.attempts, on_point=on_point,
             )  # fmt: skip
             self.walker.spent = self.walker.spent + cost

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from spinodal.arguments import SOLVERS
 from spinodal.counts import Counts
-from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Control, checked_control, one_control
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.landscape.scale import refuse_scale_invariance
@@ -80,7 +81,8 @@ def minimise(
     *,
     beta: float,
     start: Tensor,
-    penalty: Penalty | None = None,
+    penalty: Control | None = None,
+    control: Control | None = None,
     solver: str = "auto",
     tolerance: float | None = None,
 ) -> Minimum:
@@ -90,10 +92,10 @@ def minimise(
     ----------
     landscape : Landscape
     beta : float
-        Strength of the penalty, > 0. PyTorch's `weight_decay` is `2 * beta`.
+        Strength of the penalty, > 0, or the value of another control. PyTorch's `weight_decay` is `2 * beta`.
     start : Tensor, shape (n,)
-    penalty : Penalty, optional
-        Centre and mask. Default: the origin, all parameters.
+    penalty, control : Penalty or another Control, optional
+        What is turned, under either name. Default: the L2 penalty, its centre the origin, over all parameters.
     solver : {"auto", "newton", "newton_cg", "lbfgs"}
         See `solver_for`.
     tolerance : float, optional
@@ -125,9 +127,10 @@ def minimise(
     >>> float(minimise(E, beta=1.0, start=E.initial).theta)
     0.5
     """
-    loss = Regularised(landscape, positive_beta(beta), penalty or Penalty())
+    turned = checked_control(one_control(penalty, control) or Penalty())
+    loss = Regularised(landscape, turned.axis.checked(beta), turned)
     theta = landscape.vector(start)
-    refuse_scale_invariance(landscape, loss.penalty)
+    refuse_scale_invariance(landscape, loss.control)
     if tolerance is not None and not tolerance > 0:
         raise SpinodalError(got=f"tolerance = {tolerance!r}", allowed="a positive number is allowed", do="try 1e-6")
     minimum, _ = solve(loss, theta, solver=solver_for(landscape, solver), tolerance=tolerance)
@@ -202,8 +205,8 @@ def _aided(
     loss: Regularised, start: Tensor, tolerance: float, factors: Kronecker, has_left: Callable[[float], bool] | None
 ) -> Solution:
     """Minimise by L-BFGS in the coordinates of Kronecker factors, which are charged each time that they are used."""
-    loss.landscape.counts.passes += factors.price
-    memory = Preconditioned(start, factors.at_beta(loss.beta), 0.3 * (1.0 + float(start.norm())))
+    loss.landscape.ledger.charge(passes=factors.price)
+    memory = Preconditioned(start, factors.at_beta(loss.unit), 0.3 * (1.0 + float(start.norm())))
     return lbfgs(loss, start, tolerance=tolerance, iterations=AIDED, has_left=has_left, memory=memory)
 
 

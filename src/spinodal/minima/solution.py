@@ -16,7 +16,7 @@ UNBOUNDED = 1e30  # L below minus this is taken to have no minimum
 class Solution:
     """The end of one solver's run.
 
-    `stop` is a key of `STATUSES` (or "still", inside a solver); `hessian` is the Hessian of E at
+    `stop` is a key of `STATUSES` (or "still", inside a solver); `hessian` is that of `Regularised.hessian` at
     `theta` where the solver happens to have it.
     """
 

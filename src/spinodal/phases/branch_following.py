@@ -107,7 +107,7 @@ class BranchFollower:
     """
 
     def __init__(self, walker: Walker, *, beta: Interval, norm_range: float, attempts: Attempts) -> None:
-        self.walker, self.landscape, self.penalty = walker, walker.landscape, walker.penalty
+        self.walker, self.landscape, self.control = walker, walker.landscape, walker.control
         self.low, self.high = beta
         self.norm_range, self.attempts = norm_range, attempts
         self._live: dict[int, Branch] = {}
@@ -155,9 +155,9 @@ class BranchFollower:
         """Return a note, with what it cost added to what the walker spent."""
 
         def counted() -> dict[str, Any]:
-            before = self.landscape.counts.copy()
-            made = make()
-            return made | {"counts": vars(self.landscape.counts - before)}
+            with self.landscape.counting() as spent:
+                made = make()
+            return made | {"counts": vars(spent)}
 
         note = self.walker.recorder.note(name, counted)
         self.walker.spent = self.walker.spent + Counts(**note["counts"])
@@ -191,10 +191,8 @@ class BranchFollower:
 
     def _with_parameters(self, phase: Followable) -> Branch:
         """Return a branch with its theta, made again, uncounted, where it was recalled."""
-        counts = self.landscape.counts.copy()
-        branch = self._branch(phase)
-        self.landscape.counts = counts
-        return branch
+        with self.landscape.uncounted():
+            return self._branch(phase)
 
     def _continued(self, start: Point, *, to: float, through_folds: bool) -> Branch:
         bounds = (min(self.low, start.beta, to), max(start.beta, to))
@@ -204,7 +202,7 @@ class BranchFollower:
             to=to,
             bounds=bounds,
             through_folds=through_folds,
-            penalty=self.penalty,
+            control=self.control,
             points=POINTS,
         )
 
@@ -251,8 +249,8 @@ class BranchFollower:
         branch = self._with_parameters(phase)
         first = other.points[0]
         below = first_minima(self._with_parameters(other)) if followed else first.minimum
-        solve = Mover(self.landscape, self.penalty, solver=self.walker.solver) if self._large else None
-        found = coexistence(self.landscape, branch, below, penalty=self.penalty, solve=solve)
+        solve = Mover(self.landscape, self.control, solver=self.walker.solver) if self._large else None
+        found = coexistence(self.landscape, branch, below, control=self.control, solve=solve)
         if found is None:
             return None
         record = PhaseCoexistence.of(found, (phase.id, other.id))

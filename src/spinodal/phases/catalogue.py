@@ -63,12 +63,12 @@ class Fingerprint:
     @classmethod
     def of(cls, minimum: Minimum, observation: Observation) -> Fingerprint:
         """Return the fingerprint of a minimum and its observation."""
-        stiffness = minimum.margin if minimum.margin > 0.0 else 2.0 * minimum.beta  # NaN, too
+        stiffness = minimum.margin if minimum.margin > 0.0 else 2.0 * abs(minimum.beta)  # NaN, too
         radius = SAME_SLACK * minimum.residual / stiffness
         return cls(
             beta=minimum.beta,
             error=minimum.error,
-            norm_squared=observation.distance**2,
+            norm_squared=observation.turned,
             singular_values=observation.singular_values,
             radius=min(radius, SAME_DISTANCE * observation.norm) if math.isfinite(radius) else SAME_DISTANCE * observation.norm,
         )

@@ -12,6 +12,7 @@ from spinodal.counts import Counts
 from spinodal.curvature.result import CurvatureChange, Way, found_changes
 from spinodal.curvature.survey import Survey
 from spinodal.definitions import SAME_BETA
+from spinodal.landscape.control_record import ControlRecord
 from spinodal.minima.minimise import SECOND_ORDER
 from spinodal.missing import Missing
 from spinodal.observe.observation import PARTS
@@ -75,6 +76,8 @@ class Diagram:
         In a loop: where a deeper phase must exist that was not found.
     curvature : Survey or None
         The curvature of E and of L at the followed points, where a map was asked for it.
+    control : ControlRecord
+        What is turned: the L2 penalty, with its centre and mask, unless another control was given.
     missing : tuple of Missing
         What was asked for and is not there, each with its cause; the rest stands.
     """
@@ -101,6 +104,7 @@ class Diagram:
     tree: tuple[Fall, ...] = ()
     violations: tuple[Violation, ...] = ()
     curvature: Survey | None = None
+    control: ControlRecord = field(default_factory=ControlRecord)
     missing: tuple[Missing, ...] = ()
 
     @property

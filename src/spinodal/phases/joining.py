@@ -188,7 +188,8 @@ class Joiner:
 
         `begun` is the transition in which it began on the way up.
         """
-        for target in (self.low, FURTHER * self.low):
+        further_down = (FURTHER * self.low,) if self.walker.control.is_quadratic else ()
+        for target in (self.low, *further_down):
             if point.beta <= target:
                 continue
             further = target < self.low
@@ -323,6 +324,8 @@ class Joiner:
         text = f"not seen to end down to beta = {last.beta:.6g}"
         if phase.halted:
             return last.beta, f"{text}, where the search {phase.halted}"
+        if not self.walker.control.is_quadratic:
+            return last.beta, text
         soft = last.minimum.margin / (2.0 * last.beta)
         return last.beta, f"{text}, where it is too soft to tell: the smallest eigenvalue of Hess L is {soft:.2g} times 2 beta"
 

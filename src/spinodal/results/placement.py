@@ -18,7 +18,7 @@ from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import at, significant
-from spinodal.words.sentences import as_deep, decay, losses_phrase, place
+from spinodal.words.sentences import as_deep, decay, losses_phrase, where
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Placement:
         end, met = self._mapped.end, self._met
         if met and abs(met[0].beta / end.beta - 1.0) < SAME_PLACE:
             return ""
-        last = place(met[0]) if met else f"{at(self.sweep.points[-1].beta, None)} without one"
+        last = where(met[0]) if met else f"{at(self.sweep.points[-1].beta, None)} without one"
         return (
             f"; followed from the model itself, the next transition is not where the map has it: its branch went on to {last}"
         )

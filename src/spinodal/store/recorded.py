@@ -16,6 +16,7 @@ from spinodal.errors import SpinodalError, printable
 from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.store.control import recorded_control
 from spinodal.store.entry import STATES
 from spinodal.store.joined_record import joined, points_beside
 from spinodal.store.journal import Journal
@@ -90,6 +91,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         models=_models(journal, task, make_task),
         curvature=_curvature(result.get("curvature"), journal),
+        control=recorded_control(journal),
         missing=tuple(_missing(item) for item in result.get("missing", ())),
     )
     whole_diagram = joined(result, points, up, back).to(diagram)

@@ -44,7 +44,7 @@ def zero_between(a: Node, b: Node, kind: str) -> float:
         which = min(a.point.index, b.point.index)
         x, y = float(low[which]), float(high[which])
     else:
-        x, y = a.log_rate, b.log_rate
+        x, y = a.rate, b.rate
     return min(max(x / (x - y), 0.0), 1.0) if x != y else 0.5
 
 
