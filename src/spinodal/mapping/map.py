@@ -24,8 +24,8 @@ from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.penalty import l2
 from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.mapping.after_walk import AfterWalk, Walk
+from spinodal.mapping.deepest import DOUBLINGS, Ladder, annealed, climb, deepest, is_trivial, no_predictions
 from spinodal.mapping.trial import try_start
-from spinodal.minima.deepest import DOUBLINGS, Ladder, annealed, climb, deepest, is_trivial, no_predictions
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.missing import Attempts
 from spinodal.observe import Observer

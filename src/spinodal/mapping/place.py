@@ -20,8 +20,8 @@ from spinodal.landscape.control import Control
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import l2
+from spinodal.mapping.deepest import is_trivial
 from spinodal.mapping.map import MapOptions, prepare
-from spinodal.minima.deepest import is_trivial
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
 from spinodal.phases.phase import Phase
