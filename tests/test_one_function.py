@@ -14,7 +14,8 @@ from spinodal.curvature import scalar_curvature
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.consistency import parts_are_whole
-from spinodal.mapping.map import MapOptions, prepare
+from spinodal.mapping.options import MapOptions
+from spinodal.mapping.preparing import prepare
 from spinodal.minima.minimise import minimise
 from spinodal.tasks import Task, gaussian
 

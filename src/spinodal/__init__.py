@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from spinodal.landscape.control import Control
     from spinodal.landscape.penalty import Penalty
     from spinodal.landscape.weight import Field, Weight
-    from spinodal.mapping.map import MapOptions, map_phases
+    from spinodal.mapping.map import map_phases
+    from spinodal.mapping.options import MapOptions
     from spinodal.mapping.place import place
     from spinodal.minima.minimise import Minimum, minimise
     from spinodal.phases.existence import Existence
@@ -105,7 +106,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "GaussNewton": "spinodal.curvature",
     "Landscape": "spinodal.landscape",
     "Loop": "spinodal.sweeps.loop",
-    "MapOptions": "spinodal.mapping.map",
+    "MapOptions": "spinodal.mapping.options",
     "Minimum": "spinodal.minima.minimise",
     "Penalty": "spinodal.landscape.penalty",
     "Phase": "spinodal.phases.phase",

@@ -96,6 +96,10 @@ class Ledger:
             for name, number in spent.items():
                 setattr(account, name, getattr(account, name) + number)
 
+    def add(self, spent: Counts) -> None:
+        """Write what was spent elsewhere on every open account."""
+        self.charge(**{name: number for name, number in vars(spent).items() if name != "parameters"})
+
     @contextmanager
     def counting(self) -> Iterator[Counts]:
         """Open an account for as long as a block runs; it can be read at any time."""

@@ -22,7 +22,9 @@ from spinodal.commands.threads import threads_for, use_threads
 from spinodal.commands.usage import INTERRUPTED
 from spinodal.landscape import Landscape
 from spinodal.landscape.reading.sentences import sentences
-from spinodal.mapping.map import OWN, MapOptions, Prepared, map_phases, prepare
+from spinodal.mapping.map import map_phases
+from spinodal.mapping.options import OWN, MapOptions
+from spinodal.mapping.preparing import Prepared, prepare
 from spinodal.missing import Attempts
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import RunFolder, load

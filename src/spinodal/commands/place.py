@@ -16,8 +16,9 @@ from spinodal.conventions import one_beta
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Turned
-from spinodal.mapping.map import MapOptions, prepare, usable_device
+from spinodal.mapping.options import MapOptions
 from spinodal.mapping.place import found_of
+from spinodal.mapping.preparing import prepare, usable_device
 from spinodal.phases.snapshot import Snapshot
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import is_checkpoint_folder, load, read_checkpoint

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spinodal.commands.estimate import Estimate, duration
 from spinodal.conventions import CONVENTION
-from spinodal.mapping.map import Progress as Watcher
+from spinodal.mapping.progress import Progress as Watcher
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point

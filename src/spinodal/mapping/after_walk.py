@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from spinodal.curvature.survey import survey
 from spinodal.landscape.penalty import l2
 from spinodal.missing import Attempts
+from spinodal.parallel import Crew
 from spinodal.phases.beside_walk import branched, with_unjoined
 from spinodal.phases.joined import Joined
 from spinodal.phases.joining import Joiner
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.walk import Point, Walker
@@ -54,12 +56,19 @@ class AfterWalk:
     attempts : Attempts
     seconds : callable
         Tells the time spent.
+    crew : Crew
+        Follows phases and branches, and computes curvatures, ahead.
     """
 
     def __init__(
-        self, walker: Walker, scout: Callable[[bool], Scout], attempts: Attempts, seconds: Callable[[], float]
+        self,
+        walker: Walker,
+        scout: Callable[[bool], Scout],
+        attempts: Attempts,
+        seconds: Callable[[], float],
+        crew: Crew[Problem],
     ) -> None:
-        self.walker, self.scout, self.attempts, self.seconds = walker, scout, attempts, seconds
+        self.walker, self.scout, self.attempts, self.seconds, self.crew = walker, scout, attempts, seconds, crew
         self.recorder = walker.recorder
 
     def with_branches(self, diagram: PhaseDiagram, walk: Walk) -> PhaseDiagram:

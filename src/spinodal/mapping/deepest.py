@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -49,7 +50,21 @@ def no_predictions() -> SpinodalError:
     )
 
 
-def climb(landscape: Landscape, control: Control, starts: Tensor, observe: Callable[[Tensor], Observation]) -> Ladder:
+class Search(Protocol):
+    """Minimises L from k starts, each by itself: `lbfgs_batch`, or the same done by workers."""
+
+    def __call__(self, loss: Regularised, starts: Tensor, *, tolerance: float, iterations: int) -> tuple[Tensor, Tensor]:
+        """Return the ends, shape (k, n), and L there, shape (k,)."""
+        ...
+
+
+def climb(
+    landscape: Landscape,
+    control: Control,
+    starts: Tensor,
+    observe: Callable[[Tensor], Observation],
+    search: Search = lbfgs_batch,
+) -> Ladder:
     """Let the first start climb, doubling beta until it is trivial: its outputs are constant, or those of the centre.
 
     It begins at 1e-3 of the beta at which penalty and error balance. A rough climb may fall early;
@@ -60,12 +75,13 @@ def climb(landscape: Landscape, control: Control, starts: Tensor, observe: Calla
     starts : Tensor, shape (k, n)
     observe : callable theta -> Observation
         Without a variance of the outputs where the model cannot be asked.
+    search : Search
     """
     beta = _balance(landscape, control, starts)
-    bottom = _rough(landscape, control, beta, starts)
+    bottom = _rough(landscape, control, beta, starts, search)
     climber, most = bottom[:1], 0.0
     for _ in range(DOUBLINGS):
-        climber = _rough(landscape, control, beta, climber)
+        climber = _rough(landscape, control, beta, climber, search)
         view = observe(climber[0])
         if view.output_variance is None:
             raise no_predictions()
@@ -88,30 +104,32 @@ def is_trivial(view: Observation, variance: float | None) -> bool:
     return view.liveliness is not None and variance is not None and view.liveliness < TRIVIAL * variance
 
 
-def deepest(landscape: Landscape, control: Control, beta: float, thetas: Tensor) -> Tensor:
+def deepest(landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search = lbfgs_batch) -> Tensor:
     """Return the end with the lowest L at beta among k starts, shape (k, n), loosely minimised."""
     loss = Regularised(landscape, beta, control)
-    ends, values = lbfgs_batch(loss, thetas, tolerance=ROUGH, iterations=CLOSE_ITERATIONS)
+    ends, values = search(loss, thetas, tolerance=ROUGH, iterations=CLOSE_ITERATIONS)
     return ends[int(torch.argmin(values.nan_to_num(nan=torch.inf)))]
 
 
-def annealed(landscape: Landscape, control: Control, low: float, high: float, starts: Tensor) -> Tensor:
+def annealed(
+    landscape: Landscape, control: Control, low: float, high: float, starts: Tensor, search: Search = lbfgs_batch
+) -> Tensor:
     """Return a rough minimum at `low`, reached by halving beta from the deepest start at `high / 10`, shape (n,).
 
     A stronger penalty smooths the landscape, so this often ends deeper than a random start at `low`;
     but modes that are dead at `high / 10` may stay so, hence it is one candidate among others.
     """
     beta = max(0.1 * high, low)
-    theta = deepest(landscape, control, beta, starts)
+    theta = deepest(landscape, control, beta, starts, search)
     while beta > low:
         beta = max(0.5 * beta, low)
-        theta = _rough(landscape, control, beta, theta[None])[0]
+        theta = _rough(landscape, control, beta, theta[None], search)[0]
     return theta
 
 
-def _rough(landscape: Landscape, control: Control, beta: float, thetas: Tensor) -> Tensor:
+def _rough(landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search) -> Tensor:
     loss = Regularised(landscape, beta, control)
-    return lbfgs_batch(loss, thetas, tolerance=ROUGH, iterations=ROUGH_ITERATIONS)[0]
+    return search(loss, thetas, tolerance=ROUGH, iterations=ROUGH_ITERATIONS)[0]
 
 
 def _balance(landscape: Landscape, control: Control, starts: Tensor) -> float:

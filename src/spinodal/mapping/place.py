@@ -21,7 +21,8 @@ from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import l2
 from spinodal.mapping.deepest import is_trivial
-from spinodal.mapping.map import MapOptions, prepare
+from spinodal.mapping.options import MapOptions
+from spinodal.mapping.preparing import prepare
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
 from spinodal.phases.phase import Phase

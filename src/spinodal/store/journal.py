@@ -148,12 +148,18 @@ class Journal:
             raise self._other_request(self._numbers[entry.key], request)
         return self.point(index)
 
-    def keep(self, request: Request, point: Point, *, numbered: bool = True) -> None:
-        """Record a point under its request, with its number or, where it was computed ahead, without."""
-        record = {"request": request.to_dict(), **to_record(point)}
-        tensors = {"theta": point.minimum.theta, "tangent": point.tangent}
-        named = {"number": self._next(point.index, request)} if numbered else {}
-        self._added("point", request.key, record, tensors, **named)
+    def keep(self, request: Request, point: Point) -> None:
+        """Record a point under its request, with its number."""
+        self._add_point(request, point, number=self._next(point.index, request))
+
+    def take(self, request: Request, point: Point) -> None:
+        """Record a point that was computed ahead, if it is not known: its number is recorded once the map comes to it."""
+        if self.find(request.key) is None:
+            self._add_point(request, point)
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a fact is recorded."""
+        return name in self._entries
 
     def point(self, index: int) -> Point:
         """Return the point of a number."""
@@ -188,6 +194,10 @@ class Journal:
     def last_beta(self) -> float | None:
         """Return beta of the point numbered last."""
         return float(self._numbered[-1].record["beta"]) if self._numbered else None
+
+    def _add_point(self, request: Request, point: Point, **more: int) -> None:
+        record = {"request": request.to_dict(), **to_record(point)}
+        self._added("point", request.key, record, {"theta": point.minimum.theta, "tangent": point.tangent}, **more)
 
     def _next(self, index: int, request: Request) -> int:
         """Return a number that is the next one, or refuse it."""

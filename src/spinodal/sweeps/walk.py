@@ -126,8 +126,16 @@ class Recorder(Protocol):
         """Return the recorded point of a request under this number, or None if it was not computed yet."""
         ...
 
-    def keep(self, request: Request, point: Point, *, numbered: bool = True) -> None:
-        """Record a point before what builds on it is started; one that was computed ahead has no number yet."""
+    def keep(self, request: Request, point: Point) -> None:
+        """Record a point before what builds on it is started."""
+        ...
+
+    def take(self, request: Request, point: Point) -> None:
+        """Record a point that was computed ahead, if it is not known; it has its number once the walk comes to it."""
+        ...
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a fact is recorded."""
         ...
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -146,8 +154,15 @@ class Forgetful:
         """Return None: nothing was recorded."""
         return None
 
-    def keep(self, request: Request, point: Point, *, numbered: bool = True) -> None:
+    def keep(self, request: Request, point: Point) -> None:
         """Do nothing."""
+
+    def take(self, request: Request, point: Point) -> None:
+        """Do nothing."""
+
+    def knows(self, name: str) -> bool:
+        """Return False: nothing was recorded."""
+        return False
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Make the fact."""
@@ -276,6 +291,15 @@ class Walker:
 
         return self._point("finish", point.beta, point, make)
 
+    def lineage(self, point: Point) -> tuple[Point, ...]:
+        """Return a point with all that its landmark can be made of again: what another walker has to know to follow it."""
+        known = [point]
+        while self._has_landmarks and known[-1].origin is not None:
+            known.append(self.points[known[-1].origin])
+            if self._has_own_hessian(known[-2]):
+                break
+        return tuple(known)
+
     def _loss(self, beta: float) -> Regularised:
         return Regularised(self.landscape, beta, self.control)
 
@@ -352,7 +376,7 @@ class Walker:
         Small networks have a Hessian of their own at every point: a search in the coordinates of a neighbour's may leap over
         a shallow minimum when it falls.
         """
-        if self.solver != "newton" or self.landscape.size <= OWN_HESSIANS:
+        if not self._has_landmarks:
             return None
         if point.index not in self._landmarks:
             with self.landscape.uncounted():
@@ -375,15 +399,27 @@ class Walker:
     def _remade(self, point: Point) -> Landmark | None:
         """Return the landmark of a point from what the journal holds: from its theta, and from the landmark of its origin."""
         loss, theta = self._loss(point.beta), point.minimum.theta
-        origin = None if point.origin is None else self.points[point.origin]
-        given = int(origin is not None and origin.left)  # the Hessian at a search that had left, on whose way this was found
-        if point.left or point.minimum.stats.hessians > given:
+        origin = self._origin(point)
+        if self._has_own_hessian(point):
             return Landmark.at(loss, loss.hessian(theta))
         if origin is None:
             return None
         landmark = self._landmark(origin)
         found = None if landmark is None else near(loss, theta, landmark, [origin.tangent])
         return found.landmark if found else landmark
+
+    @property
+    def _has_landmarks(self) -> bool:
+        return self.solver == "newton" and self.landscape.size > OWN_HESSIANS
+
+    def _origin(self, point: Point) -> Point | None:
+        return None if point.origin is None else self.points.get(point.origin)
+
+    def _has_own_hessian(self, point: Point) -> bool:
+        """Tell whether a Hessian was computed at a point; one was at a search that had left, on whose way it was found."""
+        origin = self._origin(point)
+        given = int(origin is not None and origin.left)
+        return point.left or point.minimum.stats.hessians > given
 
 
 def _charge(minimum: Minimum, counts: Counts) -> Minimum:

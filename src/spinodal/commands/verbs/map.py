@@ -76,7 +76,7 @@ def map_command(
 ) -> None:
     """Map the phases of TASK (see `MAP_HELP`)."""
     from spinodal.commands.map import map_task  # torch takes seconds to import, and the help needs none of it
-    from spinodal.mapping.map import MapOptions
+    from spinodal.mapping.options import MapOptions
 
     options = MapOptions(
         beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
