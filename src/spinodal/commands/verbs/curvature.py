@@ -60,13 +60,13 @@ def curvature_command(
     debug: Debug = False,
 ) -> None:
     """Print the curvature of E and of L at one point (see `CURVATURE_HELP`)."""
+    from spinodal.commands.chosen_theta import Choice
     from spinodal.commands.curvature import tell_curvature  # torch takes seconds to import, and the help needs none of it
-    from spinodal.commands.place import Words
     from spinodal.curvature.scalar import METHODS
 
     check_json(json_file)
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     how = {"method": method, "budget": budget, "rtol": accuracy(rtol, called="--rtol"), "seed": seed_number(seed)}
-    words = Words(task, at, pairs(settings or []), at_weight_decay, None if beta is None else positive_beta(beta), device)
-    tell_curvature(words, how, threads=threads, json_file=json_file)
+    choice = Choice(task, at, pairs(settings or []), at_weight_decay, None if beta is None else positive_beta(beta), device)
+    tell_curvature(choice, how, threads=threads, json_file=json_file)
