@@ -19,9 +19,9 @@ from spinodal.landscape.control import Control
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty, l2
+from spinodal.mapping.deepest import is_trivial
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.preparing import prepare, usable_device
-from spinodal.minima.deepest import is_trivial
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
 from spinodal.phases.catalogue import Allowance, Fingerprint

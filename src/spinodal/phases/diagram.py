@@ -160,7 +160,7 @@ class Diagram:
         last = len(ordered) - 1
         first = [(stretch, _next_phase(index, last, upward)) for index, stretch in enumerate(ordered)]
         return tuple(
-            Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()))
+            Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()), self.branches.get(index))
             for index, (stretch, falls_to) in enumerate([*first, *self._met_on_the_way_back(len(first))])
         )
 
