@@ -25,9 +25,9 @@ from small_run import OPTIONS, digests, kept_as_it_is, linear, linear_run, lines
 from spinodal.curvature import survey as surveys
 from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.gauss import ricci
-from spinodal.curvature.kinks import has_kinks
 from spinodal.curvature.scalar import scalar_curvature
 from spinodal.curvature.survey import Survey, note_name, point_seed, survey
+from spinodal.landscape.kinks import has_kinks
 from spinodal.phases.diagram import PhaseDiagram
 from spinodal.plots import curvature_record, diagram_record
 from spinodal.plots.curvature_figure import draw_curvature, draw_hessian

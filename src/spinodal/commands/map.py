@@ -80,6 +80,10 @@ def map_command(
     ] = None,
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    soften: Annotated[
+        str | None,
+        typer.Option(help="Sharpness of what takes the place of ReLU and its kin; LOW:HIGH also finds transitions without it."),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -98,6 +102,7 @@ def map_command(
     options = MapOptions(
         beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
+        soften=_sharpness(soften),
     )  # fmt: skip
     check_json(json_file)
     made = make_task(task, pairs(settings or []))
@@ -185,6 +190,18 @@ def default_folder(name: str, *, resume: bool) -> Path:
     endings = [path.name.removeprefix(f"{stem}-") for path in Path("runs").glob(f"{glob.escape(stem)}-*")]
     last = max((int(ending) for ending in endings if ending.isdecimal()), default=0)
     return Path("runs") / f"{stem}-{max(last, 1) if resume else last + 1}"
+
+
+def _sharpness(text: str | None) -> float | tuple[float, float] | None:
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    try:
+        return (float(low), float(high)) if colon else float(low)
+    except ValueError as cause:
+        raise SpinodalError(
+            got=f"--soften {text!r}", allowed="a sharpness, or LOW:HIGH, is allowed", do="for example --soften 20"
+        ) from cause
 
 
 def _range(text: str | None) -> tuple[float, float] | None:

@@ -100,7 +100,7 @@ def _of_run(words: Words, diagram: PhaseDiagram, snapshot: Snapshot) -> Place:
     if diagram.models is not None:
         diagram.models.layout.refuse_other(task.model, task.name)
     theta = snapshot.theta
-    landscape = task.landscape(dtype=theta.dtype, device=usable_device(words.device))
+    landscape = task.landscape(dtype=theta.dtype, device=usable_device(words.device), soften=diagram.sharpness)
     theta = landscape.vector(theta)
     _refuse_other(landscape, theta, snapshot, words.at)
     return Place(task, landscape, task.penalty(landscape), theta, words.beta or snapshot.beta, words.at, snapshot)

@@ -44,6 +44,7 @@ def to_json(diagram: PhaseDiagram) -> dict[str, Any]:
         "incomplete": [[item.low, item.high, item.reason] for item in diagram.incomplete],
         "answer": diagram.conclusion.to_dict() | {"text": diagram.concluded()},
         "curvature": to_result(diagram),
+        "softened": None if diagram.softened is None else diagram.softened.to_dict(),
         "reading": dict(diagram.points[0].observation.reading),
         "missing": [item.to_dict() for item in diagram.missing],
         "placement": None,  # of a model on this map; `spinodal map --start` puts it here

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Self
 
 import torch
@@ -19,6 +19,7 @@ from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.gradient_graph import GradientGraph
 from spinodal.landscape.lender import Lender
 from spinodal.landscape.parameters import Parameters, Substitution
+from spinodal.landscape.soften import Softening, check_sharpness
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
@@ -49,6 +50,7 @@ class Energy:
         device: str | torch.device,
         memory: int,
         samples: Samples | None = None,
+        soften: float | None = None,
     ) -> None:
         self.device, self.dtype, self.memory, self.samples = torch.device(device), dtype, memory, samples
         self.model = evaluable(plain_module(model)).to(device=self.device, dtype=dtype)
@@ -58,7 +60,11 @@ class Energy:
         self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)
         self.batches.check_finite()
         self.counts = Counts(parameters=self.size)
-        self.lender = Lender(self.model, self.parameters, torch.empty(self.size, dtype=dtype, device=self.device))
+        if soften is not None:
+            check_sharpness(soften)
+        self.softening = None if soften is None else Softening(soften)
+        flat = torch.empty(self.size, dtype=dtype, device=self.device)
+        self.lender = Lender(self.model, self.parameters, flat, self.softening)
         self._substituted = Substitution(_Scalar(self.model, self.loss))
         self._leaves = self.lender.leaves
         self._given = self.lender.flat.clone()
@@ -72,6 +78,11 @@ class Energy:
     def initial(self) -> Tensor:
         """Return theta of the module as it was given, shape (n,)."""
         return self._given.clone()
+
+    @property
+    def sharpness(self) -> float | None:
+        """Return the sharpness of what takes the place of kinks, None where E is as it was given."""
+        return None if self.softening is None else self.softening.sharpness
 
     # -- values and gradients ---------------------------------------------------------------
 
@@ -101,6 +112,20 @@ class Energy:
         """
         values, gradients = zip(*(self.value_and_gradient(theta) for theta in thetas), strict=True)
         return thetas.new_tensor(values), torch.stack(gradients)
+
+    @contextmanager
+    def as_given(self) -> Iterator[None]:
+        """Evaluate with the kinks of the model and the loss as they were given, while the context lasts."""
+        self.lender.softening, kept = nullcontext(), self.lender.softening
+        try:
+            yield
+        finally:
+            self.lender.softening = kept
+
+    def error_as_given(self, theta: Tensor) -> float:
+        """Return E of the model and the loss as they were given, kinks and all, uncounted: what softening is compared with."""
+        with self.as_given():
+            return self.uncounted_value(theta)
 
     # -- products -------------------------------------------------------------------------------
 
@@ -144,7 +169,7 @@ class Energy:
     def call(self, theta: Tensor, batch: Batch) -> Tensor:
         """Return the loss of one batch as a differentiable function of theta, shape ()."""
         named = {f"model.{name}": value for name, value in self.parameters.unflatten(theta).items()}
-        with plain_attention():
+        with plain_attention(), self.lender.softening:
             error: Tensor = self._substituted(named, (batch,))
         return error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +30,15 @@ class Lender:
     (2.0, 3.0)
     """
 
-    def __init__(self, model: nn.Module, parameters: Parameters, flat: Tensor) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        parameters: Parameters,
+        flat: Tensor,
+        softening: AbstractContextManager[object] | None = None,
+    ) -> None:
         self.model, self.flat = model, flat
+        self.softening = nullcontext() if softening is None else softening
         self.leaves = parameters.bind(model, flat)
         self._borrowers = 0
 
@@ -42,7 +49,7 @@ class Lender:
         self._borrowers += 1
         try:
             self.flat.copy_(theta.detach())
-            with torch.enable_grad(), plain_attention():
+            with torch.enable_grad(), plain_attention(), self.softening:
                 yield self.model
         finally:
             self._borrowers -= 1

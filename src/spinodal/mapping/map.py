@@ -19,6 +19,7 @@ from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
 from spinodal.landscape.scale import refuse_scale_invariance
+from spinodal.landscape.soften import check_sharpness
 from spinodal.mapping.after_walk import AfterWalk, Walk
 from spinodal.mapping.trial import try_start
 from spinodal.minima.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
@@ -72,6 +73,10 @@ class MapOptions:
     curvature : bool
         Whether to compute, after the walk, the curvature of E and of L at every followed point (see `Curvature`). No phase
         and no transition depends on it.
+    soften : float, or (low, high), or None
+        Sharpness s of the smooth operations that take the place of ReLU and its kin (see `Softening`). With two, the map is
+        made at `low`, and every macroscopic transition of it is followed to `high`, extrapolated to the network as given
+        and compared with that (see `Limit`). None: E is as it is given.
     """
 
     beta: tuple[float, float] | None = None
@@ -85,6 +90,7 @@ class MapOptions:
     device: str = "cpu"
     branches: bool = False
     curvature: bool = False
+    soften: float | tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse options that mean nothing."""
@@ -105,6 +111,8 @@ class MapOptions:
                 got="branches in a map downwards", allowed="branches in direction up or loop are allowed", do="go up"
             )
         switch("curvature", self.curvature)
+        if self.soften is not None:
+            check_sharpness(self.soften)
         whole_number("starts", self.starts, least=1, do="try 4")
         if self.bracket is not None:
             Resolution(bracket=self.bracket)
@@ -112,6 +120,11 @@ class MapOptions:
             raise SpinodalError(
                 got=f"tolerance = {self.tolerance}", allowed="a number between 0 and 1 is allowed", do="try 1e-6"
             )
+
+    @property
+    def sharpness(self) -> float | None:
+        """Return the sharpness of the map itself."""
+        return self.soften[0] if isinstance(self.soften, tuple) else self.soften
 
 
 class Progress:
@@ -195,7 +208,7 @@ def prepare(task: Task, options: MapOptions) -> Prepared:
     device = usable_device(options.device)
     allowed, do = "a model, a loss and data that work together are allowed", "check the task, or add --debug to see where"
     with blaming(f"task {task.name}", allowed=allowed, do=do):
-        landscape = task.landscape(dtype=DTYPES[options.dtype], device=device)
+        landscape = task.landscape(dtype=DTYPES[options.dtype], device=device, soften=options.sharpness)
         penalty = task.penalty(landscape)
         refuse_scale_invariance(landscape, penalty)
         chosen_solver(task, options, landscape)
@@ -262,7 +275,8 @@ class _Map:
         diagram = self._diagram(walk)
         joins = walk.sweep.status == "complete" and self.options.direction != "down"
         loops, branches = joins and self.options.direction == "loop", joins and self.options.branches
-        if not (loops or branches or self.options.curvature):
+        limits = self.options.soften if isinstance(self.options.soften, tuple) else None
+        if not (loops or branches or self.options.curvature or limits):
             return diagram
         self.recorder.note("walk", diagram.to_dict)
         self.progress.walked(diagram)
@@ -271,6 +285,9 @@ class _Map:
             diagram = after.with_way_back(diagram, walk)
         elif branches:
             diagram = after.with_branches(diagram, walk)
+        if limits:
+            self.progress.stage("transitions of the network as given")
+            diagram = after.with_limits(diagram, self.task, limits[1])
         if self.options.curvature:
             diagram = after.with_curvature(diagram, self.options.seed, self.progress.curvature)
         return replace(diagram, missing=self.attempts.missing)
@@ -423,6 +440,7 @@ class _Map:
             run_status=sweep.status,
             exact=self.task.exact,
             models=Models.of(self.task),
+            sharpness=self.options.sharpness,
         )
 
 

@@ -39,6 +39,7 @@ class Observation:
     output_variance : float or None
         Variance of the outputs over the training sample, summed over outputs; None if there are none to be read.
     custom : mapping of names to the task's own observables
+        Of a softened E (see `Softening`) first `AS_GIVEN`, that of the network as given, kinks and all.
     reading : mapping of `READINGS` to sentences
         Which tensor was read as what, and what the rank leaves out; None where it does not apply or could not be read.
     """
@@ -55,6 +56,9 @@ class Observation:
     output_variance: float | None = None
     custom: Mapping[str, float] = field(default_factory=dict)
     reading: Mapping[str, str | None] = field(default_factory=lambda: dict.fromkeys(READINGS))
+
+
+AS_GIVEN = "error_as_given"
 
 
 class Observer:
@@ -110,10 +114,11 @@ class Observer:
         }
 
     def _custom(self, theta: Tensor) -> dict[str, float]:
+        found = {} if self.landscape.sharpness is None else {AS_GIVEN: self.landscape.error_as_given(theta)}
         if self.task is None or not self.task.observables:
-            return {}
+            return found
         with self.landscape.at(theta) as model:
-            return {name: own_value(function, model) for name, function in self.task.observables.items()}
+            return found | {name: own_value(function, model) for name, function in self.task.observables.items()}
 
 
 def own_value(function: Callable[[nn.Module], float], model: nn.Module) -> float:

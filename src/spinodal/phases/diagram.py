@@ -22,8 +22,10 @@ from spinodal.phases.certificates import Certificates
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.envelope import Violation
 from spinodal.phases.existence import Existence
+from spinodal.phases.limit import Limit
 from spinodal.phases.phase import Phase
 from spinodal.phases.snapshot import Snapshot
+from spinodal.phases.softened import Softened
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.step import Step, steps_through
 from spinodal.phases.tree import Fall
@@ -36,6 +38,7 @@ from spinodal.tasks.models import Models
 from spinodal.theory import ExactTransition
 from spinodal.words.numbers import sample_step, significant
 from spinodal.words.sentences import answer_line, error_text, place
+from spinodal.words.trust import limits_line, softened_line, unconverged_line
 
 if TYPE_CHECKING:
     import pandas
@@ -85,6 +88,10 @@ class PhaseDiagram:
         The curvature of E and of L at the followed points, where a map was asked for it.
     missing : tuple of Missing
         What was asked for and is not there, each with its cause; the rest stands.
+    sharpness : float or None
+        Of the smooth operations that took the place of kinks; None where E is as it was given.
+    limits : tuple of Limit
+        Where macroscopic transitions go as those become sharper, where a map was asked for it.
     """
 
     task: Mapping[str, Any]
@@ -110,6 +117,8 @@ class PhaseDiagram:
     violations: tuple[Violation, ...] = ()
     curvature: Survey | None = None
     missing: tuple[Missing, ...] = ()
+    sharpness: float | None = None
+    limits: tuple[Limit, ...] = ()
 
     @property
     def change_points(self) -> tuple[CurvatureChange, ...]:
@@ -118,6 +127,12 @@ class PhaseDiagram:
         They follow from R alone and are no transitions (see `spinodal.curvature.change_points`).
         """
         return found_changes(self)
+
+    @property
+    def softened(self) -> Softened | None:
+        """Return how far the E that was mapped is from that of the network as given; None where it is that."""
+        walked = (*self.points, *(self.back.points if self.back else ()))
+        return None if self.sharpness is None else Softened.of(self.sharpness, walked, self.limits)
 
     @property
     def loop(self) -> Loop | None:
@@ -330,7 +345,9 @@ class PhaseDiagram:
         """Return what the walk tells and whether it ended early: the answer without what going on with the run may add."""
         found = self._found() if self.macroscopic else self._nothing_found()
         is_whole = self.run_status in ("complete", UNFINISHED)
-        return found if is_whole else f"{found} The walk {self.run_status.rstrip('.')}."
+        ended = "" if is_whole else f"The walk {self.run_status.rstrip('.')}."
+        first = unconverged_line(self.points), softened_line(self.softened)
+        return " ".join(filter(None, [*first, found, limits_line(self.limits), ended]))
 
     def _nothing_found(self) -> str:
         low, high = self.ends

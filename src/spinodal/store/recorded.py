@@ -16,6 +16,7 @@ from spinodal.errors import SpinodalError, printable
 from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
 from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.limit import Limit
 from spinodal.store.joined_record import joined, points_beside
 from spinodal.store.journal import DAMAGE, STATES, Journal
 from spinodal.store.latest import latest_result
@@ -73,6 +74,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
     low, high = map(positive, result["range"])
     stats = {key: whole(value) for key, value in result["stats"].items() if key in Counts.__dataclass_fields__}
     task = {**result["task"], "name": text(result["task"]["name"])}
+    softened = result.get("softened") or {}
     diagram = PhaseDiagram(
         task=task,
         seed=whole(result["seed"]),
@@ -88,6 +90,8 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         models=_models(journal, task, make_task),
         curvature=_curvature(result.get("curvature"), journal),
         missing=tuple(_missing(item) for item in result.get("missing", ())),
+        sharpness=optional(number, softened.get("sharpness")),
+        limits=tuple(map(Limit.from_dict, softened.get("limits", ()))),
         **joined(result, points, back),
     )
     _check_phases(diagram)

@@ -34,7 +34,7 @@ from spinodal.store.recorded import FIXED, recorded_diagram
 from spinodal.tasks.models import Models
 
 BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
-LATER = {"map.curvature": False}  # settings that older versions did not know, as they behaved
+LATER = {"map.curvature": False, "map.soften": "auto"}  # settings that older versions did not know, as they behaved
 
 
 class RunFolder:

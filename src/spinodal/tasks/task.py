@@ -115,9 +115,11 @@ class Task:
         self.solver = solver
         self._initial = initial
 
-    def landscape(self, *, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu") -> Landscape:
+    def landscape(
+        self, *, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu", soften: float | None = None
+    ) -> Landscape:
         """Return the error of this task as a `Landscape`."""
-        return Landscape(self.model, self.loss, self.data, dtype=dtype, device=device, samples=self.samples)
+        return Landscape(self.model, self.loss, self.data, dtype=dtype, device=device, samples=self.samples, soften=soften)
 
     def initial(self, seed: int = 0) -> Tensor:
         """Return a random start theta, shape (n,), the same for the same seed."""
