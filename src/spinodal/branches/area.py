@@ -86,7 +86,7 @@ def area(a: OnBranch, b: OnBranch) -> float:
 
 def _ends_branch(point: OnBranch, other: OnBranch) -> bool:
     """Tell the end of a side branch, where beta and rho turn together."""
-    return point.beta_rate == 0.0 and abs(point.norm_rate) <= TURNS * max(point.norm_squared, other.norm_squared)
+    return point.beta_rate == 0.0 and abs(point.norm_rate) <= TURNS * max(abs(point.norm_squared), abs(other.norm_squared))
 
 
 def _towards_turn(a: OnBranch, b: OnBranch) -> float:
@@ -100,7 +100,7 @@ def _towards_turn(a: OnBranch, b: OnBranch) -> float:
 
 
 def _is_steep(a: OnBranch, b: OnBranch) -> bool:
-    return any(abs(point.norm_rate) * point.beta > abs(point.beta_rate) * point.norm_squared for point in (a, b))
+    return any(abs(point.norm_rate * point.beta) > abs(point.beta_rate * point.norm_squared) for point in (a, b))
 
 
 def _in_beta(a: OnBranch, b: OnBranch) -> tuple[float, float] | None:

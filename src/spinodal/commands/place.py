@@ -12,13 +12,15 @@ from torch import Tensor
 
 from spinodal.commands.arguments import run_and_point, text_of
 from spinodal.commands.chosen_point import chosen_point
+from spinodal.conventions import one_beta
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.landscape.penalty import Penalty, one_beta
-from spinodal.mapping.map import MapOptions, prepare, usable_device
+from spinodal.landscape.control import Turned
+from spinodal.mapping.options import MapOptions
 from spinodal.mapping.place import found_of
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.mapping.preparing import prepare, usable_device
 from spinodal.phases.snapshot import Snapshot
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import is_checkpoint_folder, load, read_checkpoint
 from spinodal.tasks import Task
 from spinodal.tasks.registry import arguments_of, make_task
@@ -58,7 +60,7 @@ class Place:
 
     task: Task
     landscape: Landscape
-    penalty: Penalty
+    control: Turned
     theta: Tensor
     beta: float
     name: str
@@ -90,9 +92,9 @@ def _of_file(words: Words) -> Place:
         )
     task = make_task(words.task, words.settings)
     beta = words.beta or one_beta(None, words.weight_decay)
-    landscape, penalty = prepare(task, MapOptions(device=words.device, beta=(beta, 2.0 * beta)))
+    landscape, control = prepare(task, MapOptions(device=words.device, beta=(beta, 2.0 * beta)))
     found = found_of(read_checkpoint(words.at), task, landscape)
-    return Place(task, landscape, penalty, found.theta, beta, words.at, remark=found.remark)
+    return Place(task, landscape, control, found.theta, beta, words.at, remark=found.remark)
 
 
 def _of_run(words: Words, diagram: PhaseDiagram, snapshot: Snapshot) -> Place:

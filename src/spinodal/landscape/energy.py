@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from spinodal.counts import Counts
+from spinodal.counts import Counts, Ledger
 from spinodal.landscape.attention import plain_attention
 from spinodal.landscape.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.landscape.copying import evaluable, hooks_left_out, plain_module
@@ -34,8 +34,6 @@ class Energy:
     loss : callable (model, batch) -> scalar
     parameters : Parameters
     batches : Batches
-    counts : Counts
-        Evaluations so far.
     notes : tuple of str
         What a user should know about how model and data were taken, in words.
     """
@@ -52,6 +50,8 @@ class Energy:
         samples: Samples | None = None,
         soften: float | None = None,
     ) -> None:
+        if soften is not None:
+            check_sharpness(soften)
         self.device, self.dtype, self.memory, self.samples = torch.device(device), dtype, memory, samples
         self.model = evaluable(plain_module(model)).to(device=self.device, dtype=dtype)
         self.notes = hooks_left_out(model)
@@ -59,9 +59,7 @@ class Energy:
         self.parameters = Parameters(self.model)
         self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)
         self.batches.check_finite()
-        self.counts = Counts(parameters=self.size)
-        if soften is not None:
-            check_sharpness(soften)
+        self.ledger = Ledger(parameters=self.size)
         self.softening = None if soften is None else Softening(soften)
         flat = torch.empty(self.size, dtype=dtype, device=self.device)
         self.lender = Lender(self.model, self.parameters, flat, self.softening)
@@ -84,16 +82,41 @@ class Energy:
         """Return the sharpness of what takes the place of kinks, None where E is as it was given."""
         return None if self.softening is None else self.softening.sharpness
 
+    # -- what is spent ----------------------------------------------------------------------
+
+    @property
+    def counts(self) -> Counts:
+        """Return the evaluations since this landscape was made; what a computation took, `counting` tells."""
+        return self.ledger.total
+
+    def counting(self) -> AbstractContextManager[Counts]:
+        """Count what a block spends, on this landscape and its twins; blocks may lie in one another.
+
+        Examples
+        --------
+        >>> one = nn.Linear(1, 1, bias=False)
+        >>> E = Energy(one, lambda model, batch: model.weight.square().sum(), None, dtype=torch.float64, device="cpu", memory=0)
+        >>> with E.counting() as spent:
+        ...     slope = E.gradient(E.initial)
+        >>> spent.gradient_evaluations, spent.error_evaluations
+        (1, 0)
+        """
+        return self.ledger.counting()
+
+    def uncounted(self) -> AbstractContextManager[None]:
+        """Count nothing of a block outside of it: for what is done again, or to check the code."""
+        return self.ledger.uncounted()
+
     # -- values and gradients ---------------------------------------------------------------
 
     def value(self, theta: Tensor) -> float:
         """Return `E(theta)`."""
-        self.counts.error_evaluations += 1
+        self.ledger.charge(error_evaluations=1)
         return self.uncounted_value(theta)
 
     def uncounted_value(self, theta: Tensor) -> float:
         """Return `E(theta)` for a check of the code, which is no cost of the user's computation."""
-        with self.at(theta) as model:
+        with self.lender.at(theta) as model:
             return sum(weight * float(self.loss(model, batch).detach()) for weight, batch in self.batches.weighted())
 
     def gradient(self, theta: Tensor) -> Tensor:
@@ -102,7 +125,7 @@ class Energy:
 
     def value_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """Return `E(theta)` and `grad E(theta)`, shape (n,), in one pass."""
-        self.counts.gradient_evaluations += 1
+        self.ledger.charge(gradient_evaluations=1)
         return self.over(theta, self.batches)
 
     def values_and_gradients(self, thetas: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,7 +156,7 @@ class Energy:
         """Return `H(theta) v` for a check of the code, which is no cost of the user's computation."""
         rows = vectors.reshape(-1, self.size)
         total = torch.zeros_like(rows)
-        with self.at(theta) as model:
+        with self.lender.at(theta) as model:
             for weight, batch in self.batches.weighted():
                 self._lent_graph(model, batch).add_products(rows, total, weight, is_last=True)
         return total.view_as(vectors)
@@ -145,19 +168,22 @@ class Energy:
 
     def batch_product(self, theta: Tensor, batch: Batch, vectors: Tensor) -> Tensor:
         """Return `H_b(theta) v` of one batch's own error, in the shape of `vectors`; it is counted by whoever sums batches."""
-        with self.at(theta) as model:
+        with self.lender.at(theta) as model:
             return self._lent_graph(model, batch).products(vectors.reshape(-1, self.size)).view_as(vectors)
 
     # -- plumbing ---------------------------------------------------------------------------
 
     def at(self, theta: Tensor) -> AbstractContextManager[nn.Module]:
-        """Lend the landscape's own module with its parameters set to theta; gradients are on, as E is one function."""
-        return self.lender.at(theta)
+        """Lend the landscape's module with its parameters set to theta, a copy inside another loan at another theta.
+
+        Gradients are on, as E is one function.
+        """
+        return self.lender.lend(theta)
 
     def over(self, theta: Tensor, batches: Batches) -> tuple[float, Tensor]:
         """Return the error over these batches at theta and its gradient, shape (n,), uncounted."""
         total, gradient = 0.0, torch.zeros_like(self._given)
-        with self.at(theta) as model:
+        with self.lender.at(theta) as model:
             for weight, batch in batches.weighted():
                 error = self.loss(model, batch)
                 total += weight * float(error.detach())

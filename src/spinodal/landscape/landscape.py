@@ -122,24 +122,29 @@ class Landscape(Energy):
         if self.dtype != torch.float64 or self.size * self.batches.total < PAYS:
             return None
         try:
-            with self.at(self._given) as model:
-                twin = Landscape(
-                    model,
-                    self.loss,
-                    self._source,
-                    dtype=torch.float32,
-                    device=self.device,
-                    memory=self.memory,
-                    samples=self.samples,
-                    soften=self.sharpness,
-                )
+            twin = self.with_loss(self.loss, dtype=torch.float32)
         except (SpinodalError, RuntimeError):  # a loss that is bound to double precision
             return None
         exact, rounded = self.uncounted_value(self._given), twin.uncounted_value(twin._given)
         if not abs(exact - rounded) <= EQUAL[torch.float32] * (abs(exact) + abs(rounded)):
             return None
+        twin.ledger = self.ledger  # it spends on the same accounts
         twin._bends = True  # its second derivatives are checked in double precision, see `require_second_derivatives`
         return twin
+
+    def with_loss(self, loss: LossFunction, *, dtype: torch.dtype | None = None) -> Landscape:
+        """Return the landscape of another loss of the same model and data, in this precision unless another is given."""
+        with self.at(self._given) as model:
+            return Landscape(
+                model,
+                loss,
+                self._source,
+                dtype=dtype or self.dtype,
+                device=self.device,
+                memory=self.memory,
+                samples=self.samples,
+                soften=self.sharpness,
+            )
 
     def vector(self, theta: object) -> Tensor:
         """Return `theta` as a vector of this landscape, or refuse it."""
@@ -166,7 +171,7 @@ class Landscape(Energy):
     def hessian_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
         """Return `H(theta) v`, for one vector (n,) or k of them (k, n), in the same shape."""
         self.require_second_derivatives()
-        self.counts.hessian_products += vectors.numel() // self.size
+        self.ledger.charge(hessian_products=vectors.numel() // self.size)
         return self.uncounted_product(theta, vectors)
 
     def hessian_operator(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
@@ -181,7 +186,7 @@ class Landscape(Energy):
 
         def product(vectors: Tensor) -> Tensor:
             rows = vectors.reshape(-1, self.size)
-            self.counts.hessian_products += len(rows)
+            self.ledger.charge(hessian_products=len(rows))
             return graph.products(rows).view_as(vectors)
 
         return product
@@ -195,16 +200,15 @@ class Landscape(Energy):
         uses chunked, vectorised products within `memory` bytes.
         """
         method = self.hessian_method
-        self.counts.hessians += 1
-        self.counts.passes += method.passes(self)
+        self.ledger.charge(hessians=1, passes=method.passes(self))
         return method.dense(self, theta)
 
     def third_product(self, theta: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """Return `D^3 E(theta)[u, v, .]`, the gradient of `u . H(theta) v`, shape (n,); it counts as two Hessian products."""
         self.require_second_derivatives()
-        self.counts.hessian_products += 2
+        self.ledger.charge(hessian_products=2)
         total = torch.zeros_like(theta)
-        with self.at(theta) as model:
+        with self.lender.at(theta) as model:
             for weight, batch in self.batches.weighted():
                 total.add_(self._lent_graph(model, batch).third_product(u, v), alpha=weight)
         return total

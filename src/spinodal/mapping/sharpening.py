@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Turned
 from spinodal.landscape.objective import Regularised
+from spinodal.landscape.weight import Term
 from spinodal.minima.lbfgs import lbfgs
 from spinodal.observe import Observer
 from spinodal.phases.limit import LEAST, Limit, Side, extrapolated
@@ -89,7 +91,7 @@ class Sharpening:
         """Follow a transition from sharpness to sharpness, beginning at a point of its phase."""
         found, theta = _Followed((first,), (start,)), start.minimum.theta
         for sharpness in self.sharpness[1:]:
-            walker = self._walker(self._landscape(sharpness))
+            walker = self._walker(sharpness)
             point = walker.find(start.beta, lambda theta=theta: (theta, Counts(parameters=len(theta))))  # type: ignore[misc]
             jump = abs(first.after.error - first.before.error)
             if not point.minimum.converged or abs(point.error - start.error) > MOVED * jump:
@@ -122,22 +124,27 @@ class Sharpening:
         last = found.met[-1]
         near = min((point for point in found.path if _is_before(point, last)), key=lambda point: abs(point.beta - beta))
         landscape = self._landscape(None)
-        solution = lbfgs(
-            Regularised(landscape, beta, self.walker.penalty), near.minimum.theta, tolerance=GIVEN, iterations=ITERATIONS
-        )
-        self.spent = self.spent + landscape.counts
+        with landscape.counting() as spent:
+            loss = Regularised(landscape, beta, self._control(landscape))
+            solution = lbfgs(loss, near.minimum.theta, tolerance=GIVEN, iterations=ITERATIONS)
+        self.spent = self.spent + spent
         error = landscape.uncounted_value(solution.theta)
         return Side(beta, error, abs(error - last.before.error) < abs(error - last.after.error))
 
     def _landscape(self, sharpness: float | None) -> Landscape:
         ours = self.walker.landscape
-        landscape = self.task.landscape(dtype=ours.dtype, device=ours.device, soften=sharpness)
-        landscape.counts = Counts(parameters=landscape.size)  # checks of the code are no costs
-        return landscape
+        return self.task.landscape(dtype=ours.dtype, device=ours.device, soften=sharpness)
 
-    def _walker(self, landscape: Landscape) -> Walker:
-        observe = Observer(landscape, self.walker.penalty, self.task)
-        return Walker(landscape, self.walker.penalty, observe, solver=self.walker.solver, tolerance=self.walker.tolerance)
+    def _walker(self, sharpness: float) -> Walker:
+        landscape = self._landscape(sharpness)
+        control = self._control(landscape)
+        observe = Observer(landscape, control, self.task)
+        return Walker(landscape, control, observe, solver=self.walker.solver, tolerance=self.walker.tolerance)
+
+    def _control(self, landscape: Landscape) -> Turned:
+        """Return the control of the map on another landscape."""
+        turned = self.walker.control
+        return (turned.control if isinstance(turned, Term) else turned).on(landscape)
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from spinodal.counts import HESSIAN_PRODUCT_COST, Counts
+from spinodal.counts import Counts
+from spinodal.definitions import HESSIAN_PRODUCT_COST, SHORTEST
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.newton_cg import conjugate_gradients
 from spinodal.minima.solution import Solution
 from spinodal.spectrum.davidson import Subspace, davidson, softened
-from spinodal.spectrum.margin import BESIDE, LANCZOS_STEPS, Margin, lanczos_margin, zero_fraction
+from spinodal.spectrum.eigenbasis import zero_fraction
+from spinodal.spectrum.margin import BESIDE, LANCZOS_STEPS, Margin, lanczos_margin
 
 SECOND_ORDER = ("newton", "newton_cg")  # whose slopes and margins are accurate enough to tell kinks, and orders
 MARGIN_STEPS = {"newton_cg": 300, "lbfgs": LANCZOS_STEPS}  # most Hessian products for a margin
@@ -27,7 +29,8 @@ NEAR_TANGENT = (1e-3, 60)  # the same with the help of a landmark, in its metric
 class Local:
     """Second-order knowledge at a minimum: its soft mode, and the tangent of its branch.
 
-    `landmark` is what a neighbour can use, `hessian` that of E where one was taken here, `along` the tangent where it is known.
+    `landmark` is what a neighbour can use, `hessian` that of `Regularised.hessian` where one was taken here, `along` the
+    tangent where it is known.
     """
 
     loss: Regularised
@@ -40,10 +43,10 @@ class Local:
 
     @property
     def tangent(self) -> Tensor:
-        """Return `-(Hess L)^+ 2 (theta - centre)`, shape (n,)."""
+        """Return `-(Hess L)^+ grad C`, shape (n,): with the L2 penalty `-(Hess L)^+ 2 (theta - centre)`."""
         if self.along is not None:
             return self.along
-        right = self.loss.pull(self.theta) / -self.loss.beta
+        right = self.loss.push(self.theta)
         if self.landmark is None or self.hessian is None:
             tolerance, most = TANGENT[self.solver]
             product = _operator(self.loss, self.theta, self.solver)
@@ -83,8 +86,8 @@ def certify(
         found = near(loss, solution.theta, landmark, hints)
         if found is not None:
             return found
-    hessian = solution.hessian if solution.hessian is not None else loss.landscape.hessian(solution.theta)
-    loss.landscape.counts.passes += factorisation_passes(loss.landscape)
+    hessian = solution.hessian if solution.hessian is not None else loss.hessian(solution.theta)
+    loss.landscape.ledger.charge(passes=factorisation_passes(loss.landscape))
     here = Landmark.at(loss, hessian)
     return None if here is None else Local(loss, solution.theta, here.margin, solver, hessian, here)
 
@@ -102,7 +105,7 @@ def near(loss: Regularised, theta: Tensor, landmark: Landmark, hints: Sequence[T
     product, inverse = loss.hessian_operator(theta), landmark.factor.inverse
     guesses = [*landmark.low, *(hint for hint in hints if bool(hint.any())), softened(product, landmark.factor, theta)]
     space, _ = davidson(product, Subspace.of(torch.stack(guesses), product), inverse, zero=zero, budget=budget)
-    right = loss.pull(theta) / -loss.beta
+    right = loss.push(theta)
     tolerance, most = NEAR_TANGENT
     guess = space.solved(right, zero)
     tangent = conjugate_gradients(product, right, tolerance=tolerance, most=most, inverse=inverse, guess=guess)
@@ -118,7 +121,7 @@ def near(loss: Regularised, theta: Tensor, landmark: Landmark, hints: Sequence[T
 
 def _bend(loss: Regularised, solution: Solution) -> float:
     """Return the curvature that zero modes may have because the gradient is not zero."""
-    return 3.0 * float(solution.gradient.norm()) / max(float(loss.penalty.offset(solution.theta).norm()), 1e-3)
+    return 3.0 * float(solution.gradient.norm()) / max(loss.control.length(solution.theta), SHORTEST)
 
 
 def _operator(loss: Regularised, theta: Tensor, solver: str) -> Callable[[Tensor], Tensor]:

@@ -9,10 +9,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from spinodal.arguments import SOLVERS
 from spinodal.counts import Counts
-from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
-from spinodal.landscape.hessian import Factorised
+from spinodal.landscape.control import Control, checked_control, one_control
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.landscape.scale import refuse_scale_invariance
@@ -25,6 +26,7 @@ from spinodal.minima.newton import newton
 from spinodal.minima.newton_cg import newton_cg
 from spinodal.minima.solution import LOST, STUCK, Solution
 from spinodal.spectrum.margin import Margin
+from spinodal.spectrum.operator import SMALL
 
 __all__ = [
     "LOST",
@@ -40,9 +42,7 @@ __all__ = [
     "tolerance_of",
 ]
 
-SOLVERS = ("newton", "newton_cg", "lbfgs")
-SMALL, LARGE = 500, 800  # parameters up to which a dense Hessian is always, and may be, kept
-FACTORISED = 800  # parameters up to which all eigenpairs are computed at every step of a branch
+LARGE = 800  # parameters up to which a dense Hessian may be kept
 DEAR = 1000  # gradients that it may cost then
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
@@ -76,22 +76,13 @@ def tolerance_of(solver: str, dtype: torch.dtype, asked: float | None = None) ->
     return asked or (TOLERANCE[solver] if dtype == torch.float64 else FLOAT32_TOLERANCE)
 
 
-def affords_dense(landscape: Landscape) -> bool:
-    """Tell whether a dense Hessian and all its eigenpairs are affordable at every step of a branch.
-
-    In float64 up to 800 parameters where the Hessian factorises over samples, 500 otherwise.
-    """
-    if landscape.dtype != torch.float64 or landscape.size > FACTORISED:
-        return False
-    return landscape.size <= SMALL or isinstance(landscape.hessian_method, Factorised)
-
-
 def minimise(
     landscape: Landscape,
     *,
     beta: float,
     start: Tensor,
-    penalty: Penalty | None = None,
+    penalty: Control | None = None,
+    control: Control | None = None,
     solver: str = "auto",
     tolerance: float | None = None,
 ) -> Minimum:
@@ -101,10 +92,10 @@ def minimise(
     ----------
     landscape : Landscape
     beta : float
-        Strength of the penalty, > 0. PyTorch's `weight_decay` is `2 * beta`.
+        Strength of the penalty, > 0, or the value of another control. PyTorch's `weight_decay` is `2 * beta`.
     start : Tensor, shape (n,)
-    penalty : Penalty, optional
-        Centre and mask. Default: the origin, all parameters.
+    penalty, control : Penalty or another Control, optional
+        What is turned, under either name. Default: the L2 penalty, its centre the origin, over all parameters.
     solver : {"auto", "newton", "newton_cg", "lbfgs"}
         See `solver_for`.
     tolerance : float, optional
@@ -136,9 +127,10 @@ def minimise(
     >>> float(minimise(E, beta=1.0, start=E.initial).theta)
     0.5
     """
-    loss = Regularised(landscape, positive_beta(beta), penalty or Penalty())
+    turned = checked_control(one_control(penalty, control) or Penalty())
+    loss = Regularised(landscape, turned.axis.checked(beta), turned)
     theta = landscape.vector(start)
-    refuse_scale_invariance(landscape, loss.penalty)
+    refuse_scale_invariance(landscape, loss.control)
     if tolerance is not None and not tolerance > 0:
         raise SpinodalError(got=f"tolerance = {tolerance!r}", allowed="a positive number is allowed", do="try 1e-6")
     minimum, _ = solve(loss, theta, solver=solver_for(landscape, solver), tolerance=tolerance)
@@ -172,7 +164,7 @@ def solve(
         if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
         local = certify(loss, solution, solver, landmark, landscape.counts - before, hints)
-        if local is None or solution.stop in STUCK or not _is_saddle(local.margin):
+        if local is None or solution.stop in STUCK or not local.margin.is_negative:
             break
         escaped = _descend(loss, solution, local.margin)
         if escaped is None:
@@ -213,14 +205,9 @@ def _aided(
     loss: Regularised, start: Tensor, tolerance: float, factors: Kronecker, has_left: Callable[[float], bool] | None
 ) -> Solution:
     """Minimise by L-BFGS in the coordinates of Kronecker factors, which are charged each time that they are used."""
-    loss.landscape.counts.passes += factors.price
-    memory = Preconditioned(start, factors.at_beta(loss.beta), 0.3 * (1.0 + float(start.norm())))
+    loss.landscape.ledger.charge(passes=factors.price)
+    memory = Preconditioned(start, factors.at_beta(loss.unit), 0.3 * (1.0 + float(start.norm())))
     return lbfgs(loss, start, tolerance=tolerance, iterations=AIDED, has_left=has_left, memory=memory)
-
-
-def _is_saddle(margin: Margin) -> bool:
-    """Tell whether the lowest eigenvalue is negative beyond its own error."""
-    return margin.value < -max(1e-8 * margin.largest, margin.residual)
 
 
 def _descend(loss: Regularised, solution: Solution, margin: Margin) -> Tensor | None:

@@ -11,21 +11,19 @@ from typing import Any
 from spinodal.branches import Branch, StationaryPoint, coexistence, continue_branch
 from spinodal.branches.special import STATUSES, BranchPoint, Fold
 from spinodal.counts import Counts
-from spinodal.minima.minimise import affords_dense, minimise
+from spinodal.definitions import CONTINUOUS, END_EXPLAINED, END_KNOWN, FLAT, NEAR_BETA
+from spinodal.minima.minimise import minimise
 from spinodal.missing import OUTCOMES, Attempts
 from spinodal.phases.branch_record import from_record, to_record
 from spinodal.phases.coexistence import PhaseCoexistence, Saddle
 from spinodal.phases.existence import Interval
 from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
-from spinodal.sweeps.order import CONTINUOUS
+from spinodal.spectrum.operator import affords_dense
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point, Walker
 
 BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed
-SAME = 1e-4  # relative: how far a polished point may lie outside of the bracket of the transition that it explains
-KNOWN = 0.01  # relative: how far an end that a walk found may lie from the polished one
 BACK = 3  # points before the end of a phase at which a large network's branch begins
-FLAT = 1e-3  # of 2 beta: a negative margin of a descended point that is less is rounding
 POINTS = 500  # most points of a branch
 
 
@@ -84,7 +82,7 @@ class Followed:
     def end(self, phase: int, side: str, walked: float) -> float:
         """Return beta of the polished end of a phase, or where a walk found it; it may be further than a branch knows."""
         polished = [item.beta for item in self.spinodals if (item.phase, item.side) == (phase, side)]
-        return next((beta for beta in polished if abs(beta / walked - 1.0) <= KNOWN), walked) if walked else walked
+        return next((beta for beta in polished if abs(beta / walked - 1.0) <= END_KNOWN), walked) if walked else walked
 
     def polished(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
         """Return transitions with those that a branch explains in their place."""
@@ -109,7 +107,7 @@ class BranchFollower:
     """
 
     def __init__(self, walker: Walker, *, beta: Interval, norm_range: float, attempts: Attempts) -> None:
-        self.walker, self.landscape, self.penalty = walker, walker.landscape, walker.penalty
+        self.walker, self.landscape, self.control = walker, walker.landscape, walker.control
         self.low, self.high = beta
         self.norm_range, self.attempts = norm_range, attempts
         self._live: dict[int, Branch] = {}
@@ -157,9 +155,9 @@ class BranchFollower:
         """Return a note, with what it cost added to what the walker spent."""
 
         def counted() -> dict[str, Any]:
-            before = self.landscape.counts.copy()
-            made = make()
-            return made | {"counts": vars(self.landscape.counts - before)}
+            with self.landscape.counting() as spent:
+                made = make()
+            return made | {"counts": vars(spent)}
 
         note = self.walker.recorder.note(name, counted)
         self.walker.spent = self.walker.spent + Counts(**note["counts"])
@@ -185,7 +183,7 @@ class BranchFollower:
             start = phase.points[0] if phase.upper is None else phase.points[-self._back :][0]
             top = self.high if phase.upper is None else BEYOND * phase.upper.bracket[1]
             up = self._continued(start, to=max(top, start.beta * BEYOND), through_folds=phase.upper is not None)
-            if start.beta > self.low * (1.0 + 1e-6):
+            if start.beta > self.low * (1.0 + NEAR_BETA):
                 down = stable_part(self._continued(start, to=self.low, through_folds=False))
                 up = turned(down).followed_by(up)
             self._live[phase.id] = up
@@ -193,10 +191,8 @@ class BranchFollower:
 
     def _with_parameters(self, phase: Followable) -> Branch:
         """Return a branch with its theta, made again, uncounted, where it was recalled."""
-        counts = self.landscape.counts.copy()
-        branch = self._branch(phase)
-        self.landscape.counts = counts
-        return branch
+        with self.landscape.uncounted():
+            return self._branch(phase)
 
     def _continued(self, start: Point, *, to: float, through_folds: bool) -> Branch:
         bounds = (min(self.low, start.beta, to), max(start.beta, to))
@@ -206,7 +202,7 @@ class BranchFollower:
             to=to,
             bounds=bounds,
             through_folds=through_folds,
-            penalty=self.penalty,
+            control=self.control,
             points=POINTS,
         )
 
@@ -253,7 +249,7 @@ class BranchFollower:
         branch = self._with_parameters(phase)
         below = first_minima(self._with_parameters(other)) if followed else stationary(other.points[0])
         solve = self._minimised if self._large else None
-        found = coexistence(self.landscape, branch, below, penalty=self.penalty, solve=solve)
+        found = coexistence(self.landscape, branch, below, control=self.control, solve=solve)
         if found is None:
             return None
         record = PhaseCoexistence.of(found, (phase.id, other.id))
@@ -263,12 +259,11 @@ class BranchFollower:
         """Return the minimum of a phase at another beta, matrix-free; None for a saddle, to which no descent leads."""
         if not point.is_stable:
             return None
-        minimum = minimise(self.landscape, beta=beta, start=point.theta, penalty=self.penalty, solver=self.walker.solver)
-        offset = self.penalty.offset(minimum.theta)
+        minimum = minimise(self.landscape, beta=beta, start=point.theta, control=self.control, solver=self.walker.solver)
         flat = minimum.stop == "saddle" and minimum.margin > -FLAT * 2.0 * beta  # a symmetry, seen through rounding
         return None if not (minimum.converged or flat) else replace(
             point, theta=minimum.theta, beta=beta, error=minimum.error, loss=minimum.loss, residual=minimum.residual,
-            margin=minimum.margin, norm_squared=float(offset @ offset), index_is_exact=False,
+            margin=minimum.margin, norm_squared=self.control.conjugate(minimum.theta), index_is_exact=False,
         )  # fmt: skip
 
 
@@ -351,7 +346,7 @@ def saddle_between(branch: Branch, beta: float) -> Saddle | None:
 def special_point(transition: Transition, branch: Branch) -> Fold | BranchPoint | None:
     """Return the fold or branch point at which the phase before a transition ends, None if the branch has none there."""
     low, high = transition.bracket
-    slack = high - low + SAME * high
+    slack = high - low + END_EXPLAINED * high
     ends: list[Fold | BranchPoint] = [fold for fold in branch.folds if fold.is_spinodal and fold.side == "upper"]
     ends += [item for item in branch.branch_points if 0 in item.index]
     near = [item for item in ends if low - slack <= item.beta <= high + slack]

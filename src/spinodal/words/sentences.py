@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.phases.answer import DEEPEST, METASTABLE, NOWHERE, PARTLY, Answer
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.step import Step
@@ -14,7 +14,7 @@ from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import at, below, half, significant, to_error
 
 
-def place(step: Step | Transition) -> str:
+def where(step: Step | Transition) -> str:
     """Return where a transition is, to the digits of its bracket."""
     bracket = step.transition.bracket if isinstance(step, Step) else step.bracket
     return at(step.beta, half(bracket))
@@ -26,7 +26,7 @@ def decay(step: Step | Transition) -> str:
     return f"weight_decay = {to_error(weight_decay(step.beta), weight_decay(half(bracket)))}"
 
 
-def place_before(step: Step) -> str:
+def where_before(step: Step) -> str:
     """Return the largest weight_decay before a transition and its beta: the lower end of the bracket, rounded down."""
     lowest = below(step.transition.bracket)
     return f"{significant(weight_decay(lowest), 10)} (beta = {significant(lowest, 10)})"
@@ -68,7 +68,7 @@ def end_phrase(answer: Answer, has_matrices: bool) -> str:
     """Say where the followed phase ends, first how deep it is where that is known."""
     if answer.end is None:
         return ""
-    rank, depth, end = f" (rank {answer.rank})" if has_matrices else "", answer.depth, place(answer.end)
+    rank, depth, end = f" (rank {answer.rank})" if has_matrices else "", answer.depth, where(answer.end)
     if answer.direction == "down":
         return f"the phase{rank} ends at {end}"
     if depth.kind == DEEPEST:
@@ -113,7 +113,7 @@ def loss_phrase(answer: Answer, has_matrices: bool) -> str:
     """Say how much weight_decay may be used before the followed branch loses something; "" where nothing can be lost."""
     if answer.first_loss is not None:
         return (
-            f"largest weight_decay before the first loss of {answer.measure} at a transition: {place_before(answer.first_loss)}"
+            f"largest weight_decay before the first loss of {answer.measure} at a transition: {where_before(answer.first_loss)}"
         )
     return f"no transition lowers the {answer.measure}" if answer.measure == "accuracy" or has_matrices else ""
 
@@ -121,7 +121,7 @@ def loss_phrase(answer: Answer, has_matrices: bool) -> str:
 def first_class_phrase(answer: Answer) -> str:
     """Name the first classes to go, and where; "" where none goes."""
     step = answer.first_class
-    return "" if step is None else f"first to go: {named(step.lost)} at {place(step)}"
+    return "" if step is None else f"first to go: {named(step.lost)} at {where(step)}"
 
 
 def first_gain_phrase(answer: Answer) -> str:
@@ -130,7 +130,7 @@ def first_gain_phrase(answer: Answer) -> str:
     if step is None:
         return ""
     gained = named(step.lost) if step.classes is not None else f"rank {step.ranks[1]} to {step.ranks[0]}"
-    return f"first to appear: {gained} at {place(step)}"
+    return f"first to appear: {gained} at {where(step)}"
 
 
 def named(classes: Iterable[int]) -> str:

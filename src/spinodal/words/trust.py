@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.phases.limit import Limit
 from spinodal.phases.softened import Softened
 from spinodal.sweeps.walk import Point
