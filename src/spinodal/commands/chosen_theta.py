@@ -108,13 +108,12 @@ def _of_run(choice: Choice, diagram: PhaseDiagram, snapshot: Snapshot) -> Chosen
     if diagram.models is not None:
         diagram.models.layout.refuse_other(task.model, task.name)
     theta = snapshot.theta
-    landscape = task.landscape(dtype=theta.dtype, device=usable_device(choice.device))
+    landscape = task.landscape(dtype=theta.dtype, device=usable_device(choice.device), soften=diagram.sharpness)
     theta = landscape.vector(theta)
     _refuse_other(landscape, theta, snapshot, choice.at)
     turned = centred(choice.centre, task, choice.device) or _of_map(diagram, landscape)
-    return ChosenTheta(
-        task, landscape, task.penalty(landscape, turned), theta, choice.beta or snapshot.beta, choice.at, snapshot
-    )
+    beta = choice.beta or snapshot.beta
+    return ChosenTheta(task, landscape, task.penalty(landscape, turned), theta, beta, choice.at, snapshot)
 
 
 def _of_map(diagram: PhaseDiagram, landscape: Landscape) -> Control | None:
