@@ -222,7 +222,7 @@ class Walker:
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
             minimum, local = solve(self._loss(beta), theta, solver=self.solver.name, tolerance=self.tolerance)
-            return _charge(minimum, counts), local
+            return minimum.charged(counts), local
 
         return self._point("find", beta, None, make)
 
@@ -278,7 +278,7 @@ class Walker:
                 landmark=self._landmark(point),
                 factors=self._factors(point),
             )
-            return _charge(minimum, spent), local
+            return minimum.charged(spent), local
 
         return self._point("finish", point.beta, point, make)
 
@@ -332,15 +332,12 @@ class Walker:
         """Compute tangent and slopes at a minimum, and observe the model there."""
         with self.landscape.counting() as spent:
             force = self.control.force(minimum.theta)
-            tangent, margin_slope = torch.zeros_like(force), 0.0
-            if local is not None:
-                tangent = local.tangent
-                if self.solver.sees_kinks:
-                    margin_slope = self._margin_slope(minimum, tangent, local.margin.mode)
+            tangent = torch.zeros_like(force) if local is None else local.tangent
+            margin_slope = local.margin_slope(tangent) if local is not None and self.solver.sees_kinks else 0.0
         return Point(
             index=index,
             origin=None if origin is None else origin.index,
-            minimum=_charge(minimum, spent),
+            minimum=minimum.charged(spent),
             observation=self.observe(minimum.theta),
             tangent=tangent,
             norm_slope=float(force @ tangent),
@@ -349,17 +346,6 @@ class Walker:
             reference=self.control.axis.reference,
             key=request.key,
         )
-
-    def _margin_slope(self, minimum: Minimum, tangent: Tensor, mode: Tensor) -> float:
-        """Return `mode . Hess C mode + D^3 L [mode, mode, tangent]` by a central difference of Hessian products."""
-        loss, theta = self._loss(minimum.beta), minimum.theta
-        speed, stiffening = float(tangent.norm()), loss.stiffening(theta, mode)
-        if speed == 0.0 or not math.isfinite(speed):
-            return stiffening
-        width = 1e-4 * (1.0 + float(theta.norm()))
-        ahead = loss.bent_product(theta + (width / speed) * tangent, mode)
-        behind = loss.bent_product(theta - (width / speed) * tangent, mode)
-        return stiffening + float(mode @ (ahead - behind)) * speed / (2.0 * width)
 
     def _landmark(self, point: Point) -> Landmark | None:
         """Return the landmark of a point, made again, uncounted, if it is not kept any more (or after a resume).
@@ -411,7 +397,3 @@ class Walker:
         origin = self._origin(point)
         given = int(origin is not None and origin.left)
         return point.left or point.minimum.stats.hessians > given
-
-
-def _charge(minimum: Minimum, counts: Counts) -> Minimum:
-    return replace(minimum, stats=minimum.stats + counts)
