@@ -398,7 +398,7 @@ def cut_after(path: Path, target: Path, name: str) -> None:
     """Copy a run as it was when the note `name` had just been written, or half of its points."""
     shutil.copytree(path, target, ignore=shutil.ignore_patterns("result.*"))
     lines = (path / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    names = [json.loads(line).get("name") for line in lines]
+    names = [json.loads(line).get("key") for line in lines]
     count = names.index(name) + 1 if name else len(lines) // 2
     (target / "journal.jsonl").write_bytes(b"".join(lines[:count]))
     kept = {json.loads(line)["state"] for line in lines[:count] if b'"state"' in line}

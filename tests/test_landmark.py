@@ -18,6 +18,7 @@ from spinodal.minima.landmark import Landmark
 from spinodal.minima.local import Local
 from spinodal.observe import Observer
 from spinodal.spectrum.preconditioner import Cholesky
+from spinodal.sweeps.request import Request
 from spinodal.sweeps.walk import Forgetful, Point, Walker
 
 solve = import_module("spinodal.minima.minimise").solve
@@ -121,7 +122,7 @@ class Replaying(Forgetful):
     def __init__(self, known: list[Point]) -> None:
         self.known = known
 
-    def recall(self, index: int, beta: float, origin: int | None) -> Point | None:
+    def recall(self, request: Request, index: int) -> Point | None:
         return self.known[index] if index < len(self.known) else None
 
 
@@ -138,7 +139,7 @@ def walk(landscape: sp.Landscape, here: sp.Minimum, known: list[Point]) -> list[
     assert gone.left
     found = walker.finish(gone)
     walker.follow(found, 1.01 * found.beta, 0.0 * found.tangent)
-    return walker.points
+    return list(walker.points.values())
 
 
 def what(point: Point) -> tuple[Any, ...]:

@@ -176,7 +176,7 @@ def cut(run: Path, target: Path) -> Path:
         shutil.copy(run / name, target)
     shutil.copytree(run / "states", target / "states")
     lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    last = next(k for k, line in enumerate(lines) if b'"name": "walk"' in line)
+    last = next(k for k, line in enumerate(lines) if b'"key": "walk"' in line)
     (target / "journal.jsonl").write_bytes(b"".join(lines[: last + 1]))
     count = sum(b'"kind": "point"' in line for line in lines[: last + 1])
     for place in sorted((target / "states").iterdir())[count:]:

@@ -29,7 +29,7 @@ from small_run import (  # noqa: F401 - the fixtures
 )
 from spinodal.errors import SpinodalError
 from spinodal.landscape.layout import Layout
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.tasks.models import Models
 
 Run = tuple[Path, PhaseDiagram]
@@ -259,7 +259,7 @@ def renamed(run: Path, to: Path, **task: Any) -> Path:
     """Copy a run, and change its task in the result that the journal holds."""
     shutil.copytree(run, to)
     changed = lines(to)
-    changed[-1]["value"]["task"] |= task
+    changed[-1]["record"]["task"] |= task
     write_lines(to, changed)
     return to
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass
 
-ERROR_COST = 0.4
-HESSIAN_PRODUCT_COST = 2.5
+from spinodal.definitions import ERROR_COST, HESSIAN_PRODUCT_COST
+
 PASS_MULTIPLICATIONS = 3  # of a gradient, for each parameter and sample: one forwards, two backwards
 MATRIX_SPEED = 2.0  # how much faster products of large matrices are than such passes, multiplication for multiplication
 

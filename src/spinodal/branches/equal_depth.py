@@ -17,7 +17,8 @@ from spinodal.branches.fixed_norm.matrix_free import MatrixFree
 from spinodal.branches.point import StationaryPoint
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.minimise import Minimum, affords_dense
+from spinodal.minima.minimise import Minimum
+from spinodal.spectrum.operator import affords_dense
 
 MOST = 20  # Newton steps in beta
 EQUAL = 1e-13  # of |L| and of beta times the latent heat: where the iteration has arrived

@@ -22,10 +22,11 @@ from spinodal.branches.minor import fall_from, mark_minor
 from spinodal.branches.point import StationaryPoint
 from spinodal.branches.start import Candidate, Start, bounds_of, candidate, not_stationary
 from spinodal.counts import Counts
+from spinodal.definitions import LEAST_RANGE, TENTH_OF_ERROR
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.minimise import affords_dense
+from spinodal.spectrum.operator import affords_dense
 
 METHODS = ("auto", "arclength", "fixed_norm")
 
@@ -196,4 +197,4 @@ def _error_range(landscape: Landscape, penalty: Penalty, point: StationaryPoint)
     """Return `|E(centre) - E|`, or a tenth of |E| where that is larger: what small errors are relative to."""
     trivial = landscape.value(point.theta - penalty.offset(point.theta))
     trivial = trivial if math.isfinite(trivial) else point.error
-    return max(abs(trivial - point.error), 0.1 * abs(point.error), 1e-9 * (1.0 + abs(trivial)))
+    return max(abs(trivial - point.error), TENTH_OF_ERROR * abs(point.error), LEAST_RANGE * (1.0 + abs(trivial)))

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 from spinodal.branches.branch import Branch
 from spinodal.branches.special import Fold
+from spinodal.definitions import MACROSCOPIC
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import Minimum, minimise
-from spinodal.sweeps.transition import MACROSCOPIC
 
 BEYOND = 1e-3  # of beta: how far past a fold its fall is looked at
 

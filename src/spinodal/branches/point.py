@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 
 
 @dataclass(frozen=True)

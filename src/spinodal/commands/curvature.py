@@ -1,85 +1,33 @@
-"""`spinodal curvature`: the curvature of E and of L at one point of a run, or at a trained model."""
+"""What `spinodal curvature` does: the curvature of E and of L at one point of a run, or at a trained model."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.text import Text
 
-from spinodal.arguments import accuracy, seed_number
-from spinodal.commands.arguments import Debug, Json, Sets, Threads, console_for, pairs, threads_for, use_threads
+from spinodal.commands.arguments import console_for
 from spinodal.commands.curvature_table import curvature_table
-from spinodal.commands.json_file import check_json, write_json_file
+from spinodal.commands.json_file import write_json_file
 from spinodal.commands.place import Place, Words, place_of
+from spinodal.commands.threads import threads_for, use_threads
+from spinodal.conventions import CONVENTION, weight_decay
 from spinodal.counts import Counts
-from spinodal.curvature.along import Curvature, curvature_at
+from spinodal.curvature.along import Curvature, curvature_at, exact_curvature, is_dense
 from spinodal.curvature.record import to_record
 from spinodal.curvature.result import CONVENTION as SCALED
-from spinodal.curvature.scalar import METHODS
-from spinodal.errors import positive_beta, unknown_name
+from spinodal.curvature.second_order import SecondOrder
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import CONVENTION, weight_decay
-from spinodal.spectrum.extremes import Extremes, extreme_eigenvalues
-from spinodal.spectrum.margin import Margin, dense_margin, lanczos_margin
+from spinodal.spectrum.extremes import Extremes, dense_extremes, extreme_eigenvalues
+from spinodal.spectrum.margin import lanczos_margin
 
 ENDS = 3  # eigenvalues shown of either end of the spectrum
 
-CURVATURE_HELP = """Print the curvature of E and of L of TASK at a point of a run, or at a trained model.
 
-\b
-Examples:
-  spinodal curvature gaussian --at runs/gaussian-1:12
-  spinodal curvature digits --at runs/digits --at-weight-decay 0.1 --budget 400
-  spinodal curvature my_net.py:task --at model.safetensors --at-weight-decay 0.02 --rtol 0.01
-
-\b
-What is printed, for the error surface E and the loss surface L = E + beta ||theta||^2:
-  scalar curvature R   of the graph over theta: [(tr H)^2 - ||H||^2] / W2 + 2 [||H g||^2 - tr H g.H g] / W2^2
-                       with gradient g, Hessian H and W2 = 1 + ||g||^2; it changes when E is rescaled
-  trace                of H; that of Hess L is larger by 2 beta for every penalised parameter
-  Fisher trace         of the Gauss-Newton part of H
-  saddle index         negative eigenvalues; ">= k" is a lower bound
-  margin               smallest eigenvalue of Hess L outside the zero modes; it vanishes where a phase ends
-Up to about a thousand parameters all of it is exact, from one dense Hessian; beyond, R has a standard error, and --budget or
---rtol says what it may cost. R defines no phase: read it beside the margin and the index.
-The arguments of TASK are those of the run unless --set says otherwise.
-"""
-
-
-def curvature_command(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
-    ],
-    at: Annotated[
-        str,
-        typer.Option(help="A point, RUN:POINT; or RUN, or a checkpoint FILE, with --at-weight-decay.", metavar="RUN:POINT"),
-    ],
-    settings: Sets = None,
-    at_weight_decay: Annotated[
-        float | None,
-        typer.Option(help="Of RUN: take the point nearest to this weight_decay. Of FILE: what it was trained with (2 * beta)."),
-    ] = None,
-    beta: Annotated[float | None, typer.Option(help="Of L, in place of that of the point.")] = None,
-    method: Annotated[
-        str, typer.Option(help="dense (exact), probes (Hessian products, standard error), or auto, by size and budget.")
-    ] = "auto",
-    budget: Annotated[int | None, typer.Option(help="Most Hessian products that R may take.", min=1)] = None,
-    rtol: Annotated[float | None, typer.Option(help="Relative standard error of R that is enough.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the probes.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Threads = 0,
-    json_file: Json = None,
-    debug: Debug = False,
-) -> None:
-    """Print the curvature of E and of L at one point (see `CURVATURE_HELP`)."""
-    check_json(json_file)
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
-    how = {"method": method, "budget": budget, "rtol": accuracy(rtol, called="--rtol"), "seed": seed_number(seed)}
-    words = Words(task, at, pairs(settings or []), at_weight_decay, None if beta is None else positive_beta(beta), device)
+def tell_curvature(words: Words, how: dict[str, Any], *, threads: int, json_file: str | None) -> None:
+    """Print and write the curvature at the place that a command line names."""
     place = place_of(words)
     use_threads(threads or threads_for(place.landscape.size * place.landscape.batches.total))
     found = _measured(place, how)
@@ -148,16 +96,13 @@ class Measured:
 def _measured(place: Place, how: dict[str, Any]) -> Measured:
     landscape, loss = place.landscape, Regularised(place.landscape, place.beta, place.penalty)
     landscape.counts = Counts(parameters=landscape.size)  # checks of the code are not costs of the answer
-    found = curvature_at(landscape, place.theta, beta=place.beta, penalty=place.penalty, **how)
-    dense = found.error.method == "dense"
-    spectrum = extreme_eigenvalues(
-        landscape, place.theta, largest=ENDS, smallest=ENDS, method="dense" if dense else "lanczos", seed=how["seed"]
-    )
+    dense = is_dense(landscape, how["method"], how["budget"])
+    found, spectrum, margin = _exact(place, loss, how["seed"]) if dense else _estimated(place, loss, how)
     error = landscape.value(place.theta)
     return Measured(
         place=place,
         curvature=found,
-        margin=_margin(place, found, loss, dense=dense),
+        margin=margin,
         extremes=spectrum,
         error=error,
         loss=error + place.beta * place.penalty.norm_squared(place.theta),
@@ -165,18 +110,26 @@ def _measured(place: Place, how: dict[str, Any]) -> Measured:
     )
 
 
-def _margin(place: Place, found: Curvature, loss: Regularised, *, dense: bool) -> float:
-    """Return the margin: that of the run at its own beta, unless the index finds a direction that the run did not see."""
+def _exact(place: Place, loss: Regularised, seed: int) -> tuple[Curvature, Extremes, float]:
+    """Return curvature, ends of the spectrum and margin, all from one dense Hessian."""
+    known = SecondOrder.at(loss, place.theta)
+    found = exact_curvature(loss, place.theta, known, seed=seed)
+    ends = dense_extremes(known.error.hessian, largest=ENDS, smallest=ENDS, basis=known.basis_of_error)
+    return found, ends, known.basis_of_loss.margin
+
+
+def _estimated(place: Place, loss: Regularised, how: dict[str, Any]) -> tuple[Curvature, Extremes, float]:
+    """Return the same from Hessian products.
+
+    The margin is that of the run at its own beta, unless the index finds a direction that the run did not see.
+    """
+    found = curvature_at(place.landscape, place.theta, beta=place.beta, penalty=place.penalty, **how | {"method": "probes"})
+    ends = extreme_eigenvalues(place.landscape, place.theta, largest=ENDS, smallest=ENDS, method="lanczos", seed=how["seed"])
     if found.index_of_loss.value:
-        return found.index_of_loss.lowest
+        return found, ends, found.index_of_loss.lowest
     if place.snapshot is not None and place.beta == place.snapshot.beta:
-        return place.snapshot.point.minimum.margin
-    margin: Margin
-    if dense:
-        margin = dense_margin(loss.shifted(place.landscape.hessian(place.theta)))
-    else:
-        margin = lanczos_margin(loss.hessian_operator(place.theta), place.theta)
-    return margin.value
+        return found, ends, place.snapshot.point.minimum.margin
+    return found, ends, lanczos_margin(loss.hessian_operator(place.theta), place.theta).value
 
 
 def _listed(values: list[float]) -> str:

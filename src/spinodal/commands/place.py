@@ -12,13 +12,14 @@ from torch import Tensor
 
 from spinodal.commands.arguments import run_and_point, text_of
 from spinodal.commands.chosen_point import chosen_point
+from spinodal.conventions import one_beta
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.landscape.penalty import Penalty, one_beta
+from spinodal.landscape.penalty import Penalty
 from spinodal.mapping.map import MapOptions, prepare, usable_device
 from spinodal.mapping.place import found_of
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.snapshot import Snapshot
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import is_checkpoint_folder, load, read_checkpoint
 from spinodal.tasks import Task
 from spinodal.tasks.registry import arguments_of, make_task

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spinodal.commands.estimate import Estimate, duration
-from spinodal.landscape.penalty import CONVENTION
+from spinodal.conventions import CONVENTION
 from spinodal.mapping.map import Progress as Watcher
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 

@@ -86,8 +86,12 @@ class Surface:
         """
         loss = Regularised(landscape, strength(beta), Penalty() if penalty is None else penalty)
         point = landscape.vector(theta)
-        gradient, hessian = landscape.gradient(point).double(), landscape.hessian(point).double()
-        return cls(gradient + loss.pull(point.double()), loss.shifted(hessian), loss.beta)
+        error = cls(landscape.gradient(point).double(), landscape.hessian(point).double())
+        return error.lifted(loss, point)
+
+    def lifted(self, loss: Regularised, theta: Tensor) -> Surface:
+        """Return the surface of L from that of E, at theta."""
+        return Surface(self.gradient + loss.pull(theta.double()), loss.shifted(self.hessian), loss.beta)
 
     def ricci(self) -> float:
         """Return the scalar curvature R, see `gauss.ricci`."""

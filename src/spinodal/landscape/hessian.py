@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from spinodal.counts import HESSIAN_PRODUCT_COST, passes_of
+from spinodal.counts import passes_of
+from spinodal.definitions import HESSIAN_PRODUCT_COST
 
 if TYPE_CHECKING:
     from spinodal.landscape.batches import Batch

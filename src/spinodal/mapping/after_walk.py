@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from spinodal.curvature.survey import survey
 from spinodal.missing import Attempts
-from spinodal.phases.beside_walk import branched, unjoined
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.beside_walk import branched, with_unjoined
+from spinodal.phases.joined import Joined
 from spinodal.phases.joining import Joiner
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.walk import Point, Walker
@@ -65,7 +65,7 @@ class AfterWalk:
         """Return the diagram of a walk up with its phases followed as branches."""
         with self.attempts.part("branches and coexistence points"):
             found = branched(self.walker, walk.sweep, beta=walk.beta, norm_range=walk.norm_range, attempts=self.attempts)
-            return self._checked(diagram, found)
+            return self._checked(found.to(diagram))
         return diagram
 
     def with_way_back(self, diagram: PhaseDiagram, walk: Walk) -> PhaseDiagram:
@@ -75,15 +75,15 @@ class AfterWalk:
             back = scout.walk(walk.sweep.points[-1], walk.bottom.beta)
         if back is not None:
             with self.attempts.part("what joins the two ways of the loop"):
-                return self._checked(diagram, self._joined(walk, scout, back))
+                return self._checked(self._joined(walk, scout, back).to(diagram))
         self.walker.recorder = self.recorder
         without = self.with_branches(diagram, walk)
-        return without if back is None else self._checked(without, unjoined(walk.sweep, back, without.tree))
+        return without if back is None else self._checked(with_unjoined(without, walk.sweep, back))
 
-    def _joined(self, walk: Walk, scout: Scout, back: Sweep) -> Mapping[str, Any]:
+    def _joined(self, walk: Walk, scout: Scout, back: Sweep) -> Joined:
         ranges = {"error_range": scout.criteria.error_range, "norm_range": scout.criteria.norm_range}
         quiet = lambda: self.scout(False)  # noqa: E731
-        return vars(Joiner(self.walker, quiet, walk.sweep, back, beta=walk.beta, attempts=self.attempts, **ranges).join())
+        return Joiner(self.walker, quiet, walk.sweep, back, beta=walk.beta, attempts=self.attempts, **ranges).join()
 
     def with_curvature(self, diagram: PhaseDiagram, seed: int, on_point: Callable[[int, int], None]) -> PhaseDiagram:
         """Return a diagram with the curvature at its followed points."""
@@ -94,11 +94,11 @@ class AfterWalk:
                 seed=seed, attempts=self.attempts, on_point=on_point,
             )  # fmt: skip
             self.walker.spent = self.walker.spent + cost
-            return self._checked(diagram, {"curvature": found})
+            return self._checked(replace(diagram, curvature=found))
         return diagram
 
-    def _checked(self, diagram: PhaseDiagram, found: Mapping[str, Any]) -> PhaseDiagram:
+    def _checked(self, diagram: PhaseDiagram) -> PhaseDiagram:
         """Return a diagram with more in it, and with what that cost; one that cannot be written down fails here."""
-        made = replace(diagram, **found, spent=self.walker.spent, seconds=self.seconds())
+        made = replace(diagram, spent=self.walker.spent, seconds=self.seconds())
         made.to_dict()
         return made

@@ -15,19 +15,20 @@ from torch import Tensor
 
 from spinodal.arguments import real_number, switch, whole_number
 from spinodal.counts import Counts
+from spinodal.definitions import RANGE, TRIVIAL
 from spinodal.errors import SpinodalError, blaming, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
 from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.mapping.after_walk import AfterWalk, Walk
 from spinodal.mapping.trial import try_start
-from spinodal.minima.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
+from spinodal.minima.deepest import DOUBLINGS, Ladder, annealed, climb, deepest, no_predictions
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.missing import Attempts
 from spinodal.observe import Observer
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
@@ -36,11 +37,11 @@ from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Forgetful, Point, Recorder, Walker
 from spinodal.tasks.blame import owner_of
 from spinodal.tasks.models import Models
-from spinodal.tasks.task import Task
+from spinodal.tasks.task import DTYPES, Task
 
 BESIDE = 0.1  # relative width of minor brackets where phases are followed beside the ways of a loop
 Prepared = tuple[Landscape, Penalty]
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
+OWN = "auto"  # the precision that a task is computed in of itself
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class MapOptions:
         Relative residual; None: the solver's default.
     bracket : float or None
         Relative width of macroscopic brackets; None: 1e-5 dense, 1e-4 beyond 800 parameters, 1e-3 matrix-free.
-    dtype : {"float64", "float32"}
+    dtype : {"auto", "float64", "float32"}
+        "auto": the task's own, which is float64 unless it names another.
     device : str
     branches : bool
         Whether to follow, in a map upwards, every phase as a branch through the fold in which it may end, and to find
@@ -81,7 +83,7 @@ class MapOptions:
     solver: str = "auto"
     tolerance: float | None = None
     bracket: float | None = None
-    dtype: str = "float64"
+    dtype: str = OWN
     device: str = "cpu"
     branches: bool = False
     curvature: bool = False
@@ -98,8 +100,8 @@ class MapOptions:
                 )
         if self.direction not in DIRECTIONS:
             raise unknown_name("direction", self.direction, DIRECTIONS)
-        if self.dtype not in DTYPES:
-            raise unknown_name("dtype", self.dtype, DTYPES)
+        if self.dtype not in (OWN, *DTYPES):
+            raise unknown_name("dtype", self.dtype, (OWN, *DTYPES))
         if switch("branches", self.branches) and self.direction == "down":
             raise SpinodalError(
                 got="branches in a map downwards", allowed="branches in direction up or loop are allowed", do="go up"
@@ -195,7 +197,7 @@ def prepare(task: Task, options: MapOptions) -> Prepared:
     device = usable_device(options.device)
     allowed, do = "a model, a loss and data that work together are allowed", "check the task, or add --debug to see where"
     with blaming(f"task {task.name}", allowed=allowed, do=do):
-        landscape = task.landscape(dtype=DTYPES[options.dtype], device=device)
+        landscape = task.landscape(dtype=DTYPES.get(options.dtype), device=device)
         penalty = task.penalty(landscape)
         refuse_scale_invariance(landscape, penalty)
         chosen_solver(task, options, landscape)
@@ -335,7 +337,7 @@ class _Map:
 
         note = self.recorder.note("range", make)
         self.walker.spent = self.walker.spent + Counts(**note["counts"])
-        return note["high"] / RATIO, note["high"]
+        return note["high"] / RANGE, note["high"]
 
     def _climbed(self) -> Ladder:
         if self._ladder is None:
@@ -377,7 +379,7 @@ class _Map:
 
         def is_end(point: Point) -> bool:
             here = point.observation.output_variance
-            return upward and here is not None and variance is not None and here < TRIVIAL_VARIANCE * variance
+            return upward and here is not None and variance is not None and here < TRIVIAL * variance
 
         trivial = self._trivial_error(bottom, top)
         least = 1e-9 * (1.0 + abs(trivial))  # all there is to tell apart in a range that begins in the trivial phase
@@ -400,7 +402,7 @@ class _Map:
     def _trivial_error(self, bottom: Point, top: Point) -> float:
         """Return E of the trivial phase: that of the upper end, or of the centre if a given range ends before it."""
         spread, most = top.observation.output_variance, bottom.observation.output_variance
-        if spread is None or most is None or spread < TRIVIAL_VARIANCE * most:
+        if spread is None or most is None or spread < TRIVIAL * most:
             return top.error
         theta = top.minimum.theta
         at_centre = self.landscape.value(theta - self.penalty.offset(theta))

@@ -11,28 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spinodal.conventions import one_beta
 from spinodal.counts import Counts
+from spinodal.definitions import MACROSCOPIC, SAME_NORM, SAME_SPECTRUM, TRIVIAL
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import one_beta
-from spinodal.mapping.map import DTYPES, MapOptions, prepare
-from spinodal.minima.deepest import TRIVIAL_VARIANCE
+from spinodal.mapping.map import MapOptions, prepare
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.phase import Phase
-from spinodal.phases.placement import Placement, Rival, Start
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.results.placement import Placement, Rival, Start
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.transition import MACROSCOPIC
 from spinodal.sweeps.walk import Forgetful, Point, Recorder, Walker
 from spinodal.tasks.fitted import Fitted, fitted
 from spinodal.tasks.models import Models
-from spinodal.tasks.task import Task
+from spinodal.tasks.task import DTYPES, Task
 
-SAME_SPECTRUM = 0.05  # singular values of one minimum differ by less, relative to the largest
 DOUBLINGS = 12  # of beta beyond the map, in search of a transition that it did not reach
 
 
@@ -201,7 +199,7 @@ class _Placing:
         """Tell a model without outputs worth the name, or one whose outputs nobody knows."""
         known = [view for p in self.diagram.points if (view := p.observation.output_variance) is not None]
         here = point.observation.output_variance
-        return here is None or here < TRIVIAL_VARIANCE * max(known, default=math.inf)
+        return here is None or here < TRIVIAL * max(known, default=math.inf)
 
     # -- which phase ------------------------------------------------------------------------
 
@@ -240,7 +238,7 @@ class _Placing:
     def _same(self, a: Point, b: Point) -> bool:
         """Tell one minimum from another at the same beta, by what no symmetry of the network changes."""
         error = abs(a.error - b.error) < MACROSCOPIC * self.error_range
-        norm = abs(a.norm_squared - b.norm_squared) < 2.0 * MACROSCOPIC * self.norm_range
+        norm = abs(a.norm_squared - b.norm_squared) < SAME_NORM * self.norm_range
         return error and norm and _same_spectra(a, b)
 
     # -- which depth ------------------------------------------------------------------------

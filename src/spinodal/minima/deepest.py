@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spinodal.definitions import TRIVIAL
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import lbfgs_batch
 
-RATIO = 300.0  # LOW = HIGH / RATIO
-TRIVIAL_VARIANCE = 1e-6  # of the outputs, relative to the deepest phase
 ROUGH, ROUGH_ITERATIONS = 1e-2, 100
 CLOSE_ITERATIONS = 150
 DOUBLINGS = 60
@@ -69,7 +68,7 @@ def climb(landscape: Landscape, penalty: Penalty, starts: Tensor, variance: Call
         if spread is None:
             raise no_predictions()
         most = max(most, spread)
-        if spread < TRIVIAL_VARIANCE * most:
+        if spread < TRIVIAL * most:
             return Ladder(beta, bottom, climber[0])
         beta *= 2.0
     raise SpinodalError(

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from spinodal.counts import HESSIAN_PRODUCT_COST, Counts
+from spinodal.counts import Counts
+from spinodal.definitions import HESSIAN_PRODUCT_COST
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.newton_cg import conjugate_gradients
 from spinodal.minima.solution import Solution
 from spinodal.spectrum.davidson import Subspace, davidson, softened
-from spinodal.spectrum.margin import BESIDE, LANCZOS_STEPS, Margin, lanczos_margin, zero_fraction
+from spinodal.spectrum.eigenbasis import zero_fraction
+from spinodal.spectrum.margin import BESIDE, LANCZOS_STEPS, Margin, lanczos_margin
 
 SECOND_ORDER = ("newton", "newton_cg")  # whose slopes and margins are accurate enough to tell kinks, and orders
 MARGIN_STEPS = {"newton_cg": 300, "lbfgs": LANCZOS_STEPS}  # most Hessian products for a margin

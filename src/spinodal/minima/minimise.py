@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from spinodal.arguments import SOLVERS
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
-from spinodal.landscape.hessian import Factorised
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.landscape.scale import refuse_scale_invariance
@@ -25,6 +25,7 @@ from spinodal.minima.newton import newton
 from spinodal.minima.newton_cg import newton_cg
 from spinodal.minima.solution import LOST, STUCK, Solution
 from spinodal.spectrum.margin import Margin
+from spinodal.spectrum.operator import SMALL
 
 __all__ = [
     "LOST",
@@ -40,9 +41,7 @@ __all__ = [
     "tolerance_of",
 ]
 
-SOLVERS = ("newton", "newton_cg", "lbfgs")
-SMALL, LARGE = 500, 800  # parameters up to which a dense Hessian is always, and may be, kept
-FACTORISED = 800  # parameters up to which all eigenpairs are computed at every step of a branch
+LARGE = 800  # parameters up to which a dense Hessian may be kept
 DEAR = 1000  # gradients that it may cost then
 TOLERANCE = {"newton": 1e-9, "newton_cg": 1e-7, "lbfgs": 1e-4}
 FLOAT32_TOLERANCE = 1e-3
@@ -74,16 +73,6 @@ def solver_for(landscape: Landscape, solver: str = "auto") -> str:
 def tolerance_of(solver: str, dtype: torch.dtype, asked: float | None = None) -> float:
     """Return the relative residual that a solver minimises to: the one asked for, or its default at this precision."""
     return asked or (TOLERANCE[solver] if dtype == torch.float64 else FLOAT32_TOLERANCE)
-
-
-def affords_dense(landscape: Landscape) -> bool:
-    """Tell whether a dense Hessian and all its eigenpairs are affordable at every step of a branch.
-
-    In float64 up to 800 parameters where the Hessian factorises over samples, 500 otherwise.
-    """
-    if landscape.dtype != torch.float64 or landscape.size > FACTORISED:
-        return False
-    return landscape.size <= SMALL or isinstance(landscape.hessian_method, Factorised)
 
 
 def minimise(
@@ -172,7 +161,7 @@ def solve(
         if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
         local = certify(loss, solution, solver, landmark, landscape.counts - before, hints)
-        if local is None or solution.stop in STUCK or not _is_saddle(local.margin):
+        if local is None or solution.stop in STUCK or not local.margin.is_negative:
             break
         escaped = _descend(loss, solution, local.margin)
         if escaped is None:
@@ -216,11 +205,6 @@ def _aided(
     loss.landscape.counts.passes += factors.price
     memory = Preconditioned(start, factors.at_beta(loss.beta), 0.3 * (1.0 + float(start.norm())))
     return lbfgs(loss, start, tolerance=tolerance, iterations=AIDED, has_left=has_left, memory=memory)
-
-
-def _is_saddle(margin: Margin) -> bool:
-    """Tell whether the lowest eigenvalue is negative beyond its own error."""
-    return margin.value < -max(1e-8 * margin.largest, margin.residual)
 
 
 def _descend(loss: Regularised, solution: Solution, margin: Margin) -> Tensor | None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from spinodal.conventions import weight_decay
 from spinodal.counts import Counts
-from spinodal.landscape.penalty import weight_decay
 
 STATUSES = {
     "converged": "converged: the residual is below the tolerance and the margin is not negative",

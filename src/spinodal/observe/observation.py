@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 READINGS = ("error", "outputs", "accuracy", "no_accuracy", "samples", "rank", "unused")
+PARTS = ("train", "held_out")  # of the data: what was minimised over, and what was kept from it
 
 
 @dataclass(frozen=True)

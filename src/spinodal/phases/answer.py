@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
+from spinodal.definitions import NEAR_BETA, SAME_BETA
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.phase import Phase
 from spinodal.phases.step import Step
@@ -16,8 +17,6 @@ DEEPEST = "deepest known"  # to its end
 METASTABLE = "metastable before its end"
 PARTLY = "deepest known in a part"  # which is not the lowest one
 NOWHERE = "nowhere the deepest known"
-SAME = 1e-9  # betas that differ relatively by less are one
-NEAR = 1e-6  # a coexistence point and the edge of a stable range that it makes differ relatively by less
 
 
 @dataclass(frozen=True)
@@ -174,10 +173,10 @@ def _depth(phase: Phase, end: Step | None, coexistence: Sequence[PhaseCoexistenc
     if not stable:
         return Depth(NOWHERE)
     begin, last = stable[0]
-    since = begin if begin > low * (1.0 + SAME) else None
-    if last >= high * (1.0 - SAME):
+    since = begin if begin > low * (1.0 + SAME_BETA) else None
+    if last >= high * (1.0 - SAME_BETA):
         return Depth(DEEPEST) if since is None else Depth(PARTLY, None, None, since)
-    meetings = (item for item in coexistence if item.phases[0] == phase.id and abs(item.beta / last - 1.0) < NEAR)
+    meetings = (item for item in coexistence if item.phases[0] == phase.id and abs(item.beta / last - 1.0) < NEAR_BETA)
     return Depth(METASTABLE if since is None else PARTLY, last, next(meetings, None), since)
 
 

@@ -11,21 +11,19 @@ from typing import Any
 from spinodal.branches import Branch, StationaryPoint, coexistence, continue_branch
 from spinodal.branches.special import STATUSES, BranchPoint, Fold
 from spinodal.counts import Counts
-from spinodal.minima.minimise import affords_dense, minimise
+from spinodal.definitions import CONTINUOUS, END_EXPLAINED, END_KNOWN, FLAT, NEAR_BETA
+from spinodal.minima.minimise import minimise
 from spinodal.missing import OUTCOMES, Attempts
 from spinodal.phases.branch_record import from_record, to_record
 from spinodal.phases.coexistence import PhaseCoexistence, Saddle
 from spinodal.phases.existence import Interval
 from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
-from spinodal.sweeps.order import CONTINUOUS
+from spinodal.spectrum.operator import affords_dense
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point, Walker
 
 BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed
-SAME = 1e-4  # relative: how far a polished point may lie outside of the bracket of the transition that it explains
-KNOWN = 0.01  # relative: how far an end that a walk found may lie from the polished one
 BACK = 3  # points before the end of a phase at which a large network's branch begins
-FLAT = 1e-3  # of 2 beta: a negative margin of a descended point that is less is rounding
 POINTS = 500  # most points of a branch
 
 
@@ -84,7 +82,7 @@ class Followed:
     def end(self, phase: int, side: str, walked: float) -> float:
         """Return beta of the polished end of a phase, or where a walk found it; it may be further than a branch knows."""
         polished = [item.beta for item in self.spinodals if (item.phase, item.side) == (phase, side)]
-        return next((beta for beta in polished if abs(beta / walked - 1.0) <= KNOWN), walked) if walked else walked
+        return next((beta for beta in polished if abs(beta / walked - 1.0) <= END_KNOWN), walked) if walked else walked
 
     def polished(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
         """Return transitions with those that a branch explains in their place."""
@@ -185,7 +183,7 @@ class BranchFollower:
             start = phase.points[0] if phase.upper is None else phase.points[-self._back :][0]
             top = self.high if phase.upper is None else BEYOND * phase.upper.bracket[1]
             up = self._continued(start, to=max(top, start.beta * BEYOND), through_folds=phase.upper is not None)
-            if start.beta > self.low * (1.0 + 1e-6):
+            if start.beta > self.low * (1.0 + NEAR_BETA):
                 down = stable_part(self._continued(start, to=self.low, through_folds=False))
                 up = turned(down).followed_by(up)
             self._live[phase.id] = up
@@ -351,7 +349,7 @@ def saddle_between(branch: Branch, beta: float) -> Saddle | None:
 def special_point(transition: Transition, branch: Branch) -> Fold | BranchPoint | None:
     """Return the fold or branch point at which the phase before a transition ends, None if the branch has none there."""
     low, high = transition.bracket
-    slack = high - low + SAME * high
+    slack = high - low + END_EXPLAINED * high
     ends: list[Fold | BranchPoint] = [fold for fold in branch.folds if fold.is_spinodal and fold.side == "upper"]
     ends += [item for item in branch.branch_points if 0 in item.index]
     near = [item for item in ends if low - slack <= item.beta <= high + slack]

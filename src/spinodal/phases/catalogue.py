@@ -6,12 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from spinodal.definitions import SAME_DISTANCE, SAME_ROUNDING, SAME_SLACK, SHORTEST
 from spinodal.minima.minimise import Minimum
 from spinodal.observe import Observation
-
-SLACK = 10.0  # by how much the distance to the exact minimum may exceed residual / margin
-ROUNDING = 1e-8  # relative difference that invariants of equal minima may always have
-MOST = 1e-3  # of the norm: a minimum that may be further than this from the exact one is not known well enough to excuse more
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,13 @@ class Fingerprint:
     def of(cls, minimum: Minimum, observation: Observation) -> Fingerprint:
         """Return the fingerprint of a minimum and its observation."""
         stiffness = minimum.margin if minimum.margin > 0.0 else 2.0 * minimum.beta  # NaN, too
-        radius = SLACK * minimum.residual / stiffness
+        radius = SAME_SLACK * minimum.residual / stiffness
         return cls(
             beta=minimum.beta,
             error=minimum.error,
             norm_squared=observation.distance**2,
             singular_values=observation.singular_values,
-            radius=min(radius, MOST * observation.norm) if math.isfinite(radius) else MOST * observation.norm,
+            radius=min(radius, SAME_DISTANCE * observation.norm) if math.isfinite(radius) else SAME_DISTANCE * observation.norm,
         )
 
     def distance(self, other: Fingerprint, allowance: Allowance) -> float:
@@ -77,8 +74,8 @@ class Fingerprint:
             return math.inf
         radius, norm = self.radius + other.radius, math.sqrt(max(self.norm_squared, other.norm_squared))
         scale = max(abs(self.error), abs(other.error))
-        error = allowance.error + 2.0 * self.beta * norm * radius + ROUNDING * scale
-        squared = allowance.norm_squared + 2.0 * norm * radius + radius**2 + ROUNDING * norm**2
+        error = allowance.error + 2.0 * self.beta * norm * radius + SAME_ROUNDING * scale
+        squared = allowance.norm_squared + 2.0 * norm * radius + radius**2 + SAME_ROUNDING * norm**2
         return max(
             _ratio(self.error - other.error, error),
             _ratio(self.norm_squared - other.norm_squared, squared),
@@ -92,7 +89,7 @@ class Fingerprint:
         worst = 0.0
         for name, values in self.singular_values.items():
             others = other.singular_values[name]
-            tolerance = radius + (allowance.spectrum + ROUNDING) * max(*values, *others, 1e-3)
+            tolerance = radius + (allowance.spectrum + SAME_ROUNDING) * max(*values, *others, SHORTEST)
             worst = max(worst, *(_ratio(a - b, tolerance) for a, b in zip(values, others, strict=True)))
         return worst
 

@@ -7,11 +7,9 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from spinodal.definitions import EQUALLY_DEEP, NORM_RISES
 from spinodal.phases.loss_curve import LossCurve
 from spinodal.sweeps.walk import Point
-
-DEPTH = 1e-4  # of the range of E: losses that differ by less are equally deep
-NORM = 1e-3  # of the range of the squared norm: a rise by less is none
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def violations(
     """Return where the lower envelope is not concave, or the norm grows along it."""
     found = []
     for (a, home), (b, other) in pairwise(_on_envelope(curves, parts)):
-        if problem := _problem(a, b, DEPTH * error_range, NORM * norm_range):
+        if problem := _problem(a, b, EQUALLY_DEEP * error_range, NORM_RISES * norm_range):
             where = f"between phases {home} and {other}" if home != other else f"in phase {home}"
             text = f"a deeper branch was missed here: {problem} {where}, from beta = {a.beta:.6g} to {b.beta:.6g}"
             found.append(Violation(0.5 * (a.beta + b.beta), text))

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from spinodal.branches import Branch
+from spinodal.definitions import (
+    ADJACENT,
+    EQUAL_DEPTH_WALKED,
+    EQUALLY_DEEP,
+    FURTHER,
+    MACROSCOPIC,
+    NORM_RISES,
+    SAME_NORM,
+    SAME_SPECTRUM,
+    SMALLEST,
+    STIFF,
+)
 from spinodal.minima.minimise import SECOND_ORDER
 from spinodal.missing import Attempts
 from spinodal.phases.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
 from spinodal.phases.catalogue import Allowance, Catalogue, Fingerprint
 from spinodal.phases.coexistence import PhaseCoexistence
-from spinodal.phases.envelope import DEPTH, NORM, Part, Violation, envelope, violations
+from spinodal.phases.envelope import Part, Violation, envelope, violations
 from spinodal.phases.existence import Existence, Interval, divided
+from spinodal.phases.joined import Joined
 from spinodal.phases.known_phase import KnownPhase
 from spinodal.phases.loss_curve import LossCurve
 from spinodal.phases.own_part import OwnPart
@@ -22,32 +33,11 @@ from spinodal.phases.tree import Fall, falls_along
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.transition import MACROSCOPIC, NAMES, Transition
+from spinodal.sweeps.transition import NAMES, Transition
 from spinodal.sweeps.walk import Forgetful, Point, Walker
 
-FURTHER = 1e-3  # of the lowest beta of the map: how far down phases are followed
-STIFF = 0.01  # of 2 beta: the least margin of a phase that stays a minimum as beta goes to 0
-SPECTRUM = 0.05  # of the largest singular value: minima of one phase differ by less
 STEPS = 8  # of Newton's method towards equal depth
-EQUAL = 1e-8  # of the range of E: losses that are equal
 BY_WALKS = "found by walks: both phases were minimised at this beta; a saddle is interpolated on the branch"
-NEAR = 1e-3  # in log beta: how far beyond its ends a phase is compared with what fell from another one
-
-
-@dataclass(frozen=True)
-class Joined:
-    """What both ways of a loop and the branches tell together (see `PhaseDiagram`)."""
-
-    transitions: tuple[Transition, ...]
-    branches: Mapping[int, Branch]
-    coexistence: tuple[PhaseCoexistence, ...]
-    spinodals: tuple[Spinodal, ...]
-    tree: tuple[Fall, ...]
-    back: Sweep
-    back_phases: tuple[int, ...]
-    existence: Mapping[int, Existence]
-    beyond: Mapping[int, tuple[Point, ...]]
-    violations: tuple[Violation, ...]
 
 
 class Joiner:
@@ -86,7 +76,7 @@ class Joiner:
         self.walker, self.scout, self.up, self.back = walker, scout, up, back
         self.low, self.high = beta
         self.error_range, self.norm_range = error_range, norm_range
-        allowance = Allowance(error=MACROSCOPIC * error_range, norm_squared=2.0 * MACROSCOPIC * norm_range, spectrum=SPECTRUM)
+        allowance = Allowance(error=MACROSCOPIC * error_range, norm_squared=SAME_NORM * norm_range, spectrum=SAME_SPECTRUM)
         self.catalogue = Catalogue(allowance)
         self.follower = BranchFollower(walker, beta=beta, norm_range=norm_range, attempts=attempts)
         self.phases: list[KnownPhase] = []
@@ -244,7 +234,10 @@ class Joiner:
         """Yield where neighbours on the lower envelope are equally deep, for pairs that the branches do not know it of."""
         for a, b in pairwise(parts):
             first, second = self.phases[a.phase], self.phases[b.phase]
-            if frozenset((first.id, second.id)) in followed.borders or min(first.depth(a.high), second.depth(a.high)) <= NEAR:
+            if (
+                frozenset((first.id, second.id)) in followed.borders
+                or min(first.depth(a.high), second.depth(a.high)) <= ADJACENT
+            ):
                 continue  # a second-order transition, where one ends as the other begins, is no coexistence
             if (found := self._meeting(first, second, a.high)) is not None:
                 branch = followed.branches.get(first.id)
@@ -256,9 +249,9 @@ class Joiner:
         for _ in range(STEPS):
             a, b = self._moved(a, beta), self._moved(b, beta)
             heat, gap_in_loss = a.norm_squared - b.norm_squared, a.minimum.loss - b.minimum.loss
-            if heat <= NORM * self.norm_range:
+            if heat <= NORM_RISES * self.norm_range:
                 return None
-            if abs(gap_in_loss) <= EQUAL * self.error_range:
+            if abs(gap_in_loss) <= EQUAL_DEPTH_WALKED * self.error_range:
                 return PhaseCoexistence(
                     beta - gap_in_loss / heat, (first.id, second.id), a.minimum.loss, heat, None, None, None, BY_WALKS
                 )
@@ -285,7 +278,7 @@ class Joiner:
 
     def _home(self, point: Point, *, but: KnownPhase) -> int | None:
         """Return the phase, other than the one that fell, that a point behind a transition belongs to."""
-        near = [phase for phase in self.phases if phase is not but and phase.depth(point.beta) >= -NEAR]
+        near = [phase for phase in self.phases if phase is not but and phase.depth(point.beta) >= -ADJACENT]
         for phase in sorted(near, key=lambda phase: -phase.depth(point.beta)):
             if self._agrees(phase, point):
                 return phase.id
@@ -308,7 +301,7 @@ class Joiner:
         if phase.depth(point.beta) < 0.0:
             return False
         beside = LossCurve.through(phase.id, phase.points).loss(point.beta)
-        if abs(beside - point.minimum.loss) > DEPTH * self.error_range:
+        if abs(beside - point.minimum.loss) > EQUALLY_DEEP * self.error_range:
             return False
         ways = (self._moved(near, point.beta) for near in phase.beside(point.beta))
         return any(_fingerprint(there).distance(_fingerprint(point), Allowance()) <= 1.0 for there in ways)
@@ -349,7 +342,7 @@ class Joiner:
             return phase.lower.beta, self._fall_reason(phase, phase.lower, "down")
         last = phase.nearest(phase.range[0])
         further = [point for point in phase.points if point.beta <= self.low]
-        if last.beta <= self.low * FURTHER * 1.0001 and all(map(_is_stiff, further)):
+        if last.beta <= SMALLEST * FURTHER * self.low and all(map(_is_stiff, further)):
             return 0.0, (
                 f"a minimum for every beta > 0: followed down to {last.beta:.3g}, where the smallest eigenvalue of Hess L is "
                 f"{last.minimum.margin / (2.0 * last.beta):.3g} times 2 beta{self._certainty()}, "

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spinodal.definitions import ALIVE
 from spinodal.phases.existence import Existence
 from spinodal.sweeps.walk import Point
-
-ALIVE = 0.5  # recall at or above which a class is alive at a point
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from spinodal.conventions import CONVENTION, weight_decay
 from spinodal.errors import SpinodalError
-from spinodal.landscape.penalty import CONVENTION, weight_decay
 from spinodal.observe import Observation
 from spinodal.sweeps.walk import Point
 from spinodal.tasks.model_file import save_model

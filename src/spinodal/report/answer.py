@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
+from spinodal.definitions import WORTH
 from spinodal.missing import listed
 from spinodal.phases.answer import METASTABLE
-from spinodal.phases.diagram import PhaseDiagram, unseen_kinks
-from spinodal.phases.step import LOSS, Step
+from spinodal.phases.diagram import Diagram
+from spinodal.phases.step import Step
 from spinodal.sweeps.walk import Point
+from spinodal.words.conclusion import unseen_kinks
 from spinodal.words.numbers import percent, significant
 from spinodal.words.sentences import (
     capital,
@@ -28,7 +30,7 @@ MOST_NAMED = 8  # losses named one after the other
 
 MEANING = (
     "A loss of accuracy at a transition is a macroscopic transition across whose bracket the training accuracy falls by "
-    f"{100 * LOSS:g} percentage point or more, or with which a class goes: its recall is at least one half on most of the "
+    f"{100 * WORTH:g} percentage point or more, or with which a class goes: its recall is at least one half on most of the "
     "phase below and not on most of the phase above. A loss of rank is one with which the rank on most of the phase falls. "
     "Within a phase the accuracy may decline as well, without a jump. All of this holds for the branch that was followed, "
     "of full-batch minimisers; training with noise may leave it earlier, and from the point on where another phase is as "
@@ -37,7 +39,7 @@ MEANING = (
 )
 
 
-def answer_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
+def answer_sentences(diagram: Diagram) -> tuple[str, ...]:
     """Return what a diagram says to somebody who chooses a `weight_decay`, the most important sentence first.
 
     For an upward walk: from where on another phase is deeper, where that is known; the largest `weight_decay` before
@@ -60,7 +62,7 @@ def answer_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
     return (*filter(None, body), *_warnings(diagram))
 
 
-def _smooth(diagram: PhaseDiagram) -> str:
+def _smooth(diagram: Diagram) -> str:
     first, last = diagram.ends
     if first is last:
         return f"The map has one point, {_place(first.beta)}: {_state(diagram, first)}."
@@ -71,7 +73,7 @@ def _smooth(diagram: PhaseDiagram) -> str:
     return f"No macroscopic {what} between weight_decay = {low} and {high}{smoothly}; {changes}."
 
 
-def _first_loss(diagram: PhaseDiagram) -> list[str]:
+def _first_loss(diagram: Diagram) -> list[str]:
     """Say before which weight_decay nothing is lost yet, what is lost there, and what changed on the way."""
     answer, found = diagram.conclusion, diagram.steps
     sentence = _sentence(loss_phrase(answer, diagram.has_matrices))
@@ -85,33 +87,33 @@ def _first_loss(diagram: PhaseDiagram) -> list[str]:
     ]
 
 
-def _on_the_way(diagram: PhaseDiagram, first: Step) -> str:
+def _on_the_way(diagram: Diagram, first: Step) -> str:
     """Say how the accuracy declined before the first loss, and up to where it hardly did."""
     start, _ = diagram.ends
     most = _accuracy(start) or 0.0
     below = sorted((point for point in diagram.points if point.beta <= first.low.beta), key=lambda point: point.beta)
-    good = list(takewhile(lambda point: (_accuracy(point) or 0.0) > most - LOSS, below))
+    good = list(takewhile(lambda point: (_accuracy(point) or 0.0) > most - WORTH, below))
     begin = significant(weight_decay(start.beta), 5)
     text = f"Before that, from weight_decay = {begin} on, {_changes(diagram, start, first.low)[0]}"
     if len(good) == len(below):
         return f"{text}."
     until = significant(weight_decay(good[-1].beta), 5)
-    return f"{text}, without such a loss; up to weight_decay = {until} it falls by less than {100 * LOSS:g} percentage point."
+    return f"{text}, without such a loss; up to weight_decay = {until} it falls by less than {100 * WORTH:g} percentage point."
 
 
-def _what_changes(diagram: PhaseDiagram, step: Step) -> str:
+def _what_changes(diagram: Diagram, step: Step) -> str:
     """Return what changes across a transition, walked towards larger beta."""
     return joined(_all_changes(diagram, step.low, step.high, step.ranks))
 
 
-def _all_changes(diagram: PhaseDiagram, low: Point, high: Point, ranks: tuple[int, int]) -> list[str]:
+def _all_changes(diagram: Diagram, low: Point, high: Point, ranks: tuple[int, int]) -> list[str]:
     below, above = ranks
     rank = [f"the rank {'falls' if above < below else 'rises'} from {below} to {above}"] if above != below else []
     *accuracies, error = _changes(diagram, low, high)
     return [*accuracies, *rank, error]
 
 
-def _downward(diagram: PhaseDiagram, gained: str) -> list[str]:
+def _downward(diagram: Diagram, gained: str) -> list[str]:
     _, start = diagram.ends
     begin = significant(weight_decay(start.beta), 5)
     return [
@@ -123,7 +125,7 @@ def _downward(diagram: PhaseDiagram, gained: str) -> list[str]:
     ]
 
 
-def _entered(diagram: PhaseDiagram) -> str:
+def _entered(diagram: Diagram) -> str:
     step = diagram.steps[-1]
     return f", for one of rank {step.ranks[0]}" if diagram.has_matrices else ""
 
@@ -154,12 +156,12 @@ def _sequence(beginning: str, events: Sequence[str]) -> str:
     return f"{beginning}: {'; next: '.join(happened[:MOST_NAMED])}{rest}."
 
 
-def _end(diagram: PhaseDiagram) -> str:
+def _end(diagram: Diagram) -> str:
     _, last = diagram.ends
     return f"At the upper end of the map, {_place(last.beta)}, {_state(diagram, last)}."
 
 
-def _way_back(diagram: PhaseDiagram) -> str:
+def _way_back(diagram: Diagram) -> str:
     """Say where the way back of a loop has its transitions."""
     if diagram.back is None:
         return ""
@@ -172,7 +174,7 @@ def _way_back(diagram: PhaseDiagram) -> str:
     )
 
 
-def _state(diagram: PhaseDiagram, point: Point) -> str:
+def _state(diagram: Diagram, point: Point) -> str:
     accuracy = _accuracy(point)
     shown = [] if accuracy is None else [percent(accuracy, diagram.sample_steps["train"])]
     values = [
@@ -182,7 +184,7 @@ def _state(diagram: PhaseDiagram, point: Point) -> str:
     return f"the model has {joined(values)}"
 
 
-def _warnings(diagram: PhaseDiagram) -> list[str]:
+def _warnings(diagram: Diagram) -> list[str]:
     """Say what keeps the map from being the whole answer."""
     unfinished = sum(not point.minimum.converged for point in diagram.points)
     warnings = [] if diagram.run_status == "complete" else [f"The map is not complete: {diagram.run_status}."]
@@ -207,7 +209,7 @@ def _place(beta: float) -> str:
     return f"weight_decay = {significant(weight_decay(beta), 5)} (beta = {significant(beta, 5)})"
 
 
-def _changes(diagram: PhaseDiagram, a: Point, b: Point) -> list[str]:
+def _changes(diagram: Diagram, a: Point, b: Point) -> list[str]:
     """Return how the accuracies, as far as there are any, and E change from one point to another."""
     changes = []
     for part, name in (("train", "training"), ("held_out", "held-out")):

@@ -10,12 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from spinodal import __version__
+from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError
 from spinodal.files import write_whole, writing
-from spinodal.landscape.penalty import CONVENTION
 from spinodal.landscape.reading.sentences import sentences
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.plots.axis import is_joined
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import FEW_MINOR
@@ -34,11 +33,12 @@ from spinodal.report.curvature_rows import CAUTION, change_point_table, curvatur
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
+from spinodal.version import __version__
 from spinodal.words.rows import BRACKET_NOTE
 
 
 def save_report(
-    diagram: PhaseDiagram,
+    diagram: Diagram,
     path: Path,
     *,
     provenance: Mapping[str, Any] | None = None,
@@ -52,7 +52,7 @@ def save_report(
 
     Parameters
     ----------
-    diagram : PhaseDiagram
+    diagram : Diagram
     path : Path
         Of the file to write, in an existing folder; it is replaced in one step.
     provenance : nested mapping of plain values, optional
@@ -72,7 +72,7 @@ def save_report(
 
 
 def render(
-    diagram: PhaseDiagram,
+    diagram: Diagram,
     *,
     provenance: Mapping[str, Any] | None = None,
     placements: Sequence[Mapping[str, Any]] = (),
@@ -128,7 +128,7 @@ def render(
     return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
 
 
-def _record(diagram: PhaseDiagram, shown: PhaseDiagram) -> DiagramRecord:
+def _record(diagram: Diagram, shown: Diagram) -> DiagramRecord:
     """Return the record of what is shown, with the area of the whole loop."""
     record = diagram_record(shown)
     if record.s_curves is None or diagram.loop is None:
@@ -136,7 +136,7 @@ def _record(diagram: PhaseDiagram, shown: PhaseDiagram) -> DiagramRecord:
     return replace(record, s_curves=replace(record.s_curves, area=diagram.loop.area))
 
 
-def _origin(diagram: PhaseDiagram, provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+def _origin(diagram: Diagram, provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return task and provenance as titled lists; what the settings of a run say of its task is not repeated."""
     settings = provenance.get("settings")
     if isinstance(settings, Mapping):

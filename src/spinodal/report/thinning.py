@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spinodal.branches.branch import Branch
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 
@@ -22,7 +22,7 @@ class Thinned:
 
     Attributes
     ----------
-    diagram : PhaseDiagram
+    diagram : Diagram
         With the points kept; its transitions are those of the whole diagram.
     total : int
         Points of the whole diagram, of a loop those of the way up.
@@ -34,7 +34,7 @@ class Thinned:
         Points of the way back of a loop.
     """
 
-    diagram: PhaseDiagram
+    diagram: Diagram
     total: int
     every: int
     on_branches: tuple[int, int] = (0, 0)
@@ -64,7 +64,7 @@ class Thinned:
         )  # fmt: skip
 
 
-def thinned(diagram: PhaseDiagram, most: int = MOST, most_on_branches: int = MOST_ON_BRANCHES) -> Thinned:
+def thinned(diagram: Diagram, most: int = MOST, most_on_branches: int = MOST_ON_BRANCHES) -> Thinned:
     """Return a diagram of about `most` points, or all of them if there are no more.
 
     Kept are the first and the last point of every phase, the `NEIGHBOURS` points on either side of every

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,10 +13,13 @@ from torch import Tensor
 from spinodal.arguments import real_number
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.hessian import Factorised
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
+from spinodal.spectrum.eigenbasis import Eigenbasis, eigenbasis
 
 METHODS = ("auto", "dense", "lanczos")
+SMALL, FACTORISED = 500, 800  # parameters up to which all eigenpairs are affordable everywhere; where H factorises over samples
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ class HessianOperator:
         """Return the matrix from the Hessian of E, shape (n, n), float64, or refuse it if it is not finite."""
         return self.loss.shifted(finite(hessian).double())
 
+    def eigenbasis(self, hessian: Tensor | None = None, *, vectors: bool = True) -> Eigenbasis:
+        """Return the dense analysis, from the Hessian of E, shape (n, n), where that is known."""
+        matrix = self.dense() if hessian is None else self.shifted(hessian)
+        return eigenbasis(matrix, precision=self.loss.landscape.dtype, vectors=vectors)
+
     def of_error(self) -> HessianOperator:
         """Return the operator of E at the same theta."""
         return replace(self, loss=replace(self.loss, beta=0.0))
@@ -58,6 +66,27 @@ class HessianOperator:
     @cached_property
     def _product(self) -> Callable[[Tensor], Tensor]:
         return refusing(self.loss.hessian_operator(self.theta))
+
+
+def eigenbases(operators: Sequence[HessianOperator], hessian: Tensor, *, vectors: bool = True) -> tuple[Eigenbasis, ...]:
+    """Return the dense analyses of operators at one theta, from the Hessian of E, shape (n, n), that they share.
+
+    It is one, where their penalties hold all parameters and so only shift the eigenvalues.
+    """
+    if any(operator.loss.penalty.mask is not None for operator in operators):
+        return tuple(operator.eigenbasis(hessian, vectors=vectors) for operator in operators)
+    error = operators[0].of_error().eigenbasis(hessian, vectors=vectors)
+    return tuple(error.shifted(2.0 * operator.loss.beta) for operator in operators)
+
+
+def affords_dense(landscape: Landscape) -> bool:
+    """Tell whether a dense Hessian and all its eigenpairs are affordable at every step of a branch.
+
+    In float64 up to 800 parameters where the Hessian factorises over samples, 500 otherwise.
+    """
+    if landscape.dtype != torch.float64 or landscape.size > FACTORISED:
+        return False
+    return landscape.size <= SMALL or isinstance(landscape.hessian_method, Factorised)
 
 
 def strength(beta: float) -> float:

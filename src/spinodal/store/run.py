@@ -22,12 +22,12 @@ from safetensors.torch import save
 
 from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.files import reading, write_json, write_whole, writing
-from spinodal.labelled.result import SCHEMA
+from spinodal.labelled.result import SCHEMA as RESULT_SCHEMA
 from spinodal.missing import Attempts, Missing, is_final
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.command import command_of
 from spinodal.store.copies import LABELLED, write_copies, write_labelled, write_result
-from spinodal.store.journal import NAME, Journal, refuse_loss
+from spinodal.store.journal import NAME, SCHEMA, Journal, refuse_loss
 from spinodal.store.latest import FILES, latest_result
 from spinodal.store.lock import Lock
 from spinodal.store.recorded import FIXED, recorded_diagram
@@ -291,7 +291,7 @@ def _read(place: Path) -> dict[str, Any] | None:
 def provenance() -> dict[str, Any]:
     """Return what made a run: versions, git state, host, threads, time."""
     return {
-        "schema": SCHEMA,
+        "schemas": {"journal": SCHEMA, "result": RESULT_SCHEMA},
         "spinodal": _version("spinodal"),
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "xarray")},

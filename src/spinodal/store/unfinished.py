@@ -9,8 +9,9 @@ from typing import Any
 from spinodal.counts import Counts
 from spinodal.errors import printable
 from spinodal.missing import Missing
-from spinodal.phases.diagram import UNFINISHED, PhaseDiagram, stretches_of
+from spinodal.phases.diagram import UNFINISHED, stretches_of
 from spinodal.phases.tree import falls_along
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.journal import Journal
 from spinodal.store.record import positive, whole
 from spinodal.store.transition import read_transition

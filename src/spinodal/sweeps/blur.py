@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from spinodal.definitions import BLUR, SHORTEST
 from spinodal.sweeps.walk import Point
-
-MOST = 1e-2  # of beta: a smooth branch is walked in steps of that size
 
 
 def blur(point: Point, tolerance: float) -> float:
@@ -25,6 +24,6 @@ def blur(point: Point, tolerance: float) -> float:
     """
     if point.norm_slope == 0.0:
         return 0.0
-    residual = tolerance * 2.0 * point.beta * max(point.observation.distance, 1e-3)
+    residual = tolerance * 2.0 * point.beta * max(point.observation.distance, SHORTEST)
     shift = 2.0 * residual * float(point.tangent.norm()) / abs(point.norm_slope)
-    return min(shift, MOST * point.beta)
+    return min(shift, BLUR * point.beta)

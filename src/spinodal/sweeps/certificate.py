@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from spinodal.definitions import MACROSCOPIC
 from spinodal.sweeps.gap import gap
-from spinodal.sweeps.transition import MACROSCOPIC, Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinodal.arguments import real_number
+from spinodal.definitions import BRACKETS
 from spinodal.errors import SpinodalError
 
 BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
@@ -40,7 +41,7 @@ class Resolution:
 
     def __post_init__(self) -> None:
         """Refuse a bracket that rounding would not let a walk reach, or that would not be one."""
-        if not 1e-9 <= real_number(self.bracket) <= 1e-2:
+        if not BRACKETS[0] <= real_number(self.bracket) <= BRACKETS[1]:
             raise SpinodalError(
                 got=f"bracket = {self.bracket!r}", allowed="a relative width from 1e-9 to 1e-2 is allowed", do="try 1e-5"
             )

@@ -7,20 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from spinodal.definitions import ARRIVED, BLURS, COARSE, CONTINUOUS, CONVERGED_BRACKET, JUMPED, LAST, MACROSCOPIC, SMALLEST
 from spinodal.minima.minimise import LOST, SECOND_ORDER, tolerance_of
 from spinodal.sweeps.blur import blur
 from spinodal.sweeps.bracket import Bracketing
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import Gap, gap
 from spinodal.sweeps.law import LawOfMargin
-from spinodal.sweeps.order import CONTINUOUS, Evidence, is_of_a_fold, order_of
+from spinodal.sweeps.order import Evidence, is_of_a_fold, order_of
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.transition import MACROSCOPIC, Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point, Walker
 from spinodal.sweeps.way import Way
-
-COARSE = 0.15  # a jump met with a log step below this is bracketed at once
 
 
 @dataclass
@@ -89,7 +88,7 @@ class Scout:
         """
         self.sign = 1.0 if to > start.beta else -1.0
         state = _State(start, None, self.resolution.first, [start])
-        while state.status == "complete" and self.sign * (to - state.point.beta) > 1e-12 * to:
+        while state.status == "complete" and self.sign * (to - state.point.beta) > ARRIVED * to:
             self._advance(state, to)
             self.on_point(state.point)
             self.criteria = self.criteria.widened(start, state.point)
@@ -116,7 +115,7 @@ class Scout:
                 state.status = f"stopped at beta = {point.beta:.6g}: {point.minimum.status}"
                 return
             found = gap(state.point, point)
-            smallest = step <= self.resolution.minor * 1.0001
+            smallest = step <= SMALLEST * self.resolution.minor
             suspect = self._is_suspect(state, point, found, smallest)
             if not suspect and self.criteria.is_certain(found):
                 state.move(point, smooth=True)
@@ -148,7 +147,7 @@ class Scout:
         return max(min(state.step, certain), self.resolution.bracket)
 
     def _bounded(self, beta: float, to: float) -> float:
-        return to if self.sign * (beta - to) > -1e-3 * self.resolution.minor * to else beta
+        return to if self.sign * (beta - to) > -LAST * self.resolution.minor * to else beta
 
     # -- what a step met ----------------------------------------------------------------------
 
@@ -181,7 +180,7 @@ class Scout:
         before = state.point
         found = gap(before, after)
         kinked = self.criteria.is_kink(before, earlier, after)
-        if found.relative <= 0.5 and not kinked and self.criteria.is_small(before, after):
+        if found.relative <= JUMPED and not kinked and self.criteria.is_small(before, after):
             state.move(after, smooth=True)
             return
         transition = self._transition(before, earlier, after, halved)
@@ -241,7 +240,7 @@ class Scout:
         """Return by how much the tolerance of the searches blurs a bracket: what is far narrower than it is left out."""
         tolerance = tolerance_of(self.walker.solver, self.walker.landscape.dtype, self.walker.tolerance)
         alive = before.norm_squared > CONTINUOUS * self.criteria.norm_range
-        return blur(before, tolerance) if alive and tolerance >= 0.01 * self.resolution.bracket else 0.0
+        return blur(before, tolerance) if alive and tolerance >= BLURS * self.resolution.bracket else 0.0
 
     def _place(self, before: Point, after: Point, order: str, ahead: float | None) -> float:
         """Return how far from `before`, inside the bracket, the transition should lie: the middle where nothing tells."""
@@ -262,6 +261,6 @@ class Scout:
 
     def _status(self, before: Point, after: Point) -> str:
         width = abs(after.beta - before.beta) / before.beta
-        text = "converged" if width <= 1.01 * self.resolution.bracket else f"bracketed to {width:.0e}"
+        text = "converged" if width <= CONVERGED_BRACKET * self.resolution.bracket else f"bracketed to {width:.0e}"
         failed = [point for point in (before, after) if not point.minimum.converged]
         return "; ".join([text, *(f"at beta = {point.beta:.8g}: {point.minimum.status}" for point in failed)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, overload
 
 from spinodal.counts import Counts
+from spinodal.definitions import LEAST_RANGE, TENTH_OF_ERROR
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
@@ -117,7 +118,7 @@ def sweep(
     first = walker.find(start.beta, lambda: (landscape.vector(start.theta), Counts(parameters=landscape.size)))
     centre = first.minimum.theta - penalty.offset(first.minimum.theta)
     trivial = landscape.value(centre)
-    error_range = max(abs(trivial - first.error), 0.1 * abs(first.error), 1e-9 * (1.0 + abs(trivial)))
+    error_range = max(abs(trivial - first.error), TENTH_OF_ERROR * abs(first.error), LEAST_RANGE * (1.0 + abs(trivial)))
     scout = Scout(
         walker,
         error_range=error_range,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,6 +21,7 @@ from spinodal.minima.landmark import Landmark, price
 from spinodal.minima.local import near
 from spinodal.minima.minimise import SECOND_ORDER, TOLERANCE, Local, Minimum, solve
 from spinodal.observe import Observation
+from spinodal.sweeps.request import Request
 
 OWN_HESSIANS = 800  # parameters up to which no landmark serves
 LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
@@ -32,7 +35,7 @@ class Point:
     Attributes
     ----------
     index : int
-        Place in the journal; `origin` is the index of the point it was followed from (or None).
+        Number, in the order in which the walk came to it; `origin` is the number of the point it was followed from (or None).
     minimum : Minimum
     observation : Observation
     tangent : Tensor, shape (n,)
@@ -43,6 +46,8 @@ class Point:
         `d margin / dbeta` along the branch.
     speed : float
         `||dtheta/dbeta||`, the length of the tangent, which a record keeps; NaN where it is not known.
+    key : str
+        Of the request that it answers (see `Request`); "" where there was none.
     """
 
     index: int
@@ -53,6 +58,7 @@ class Point:
     norm_slope: float
     margin_slope: float
     speed: float = math.nan
+    key: str = ""
 
     @property
     def beta(self) -> float:
@@ -100,14 +106,14 @@ class Point:
 
 
 class Recorder(Protocol):
-    """Where points are kept, and recalled from when an interrupted computation is repeated."""
+    """Where points are kept, and recalled from when an interrupted computation is repeated, or one that went ahead is met."""
 
-    def recall(self, index: int, beta: float, origin: int | None) -> Point | None:
-        """Return the recorded point of this request, or None if it was not computed yet."""
+    def recall(self, request: Request, index: int) -> Point | None:
+        """Return the recorded point of a request under this number, or None if it was not computed yet."""
         ...
 
-    def keep(self, point: Point) -> None:
-        """Record a point before the next one is started."""
+    def keep(self, request: Request, point: Point, *, numbered: bool = True) -> None:
+        """Record a point before what builds on it is started; one that was computed ahead has no number yet."""
         ...
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -122,11 +128,11 @@ class Recorder(Protocol):
 class Forgetful:
     """A recorder that keeps nothing."""
 
-    def recall(self, index: int, beta: float, origin: int | None) -> Point | None:
+    def recall(self, request: Request, index: int) -> Point | None:
         """Return None: nothing was recorded."""
         return None
 
-    def keep(self, point: Point) -> None:
+    def keep(self, request: Request, point: Point, *, numbered: bool = True) -> None:
         """Do nothing."""
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -139,10 +145,24 @@ class Forgetful:
 
 
 class Walker:
-    """Computes points one after the other; every point it makes goes through the recorder.
+    """Computes points; every point it makes goes through the recorder, known by its request.
 
-    The result of a request depends only on the request and on the points before it, so repeating a
-    walk with a recorder that recalls its first part gives the same points as an undisturbed walk.
+    What a request gives depends only on the request, which names the point that it starts from and the part of the work
+    that asks. A walk whose recorder knows some of the answers, from a run that was killed or from workers that went ahead,
+    is the undisturbed walk.
+
+    Parameters
+    ----------
+    landscape, penalty
+    observe : callable theta -> Observation
+    solver : str
+    tolerance : float, optional
+    recorder : Recorder, optional
+        Default: one that keeps nothing.
+    known : sequence of Point
+        Points of another walker, with their numbers, that this one is to follow.
+    part : str
+        The part of the work that asks (see `within`).
     """
 
     def __init__(
@@ -154,14 +174,27 @@ class Walker:
         solver: str,
         tolerance: float | None = None,
         recorder: Recorder | None = None,
+        known: Sequence[Point] = (),
+        part: str = "walk",
     ) -> None:
         self.landscape, self.penalty, self.observe = landscape, penalty, observe
         self.solver, self.tolerance = solver, tolerance
         self.recorder: Recorder = recorder or Forgetful()
-        self.points: list[Point] = []
+        self.points = {point.index: point for point in known}
+        self._next = max(self.points, default=-1) + 1
         self.spent = Counts(parameters=landscape.size)
+        self._part, self._asked = part, Counter[Request]()
         self._landmarks: dict[int, Landmark | None] = {}
         self._kronecker: dict[int, Kronecker | None] = {}
+
+    @contextmanager
+    def within(self, part: str) -> Iterator[None]:
+        """Ask for points as a part of the work of its own, which does not depend on what other parts asked before."""
+        outer, self._part = self._part, part
+        try:
+            yield
+        finally:
+            self._part = outer
 
     def find(self, beta: float, start: Callable[[], tuple[Tensor, Counts]]) -> Point:
         """Minimise from a fresh start; `start` is only called when the point is not recorded."""
@@ -171,7 +204,7 @@ class Walker:
             minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance)
             return _charge(minimum, counts), local
 
-        return self._point(beta, None, make)
+        return self._point("find", beta, None, make)
 
     def follow(
         self,
@@ -205,7 +238,7 @@ class Walker:
                 hints=[point.tangent],
             )
 
-        return self._point(beta, point.index, make)
+        return self._point("follow", beta, point, make)
 
     def finish(self, point: Point) -> Point:
         """Return the minimum that a search given up would have reached."""
@@ -227,32 +260,45 @@ class Walker:
             )
             return _charge(minimum, spent), local
 
-        return self._point(point.beta, point.index, make)
+        return self._point("finish", point.beta, point, make)
 
     def _loss(self, beta: float) -> Regularised:
         return Regularised(self.landscape, beta, self.penalty)
 
-    def _point(self, beta: float, origin: int | None, make: Callable[[], tuple[Minimum, Local | None]]) -> Point:
-        index = len(self.points)
-        point = self.recorder.recall(index, beta, origin)
+    def _point(self, verb: str, beta: float, origin: Point | None, make: Callable[[], tuple[Minimum, Local | None]]) -> Point:
+        index, request = self._next, self._request(verb, beta, origin)
+        point = self.recorder.recall(request, index)
         if point is None:
             minimum, local = make()
-            point = self._describe(index, origin, minimum, local)
+            point = self._described(request, index, origin, minimum, local)
             if local is not None and local.landmark is not None:
                 self._landmarks[index] = local.landmark
-            self.recorder.keep(point)
+            self.recorder.keep(request, point)
         else:
-            point = self._moved(point)
-        self.points.append(point)
+            point = self._moved(point, request, index, origin)
+        self.points[index], self._next = point, index + 1
         self.spent = self.spent + point.minimum.stats
         return point
 
-    def _moved(self, point: Point) -> Point:
-        """Return a recalled point with its tensors where the landscape computes."""
-        theta = point.minimum.theta.to(self.landscape.device)
-        return replace(point, minimum=replace(point.minimum, theta=theta), tangent=point.tangent.to(theta.device))
+    def _request(self, verb: str, beta: float, origin: Point | None) -> Request:
+        """Return what is asked for, told from the same that this part asked before."""
+        first = Request(verb, beta, None if origin is None else origin.key, self._part)
+        self._asked[first] += 1
+        return replace(first, turn=self._asked[first] - 1)
 
-    def _describe(self, index: int, origin: int | None, minimum: Minimum, local: Local | None) -> Point:
+    def _moved(self, point: Point, request: Request, index: int, origin: Point | None) -> Point:
+        """Return a recalled point under the numbers of this walk, with its tensors where the landscape computes."""
+        theta = point.minimum.theta.to(self.landscape.device)
+        return replace(
+            point,
+            index=index,
+            origin=None if origin is None else origin.index,
+            minimum=replace(point.minimum, theta=theta),
+            tangent=point.tangent.to(theta.device),
+            key=request.key,
+        )
+
+    def _described(self, request: Request, index: int, origin: Point | None, minimum: Minimum, local: Local | None) -> Point:
         """Compute tangent and slopes at a minimum, and observe the model there."""
         before = self.landscape.counts.copy()
         offset = self.penalty.offset(minimum.theta)
@@ -263,13 +309,14 @@ class Walker:
                 margin_slope = self._margin_slope(minimum.theta, tangent, local.margin.mode)
         return Point(
             index=index,
-            origin=origin,
+            origin=None if origin is None else origin.index,
             minimum=_charge(minimum, self.landscape.counts - before),
             observation=self.observe(minimum.theta),
             tangent=tangent,
             norm_slope=2.0 * float(offset @ tangent),
             margin_slope=margin_slope,
             speed=float(tangent.norm()),
+            key=request.key,
         )
 
     def _margin_slope(self, theta: Tensor, tangent: Tensor, mode: Tensor) -> float:

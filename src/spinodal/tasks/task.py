@@ -10,16 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spinodal.arguments import SOLVERS
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape, LossFunction
 from spinodal.landscape.batches import Batch, Samples
 from spinodal.landscape.copying import copied, plain_module
 from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.minimise import SOLVERS
 from spinodal.tasks.settings import plain
 from spinodal.theory import ExactTransition
 
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
 RESETS = ("reset_parameters", "_reset_parameters")  # methods that draw the parameters of a module anew
 
 
@@ -62,6 +63,8 @@ class Task:
         Closed-form transitions, shown beside the measured ones.
     solver : {"auto", "newton", "newton_cg", "lbfgs"}, optional
         What a map of this task uses unless it is told otherwise. Default "auto": by size (see `solver_for`).
+    dtype : {"float64", "float32"}, optional
+        The precision that it is computed in unless another is asked for. Default "float64".
 
     Examples
     --------
@@ -91,6 +94,7 @@ class Task:
         settings: Mapping[str, Any] | None = None,
         exact: Sequence[ExactTransition] = (),
         solver: str = "auto",
+        dtype: str = "float64",
     ) -> None:
         if not isinstance(model, nn.Module):
             raise SpinodalError(
@@ -112,12 +116,15 @@ class Task:
         self.name, self.settings, self.exact = name, plain(settings or {}), tuple(exact)
         if solver not in ("auto", *SOLVERS):
             raise unknown_name("solver", str(solver), ("auto", *SOLVERS))
-        self.solver = solver
+        if dtype not in DTYPES:
+            raise unknown_name("dtype", str(dtype), DTYPES)
+        self.solver, self.dtype = solver, dtype
         self._initial = initial
 
-    def landscape(self, *, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu") -> Landscape:
-        """Return the error of this task as a `Landscape`."""
-        return Landscape(self.model, self.loss, self.data, dtype=dtype, device=device, samples=self.samples)
+    def landscape(self, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Landscape:
+        """Return the error of this task as a `Landscape`, in its own precision unless another is given."""
+        chosen = DTYPES[self.dtype] if dtype is None else dtype
+        return Landscape(self.model, self.loss, self.data, dtype=chosen, device=device, samples=self.samples)
 
     def initial(self, seed: int = 0) -> Tensor:
         """Return a random start theta, shape (n,), the same for the same seed."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 
 MOST = 7  # significant digits of a number in a sentence or a table
 PLAIN = 3  # of one whose error is not known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.phases.answer import DEEPEST, METASTABLE, NOWHERE, PARTLY, Answer
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.step import Step

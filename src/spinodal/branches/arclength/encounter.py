@@ -63,7 +63,7 @@ def explains(a: Node, b: Node, kind: str, found: Singular) -> bool:
         return change == 1
     if kind == "side":
         return change == 0
-    return change <= max(found.multiplicity - min(a.spectrum.zero_modes, b.spectrum.zero_modes), 1)
+    return change <= max(found.multiplicity - min(a.spectrum.null_modes, b.spectrum.null_modes), 1)
 
 
 def fold_record(met: Encounter, overlap: float) -> Fold:
@@ -86,8 +86,8 @@ def fold_record(met: Encounter, overlap: float) -> Fold:
 
 def branch_point_record(met: Encounter, overlap: float, after: int) -> BranchPoint:
     """Return the record of a branch point."""
-    found, symmetries = met.found, min(met.a.spectrum.zero_modes, met.b.spectrum.zero_modes)
-    symmetric = abs(found.bend) <= SYMMETRIC * found.spectrum.largest
+    found, symmetries = met.found, min(met.a.spectrum.null_modes, met.b.spectrum.null_modes)
+    symmetric = abs(found.bend) <= SYMMETRIC * found.spectrum.scale
     return BranchPoint(
         point=met.node.point,
         null_vector=found.mode,

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from spinodal.branches.arclength.bordered import Spectrum, spectrum_of
 from spinodal.branches.point import StationaryPoint
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
-from spinodal.spectrum.eigenbasis import Spectrum, eigenbasis
+from spinodal.spectrum.eigenbasis import eigenbasis
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Equations:
 
     def spectrum(self, theta: Tensor, beta: float) -> Spectrum:
         """Return all eigenpairs of Hess L."""
-        return eigenbasis(Regularised(self.landscape, beta, self.penalty).shifted(self.landscape.hessian(theta)), 2.0 * beta)
+        loss = Regularised(self.landscape, beta, self.penalty)
+        return spectrum_of(eigenbasis(loss.shifted(self.landscape.hessian(theta))), 2.0 * beta)
 
     def scale(self, theta: Tensor, beta: float) -> float:
         """Return the size that residuals are measured against (see `Regularised.scale`)."""

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import torch
 
+from spinodal.branches.arclength.bordered import Bordered, Spectrum
 from spinodal.branches.arclength.corrector import correct
 from spinodal.branches.arclength.equations import Equations
 from spinodal.branches.arclength.metric import Metric, Node
 from spinodal.branches.point import StationaryPoint
-from spinodal.spectrum.eigenbasis import Bordered, Spectrum
 
 KEPT = 8  # points whose spectra are kept
 TRIES = 60  # steps in beta, refused ones included

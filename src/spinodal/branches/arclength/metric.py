@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from spinodal.branches.arclength.bordered import Spectrum
 from spinodal.branches.point import StationaryPoint
-from spinodal.spectrum.eigenbasis import Spectrum
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from spinodal.branches.arclength.bordered import Spectrum
 from spinodal.branches.arclength.corrector import REACHABLE, TOLERANCE
 from spinodal.branches.arclength.equations import Equations
-from spinodal.spectrum.eigenbasis import Spectrum
 
 MOST = 12  # Newton steps
 SINGULAR = 1e-10  # |eigenvalue| below this fraction of the largest counts as zero: the iteration has arrived
@@ -112,9 +112,9 @@ def _polish(
         size = float(residual.norm()) / equations.scale(theta, beta)
         found = Singular(
             theta, beta, loss, residual, spectrum, mode, curvature, float(bend @ mode), crossing, local.with_beta,
-            vanishing, count, size <= REACHABLE and abs(curvature) <= SINGULAR * spectrum.largest,
+            vanishing, count, size <= REACHABLE and abs(curvature) <= SINGULAR * spectrum.scale,
         )  # fmt: skip
-        if found.converged and size <= TOLERANCE and abs(curvature) <= 1e-3 * SINGULAR * spectrum.largest:
+        if found.converged and size <= TOLERANCE and abs(curvature) <= 1e-3 * SINGULAR * spectrum.scale:
             return found
         if best is not None and not _defect(found, equations) < 0.5 * _defect(best, equations):
             if best.converged or count > MOST // 2:
@@ -131,15 +131,15 @@ def _polish(
 def _defect(found: Singular, equations: Equations) -> float:
     """Return how far an iterate is from solving its equations, both made relative."""
     size = float(found.residual.norm()) / equations.scale(found.theta, found.beta)
-    return size + abs(found.curvature) / found.spectrum.largest
+    return size + abs(found.curvature) / found.spectrum.scale
 
 
 def _soft_mode(spectrum: Spectrum, guess: Tensor) -> tuple[Tensor, float]:
     """Return the mode that the guess has become: one eigenvector, or its part among those that vanish."""
-    overlaps = (spectrum.vectors.T @ guess).abs() / (spectrum.values.abs() / spectrum.largest + 1e-6) ** 0.5
+    overlaps = (spectrum.vectors.T @ guess).abs() / (spectrum.values.abs() / spectrum.scale + 1e-6) ** 0.5
     likeliest = abs(float(spectrum.values[int(overlaps.argmax())]))
-    if likeliest <= spectrum.zero:
-        return spectrum.softest(guess, spectrum.zero)
+    if likeliest <= spectrum.null:
+        return spectrum.softest(guess, spectrum.null)
     vector = spectrum.vectors[:, int(overlaps.argmax())]
     vector = vector if float(vector @ guess) >= 0 else -vector
     return vector, float(spectrum.values[int(overlaps.argmax())])
@@ -155,9 +155,9 @@ def _local(
     bend: Tensor,
     together: float,
 ) -> tuple[_Local, int]:
-    others = spectrum.values.abs() > max(spectrum.zero, together * abs(curvature))
+    others = spectrum.values.abs() > max(spectrum.null, together * abs(curvature))
     values, vectors = spectrum.values[others], spectrum.vectors[:, others]
-    if abs(curvature) > spectrum.zero and not together:  # the soft mode is one of them: take it out
+    if abs(curvature) > spectrum.null and not together:  # the soft mode is one of them: take it out
         keep = (vectors.T @ mode).abs() < 0.5
         values, vectors = values[keep], vectors[:, keep]
 

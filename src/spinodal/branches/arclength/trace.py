@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from spinodal.branches.arclength.bordered import Bordered
 from spinodal.branches.arclength.corrector import Corrected, correct
 from spinodal.branches.arclength.encounter import (
     Encounter,
@@ -26,7 +27,6 @@ from spinodal.branches.arclength.singular import Singular, polish_branch_point, 
 from spinodal.branches.area import discrepancy
 from spinodal.branches.point import StationaryPoint
 from spinodal.branches.special import BranchPoint, Fold
-from spinodal.spectrum.eigenbasis import Bordered
 
 FIRST, LARGEST, SMALLEST = 0.02, 0.3, 1e-9  # steps of arclength, in which ||theta|| and log beta have length one
 ANGLE, TURN = 0.4, 0.2  # radians between tangents: the most that is accepted, and what the step aims at

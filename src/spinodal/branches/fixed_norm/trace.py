@@ -21,14 +21,16 @@ from spinodal.branches.fixed_norm.sphere import Sphere
 from spinodal.branches.minor import mark_minor
 from spinodal.branches.point import StationaryPoint
 from spinodal.branches.special import Fold
+from spinodal.definitions import ALONG_NEGATIVE
 from spinodal.errors import SpinodalError, positive_beta
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.lbfgs import Memory
-from spinodal.minima.minimise import TOLERANCE, affords_dense
+from spinodal.minima.minimise import TOLERANCE
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.solution import Solution
+from spinodal.spectrum.operator import HessianOperator, affords_dense
 
 FIRST = 0.02  # step in log rho
 DEVIATION, DEVIATION_LOOSE = 0.05, 0.5  # of beta times the step in rho: what E may deviate before it has jumped
@@ -505,14 +507,11 @@ class FixedNorm:
     def _stability(self, theta: Tensor, beta: float, local: Slope) -> tuple[int, bool, float, int | None]:
         """Return index, whether it is exact, margin and zero modes: of the whole spectrum, or seen along the branch alone."""
         curvature = -local.beta_rate / float(local.theta_rate.norm()) ** 2
-        negative = int(curvature < -1e-8 * 2 * beta)
+        negative = int(curvature < -ALONG_NEGATIVE * 2 * beta)
         if self.landscape.size > WHOLE or not self.effort.second_order:
             return negative, False, math.nan, None
-        product = Regularised(self.landscape, beta, self.penalty).hessian_operator(theta)
-        values = torch.linalg.eigvalsh(product(torch.eye(len(theta), dtype=theta.dtype, device=theta.device)))
-        zero = 1e-8 * max(float(values.abs().max()), 2 * beta)
-        alive = values[values.abs() > zero]
-        return int((values < -zero).sum()), True, float(alive[0]) if len(alive) else 0.0, len(values) - len(alive)
+        basis = HessianOperator(Regularised(self.landscape, beta, self.penalty), theta).eigenbasis(vectors=False)
+        return basis.index, True, basis.margin, basis.zero_modes
 
 
 def walk_fixed_norm(
