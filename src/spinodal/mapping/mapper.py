@@ -93,7 +93,7 @@ class Mapper:
 
     def _walked(self) -> Walk:
         """Walk from one end of the range to the other."""
-        self._refuse_other_control()
+        self._settle_control()
         self._refuse_other_data()
         (low, high), spent = self.starts.range(self.recorder)
         self.walker.spent = self.walker.spent + spent
@@ -122,8 +122,8 @@ class Mapper:
             raise _no_minimum(bottom)
         return bottom, top
 
-    def _refuse_other_control(self) -> None:
-        """Refuse to go on with a run that turned something else."""
+    def _settle_control(self) -> None:
+        """Refuse to go on with a run that turned something else; the same centre may have been moved since, and stays as noted."""
         noted = ControlRecord.from_dict(self.recorder.note("control", self.record.to_dict))
         if noted != self.record:
             raise SpinodalError(
@@ -131,6 +131,7 @@ class Mapper:
                 allowed="a run is resumed with the control that began it",
                 do="give that one, or start anew in another folder",
             )
+        self.record = replace(self.record, source=noted.source)
 
     def _exact(self) -> tuple[ExactTransition, ...]:
         """Return the closed forms of the task, which are of its own control."""
