@@ -220,7 +220,7 @@ def test_a_checkpoint_is_a_centre_and_the_same_model_elsewhere_resumes_the_run(r
     [
         (
             ["--centre", "first"],
-            "--centre first: this names no point of the run; RUN:POINT, or a checkpoint, is allowed; for example",
+            "--centre first: this names no point of the run; RUN:POINT, or a checkpoint, is allowed",
         ),
         (["--centre", "first:99999"], "--centre first:99999: point 99999; "),
         (["--centre", "nowhere:0"], "--centre nowhere:0: no run in nowhere; "),

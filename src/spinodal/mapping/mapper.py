@@ -123,7 +123,7 @@ class Mapper:
         return bottom, top
 
     def _settle_control(self) -> None:
-        """Refuse to go on with a run that turned something else; the same centre may have been moved since, and stays as noted."""
+        """Refuse to go on with a run that turned something else; where its centre came from stays as it was noted."""
         noted = ControlRecord.from_dict(self.recorder.note("control", self.record.to_dict))
         if noted != self.record:
             raise SpinodalError(

@@ -82,9 +82,7 @@ class Search:
     def _walked(self, start: str, share: float) -> Found:
         first, last = (self.a, self.b) if start == "a" else (self.b, self.a)
         errors = self.ends if start == "a" else self.ends[::-1]
-        walk = Walk(
-            self.landscape, first, last, errors=errors, height=self.height, effort=Effort(self.landscape, share)
-        ).run()
+        walk = Walk(self.landscape, first, last, errors=errors, height=self.height, effort=Effort(self.landscape, share)).run()
         found = Found(torch.stack(walk.points), tuple(walk.errors), f"L2 walk from {start}", tuple(walk.jumps))
         return found if start == "a" else found.reversed()
 
@@ -138,9 +136,7 @@ class Search:
 
     def _line(self, found: Found, relative: float = 0.1) -> Line:
         tolerance = getattr(self, "tolerance", 0.0)
-        return Line(
-            self.landscape, list(found.points), found.errors, level=self.level, tolerance=tolerance, relative=relative
-        )
+        return Line(self.landscape, list(found.points), found.errors, level=self.level, tolerance=tolerance, relative=relative)
 
     def _sharp(self, line: Line) -> Line:
         line.sharpen(EXACT)
