@@ -34,7 +34,7 @@ class Minimum:
     ----------
     theta : Tensor, shape (n,)
     beta : float
-        PyTorch's `weight_decay` is `2 * beta`.
+        PyTorch's `weight_decay` is `2 * beta`. Of another control, its value.
     error, loss : float
         E and L at theta.
     residual : float
@@ -51,6 +51,8 @@ class Minimum:
         The solver that was used.
     stats : Counts
         Evaluations spent.
+    of : str or None
+        The name of what is turned, where that is another control than the L2 penalty.
     """
 
     theta: Tensor
@@ -64,6 +66,7 @@ class Minimum:
     stop: str
     solver: str
     stats: Counts
+    of: str | None = None
 
     @property
     def converged(self) -> bool:
@@ -75,9 +78,15 @@ class Minimum:
         """Return a sentence about how the search ended."""
         return STATUSES[self.stop]
 
+    @property
+    def _where(self) -> str:
+        if self.of is not None:
+            return f"{self.of} = {self.beta:.6g}"
+        return f"beta = {self.beta:.6g} (weight_decay = {weight_decay(self.beta):.6g})"
+
     def __str__(self) -> str:
         """Return the minimum in one line."""
         return (
-            f"Minimum at beta = {self.beta:.6g} (weight_decay = {weight_decay(self.beta):.6g}): E = {self.error:.6g}, "
+            f"Minimum at {self._where}: E = {self.error:.6g}, "
             f"L = {self.loss:.6g}, residual {self.residual:.1e}, margin {self.margin:.3g}; {self.status}"
         )
