@@ -91,16 +91,6 @@ class Point:
         return self.error + self.reference * self.norm_squared
 
     @property
-    def beta_rate(self) -> float:
-        """Return `dbeta/ds`: a walk is described by beta itself."""
-        return 1.0
-
-    @property
-    def norm_rate(self) -> float:
-        """Return `d||theta - centre||^2/ds`."""
-        return self.norm_slope
-
-    @property
     def tangent_curvature(self) -> float:
         """Return `t . Hess L t / t . t` along the tangent t of the branch, which the smallest eigenvalue cannot exceed.
 

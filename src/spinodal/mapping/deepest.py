@@ -15,22 +15,11 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.minimise import lbfgs_batch
+from spinodal.observe import Observation
 
 ROUGH, ROUGH_ITERATIONS = 1e-2, 100
 CLOSE_ITERATIONS = 150
 DOUBLINGS = 60
-
-
-class Outputs(Protocol):
-    """What is seen of the outputs of a model, as far as it tells the trivial phase; None where they cannot be read."""
-
-    @property
-    def output_variance(self) -> float | None:
-        """Return their variance over the sample."""
-
-    @property
-    def liveliness(self) -> float | None:
-        """Return how far they are from those of the trivial phase."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,7 @@ def climb(
     landscape: Landscape,
     control: Control,
     starts: Tensor,
-    observe: Callable[[Tensor], Outputs],
+    observe: Callable[[Tensor], Observation],
     search: Search = lbfgs_batch,
 ) -> Ladder:
     """Let the first start climb, doubling beta until it is trivial: its outputs are constant, or those of the centre.
@@ -84,7 +73,7 @@ def climb(
     Parameters
     ----------
     starts : Tensor, shape (k, n)
-    observe : callable theta -> Outputs, such as `Observation`
+    observe : callable theta -> Observation
         Without a variance of the outputs where the model cannot be asked.
     search : Search
     """
@@ -107,7 +96,7 @@ def climb(
     )
 
 
-def is_trivial(view: Outputs, variance: float | None) -> bool:
+def is_trivial(view: Observation, variance: float | None) -> bool:
     """Tell the trivial phase: outputs that differ little from those that a large value leaves (see `Observation.liveliness`).
 
     `variance` is that of the outputs in the deepest phase, of which 1e-6 is little.
