@@ -376,3 +376,11 @@ def test_a_run_along_another_control_is_mapped_shown_and_loaded(
     assert [item.what for item in loaded.missing] == ["the figures", "report.html"]
     assert [item.beta for item in loaded.transitions] == pytest.approx([2.0], rel=1e-5)
     assert all(math.isnan(value) for value in loaded.to_xarray().weight_decay.values)
+
+
+def test_a_model_along_another_control_has_no_weight_decay(collapse: sp.PhaseDiagram) -> None:
+    model = collapse.at(1.0)
+    assert math.isnan(model.weight_decay)
+    assert model.convention == "E + kl*divergence"
+    with pytest.raises(SpinodalError, match=r"a weight_decay in a map along kl, E \+ kl\*divergence; a value of kl is allowed"):
+        collapse.at(weight_decay=2.0)
