@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinodal.arguments import real_number
-from spinodal.definitions import BRACKETS
+from spinodal.definitions import BRACKET_DENSE, BRACKET_LARGE, BRACKET_MINOR, BRACKET_ROUGH, BRACKETS
 from spinodal.errors import SpinodalError
 
-BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
-LARGE, WIDER = 800, 1e-4  # parameters from which a dense Hessian is dear, and the width of brackets there
+BRACKET = {"newton": BRACKET_DENSE, "newton_cg": BRACKET_ROUGH, "lbfgs": BRACKET_ROUGH}  # by solver
+LARGE = 800  # parameters from which a dense Hessian is dear
 
 
 def bracket_for(solver: str, size: int) -> float:
@@ -20,7 +20,7 @@ def bracket_for(solver: str, size: int) -> float:
     >>> bracket_for("newton", 100), bracket_for("newton", 1000), bracket_for("lbfgs", 1000)
     (1e-05, 0.0001, 0.001)
     """
-    return max(BRACKET[solver], WIDER) if size > LARGE else BRACKET[solver]
+    return max(BRACKET[solver], BRACKET_LARGE) if size > LARGE else BRACKET[solver]
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Resolution:
     first, largest : first and largest step.
     """
 
-    bracket: float = 1e-5
-    minor: float = 1e-2
+    bracket: float = BRACKET_DENSE
+    minor: float = BRACKET_MINOR
     first: float = 0.05
     largest: float = 0.5
 
