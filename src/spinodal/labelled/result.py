@@ -44,6 +44,7 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
         "incomplete": _incomplete(diagram),
         "answer": diagram.conclusion.to_dict() | {"text": concluded(diagram)},
         "curvature": _curvature(diagram),
+        "softened": None if diagram.softened is None else diagram.softened.to_dict(),
         "reading": dict(diagram.points[0].observation.reading),
         "missing": [item.to_dict() for item in diagram.missing],
         "placement": None,  # of a model on this map; `spinodal map --start` puts it here
@@ -88,7 +89,7 @@ def transition_record(diagram: Diagram, transition: Transition) -> dict[str, Any
     lost = diagram.lost_classes(transition)
     return {
         "beta": transition.beta,
-        "weight_decay": weight_decay(transition.beta),
+        "weight_decay": weight_decay(transition.beta) if diagram.control.is_l2 else None,
         "bracket": list(transition.bracket),
         "direction": transition.direction,
         "order": transition.order,

@@ -16,6 +16,7 @@ from spinodal.landscape.checks import check_loss, check_second_derivatives, refu
 from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
 from spinodal.landscape.energy import Energy, LossFunction
 from spinodal.landscape.gradient_graph import products_at_once
+from spinodal.landscape.kinks import smoothness
 from spinodal.landscape.listed import settled_list
 from spinodal.landscape.reading.idle import idle_parameters
 from spinodal.landscape.reading.sizes import settle_sizes
@@ -50,6 +51,9 @@ class Landscape(Energy):
     samples : callable batch -> int, optional
         The number of samples of a batch. Default: the first axis of its tensors; where they begin with different axes, it is
         read from the loss (see `settle_sizes`).
+    soften : float, optional
+        The sharpness s > 0 of the smooth operations that ReLU and its kin are replaced by (see `Softening`). Default: none
+        are replaced.
 
     Raises
     ------
@@ -82,10 +86,11 @@ class Landscape(Energy):
         device: str | torch.device = "cpu",
         memory: int = 512 * 2**20,
         samples: Samples | None = None,
+        soften: float | None = None,
     ) -> None:
         refuse_complex(model)
         refuse_randomness(model)
-        super().__init__(model, loss, data, dtype=dtype, device=device, memory=memory, samples=samples)
+        super().__init__(model, loss, data, dtype=dtype, device=device, memory=memory, samples=samples, soften=soften)
         self._hessian_method: dense.Method | None = None
         self._bends = False  # whether second derivatives were checked
         self.remarks: tuple[str, ...] = ()  # what a user should know about how E was read
@@ -95,7 +100,7 @@ class Landscape(Energy):
         self._source = self.batches.source  # as it was given
         settle_sizes(self)
         self.batches = self._affordable()
-        self.remarks = check_loss(self)
+        self.remarks = (*check_loss(self), *smoothness(self))
 
     def batches_of(self, data: object) -> Batches:
         """Return other data as this landscape reads its own, refused where they are not finite."""
@@ -138,6 +143,7 @@ class Landscape(Energy):
                 device=self.device,
                 memory=self.memory,
                 samples=self.samples,
+                soften=self.sharpness,
             )
 
     def vector(self, theta: object) -> Tensor:

@@ -11,10 +11,10 @@ from itertools import count
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.mapping.after_walk import AfterWalk, Walk
+from spinodal.mapping.deepest import DOUBLINGS, is_trivial
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.progress import Progress
 from spinodal.mapping.starts import Starts
-from spinodal.minima.deepest import DOUBLINGS, is_trivial
 from spinodal.minima.minimise import LOST
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew
@@ -75,7 +75,8 @@ class Mapper:
         diagram = self._diagram(walk)
         joins = walk.sweep.status == "complete" and self.options.direction != "down"
         loops, branches = joins and self.options.direction == "loop", joins and self.options.branches
-        if not (loops or branches or self.options.curvature):
+        limits = self.options.soften if isinstance(self.options.soften, tuple) else None
+        if not (loops or branches or self.options.curvature or limits):
             return diagram
         self.recorder.note("walk", diagram.to_dict)
         self.progress.walked(diagram)
@@ -84,6 +85,8 @@ class Mapper:
             diagram = after.with_way_back(diagram, walk)
         elif branches:
             diagram = after.with_branches(diagram, walk)
+        if limits:
+            diagram = after.with_limits(diagram, self.task, limits[1])
         if self.options.curvature:
             diagram = after.with_curvature(diagram, self.options.seed, self.progress.curvature)
         return replace(diagram, missing=self.attempts.missing)
@@ -202,6 +205,7 @@ class Mapper:
             exact=self._exact(),
             control=self.record,
             models=Models.of(self.task),
+            sharpness=self.options.sharpness,
         )
 
 

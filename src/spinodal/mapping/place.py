@@ -18,10 +18,10 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import l2
+from spinodal.landscape.penalty import Penalty, l2
+from spinodal.mapping.deepest import is_trivial
 from spinodal.mapping.options import MapOptions
-from spinodal.mapping.preparing import prepare
-from spinodal.minima.deepest import is_trivial
+from spinodal.mapping.preparing import prepare, usable_device
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
 from spinodal.phases.catalogue import Allowance, Fingerprint
@@ -114,6 +114,7 @@ class _Placing:
         self, diagram: PhaseDiagram, task: Task, options: MapOptions, recorder: Recorder, control: Control | None
     ) -> None:
         self.diagram, self.task, self.recorder = diagram, task, recorder
+        control = control.to(usable_device(options.device)) if isinstance(control, Penalty) else control
         self.landscape, self.control = prepare(task, _as_mapped(options, diagram), control)
         _refuse_other(ControlRecord.of(self.control), diagram.control)
         solver = solver_for(self.landscape, diagram.solver)
@@ -197,7 +198,7 @@ class _Placing:
             self.walker,
             error_range=self.error_range,
             norm_range=self.norm_range,
-            resolution=Resolution(bracket=bracket_for(self.walker.solver, self.landscape.size)),
+            resolution=Resolution(bracket=bracket_for(self.walker.solver.name, self.landscape.size)),
             is_end=self._is_trivial,
         )
 
@@ -275,10 +276,10 @@ def found_of(start: nn.Module | Mapping[str, Any] | Tensor, task: Task, landscap
 
 
 def _as_mapped(options: MapOptions, diagram: PhaseDiagram) -> MapOptions:
-    """Return options with the range and the precision of a map."""
+    """Return options with the range, the precision and the softening of a map."""
     mapped = diagram.points[0].minimum.theta.dtype
     named: dict[torch.dtype, Any] = {dtype: name for name, dtype in DTYPES.items()}
-    return replace(options, beta=diagram.range, dtype=named[mapped])
+    return replace(options, beta=diagram.range, dtype=named[mapped], soften=diagram.sharpness)
 
 
 def _control(diagram: PhaseDiagram) -> Control | None:

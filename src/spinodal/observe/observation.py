@@ -47,6 +47,7 @@ class Observation:
         Mean square difference of the outputs from those of the model at the centre of the control, where that has one that
         is not the origin.
     custom : mapping of names to the task's own observables
+        Of a softened E (see `Softening`) first `AS_GIVEN`, that of the network as given, kinks and all.
     reading : mapping of `READINGS` to sentences
         Which tensor was read as what, and what the rank leaves out; None where it does not apply or could not be read.
     """
@@ -78,6 +79,9 @@ class Observation:
         That is their variance, or how far they are from those at the centre where the control has one.
         """
         return self.output_variance if self.from_centre is None else self.from_centre
+
+
+AS_GIVEN = "error_as_given"
 
 
 class Observer:
@@ -147,10 +151,11 @@ class Observer:
         }
 
     def _custom(self, theta: Tensor) -> dict[str, float]:
+        found = {} if self.landscape.sharpness is None else {AS_GIVEN: self.landscape.error_as_given(theta)}
         if self.task is None or not self.task.observables:
-            return {}
+            return found
         with self.landscape.at(theta) as model:
-            return {name: own_value(function, model) for name, function in self.task.observables.items()}
+            return found | {name: own_value(function, model) for name, function in self.task.observables.items()}
 
 
 def own_value(function: Callable[[nn.Module], float], model: nn.Module) -> float:

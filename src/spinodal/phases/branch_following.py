@@ -249,7 +249,7 @@ class BranchFollower:
         branch = self._with_parameters(phase)
         first = other.points[0]
         below = first_minima(self._with_parameters(other)) if followed else first.minimum
-        solve = Mover(self.landscape, self.control, solver=self.walker.solver) if self._large else None
+        solve = Mover(self.landscape, self.control, solver=self.walker.solver.name) if self._large else None
         found = coexistence(self.landscape, branch, below, control=self.control, solve=solve)
         if found is None:
             return None

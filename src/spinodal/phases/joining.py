@@ -12,7 +12,6 @@ from spinodal.definitions import (
     SMALLEST,
     STIFF,
 )
-from spinodal.minima.minimise import SECOND_ORDER
 from spinodal.missing import Attempts
 from spinodal.phases.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
 from spinodal.phases.catalogue import Allowance, Catalogue, Fingerprint
@@ -330,7 +329,7 @@ class Joiner:
         return last.beta, f"{text}, where it is too soft to tell: the smallest eigenvalue of Hess L is {soft:.2g} times 2 beta"
 
     def _certainty(self) -> str:
-        return "" if self.walker.solver in SECOND_ORDER else " (estimated by a few Lanczos steps)"
+        return "" if self.walker.solver.sees_kinks else " (estimated by a few Lanczos steps)"
 
     def _fall_reason(self, phase: KnownPhase, end: Transition, direction: str) -> str:
         known = (fall.falls_to for fall in self.falls if (fall.phase, fall.direction) == (phase.id, direction))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinodal.arguments import real_number
-from spinodal.definitions import BRACKET_DENSE, BRACKET_LARGE, BRACKET_MINOR, BRACKET_ROUGH, BRACKETS
+from spinodal.definitions import BRACKET_DENSE, BRACKET_LARGE, BRACKET_MINOR, BRACKETS
 from spinodal.errors import SpinodalError
+from spinodal.minima.solver import solver_named
 
-BRACKET = {"newton": BRACKET_DENSE, "newton_cg": BRACKET_ROUGH, "lbfgs": BRACKET_ROUGH}  # by solver
 LARGE = 800  # parameters from which a dense Hessian is dear
 
 
@@ -20,7 +20,8 @@ def bracket_for(solver: str, size: int) -> float:
     >>> bracket_for("newton", 100), bracket_for("newton", 1000), bracket_for("lbfgs", 1000)
     (1e-05, 0.0001, 0.001)
     """
-    return max(BRACKET[solver], BRACKET_LARGE) if size > LARGE else BRACKET[solver]
+    bracket = solver_named(solver).bracket
+    return max(bracket, BRACKET_LARGE) if size > LARGE else bracket
 
 
 @dataclass(frozen=True)
