@@ -19,6 +19,7 @@ from spinodal.curvature import (
     scalar_curvature,
     spectral_density,
 )
+from spinodal.dynamics import Trajectory, train
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty, beta_of, weight_decay
@@ -66,6 +67,7 @@ __all__ = [
     "Surface",
     "Sweep",
     "Task",
+    "Trajectory",
     "Transition",
     "beta_of",
     "change_points",
@@ -84,5 +86,6 @@ __all__ = [
     "sweep",
     "tasks",
     "theory",
+    "train",
     "weight_decay",
 ]
