@@ -19,7 +19,7 @@ from spinodal.curvature import (
     scalar_curvature,
     spectral_density,
 )
-from spinodal.dynamics import Trajectory, train
+from spinodal.dynamics import Diagnosis, Trajectory, diagnose, train
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty, beta_of, weight_decay
@@ -47,6 +47,7 @@ __all__ = [
     "Branch",
     "Coexistence",
     "Curvature",
+    "Diagnosis",
     "Estimate",
     "Existence",
     "Fold",
@@ -74,6 +75,7 @@ __all__ = [
     "coexistence",
     "continue_branch",
     "curvature_at",
+    "diagnose",
     "extreme_eigenvalues",
     "fisher_trace",
     "load",
