@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import spinodal as sp
+from image_files import images, write_npz
 from spinodal.errors import SpinodalError
+from spinodal.tasks.mnist_files import VARIABLE
 from spinodal.tasks.registry import BUILT_IN, arguments_of, make_task
 
 HEAD = """
@@ -32,6 +34,12 @@ def write(folder: Path, source: str, name: str = "own.py") -> str:
     path = folder / name
     path.write_text(HEAD + source)
     return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _some_images(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the task that reads images some to read."""
+    monkeypatch.setenv(VARIABLE, str(write_npz(tmp_path_factory.mktemp("images") / "set.npz", images())))
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

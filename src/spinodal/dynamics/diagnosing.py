@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,11 +18,12 @@ from spinodal.errors import SpinodalError, positive_beta
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.deepest import deepest
-from spinodal.minima.minimise import Minimum, affords_dense, minimise
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.mapping.deepest import deepest
+from spinodal.minima.minimise import Minimum, minimise
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.spectrum.extremes import Extremes, extreme_eigenvalues
 from spinodal.spectrum.krylov import random_vectors
+from spinodal.spectrum.operator import affords_dense
 
 MACROSCOPIC = 0.01  # of the range of E: a smaller change leaves a plateau what it is
 LEFT = 0.1  # of the range of E: a plateau whose E has fallen by so much is left, or by half of what it will
@@ -93,11 +95,24 @@ def diagnose(
         raise SpinodalError(
             got=f"learning_rate = {learning_rate!r}", allowed="a finite number > 0 is allowed", do="give that of the training"
         )
-    before = landscape.counts.copy()
-    flow = gradient_flow(loss, point)
-    end = minimise(landscape, beta=loss.beta, start=flow.theta, penalty=loss.penalty)
-    best = min([end, *_known(loss, phases, seed_number(seed))], key=lambda item: item.loss)
-    return _judged(loss, point, flow, end, best, learning_rate, seed, before)
+    with landscape.counting() as spent:
+        found = _found(loss, point, penalty, phases, learning_rate, seed)
+    return replace(found, spent=spent.copy())
+
+
+def _found(
+    loss: Regularised,
+    point: Tensor,
+    penalty: Penalty | None,
+    phases: PhaseDiagram | Sequence[Any] | None,
+    learning_rate: float | None,
+    seed: int,
+) -> Diagnosis:
+    """Follow the flow, find what is deepest, and judge."""
+    landscape, flow = loss.landscape, gradient_flow(loss, point)
+    end = minimise(landscape, beta=loss.beta, start=flow.theta, penalty=penalty)
+    best = min([end, *_known(loss, penalty, phases, seed_number(seed))], key=lambda item: item.loss)
+    return _judged(loss, point, flow, end, best, learning_rate, seed, penalty)
 
 
 def _judged(
@@ -108,11 +123,11 @@ def _judged(
     best: Minimum,
     learning_rate: float | None,
     seed: int,
-    before: Any,
+    penalty: Penalty | None,
 ) -> Diagnosis:
     """Put the evidence together."""
     value, gradient = loss.value_and_gradient(point)
-    spectrum = _ends_of_spectrum(loss, point)
+    spectrum = _ends_of_spectrum(loss, point, penalty)
     error, norm, last = flow.errors[0], flow.norms[0], float(end.theta.norm())
     span = max(abs(loss.landscape.value(_trivial(loss)) - best.error), abs(error - best.error), 1e-300)
     fall = error - min(flow.errors[-1], end.error)
@@ -125,7 +140,6 @@ def _judged(
         escape_time=flow.when(error - min(0.5 * fall, LEFT * span)) if verdict == SLOW else math.inf,
         drift_time=flow.when_norm(math.sqrt(0.5 * (norm**2 + last**2))) if norm > last else 0.0,
         barrier=None if saddle is None else saddle.loss - end.loss, learning_rate=learning_rate,
-        spent=loss.landscape.counts - before,
     )  # fmt: skip
 
 
@@ -141,24 +155,27 @@ def _verdict(fall: float, above: float, lost: float, span: float, squared: float
 def _trivial(loss: Regularised) -> Tensor:
     """Return the centre of the penalty, the origin by default."""
     nothing = torch.zeros_like(loss.landscape.initial)
-    return nothing if loss.penalty.centre is None else loss.penalty.centre.to(nothing)
+    trivial = loss.control.trivial(nothing)
+    return nothing if trivial is None else trivial
 
 
-def _ends_of_spectrum(loss: Regularised, point: Tensor) -> Extremes:
+def _ends_of_spectrum(loss: Regularised, point: Tensor, penalty: Penalty | None) -> Extremes:
     method = "dense" if affords_dense(loss.landscape) else "lanczos"
-    return extreme_eigenvalues(loss.landscape, point, beta=loss.beta, penalty=loss.penalty, method=method)
+    return extreme_eigenvalues(loss.landscape, point, beta=loss.beta, penalty=penalty, method=method)
 
 
-def _known(loss: Regularised, phases: PhaseDiagram | Sequence[Any] | None, seed: int) -> Iterable[Minimum]:
+def _known(
+    loss: Regularised, penalty: Penalty | None, phases: PhaseDiagram | Sequence[Any] | None, seed: int
+) -> Iterable[Minimum]:
     """Return minima at beta: of every known phase, or the deepest that random starts lead to."""
     if phases is None:
-        starts = [deepest(loss.landscape, loss.penalty, loss.beta, _random(loss.landscape, seed))]
+        starts = [deepest(loss.landscape, penalty or Penalty(), loss.beta, _random(loss.landscape, seed))]
     elif isinstance(phases, PhaseDiagram):
         starts = [_nearest(phase.points, loss.beta).minimum.theta for phase in phases.phases]
     else:
         starts = [loss.landscape.vector(getattr(item, "theta", item)) for item in phases]
     for start in starts:
-        yield minimise(loss.landscape, beta=loss.beta, start=start, penalty=loss.penalty)
+        yield minimise(loss.landscape, beta=loss.beta, start=start, penalty=penalty)
 
 
 def _nearest(points: Sequence[Any], beta: float) -> Any:

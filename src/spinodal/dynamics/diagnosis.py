@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from spinodal.conventions import CONVENTION
 from spinodal.counts import Counts
 from spinodal.dynamics.flow import TOLERANCE, Flow
-from spinodal.landscape.penalty import CONVENTION
 from spinodal.minima.minimum import Minimum
 from spinodal.words.numbers import significant
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from spinodal.landscape.objective import Regularised
-from spinodal.minima.minimise import affords_dense
 from spinodal.spectrum.krylov import Krylov
+from spinodal.spectrum.operator import affords_dense
 
 TOLERANCE = 0.02  # of a step: how much its second part may be of it, as a whole and along directions that bend down
 RESIDUAL = 1e-7  # relative, at which the flow has ended

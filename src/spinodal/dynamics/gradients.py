@@ -42,7 +42,7 @@ class Gradients:
         """Return E, shape (k,), and its gradients, shape (k, n), over all data."""
         if not self._is_vectorised(thetas[0]):
             return self.landscape.values_and_gradients(thetas)
-        self.landscape.counts.gradient_evaluations += len(thetas)
+        self.landscape.ledger.charge(gradient_evaluations=len(thetas))
         at_once = max(1, SAMPLES_AT_ONCE // max(self.landscape.batches.largest, 1))
         parts = [self._over_all(part) for part in torch.split(thetas, at_once)]
         return parts[0] if len(parts) == 1 else (torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from spinodal.definitions import RANK, RANK_LEAST
 from spinodal.dynamics.gradients import Gradients
 from spinodal.landscape import Landscape
 from spinodal.landscape.batches import Batches
 from spinodal.landscape.objective import Regularised
-from spinodal.minima.minimise import affords_dense
-from spinodal.observe.rank import ABSOLUTE, RELATIVE, telling
+from spinodal.observe.rank import telling
 from spinodal.observe.scores import scores
 from spinodal.spectrum.margin import dense_margin, lanczos_margin
+from spinodal.spectrum.operator import affords_dense
 
 if TYPE_CHECKING:
     from spinodal.tasks.task import Task
@@ -44,7 +45,8 @@ class Observing:
         """Return E over the held-out data, None where there are none."""
         if self._held_out_gradients is None:
             return None
-        errors, _ = self._held_out_gradients(thetas)
+        with self.loss.landscape.uncounted():
+            errors, _ = self._held_out_gradients(thetas)
         return errors.double().cpu()
 
     def rank(self, thetas: Tensor) -> Tensor:
@@ -80,7 +82,7 @@ def margin_of(loss: Regularised, theta: Tensor) -> float:
 def _ranks(matrices: Tensor) -> Tensor:
     """Return the effective ranks of matrices, shape (k, rows, columns)."""
     values = torch.linalg.svdvals(matrices.double())
-    floor = (RELATIVE * values.amax(1, keepdim=True)).clamp_min(ABSOLUTE)
+    floor = (RANK * values.amax(1, keepdim=True)).clamp_min(RANK_LEAST)
     above: Tensor = (values > floor).sum(1)
     return above
 
@@ -97,7 +99,7 @@ def _other_data(landscape: Landscape, task: Task | None) -> Landscape | None:
     if task is None or task.held_out is None:
         return None
     twin = copy.copy(landscape)
-    twin.batches, twin.counts = landscape.batches_of(task.held_out), landscape.counts.copy()
+    twin.batches = landscape.batches_of(task.held_out)
     return twin
 
 

@@ -142,12 +142,12 @@ class Runs:
         for number, chosen in enumerate(torch.split(order(seeds, self.epoch, samples), size, dim=1)):
             _, gradients = self.gradients.of_samples(self.thetas, chosen)
             self.plan.method.move(self.thetas, gradients + self._pull(), self.buffers, self.epoch * steps + number)
-        self.landscape.counts.gradient_evaluations += len(self.thetas)
+        self.landscape.ledger.charge(gradient_evaluations=len(self.thetas))
 
     def _record(self, errors: Tensor, is_seldom: bool) -> None:
         """Write down what the runs that go on are like."""
         watch, thetas = self.plan.observing, self.thetas
-        norms = self.plan.loss.penalty.offset(thetas).square().sum(1)
+        norms = self.plan.loss.control.conjugates_and_forces(thetas)[0]
         row = {"error": errors, "loss": errors + self.plan.loss.beta * norms, "norm": thetas.norm(dim=1)}
         self.curves.add(self.epoch, {**row, "held_out_error": watch.held_out_error(thetas)}, self.rows)
         if is_seldom:
@@ -156,8 +156,7 @@ class Runs:
             self.rare.add(self.epoch, {**rare, "accuracy": accuracies[0], "held_out_accuracy": accuracies[1]}, self.rows)
 
     def _pull(self) -> Tensor:
-        loss = self.plan.loss
-        return 2.0 * loss.beta * loss.penalty.offset(self.thetas)
+        return self.plan.loss.beta * self.plan.loss.control.conjugates_and_forces(self.thetas)[1]
 
     # -- events -------------------------------------------------------------------------------
 

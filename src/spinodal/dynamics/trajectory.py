@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spinodal.conventions import CONVENTION
 from spinodal.counts import Counts
 from spinodal.dynamics.method import Method
-from spinodal.landscape.penalty import CONVENTION
 from spinodal.words.numbers import significant
 
 ENDS = {

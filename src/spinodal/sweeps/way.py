@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from spinodal.definitions import FOLLOWED, MACROSCOPIC
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.singularity import distance_to_singularity
-from spinodal.sweeps.transition import MACROSCOPIC
 from spinodal.sweeps.walk import Point, Walker
 
 
@@ -41,12 +41,17 @@ class Way:
             left = max(distance - width, 0.0)
             stretch = min(2.0 * distance * (1.0 - math.sqrt(left / distance)), 2.0 * width)
         smooth = abs(beta - point.beta) * abs(point.error_slope)
-        most = MACROSCOPIC * self.criteria.error_range + 1.5 * smooth
+        most = MACROSCOPIC * self.criteria.error_range + FOLLOWED * smooth
+        is_error = self.criteria.reference == 0.0  # only then is what jumps are measured in what a search knows
 
         def has_left(error: float) -> bool:
-            return abs(error - point.error) > most
+            return is_error and abs(error - point.error) > most
 
         return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left, travelling=travelling)
+
+    def unit(self, point: Point) -> float:
+        """Return what widths are relative to at a point: beta itself on a log axis."""
+        return self.walker.control.axis.unit(point.beta)
 
     def behind(self, point: Point, distance: float) -> Point:
         """Make the point of the same branch a distance in beta behind one that is not far from a singularity."""

@@ -3,6 +3,8 @@
 from spinodal.tasks.autoencoder import autoencoder
 from spinodal.tasks.digits import digits
 from spinodal.tasks.gaussian import gaussian
+from spinodal.tasks.mnist import mnist
+from spinodal.tasks.patterns import patterns
 from spinodal.tasks.task import Task
 
-__all__ = ["Task", "autoencoder", "digits", "gaussian"]
+__all__ = ["Task", "autoencoder", "digits", "gaussian", "mnist", "patterns"]

@@ -23,11 +23,19 @@ from spinodal.tasks.argument import value_of
 from spinodal.tasks.autoencoder import autoencoder
 from spinodal.tasks.digits import digits
 from spinodal.tasks.gaussian import gaussian
+from spinodal.tasks.mnist import mnist
+from spinodal.tasks.patterns import patterns
 from spinodal.tasks.settings import plain
 from spinodal.tasks.task import Task
 
 SEED = 0  # of everything that a task function draws without a seed of its own
-BUILT_IN: dict[str, Callable[..., Task]] = {"autoencoder": autoencoder, "digits": digits, "gaussian": gaussian}
+BUILT_IN: dict[str, Callable[..., Task]] = {
+    "autoencoder": autoencoder,
+    "digits": digits,
+    "gaussian": gaussian,
+    "mnist": mnist,
+    "patterns": patterns,
+}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from scipy.optimize import brentq
 
 from spinodal.arguments import real_number, whole_number
 from spinodal.errors import SpinodalError
-from spinodal.theory.deep_linear import mode_strength
+from spinodal.theory.deep_linear_networks import mode_strength
 
 GROWN = 0.5  # share of the strength of the stable mode at which one counts as grown
 PRECISION = 1e-10  # relative, of the integral

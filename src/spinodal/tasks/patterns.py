@@ -1,0 +1,110 @@
+"""Stripes and checkers: images of 4 x 4 pixels, told apart by a small convolutional network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from spinodal.arguments import real_number, seed_number, sequence, switch, whole_number
+from spinodal.errors import SpinodalError
+from spinodal.tasks.gaussian import activation_named
+from spinodal.tasks.mnist import cross_entropy
+from spinodal.tasks.task import Task
+
+SIDE, CLASSES, KERNEL = 4, 3, 3
+NUMBER = "give the number of images"
+
+
+def patterns(
+    *,
+    samples: int = 300,
+    held_out: int = 300,
+    noise: float = 0.5,
+    channels: Sequence[int] = (8, 16),
+    activation: str = "tanh",
+    bias: bool = True,
+    seed: int = 0,
+) -> Task:
+    """Return the classification of horizontal stripes, vertical stripes and checkers by a convolutional network.
+
+    Pixels are 1 and -1, bright lines first or dark ones at random, plus Gaussian noise. Image i is of class i modulo 3. Padded
+    convolutions of 3 x 3, and one layer from all their outputs to the three classes. E is the mean cross-entropy.
+
+    Parameters
+    ----------
+    samples : number of images to train on, at least 3. Default 300.
+    held_out : number of images for held-out accuracy; 0 for none. Default 300.
+    noise : standard deviation per pixel. Default 0.5.
+    channels : of the convolutions. Default (8, 16).
+    activation : one of the activations of `gaussian`. Default "tanh".
+    bias : whether layers have biases. Default True.
+    seed : of the images, >= 0. Default 0.
+
+    Raises
+    ------
+    SpinodalError
+        For arguments of another kind or out of range.
+
+    Examples
+    --------
+    >>> images, labels = patterns(noise=0.0).data
+    >>> images[2, 0].long().abs().unique().tolist(), labels.bincount().tolist()
+    ([1], [100, 100, 100])
+    """
+    count = whole_number("samples", samples, least=CLASSES, do=NUMBER)
+    kept = whole_number("held_out", held_out, least=0, do=NUMBER)
+    deviation, bias, seed = real_number(noise), switch("bias", bias), seed_number(seed)
+    if not 0 <= deviation < math.inf:
+        raise SpinodalError(got=f"noise = {noise!r}", allowed="a finite number >= 0 is allowed", do="try 0.5")
+    widths = _channels(channels)
+    generator = torch.Generator().manual_seed(seed)
+    return Task(
+        _network(widths, activation_named(activation), bias),
+        cross_entropy,
+        _images(count, deviation, generator),
+        held_out=_images(kept, deviation, generator) if kept else None,
+        name="patterns",
+        settings={
+            "samples": count,
+            "held_out": kept,
+            "noise": deviation,
+            "channels": widths,
+            "activation": activation,
+            "bias": bias,
+            "seed": seed,
+        },
+    )
+
+
+def _channels(channels: Sequence[int]) -> list[int]:
+    do = "for example (8, 16)"
+    given = sequence("channels", channels, of="whole numbers >= 1", do=do)
+    widths = [whole_number("channels", width, least=1, do=do) for width in given]
+    if not widths:
+        raise SpinodalError(got="channels = ()", allowed="at least one convolution is needed", do=do)
+    return widths
+
+
+def _images(count: int, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return images, shape (n, 1, 4, 4), and their classes, shape (n,)."""
+    sign = 1.0 - 2.0 * (torch.arange(SIDE) % 2).double()
+    horizontal = sign[:, None].expand(SIDE, SIDE)
+    clean = torch.stack([horizontal, horizontal.T, horizontal * horizontal.T])
+    classes = torch.arange(count) % CLASSES
+    phases = 2.0 * torch.randint(0, 2, (count, 1, 1), generator=generator) - 1.0
+    disturbance = torch.randn(count, SIDE, SIDE, generator=generator, dtype=torch.float64)
+    return (phases * clean[classes] + noise * disturbance)[:, None], classes
+
+
+def _network(widths: Sequence[int], activation: type[nn.Module], bias: bool) -> nn.Sequential:
+    """Return the convolutions, each with its activation, and the layer to the classes, in float64."""
+    layers: list[nn.Module] = []
+    for ingoing, outgoing in pairwise([1, *widths]):
+        convolution = nn.Conv2d(ingoing, outgoing, KERNEL, padding=KERNEL // 2, bias=bias, dtype=torch.float64)
+        layers += [convolution, activation()]
+    readout = nn.Linear(widths[-1] * SIDE**2, CLASSES, bias=bias, dtype=torch.float64)
+    return nn.Sequential(*layers, nn.Flatten(), readout)
