@@ -11,14 +11,14 @@ from itertools import islice
 
 from spinodal.arguments import real_number, whole_number
 from spinodal.branches.arclength.equations import Equations
-from spinodal.branches.arclength.exact import Exact, node_at
+from spinodal.branches.arclength.exact import node_at
 from spinodal.branches.arclength.metric import Node
 from spinodal.branches.arclength.trace import Arclength
 from spinodal.branches.branch import Branch
 from spinodal.branches.equal_depth import within
-from spinodal.branches.fixed_norm.matrix_free import MatrixFree
 from spinodal.branches.fixed_norm.trace import FixedNorm
 from spinodal.branches.minor import fall_from, mark_minor
+from spinodal.branches.move import Mover
 from spinodal.branches.point import StationaryPoint
 from spinodal.branches.start import Candidate, Start, bounds_of, candidate, not_stationary
 from spinodal.counts import Counts
@@ -162,10 +162,12 @@ def _arclength(landscape: Landscape, route: Route, bounds: tuple[float, float], 
         route.on_point(point)
         found.append(point)
     stop = walk.stop or "points"
-    branch = Branch(tuple(found), tuple(walk.folds), tuple(walk.branch_points), "arclength", stop, Counts())
+    folds = tuple(fold for fold in walk.folds if fold.place < len(found))
+    crossed = tuple(item for item in walk.branch_points if item.place < len(found))
+    branch = Branch(tuple(found), folds, crossed, "arclength", stop, Counts())
     branch = start.followed_by(branch) if isinstance(start, Branch) else branch
     branch = mark_minor(branch, size, partial(fall_from, landscape, route.control))
-    return replace(branch, coexistence=within(branch, Exact(equations)))
+    return replace(branch, coexistence=within(branch, Mover(landscape, route.control, dense=True)))
 
 
 def _begun(equations: Equations, first: Candidate, to: float, start: Start) -> Node:
@@ -193,8 +195,8 @@ def _fixed_norm(landscape: Landscape, route: Route, bounds: tuple[float, float],
         route.on_point(point)
     branch = walk.branch()
     branch = start.followed_by(branch) if isinstance(start, Branch) else branch
-    solve = MatrixFree(landscape, l2(route.control, *OF_NORM), [walk.branch()])
-    return replace(branch, coexistence=branch.coexistence + within(walk.branch(), solve, solve.precision))
+    walked = walk.branch()
+    return replace(branch, coexistence=branch.coexistence + within(walked, Mover(landscape, route.control, [walked])))
 
 
 def _error_range(landscape: Landscape, control: Control, point: StationaryPoint) -> float:

@@ -11,10 +11,10 @@ from itertools import count
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.mapping.after_walk import AfterWalk, Walk
+from spinodal.mapping.deepest import DOUBLINGS, is_trivial
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.progress import Progress
 from spinodal.mapping.starts import Starts
-from spinodal.minima.deepest import DOUBLINGS, is_trivial
 from spinodal.minima.minimise import LOST
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew

@@ -13,21 +13,22 @@ from torch import Tensor, nn
 
 from spinodal.conventions import one_beta
 from spinodal.counts import Counts
-from spinodal.definitions import MACROSCOPIC, SAME_NORM, SAME_SPECTRUM
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import l2
+from spinodal.landscape.penalty import Penalty, l2
+from spinodal.mapping.deepest import is_trivial
 from spinodal.mapping.options import MapOptions
-from spinodal.mapping.preparing import prepare
-from spinodal.minima.deepest import is_trivial
+from spinodal.mapping.preparing import prepare, usable_device
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
+from spinodal.phases.catalogue import Allowance, Fingerprint
 from spinodal.phases.phase import Phase
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.results.placement import Placement, Rival, Start
+from spinodal.sweeps.moved import moved
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
@@ -113,6 +114,7 @@ class _Placing:
         self, diagram: PhaseDiagram, task: Task, options: MapOptions, recorder: Recorder, control: Control | None
     ) -> None:
         self.diagram, self.task, self.recorder = diagram, task, recorder
+        control = control.to(usable_device(options.device)) if isinstance(control, Penalty) else control
         self.landscape, self.control = prepare(task, _as_mapped(options, diagram), control)
         _refuse_other(ControlRecord.of(self.control), diagram.control)
         solver = solver_for(self.landscape, diagram.solver)
@@ -196,7 +198,7 @@ class _Placing:
             self.walker,
             error_range=self.error_range,
             norm_range=self.norm_range,
-            resolution=Resolution(bracket=bracket_for(self.walker.solver, self.landscape.size)),
+            resolution=Resolution(bracket=bracket_for(self.walker.solver.name, self.landscape.size)),
             is_end=self._is_trivial,
         )
 
@@ -228,9 +230,7 @@ class _Placing:
     def _agrees(self, branch: tuple[Point, ...], mapped: Point) -> bool:
         """Tell whether the branch, followed to the beta of a mapped point, is that point."""
         near = min(branch, key=lambda point: abs(math.log(point.beta / mapped.beta)))
-        step = mapped.beta - near.beta
-        point = near if step == 0.0 else self.walker.finish(self.walker.follow(near, mapped.beta, step * near.tangent))
-        return self._same(point, mapped)
+        return self._same(moved(self.walker, near, mapped.beta), mapped)
 
     def _is_open(self, phase: Phase) -> bool:
         """Tell whether the map did not see where a phase ends at its upper side."""
@@ -245,10 +245,10 @@ class _Placing:
         return not self._has_fallen(walked) and walked.status == "complete" and self._same(walked.points[-1], own)
 
     def _same(self, a: Point, b: Point) -> bool:
-        """Tell one minimum from another at the same beta, by what no symmetry of the network changes."""
-        error = abs(a.error - b.error) < MACROSCOPIC * self.error_range
-        norm = abs(a.norm_squared - b.norm_squared) < SAME_NORM * self.norm_range
-        return error and norm and _same_spectra(a, b)
+        """Tell one minimum from another at the same beta, as phases are told apart."""
+        allowance = Allowance.of_phases(self.error_range, self.norm_range)
+        first, second = (Fingerprint.of(point.minimum, point.observation) for point in (a, b))
+        return first.is_one_with(second, allowance)
 
     # -- which depth ------------------------------------------------------------------------
 
@@ -320,13 +320,3 @@ def _distance(phase: Phase, beta: float) -> float:
     """Return how far from a phase beta lies, in log beta; 0 inside."""
     low, high = phase.beta
     return max(math.log(low / beta), math.log(beta / high), 0.0)
-
-
-def _same_spectra(a: Point, b: Point) -> bool:
-    first, second = a.observation.singular_values, b.observation.singular_values
-    for name, values in first.items():
-        largest = max(*values, *second[name], 1e-3)
-        difference = (torch.tensor(values) - torch.tensor(second[name])).abs().max()
-        if float(difference) > SAME_SPECTRUM * largest:
-            return False
-    return True

@@ -10,9 +10,9 @@ from spinodal.landscape.axis import LOG
 from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.penalty import l2
 from spinodal.landscape.scale import refuse_scale_invariance
+from spinodal.mapping.deepest import no_predictions
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.trial import try_start
-from spinodal.minima.deepest import no_predictions
 from spinodal.minima.minimise import solver_for
 from spinodal.tasks.task import DTYPES, Task
 

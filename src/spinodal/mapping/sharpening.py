@@ -139,7 +139,7 @@ class Sharpening:
         landscape = self._landscape(sharpness)
         control = self._control(landscape)
         observe = Observer(landscape, control, self.task)
-        return Walker(landscape, control, observe, solver=self.walker.solver, tolerance=self.walker.tolerance)
+        return Walker(landscape, control, observe, solver=self.walker.solver.name, tolerance=self.walker.tolerance)
 
     def _control(self, landscape: Landscape) -> Turned:
         """Return the control of the map on another landscape."""

@@ -12,8 +12,8 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.definitions import RANGE
 from spinodal.landscape.objective import Regularised
+from spinodal.mapping.deepest import Ladder, annealed, climb, deepest
 from spinodal.mapping.options import MapOptions
-from spinodal.minima.deepest import Ladder, annealed, climb, deepest
 from spinodal.minima.minimise import lbfgs_batch
 from spinodal.parallel import Crew
 from spinodal.sweeps.problem import Problem

@@ -10,7 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError
 from spinodal.files import write_whole, writing
 from spinodal.landscape.reading.sentences import sentences
@@ -78,6 +77,7 @@ def render(
     placements: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the report of a diagram as HTML (see `save_report`)."""
+    diagram.control.require_l2("the report")
     shown = thinned(diagram)
     record = _record(diagram, shown.diagram)
     data = payload(diagram, record, shown.diagram)
@@ -93,7 +93,7 @@ def render(
         placements=placements,
         meaning=MEANING,
         bracket_note=BRACKET_NOTE,
-        convention=CONVENTION,
+        convention=diagram.control.convention,
         shown=shown.sentences,
         reading=sentences(diagram.points[0].observation.reading),
         certificates=certificate_sentences(diagram),

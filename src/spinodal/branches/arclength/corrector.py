@@ -9,9 +9,9 @@ from torch import Tensor
 
 from spinodal.branches.arclength.bordered import Bordered
 from spinodal.branches.arclength.equations import Equations
+from spinodal.definitions import REACHABLE
 
 TOLERANCE = 1e-11  # of ||F||, relative to `Equations.scale`
-REACHABLE = 1e-8  # where rounding ends the iteration, a residual up to this is still a solution
 MOST = 16  # gradients for one point
 
 

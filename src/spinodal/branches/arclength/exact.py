@@ -64,7 +64,7 @@ class Exact:
     def _node(self, point: StationaryPoint) -> Node | None:
         """Return a point with its spectrum, and its tangent the way of rising beta."""
         for known in self._known:
-            if known.point is point:
+            if known.point.coincides(point):
                 return known
         found = node_at(self.equations, point.theta, point.beta, self.equations.spectrum(point.theta, point.beta))
         if found is not None:
