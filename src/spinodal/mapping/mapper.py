@@ -154,7 +154,7 @@ class Mapper:
     # -- walking ----------------------------------------------------------------------------
 
     def _scout(self, bottom: Point, top: Point, watched: bool = True, *, upward: bool = False) -> Scout:
-        variance = bottom.observation.output_variance
+        variance = bottom.observation.breadth
         progress = self.progress if watched else Progress()
         resolution = Resolution(bracket=self.options.bracket or bracket_for(self.problem.solver, self.landscape.size))
 
@@ -181,7 +181,7 @@ class Mapper:
 
     def _trivial_error(self, bottom: Point, top: Point) -> float:
         """Return E of the trivial phase: that of the upper end, or of the centre if a given range ends before it."""
-        spread, most = top.observation.liveliness, bottom.observation.output_variance
+        spread, most = top.observation.liveliness, bottom.observation.breadth
         centre = self.control.trivial(top.minimum.theta)
         if spread is None or most is None or centre is None or is_trivial(top.observation, most):
             return top.error
