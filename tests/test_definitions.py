@@ -22,7 +22,6 @@ STEERING = {  # floats that no judgement depends on
     ("spectrum/lowest.py", "INVERTED"): "accuracy of an inner iteration; what it finds is checked",
     ("spectrum/preconditioner.py", "FACTOR"): "growth of a shift that is tried until it suffices",
     ("sweeps/walk.py", "LOOSE"): "accuracy of the search between transitions",
-    ("sweeps/resolution.py", "BRACKET"): "the default of an argument",
     ("sweeps/resolution.py", "LARGE"): "the default of an argument",
     ("phases/branch_following.py", "BEYOND"): "how far a branch is followed",
 }

@@ -18,7 +18,7 @@ import spinodal as sp
 from conftest import integral_of_norm
 from diagrams import diagram as by_hand
 from spinodal.errors import SpinodalError
-from spinodal.words.sentences import place
+from spinodal.words.sentences import where
 
 
 def drawn(matrices: int, seed: int) -> dict[str, Any]:
@@ -319,7 +319,7 @@ def test_the_nearest_point_is_found_by_beta() -> None:
 
 def test_the_answer_names_both_conventions() -> None:
     diagram = mapped(3, 0)
-    assert f"ends at {place(diagram.macroscopic[0])}" in diagram.answer()
+    assert f"ends at {where(diagram.macroscopic[0])}" in diagram.answer()
     assert str(diagram).count("\n") == len(diagram.transitions)
 
 

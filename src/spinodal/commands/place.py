@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from spinodal.commands.arguments import run_and_point, text_of
+from spinodal.commands.centre import centred
 from spinodal.commands.chosen_point import chosen_point
 from spinodal.conventions import one_beta
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.landscape.control import Turned
+from spinodal.landscape.control import Control, Turned
+from spinodal.landscape.penalty import Penalty
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.place import found_of
 from spinodal.mapping.preparing import prepare, usable_device
@@ -44,6 +46,8 @@ class Words:
     beta : float or None
         Of L, in place of that of the point.
     device : str
+    centre : str or None
+        Of the penalty, in place of that of the run: `RUN:POINT`, or a checkpoint.
     """
 
     task: str
@@ -52,6 +56,7 @@ class Words:
     weight_decay: float | None
     beta: float | None
     device: str
+    centre: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ def _of_file(words: Words) -> Place:
         )
     task = make_task(words.task, words.settings)
     beta = words.beta or one_beta(None, words.weight_decay)
-    landscape, control = prepare(task, MapOptions(device=words.device, beta=(beta, 2.0 * beta)))
+    options = MapOptions(device=words.device, beta=(beta, 2.0 * beta))
+    landscape, control = prepare(task, options, centred(words.centre, task, words.device))
     found = found_of(read_checkpoint(words.at), task, landscape)
     return Place(task, landscape, control, found.theta, beta, words.at, remark=found.remark)
 
@@ -105,7 +111,16 @@ def _of_run(words: Words, diagram: PhaseDiagram, snapshot: Snapshot) -> Place:
     landscape = task.landscape(dtype=theta.dtype, device=usable_device(words.device))
     theta = landscape.vector(theta)
     _refuse_other(landscape, theta, snapshot, words.at)
-    return Place(task, landscape, task.penalty(landscape), theta, words.beta or snapshot.beta, words.at, snapshot)
+    turned = centred(words.centre, task, words.device) or _of_map(diagram, landscape)
+    return Place(task, landscape, task.penalty(landscape, turned), theta, words.beta or snapshot.beta, words.at, snapshot)
+
+
+def _of_map(diagram: PhaseDiagram, landscape: Landscape) -> Control | None:
+    """Return the penalty of a map around a centre of its own; None for that of the task."""
+    made = diagram.control.made
+    if diagram.control.centre is None or not isinstance(made, Penalty):
+        return None
+    return made.to(landscape.device)
 
 
 def _settings(name: str, diagram: PhaseDiagram) -> dict[str, str]:

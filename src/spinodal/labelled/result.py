@@ -88,7 +88,7 @@ def transition_record(diagram: Diagram, transition: Transition) -> dict[str, Any
     lost = diagram.lost_classes(transition)
     return {
         "beta": transition.beta,
-        "weight_decay": weight_decay(transition.beta),
+        "weight_decay": weight_decay(transition.beta) if diagram.control.is_l2 else None,
         "bracket": list(transition.bracket),
         "direction": transition.direction,
         "order": transition.order,

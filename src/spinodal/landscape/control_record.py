@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spinodal.conventions import CONVENTION
-from spinodal.errors import printable
+from spinodal.errors import SpinodalError, printable
 from spinodal.landscape.control import Control
 from spinodal.landscape.penalty import Penalty
 
@@ -55,6 +55,15 @@ class ControlRecord:
     def is_l2(self) -> bool:
         """Tell the L2 penalty, of which PyTorch's `weight_decay` is twice the value."""
         return "weight_decay" in self.convention
+
+    def require_l2(self, what: str) -> None:
+        """Refuse what is told in `weight_decay` for a map along another control."""
+        if not self.is_l2:
+            raise SpinodalError(
+                got=f"{what} of a map along {self.name}, {self.convention}",
+                allowed="those of maps along the L2 penalty are allowed: they are drawn over its weight_decay",
+                do="read result.json, or the arrays of `to_xarray()`",
+            )
 
     @property
     def described(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,6 +57,11 @@ class Penalty(Turned):
         """Return the penalty itself, or refuse it where it does not fit."""
         self.check(landscape.initial)
         return self
+
+    def to(self, device: torch.device) -> Penalty:
+        """Return the penalty with its vectors on a device."""
+        centre, mask = (None if value is None else value.to(device) for value in (self.centre, self.mask))
+        return replace(self, centre=centre, mask=mask)
 
     def offset(self, theta: Tensor) -> Tensor:
         """Return `mask * (theta - centre)`, the shape of theta (leading axes allowed)."""

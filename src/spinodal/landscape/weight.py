@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import Tensor
@@ -67,6 +68,14 @@ class Weight(Control):
             )
         self.term, self.name = term, name
         self._known: WeakKeyDictionary[Landscape, Landscape] = WeakKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: not what is known of the landscapes of this one."""
+        return {**vars(self), "_known": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._known = WeakKeyDictionary()
 
     @property
     def convention(self) -> str:
@@ -141,7 +150,7 @@ class Field(Weight):
     def over(self, low: float, high: float) -> Field:
         """Return the field with a unit for a walk between two values."""
         twin = copy.copy(self)
-        twin.axis = self.axis.over(low, high)
+        twin.axis, twin._known = self.axis.over(low, high), self._known
         return twin
 
 

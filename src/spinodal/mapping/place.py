@@ -19,9 +19,9 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import l2
+from spinodal.landscape.penalty import Penalty, l2
 from spinodal.mapping.options import MapOptions
-from spinodal.mapping.preparing import prepare
+from spinodal.mapping.preparing import prepare, usable_device
 from spinodal.minima.deepest import is_trivial
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
@@ -113,6 +113,7 @@ class _Placing:
         self, diagram: PhaseDiagram, task: Task, options: MapOptions, recorder: Recorder, control: Control | None
     ) -> None:
         self.diagram, self.task, self.recorder = diagram, task, recorder
+        control = control.to(usable_device(options.device)) if isinstance(control, Penalty) else control
         self.landscape, self.control = prepare(task, _as_mapped(options, diagram), control)
         _refuse_other(ControlRecord.of(self.control), diagram.control)
         solver = solver_for(self.landscape, diagram.solver)
@@ -196,7 +197,7 @@ class _Placing:
             self.walker,
             error_range=self.error_range,
             norm_range=self.norm_range,
-            resolution=Resolution(bracket=bracket_for(self.walker.solver, self.landscape.size)),
+            resolution=Resolution(bracket=bracket_for(self.walker.solver.name, self.landscape.size)),
             is_end=self._is_trivial,
         )
 

@@ -15,7 +15,7 @@ from spinodal.landscape.batches import Batch, Batches
 from spinodal.landscape.consistency import somewhere
 from spinodal.landscape.reading.comparison import PROBABILITIES, Choices, Comparison, choices
 from spinodal.landscape.reading.record import Record, record
-from spinodal.observe.accuracy import recalls
+from spinodal.observe.accuracies import recalls
 
 if TYPE_CHECKING:
     from spinodal.tasks.task import Task

@@ -258,7 +258,7 @@ class BranchFollower:
         """Return the minimum of a phase at another beta, matrix-free; None for a saddle, to which no descent leads."""
         if not point.is_stable:
             return None
-        minimum = minimise(self.landscape, beta=beta, start=point.theta, control=self.control, solver=self.walker.solver)
+        minimum = minimise(self.landscape, beta=beta, start=point.theta, control=self.control, solver=self.walker.solver.name)
         flat = minimum.stop == "saddle" and minimum.margin > -FLAT * 2.0 * beta  # a symmetry, seen through rounding
         return None if not (minimum.converged or flat) else replace(
             point, theta=minimum.theta, beta=beta, error=minimum.error, loss=minimum.loss, residual=minimum.residual,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from spinodal.curvature.result import CurvatureChange, Way, found_changes
 from spinodal.curvature.survey import Survey
 from spinodal.definitions import SAME_BETA
 from spinodal.landscape.control_record import ControlRecord
-from spinodal.minima.minimise import SECOND_ORDER
+from spinodal.minima.solver import sees_kinks
 from spinodal.missing import Missing
 from spinodal.observe.observation import PARTS
 from spinodal.phases.answer import Answer, answer_down, answer_up
@@ -197,9 +197,10 @@ class Diagram:
     @cached_property
     def conclusion(self) -> Answer:
         """Return the end of the followed phase, the first loss and the first class to go: what every text reads."""
-        if self.points[0].beta > self.points[-1].beta:
-            return answer_down(self.followed[-1], self.steps)
-        return answer_up(self.phases[0], self.steps, self.coexistence)
+        down = self.points[0].beta > self.points[-1].beta
+        steps, of = self.steps, None if self.control.is_l2 else self.control.name
+        found = answer_down(self.followed[-1], steps) if down else answer_up(self.phases[0], steps, self.coexistence)
+        return replace(found, of=of)
 
     @cached_property
     def followed(self) -> tuple[Phase, ...]:
@@ -234,7 +235,7 @@ class Diagram:
     @property
     def sees_kinks(self) -> bool:
         """Tell whether the solver sees kinks (second-order transitions); a first-order one sees jumps only."""
-        return self.solver in SECOND_ORDER
+        return sees_kinks(self.solver)
 
     @property
     def is_smooth(self) -> bool:

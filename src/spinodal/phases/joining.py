@@ -16,7 +16,6 @@ from spinodal.definitions import (
     SAME_SPECTRUM,
     SMALLEST,
 )
-from spinodal.minima.minimise import SECOND_ORDER
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew
 from spinodal.phases.branch_following import Followable, Followed, borders, bracketed, saddle_between
@@ -381,7 +380,7 @@ class Joiner:
         return last.beta, f"{text}, where it is too soft to tell: the smallest eigenvalue of Hess L is {soft:.2g} times 2 beta"
 
     def _certainty(self) -> str:
-        return "" if self.walker.solver in SECOND_ORDER else " (estimated by a few Lanczos steps)"
+        return "" if self.walker.solver.sees_kinks else " (estimated by a few Lanczos steps)"
 
     def _fall_reason(self, phase: KnownPhase, end: Transition, direction: str) -> str:
         known = (fall.falls_to for fall in self.falls if (fall.phase, fall.direction) == (phase.id, direction))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from spinodal.definitions import ARRIVED, BLURS, COARSE, CONTINUOUS, CONVERGED_BRACKET, JUMPED, LAST, MACROSCOPIC, SMALLEST
-from spinodal.minima.minimise import LOST, SECOND_ORDER, tolerance_of
+from spinodal.minima.minimise import LOST
 from spinodal.sweeps.blur import blur
 from spinodal.sweeps.bracket import Bracketing
 from spinodal.sweeps.criteria import Criteria
@@ -70,7 +70,7 @@ class Scout:
         on_transition: Callable[[Transition], None] = lambda transition: None,
     ) -> None:
         self.walker, self.resolution = walker, resolution
-        rough = walker.solver not in SECOND_ORDER
+        rough = not walker.solver.sees_kinks
         self.axis = walker.control.axis
         ranges = max(error_range, 1e-300), max(norm_range, 1e-300)
         self.criteria = Criteria(*ranges, rough=rough, lowest=lowest, axis=self.axis)
@@ -247,7 +247,7 @@ class Scout:
 
     def _blur(self, before: Point) -> float:
         """Return by how much the tolerance of the searches blurs a bracket: what is far narrower than it is left out."""
-        tolerance = tolerance_of(self.walker.solver, self.walker.landscape.dtype, self.walker.tolerance)
+        tolerance = self.walker.solver.tolerance_in(self.walker.landscape.dtype, self.walker.tolerance)
         alive = abs(before.norm_squared) > CONTINUOUS * self.criteria.norm_range
         return blur(before, tolerance, self.way.unit(before)) if alive and tolerance >= BLURS * self.resolution.bracket else 0.0
 

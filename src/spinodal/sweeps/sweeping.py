@@ -13,7 +13,7 @@ from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import Minimum, solver_for
 from spinodal.observe import Observer
 from spinodal.sweeps.loop import Loop
-from spinodal.sweeps.resolution import BRACKET, Resolution
+from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.walk import Point, Walker
@@ -129,7 +129,7 @@ def sweep(
         error_range=error_range,
         norm_range=max(abs(first.norm_squared), error_range / (max(first.beta, to) - first.reference)),
         lowest=min(first.beta, to),
-        resolution=chosen or Resolution(bracket=BRACKET[name]),
+        resolution=chosen or Resolution(bracket=walker.solver.bracket),
     )
     there = scout.walk(first, to)
     if direction != "loop":

@@ -19,7 +19,8 @@ from spinodal.landscape.objective import Regularised
 from spinodal.minima.kronecker import Kronecker, kronecker
 from spinodal.minima.landmark import Landmark, price
 from spinodal.minima.local import near
-from spinodal.minima.minimise import SECOND_ORDER, TOLERANCE, Local, Minimum, solve
+from spinodal.minima.minimise import Local, Minimum, solve
+from spinodal.minima.solver import solver_named
 from spinodal.observe import Observation
 from spinodal.sweeps.request import Request
 
@@ -182,7 +183,7 @@ class Walker:
 
     Parameters
     ----------
-    landscape, penalty
+    landscape, control
     observe : callable theta -> Observation
     solver : str
     tolerance : float, optional
@@ -207,7 +208,7 @@ class Walker:
         part: str = "walk",
     ) -> None:
         self.landscape, self.control, self.observe = landscape, control.on(landscape), observe
-        self.solver, self.tolerance = solver, tolerance
+        self.solver, self.tolerance = solver_named(solver), tolerance
         self.recorder: Recorder = recorder or Forgetful()
         self.points = {point.index: point for point in known}
         self._next = max(self.points, default=-1) + 1
@@ -230,7 +231,7 @@ class Walker:
 
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
-            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance)
+            minimum, local = solve(self._loss(beta), theta, solver=self.solver.name, tolerance=self.tolerance)
             return _charge(minimum, counts), local
 
         return self._point("find", beta, None, make)
@@ -249,8 +250,8 @@ class Walker:
         Where `has_left(E)` tells that it is not, the search may be given up; see `finish`. First-order
         solvers minimise `LOOSE` times more loosely while `travelling`, between transitions.
         """
-        first_order = self.solver not in SECOND_ORDER and self.landscape.dtype == torch.float64
-        loose = LOOSE * (self.tolerance or TOLERANCE[self.solver]) if travelling and first_order else self.tolerance
+        first_order = not self.solver.sees_kinks and self.landscape.dtype == torch.float64
+        loose = LOOSE * (self.tolerance or self.solver.tolerance) if travelling and first_order else self.tolerance
         reach = float(displacement.norm())
         radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
 
@@ -258,7 +259,7 @@ class Walker:
             return solve(
                 self._loss(beta),
                 point.minimum.theta + displacement,
-                solver=self.solver,
+                solver=self.solver.name,
                 tolerance=loose,
                 radius=radius,
                 landmark=self._landmark(point),
@@ -274,14 +275,14 @@ class Walker:
         if not point.left:
             return point
         spent = Counts(parameters=self.landscape.size)
-        if self.solver == "newton":
+        if self.solver.is_dense:
             spent.hessians, spent.passes = 1, price(self.landscape)  # of the landmark there, see `_remade`
 
         def make() -> tuple[Minimum, Local | None]:
             minimum, local = solve(
                 self._loss(point.beta),
                 point.minimum.theta,
-                solver=self.solver,
+                solver=self.solver.name,
                 tolerance=self.tolerance,
                 radius=0.1,
                 landmark=self._landmark(point),
@@ -344,7 +345,7 @@ class Walker:
             tangent, margin_slope = torch.zeros_like(force), 0.0
             if local is not None:
                 tangent = local.tangent
-                if self.solver in SECOND_ORDER:
+                if self.solver.sees_kinks:
                     margin_slope = self._margin_slope(minimum, tangent, local.margin.mode)
         return Point(
             index=index,
@@ -390,7 +391,7 @@ class Walker:
 
     def _factors(self, point: Point) -> Kronecker | None:
         """Return the Kronecker factors at a point, for searches without a dense Hessian: a function of its theta alone."""
-        if self.solver != "lbfgs":
+        if not self.solver.takes_factors:
             return None
         if point.index not in self._kronecker:
             self._kronecker = {point.index: kronecker(self.landscape, point.minimum.theta)}  # large: one is kept
@@ -410,7 +411,7 @@ class Walker:
 
     @property
     def _has_landmarks(self) -> bool:
-        return self.solver == "newton" and self.landscape.size > OWN_HESSIANS
+        return self.solver.is_dense and self.landscape.size > OWN_HESSIANS
 
     def _origin(self, point: Point) -> Point | None:
         return None if point.origin is None else self.points.get(point.origin)

@@ -27,9 +27,9 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.lbfgs import Memory
-from spinodal.minima.minimise import TOLERANCE
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.solution import Solution
+from spinodal.minima.solver import NEWTON
 from spinodal.spectrum.operator import HessianOperator, affords_dense
 
 FIRST = 0.02  # step in log rho
@@ -93,7 +93,7 @@ def effort_for(landscape: Landscape, tolerance: float | None = None) -> Effort:
     """Return how precisely to walk: to rounding where that is affordable (see `affords_dense`) or asked for, else by L-BFGS."""
     precise = landscape.dtype == torch.float64
     if affords_dense(landscape) or (precise and tolerance is not None and tolerance <= 1e-6):
-        return Effort(True, tolerance or TOLERANCE["newton"], 1e-8, 2 * landscape.size + 100, 1e-10, 0.4, 1e-7, 200)
+        return Effort(True, tolerance or NEWTON.tolerance, 1e-8, 2 * landscape.size + 100, 1e-10, 0.4, 1e-7, 200)
     rough = tolerance or (LOOSE if precise else LOOSE_SINGLE)
     return Effort(False, rough, 0.02, 4 if rough < LOOSE_SINGLE else 2, 0.02, 0.25, 1e-4, 150)
 
