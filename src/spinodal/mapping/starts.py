@@ -47,11 +47,12 @@ class Starts:
 
         def make() -> dict[str, Any]:
             with self.landscape.counting() as spent:
-                high = self.ladder.high
-            return {"high": high, "counts": vars(spent)}
+                ladder = self.ladder
+            return {"high": ladder.high, "low": ladder.low, "counts": vars(spent)}
 
         note = recorder.note("range", make)
-        return (note["high"] / RANGE, note["high"]), Counts(**note["counts"])
+        low = note.get("low", note["high"] / RANGE)  # which older runs did not note
+        return (low, note["high"]), Counts(**note["counts"])
 
     def deepest(self, low: float, high: float) -> tuple[Tensor, Counts]:
         """Return a start in the deepest phase that was found at `low`, and what it took."""

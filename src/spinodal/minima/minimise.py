@@ -156,4 +156,5 @@ def _minimum(loss: Regularised, solution: Solution, margin: Margin | None, solve
         stop=solution.stop,
         solver=solver,
         stats=spent,
+        of=None if isinstance(loss.control, Penalty) else loss.control.name,
     )

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from spinodal.definitions import BRACKET_DENSE, BRACKET_ROUGH
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
@@ -139,15 +140,17 @@ def _aided(loss: Regularised, start: Tensor, search: Search, factors: Kronecker)
 
 
 NEWTON = Solver(
-    name="newton", run=_newton, tolerance=1e-9, float32_tolerance=None, bracket=1e-5, sees_kinks=True, is_dense=True,
+    name="newton", run=_newton, tolerance=1e-9, float32_tolerance=None, bracket=BRACKET_DENSE, sees_kinks=True, is_dense=True,
     takes_factors=False, escapes=20, margin_steps=300, tangent=(1e-6, 500),
 )  # fmt: skip
 NEWTON_CG = Solver(
-    name="newton_cg", run=_newton_cg, tolerance=1e-7, float32_tolerance=FLOAT32_TOLERANCE, bracket=1e-3, sees_kinks=True,
+    name="newton_cg", run=_newton_cg, tolerance=1e-7, float32_tolerance=FLOAT32_TOLERANCE,
+    bracket=BRACKET_ROUGH, sees_kinks=True,
     is_dense=False, takes_factors=False, escapes=3, margin_steps=300, tangent=(1e-6, 500),
 )  # fmt: skip
 LBFGS = Solver(
-    name="lbfgs", run=_lbfgs, tolerance=1e-4, float32_tolerance=FLOAT32_TOLERANCE, bracket=1e-3, sees_kinks=False,
+    name="lbfgs", run=_lbfgs, tolerance=1e-4, float32_tolerance=FLOAT32_TOLERANCE,
+    bracket=BRACKET_ROUGH, sees_kinks=False,
     is_dense=False, takes_factors=True, escapes=3, margin_steps=LANCZOS_STEPS, tangent=(0.05, 30),
 )  # fmt: skip
 SOLVERS = {solver.name: solver for solver in (NEWTON, NEWTON_CG, LBFGS)}

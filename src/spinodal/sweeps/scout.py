@@ -77,6 +77,13 @@ class Scout:
         self.criteria = Criteria(*ranges, rough=rough, lowest=lowest, axis=self.axis)
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
 
+    @classmethod
+    def judging(cls, walker: Walker, criteria: Criteria, resolution: Resolution) -> Scout:
+        """Return a scout with the criteria and the resolution of another one, told to nobody."""
+        made = cls(walker, error_range=criteria.error_range, norm_range=criteria.norm_range, resolution=resolution)
+        made.criteria = criteria
+        return made
+
     def walk(
         self,
         start: Point,

@@ -1,0 +1,1 @@
+"""Paths of low error between two minima, and what they tell."""
