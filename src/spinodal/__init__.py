@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from spinodal.mapping.map import MapOptions, map_phases
     from spinodal.mapping.place import place
     from spinodal.minima.minimise import Minimum, minimise
+    from spinodal.paths import Path, connect
     from spinodal.phases.existence import Existence
     from spinodal.phases.phase import Phase
     from spinodal.phases.snapshot import Snapshot
@@ -54,6 +55,7 @@ __all__ = [
     "Loop",
     "MapOptions",
     "Minimum",
+    "Path",
     "Penalty",
     "Phase",
     "PhaseDiagram",
@@ -70,6 +72,7 @@ __all__ = [
     "beta_of",
     "change_points",
     "coexistence",
+    "connect",
     "continue_branch",
     "curvature_at",
     "extreme_eigenvalues",
@@ -100,6 +103,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Loop": "spinodal.sweeps.loop",
     "MapOptions": "spinodal.mapping.map",
     "Minimum": "spinodal.minima.minimise",
+    "Path": "spinodal.paths",
     "Penalty": "spinodal.landscape.penalty",
     "Phase": "spinodal.phases.phase",
     "PhaseDiagram": "spinodal.results.phase_diagram",
@@ -116,6 +120,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "beta_of": "spinodal.conventions",
     "change_points": "spinodal.curvature",
     "coexistence": "spinodal.branches",
+    "connect": "spinodal.paths",
     "continue_branch": "spinodal.branches",
     "curvature_at": "spinodal.curvature",
     "extreme_eigenvalues": "spinodal.curvature",

@@ -1,0 +1,7 @@
+"""Paths of low error between two minima, and what they tell."""
+
+from spinodal.paths.connect import connect
+from spinodal.paths.path import Along, Path, Stop
+from spinodal.paths.walk import Jump
+
+__all__ = ["Along", "Jump", "Path", "Stop", "connect"]
