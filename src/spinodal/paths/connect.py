@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 
+from spinodal.arguments import switch
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
+from spinodal.paths.alignment import align
 from spinodal.paths.along import observed
 from spinodal.paths.ends import end_of, module_at, refuse_same
 from spinodal.paths.line import Line
@@ -27,6 +30,7 @@ def connect(
     tolerance: float | None = None,
     start: str = "straight",
     bends: int = 3,
+    aligned: bool = False,
     task: Task | None = None,
     recorder: Recorder | None = None,
     tell: Callable[[str], None] = lambda what: None,
@@ -53,6 +57,9 @@ def connect(
     start : method that a band begins with, on half of the budget. Default "straight".
     bends : int
         Points between the ends of a chain or a band. Default 3.
+    aligned : bool
+        Whether the hidden units of b are put into the order of those of a before (see `align`): the path then ends at a point
+        of the same function. Default False.
     task : Task, optional
         For accuracies and the held-out error along the path.
     recorder : Recorder, optional
@@ -94,10 +101,11 @@ def connect(
     first, last = end_of(landscape, a, "a"), end_of(landscape, b, "b")
     refuse_same(first, last)
     settings = Settings(method, start, budget, tolerance, bends, recorder or Forgetful(), tell)
+    alignment = align(landscape, first, last) if switch("aligned", aligned) else None
     before = landscape.counts.copy()
-    search = Search(landscape, first, last, settings)
+    search = Search(landscape, first, last if alignment is None else alignment.theta, settings)
     line, found = search.run()
-    return _path(landscape, search, line, found, task, landscape.counts - before)
+    return replace(_path(landscape, search, line, found, task, landscape.counts - before), alignment=alignment)
 
 
 def _path(landscape: Landscape, search: Search, line: Line, found: Found, task: Task | None, spent: Counts) -> Path:

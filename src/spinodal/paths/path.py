@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from spinodal.counts import Counts
 from spinodal.definitions import MACROSCOPIC
 from spinodal.errors import SpinodalError
+from spinodal.paths.alignment import Alignment
 from spinodal.paths.walk import Jump
 
 STATUSES = {
@@ -91,6 +92,8 @@ class Path:
     along : Along
     stats : Counts
         Evaluations spent, those of other methods and of the other way among them.
+    alignment : Alignment or None
+        How the units of b were rearranged before.
     """
 
     points: Tensor
@@ -105,6 +108,7 @@ class Path:
     along: Along
     stats: Counts
     make: Callable[[Tensor], nn.Module] = field(repr=False)
+    alignment: Alignment | None = None
 
     @cached_property
     def t(self) -> tuple[float, ...]:
@@ -203,6 +207,7 @@ class Path:
             "profile": [list(sample) for sample in self.profile],
             "along": asdict(self.along),
             "jumps": [asdict(jump) for jump in self.jumps],
+            "alignment": self.alignment and {"moved": self.alignment.moved, "distance": list(self.alignment.distance)},
             "stats": {**vars(self.stats), "gradient_equivalents": self.evaluations},
         }
 
