@@ -437,7 +437,7 @@ def test_a_loop_is_read_back_from_its_journal(whole: tuple[Path, dict[str, Any]]
 def test_a_loop_that_was_damaged_is_refused(whole: tuple[Path, dict[str, Any]], tmp_path: Path, key: str, value: Any) -> None:
     shutil.copytree(whole[0], tmp_path / "damaged")
     changed = lines(tmp_path / "damaged")
-    changed[-1]["value"][key] = value
+    changed[-1]["record"][key] = value
     write_lines(tmp_path / "damaged", changed)
     with pytest.raises(SpinodalError, match=r"the result in .* is damaged"):
         sp.load(tmp_path / "damaged")

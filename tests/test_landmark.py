@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -16,12 +15,12 @@ from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.landmark import Landmark
 from spinodal.minima.local import Local
+from spinodal.minima.minimise import solve
 from spinodal.observe import Observer
 from spinodal.spectrum.preconditioner import Cholesky
 from spinodal.sweeps.request import Request
 from spinodal.sweeps.walk import Forgetful, Point, Walker
 
-solve = import_module("spinodal.minima.minimise").solve
 BETA = 0.02
 
 
@@ -29,7 +28,7 @@ BETA = 0.02
 def dear_hessians(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Hessians of small networks be kept as those of larger ones are."""
     for name in ("landmark", "newton", "local"):
-        monkeypatch.setattr(import_module(f"spinodal.minima.{name}"), "CERTIFIED", 0)
+        monkeypatch.setattr(f"spinodal.minima.{name}.CERTIFIED", 0)
 
 
 @pytest.fixture(scope="module")

@@ -332,7 +332,7 @@ def test_a_flipped_bit_of_a_state_is_missed_by_the_model_of_that_point_only(mixe
 
 def test_a_layout_survives_json(mixed_run: Run) -> None:  # noqa: F811
     layout = Layout.of(mixed_model())
-    recorded = next(line["value"] for line in lines(mixed_run[0]) if line.get("name") == "layout")
+    recorded = next(line["record"] for line in lines(mixed_run[0]) if line.get("key") == "layout")
     assert Layout.from_dict(recorded) == layout
     assert {entry.name for entry in layout.fixed} == {
         "norm.weight", "norm.running_mean", "norm.running_var", "norm.num_batches_tracked",

@@ -27,6 +27,7 @@ from spinodal.sweeps.request import Request
 
 Run = tuple[Path, PhaseDiagram]
 Lines = list[dict[str, Any]]
+FIRST = 5  # line of a point, behind what is known before
 REQUEST = Request("find", 0.3, None, "walk")
 
 
@@ -41,9 +42,9 @@ def alone(linear_run: Run, tmp_path: Path) -> Path:  # noqa: F811
 def test_a_journal_tells_its_run_from_the_beginning_to_the_result(linear_run: Run) -> None:  # noqa: F811
     path, diagram = linear_run
     kinds = [line["key"] if line["kind"] == "note" else line["kind"] for line in lines(path)]
-    assert kinds[:4] == ["header", "provenance", "settings", "first start"]
+    assert kinds[:5] == ["header", "provenance", "settings", "control", "first start"]
     assert kinds[-2:] == ["layout", "result"]
-    assert set(kinds[4:-2]) == {"point", "transition 0", "transition 1"}  # a range of beta was given, so none was found
+    assert set(kinds[5:-2]) == {"point", "transition 0", "transition 1"}  # a range of beta was given, so none was found
     assert lines(path)[-1]["record"] == diagram.to_dict() == json.loads((path / "result.json").read_text())
 
 
@@ -126,26 +127,26 @@ def test_lines_twice_or_left_out_are_refused(alone: Path, change: str, place: in
 
 
 WRONG: dict[str, Callable[[Lines], Any]] = {
-    "a beta of words": lambda new: new[4]["record"].update(beta="much"),
-    "a beta of zero": lambda new: new[4]["record"].update(beta=0),
-    "a beta beyond all numbers": lambda new: new[4]["record"].update(beta=10**400),
-    "a number of truth": lambda new: new[5].update(number=True),
-    "another number": lambda new: new[5].update(number=7),
-    "the key of another request": lambda new: new[5].update(key=new[4]["key"][::-1]),
-    "a state outside the folder": lambda new: new[4].update(state="../../secret.safetensors"),
-    "another state": lambda new: new[4].update(state="states/000001.safetensors"),
-    "no observation": lambda new: new[4]["record"].pop("observation"),
-    "an observation of words": lambda new: new[4]["record"].update(observation="none"),
-    "singular values of words": lambda new: new[4]["record"]["observation"].update(singular_values={"a": "b"}),
-    "an unknown end of the search": lambda new: new[4]["record"]["minimum"].update(stop="tired"),
-    "counts of another kind": lambda new: new[4]["record"]["minimum"]["stats"].update(hessians=0.5),
-    "an unknown count": lambda new: new[4]["record"]["minimum"]["stats"].update(prayers=1),
-    "time that is none": lambda new: new[4].update(elapsed="long"),
-    "time before time": lambda new: new[4].update(elapsed=-1.0),
+    "a beta of words": lambda new: new[FIRST]["record"].update(beta="much"),
+    "a beta of zero": lambda new: new[FIRST]["record"].update(beta=0),
+    "a beta beyond all numbers": lambda new: new[FIRST]["record"].update(beta=10**400),
+    "a number of truth": lambda new: new[FIRST + 1].update(number=True),
+    "another number": lambda new: new[FIRST + 1].update(number=7),
+    "the key of another request": lambda new: new[FIRST + 1].update(key=new[FIRST]["key"][::-1]),
+    "a state outside the folder": lambda new: new[FIRST].update(state="../../secret.safetensors"),
+    "another state": lambda new: new[FIRST].update(state="states/000001.safetensors"),
+    "no observation": lambda new: new[FIRST]["record"].pop("observation"),
+    "an observation of words": lambda new: new[FIRST]["record"].update(observation="none"),
+    "singular values of words": lambda new: new[FIRST]["record"]["observation"].update(singular_values={"a": "b"}),
+    "an unknown end of the search": lambda new: new[FIRST]["record"]["minimum"].update(stop="tired"),
+    "counts of another kind": lambda new: new[FIRST]["record"]["minimum"]["stats"].update(hessians=0.5),
+    "an unknown count": lambda new: new[FIRST]["record"]["minimum"]["stats"].update(prayers=1),
+    "time that is none": lambda new: new[FIRST].update(elapsed="long"),
+    "time before time": lambda new: new[FIRST].update(elapsed=-1.0),
     "a note of words": lambda new: new[2].update(record="words"),
     "a note without a key": lambda new: new[2].pop("key"),
     "a note known by a number": lambda new: new[2].update(key=3),
-    "another kind": lambda new: new[5].update(kind="pint"),
+    "another kind": lambda new: new[FIRST + 1].update(kind="pint"),
 }
 
 
@@ -160,9 +161,9 @@ def test_a_line_that_means_nothing_is_refused_with_its_number(alone: Path, chang
 @pytest.mark.parametrize("check", [1, "x", None, 1.5])
 def test_a_wrong_checksum_is_refused_with_the_number_of_its_line(alone: Path, check: Any) -> None:
     changed = lines(alone)
-    changed[4]["crc32"] = check
+    changed[FIRST]["crc32"] = check
     (alone / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in changed))
-    assert re.search(r"line 5 of .*journal.jsonl is damaged", str(outcome(alone)))
+    assert re.search(r"line 6 of .*journal.jsonl is damaged", str(outcome(alone)))
 
 
 def test_a_journal_of_a_newer_version_is_refused(alone: Path) -> None:
@@ -231,7 +232,7 @@ def test_a_point_that_was_computed_ahead_has_its_number_once_the_walk_comes_to_i
 ) -> None:
     journal, (one, two) = Journal(tmp_path), linear_run[1].points[:2]
     later = replace(REQUEST, value=two.beta, origin=REQUEST.key, verb="follow")
-    journal.keep(later, two, numbered=False)
+    journal.take(later, two)
     assert (journal.count, journal.recall(REQUEST, 0)) == (0, None)
     journal.keep(REQUEST, replace(one, index=0))
     for _ in range(2):

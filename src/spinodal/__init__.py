@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     )
     from spinodal.errors import SpinodalError
     from spinodal.landscape import Landscape
+    from spinodal.landscape.control import Control
     from spinodal.landscape.penalty import Penalty
-    from spinodal.mapping.map import MapOptions, map_phases
+    from spinodal.landscape.weight import Field, Weight
+    from spinodal.mapping.map import map_phases
+    from spinodal.mapping.options import MapOptions
     from spinodal.mapping.place import place
     from spinodal.minima.minimise import Minimum, minimise
     from spinodal.paths import Path, connect
@@ -46,9 +49,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Branch",
     "Coexistence",
+    "Control",
     "Curvature",
     "Estimate",
     "Existence",
+    "Field",
     "Fold",
     "GaussNewton",
     "Landscape",
@@ -69,6 +74,7 @@ __all__ = [
     "Sweep",
     "Task",
     "Transition",
+    "Weight",
     "beta_of",
     "change_points",
     "coexistence",
@@ -94,14 +100,16 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "__version__": "spinodal.version",
     "Branch": "spinodal.branches",
     "Coexistence": "spinodal.branches",
+    "Control": "spinodal.landscape.control",
     "Curvature": "spinodal.curvature",
     "Estimate": "spinodal.curvature",
     "Existence": "spinodal.phases.existence",
+    "Field": "spinodal.landscape.weight",
     "Fold": "spinodal.branches",
     "GaussNewton": "spinodal.curvature",
     "Landscape": "spinodal.landscape",
     "Loop": "spinodal.sweeps.loop",
-    "MapOptions": "spinodal.mapping.map",
+    "MapOptions": "spinodal.mapping.options",
     "Minimum": "spinodal.minima.minimise",
     "Path": "spinodal.paths",
     "Penalty": "spinodal.landscape.penalty",
@@ -117,6 +125,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Sweep": "spinodal.sweeps.sweep",
     "Task": "spinodal.tasks",
     "Transition": "spinodal.sweeps.transition",
+    "Weight": "spinodal.landscape.weight",
     "beta_of": "spinodal.conventions",
     "change_points": "spinodal.curvature",
     "coexistence": "spinodal.branches",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from spinodal.errors import SpinodalError, positive_beta
 
 CONVENTION = "E + beta*||theta||^2, weight_decay = 2*beta"
+CENTRED = "E + beta*||theta - centre||^2, weight_decay = 2*beta"
 
 
 def weight_decay(beta: float) -> float:

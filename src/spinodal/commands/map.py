@@ -12,6 +12,7 @@ from rich.console import Console
 
 from spinodal.arguments import whole_number
 from spinodal.commands.arguments import console_for
+from spinodal.commands.centre import centred, setting
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.missing import failure_shown, tell_missing
 from spinodal.commands.model_to_place import model_to_place, placed
@@ -22,10 +23,13 @@ from spinodal.commands.threads import threads_for, use_threads
 from spinodal.commands.usage import INTERRUPTED
 from spinodal.landscape import Landscape
 from spinodal.landscape.reading.sentences import sentences
-from spinodal.mapping.map import OWN, MapOptions, Prepared, map_phases, prepare
+from spinodal.mapping.map import map_phases
+from spinodal.mapping.options import OWN, MapOptions
+from spinodal.mapping.preparing import Prepared, prepare
 from spinodal.missing import Attempts
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import RunFolder, load
+from spinodal.store.control import keep_control
 from spinodal.tasks import Task
 from spinodal.tasks.blame import owner_of
 from spinodal.tasks.registry import make_task
@@ -38,6 +42,7 @@ def map_task(
     *,
     out: Path | None,
     resume: bool,
+    centre: str | None,
     model: tuple[Path | None, float | None],
     threads: int,
     json_file: str | None,
@@ -47,16 +52,18 @@ def map_task(
     """Map the phases of a task that is named, place a model if one is given, and write and print all of it."""
     made = make_task(task, settings)
     options = replace(options, dtype=made.dtype) if options.dtype == OWN else options
-    landscape, penalty = prepare(made, options)  # refuse bad input before anything is written
+    landscape, control = prepare(made, options, centred(centre, made, options.device))  # refuse bad input before writing
     to_place = model_to_place(*model, made, landscape)
     path = out or default_folder(made.name, resume=resume)
-    config = {"task": {"name": made.name, **made.settings}, "map": asdict(options), **_threads(threads, landscape, path)}
+    config = {"task": {"name": made.name, **made.settings}, "map": asdict(options), **setting(control, centre)}
+    config |= _threads(threads, landscape, path)
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
     for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
         console.print(sentence)
     with RunFolder(path, config, resume=resume) as folder:
+        keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(debug))
-        diagram = _mapped(made, options, (landscape, penalty), folder, console, files.on_failure)
+        diagram = _mapped(made, options, (landscape, control), folder, console, files.on_failure)
         diagram = _saved(diagram, folder, files)
         try:
             placement = None if to_place is None else placed(diagram, to_place, made, options, folder, console)
@@ -109,7 +116,8 @@ def _mapped(
                 write_report(load(folder.path), folder.path, folder.path / "report.html")
 
     try:
-        with ProgressBar(console, direction=options.direction, keep=keep, on_failure=on_failure) as bar:
+        convention = prepared[1].convention
+        with ProgressBar(console, direction=options.direction, convention=convention, keep=keep, on_failure=on_failure) as bar:
             return map_phases(task, options=options, recorder=folder.journal, progress=bar, prepared=prepared)
     except KeyboardInterrupt:
         console.print(f"interrupted: {_kept(folder)}; continue with --resume --out {folder.path}")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spinodal.errors import SpinodalError, positive_beta
 from spinodal.landscape import Landscape
-from spinodal.mapping.map import MapOptions
+from spinodal.mapping.options import MapOptions
 from spinodal.mapping.place import place, theta_of
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.results.placement import Placement

@@ -26,7 +26,7 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
         *([_column("direction", rows, heading="way")] if result.get("loop") else []),
         _column("beta", rows),
         _column(HALF_BRACKET, rows, spare=2),
-        _column("weight_decay", rows, heading="w. decay", spare=1),
+        *([_column("weight_decay", rows, heading="w. decay", spare=1)] if _has_decay(result) else []),
         _column("order", rows, folds=True),
         _column("E", rows),
         _column("norm", rows, spare=3),
@@ -53,7 +53,7 @@ def phases_table(result: Mapping[str, Any], width: int) -> Table:
     columns = [
         _column("phase", rows),
         _column("beta", rows),
-        _column("weight_decay", rows, heading="w. decay", spare=1),
+        *([_column("weight_decay", rows, heading="w. decay", spare=1)] if _has_decay(result) else []),
         *([_column("rank", rows)] if has_rank(result) else []),
         _column("E", rows),
     ]
@@ -68,6 +68,11 @@ def phases_table(result: Mapping[str, Any], width: int) -> Table:
 
 def _column(name: str, rows: Sequence[Mapping[str, str]], *, heading: str = "", spare: int = 0, folds: bool = False) -> Column:
     return Column(heading or name, [row[name] for row in rows], spare=spare, folds=folds)
+
+
+def _has_decay(result: Mapping[str, Any]) -> bool:
+    """Tell a map along the L2 penalty, whose beta is half a weight_decay; older results are of no other."""
+    return "weight_decay" in result["convention"]
 
 
 def _accuracies(rows: Sequence[Mapping[str, str]], *, held_out: bool) -> list[Column]:
@@ -92,8 +97,12 @@ def summary(result: Mapping[str, Any]) -> Text:
     low, high = result["range"]
     return Text(
         f"{printable(result['task']['name'])}, seed {result['seed']}, solver {result['solver']}, "
-        f"beta {low:.4g} to {high:.4g} (weight_decay {weight_decay(low):.4g} to {weight_decay(high):.4g})\n"
-        f"convention: {result['convention']} (w. decay)\n"
+        + (
+            f"beta {low:.4g} to {high:.4g} (weight_decay {weight_decay(low):.4g} to {weight_decay(high):.4g})\n"
+            if _has_decay(result)
+            else f"{printable(result['control']['name'])} {low:.4g} to {high:.4g}, which is beta in the tables\n"
+        )
+        + f"convention: {printable(result['convention'])}{' (w. decay)' if _has_decay(result) else ''}\n"
         + (f"{BRACKET_NOTE}\n" if len(result["transitions"]) > minor else "")
         + (f"{_minor(minor)} (below 1 % of the range of E) in the report and the JSON\n" if minor else "")
         + _loop(result.get("loop"))

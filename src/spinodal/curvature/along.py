@@ -10,13 +10,13 @@ from torch import Tensor
 from spinodal.arguments import accuracy, seed_number, whole_number
 from spinodal.counts import Counts
 from spinodal.curvature.fisher import fisher_trace
-from spinodal.curvature.kinks import KINKS, has_kinks
 from spinodal.curvature.scalar import BUDGET, METHODS, SMALL, curvatures
 from spinodal.curvature.second_order import SecondOrder
 from spinodal.errors import SpinodalError, positive_beta, told, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.kinks import KINKS, has_kinks
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.penalty import Penalty, l2
 from spinodal.spectrum.estimate import Estimate
 from spinodal.spectrum.saddle_index import SaddleIndex, index_of, saddle_indices
 
@@ -118,7 +118,7 @@ def curvature_at(
     0 0
     """
     before = landscape.counts.copy()
-    loss = Regularised(landscape, positive_beta(beta), penalty or Penalty())
+    loss = Regularised(landscape, positive_beta(beta), l2(penalty or Penalty(), "the curvature of L"))
     rtol, vector = accuracy(rtol), landscape.vector(theta)
     if is_dense(landscape, method, budget):
         found = exact_curvature(loss, vector, SecondOrder.at(loss, vector, vectors=False), seed=seed_number(seed))
@@ -156,7 +156,7 @@ def exact_curvature(loss: Regularised, theta: Tensor, known: SecondOrder, *, see
 
 def _estimated(loss: Regularised, theta: Tensor, *, budget: int | None, rtol: float | None, seed: int) -> Curvature:
     """Return everything from Hessian products; the numbers of negative directions are lower bounds then."""
-    landscape, penalty, betas = loss.landscape, loss.penalty, (0.0, loss.beta)
+    landscape, penalty, betas = loss.landscape, l2(loss.control, "the curvature of L"), (0.0, loss.beta)
     found = curvatures(
         landscape, theta, betas=betas, method="probes", budget=budget, rtol=rtol, seed=seed, penalty=penalty
     )  # fmt: skip

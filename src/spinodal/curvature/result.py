@@ -8,7 +8,7 @@ from typing import Any
 
 from spinodal.conventions import weight_decay
 from spinodal.curvature.along import Curvature
-from spinodal.curvature.change_points import ChangePoint, change_points
+from spinodal.curvature.changes import ChangePoint, change_points
 from spinodal.curvature.record import estimate_record, index_record, null
 from spinodal.curvature.survey import Survey
 from spinodal.sweeps.walk import Point

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def _coordinates(diagram: Diagram, labels: Mapping[str, list[Any]]) -> dict[str,
         add(name, [name], values, name, COORDINATES[name])
     betas = [point.beta for point in diagram.points]
     arrays.numbers("beta", ["point"], betas, "beta", "strength of the penalty: L = E + beta * ||theta - centre||^2")
-    decays = map(weight_decay, betas)
+    decays = [weight_decay(beta) if diagram.control.is_l2 else math.nan for beta in betas]
     arrays.numbers("weight_decay", ["point"], decays, "weight_decay", "weight_decay of torch.optim.SGD and Adam: 2 * beta")
     return dict(arrays.variables)
 
@@ -105,7 +106,8 @@ def _attributes(diagram: Diagram, result: Mapping[str, Any]) -> dict[str, Any]:
     settings = {key: value for key, value in diagram.task.items() if key != "name"}
     recorded = {name: json.dumps(value) for name, value in diagram.run.items() if value is not None}
     return {
-        "title": f"Phases of {diagram.task['name']} along the strength of its L2 penalty",
+        "title": f"Phases of {diagram.task['name']} along "
+        + ("the strength of its L2 penalty" if diagram.control.is_l2 else f"{diagram.control.name} of {result['convention']}"),
         "summary": answer(diagram),
         "convention": result["convention"],
         "missing": "NaN for a measurement, -1 for a whole number; a dimension of length zero is left out",

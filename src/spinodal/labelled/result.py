@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from spinodal.conventions import CONVENTION, weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.curvature.result import to_result
 from spinodal.observe.observation import PARTS
 from spinodal.phases.branch_record import to_record
@@ -30,7 +30,8 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
         "task": dict(diagram.task),
         "seed": diagram.seed,
         "range": list(diagram.range),
-        "convention": CONVENTION,
+        "convention": diagram.control.convention,
+        "control": diagram.control.to_dict(),
         "solver": diagram.solver,
         "transitions": _transitions(diagram),
         "phases": [phase_record(diagram, phase) for phase in diagram.phases],
@@ -43,6 +44,7 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
         "incomplete": _incomplete(diagram),
         "answer": diagram.conclusion.to_dict() | {"text": concluded(diagram)},
         "curvature": _curvature(diagram),
+        "softened": None if diagram.softened is None else diagram.softened.to_dict(),
         "reading": dict(diagram.points[0].observation.reading),
         "missing": [item.to_dict() for item in diagram.missing],
         "placement": None,  # of a model on this map; `spinodal map --start` puts it here
@@ -87,7 +89,7 @@ def transition_record(diagram: Diagram, transition: Transition) -> dict[str, Any
     lost = diagram.lost_classes(transition)
     return {
         "beta": transition.beta,
-        "weight_decay": weight_decay(transition.beta),
+        "weight_decay": weight_decay(transition.beta) if diagram.control.is_l2 else None,
         "bracket": list(transition.bracket),
         "direction": transition.direction,
         "order": transition.order,

@@ -171,7 +171,7 @@ class Factorised:
         matrix = self.factorised(landscape, theta)
         if is_hessian(landscape, theta, matrix):
             return matrix
-        landscape.counts.passes += Vectorised().passes(landscape)
+        landscape.ledger.charge(passes=Vectorised().passes(landscape))
         return Vectorised().dense(landscape, theta)
 
     def passes(self, landscape: Energy) -> int:

@@ -72,6 +72,8 @@ class Answer:
     leaving : PhaseCoexistence or None
         The first point below `first_loss` at which a phase behind that loss is as deep as one before it: beyond, the
         model may lose by a jump what the followed branch loses later.
+    of : str or None
+        The name of what is turned, where that is another control than the L2 penalty.
     """
 
     direction: str
@@ -84,6 +86,7 @@ class Answer:
     first_class: Step | None
     first_gain: Step | None
     leaving: PhaseCoexistence | None
+    of: str | None = None
 
     @property
     def largest(self) -> float | None:
@@ -100,15 +103,21 @@ class Answer:
             "direction": self.direction,
             "phase": self.phase,
             "depth": depth.kind,
-            "metastable_from": _at(depth.beta) if depth.beta is not None else None,
+            "metastable_from": self._at(depth.beta) if depth.beta is not None else None,
             "as_deep": depth.other,
-            "end": None if self.end is None else _place(self.end),
-            "first_loss": None if loss is None else _place(loss) | {"of": self.measure} | _lost(loss),
-            "first_class": None if first is None else _place(first) | {"classes": list(first.lost)},
-            "first_gain": None if gain is None else _place(gain) | _gained(gain),
-            "leaving": None if leaving is None else _at(leaving.beta) | {"phases": list(leaving.phases)},
-            "largest": None if self.largest is None else _at(self.largest),
+            "end": None if self.end is None else self._place(self.end),
+            "first_loss": None if loss is None else self._place(loss) | {"of": self.measure} | _lost(loss),
+            "first_class": None if first is None else self._place(first) | {"classes": list(first.lost)},
+            "first_gain": None if gain is None else self._place(gain) | _gained(gain),
+            "leaving": None if leaving is None else self._at(leaving.beta) | {"phases": list(leaving.phases)},
+            "largest": None if self.largest is None else self._at(self.largest),
         }
+
+    def _at(self, beta: float) -> dict[str, Any]:
+        return {"beta": beta, "weight_decay": None if self.of else weight_decay(beta)}
+
+    def _place(self, step: Step) -> dict[str, Any]:
+        return {**self._at(step.beta), "bracket": list(step.transition.bracket), "points": [step.low.index, step.high.index]}
 
 
 def answer_up(phase: Phase, steps: Sequence[Step], coexistence: Iterable[PhaseCoexistence], *, above: float = 0.0) -> Answer:
@@ -189,14 +198,6 @@ def _leaving(
     crossing = [item for item in coexistence if item.phases[0] in before and item.phases[1] in behind]
     met = [item for item in crossing if above < item.beta < loss.transition.bracket[0]]
     return min(met, key=lambda item: item.beta, default=None)
-
-
-def _at(beta: float) -> dict[str, Any]:
-    return {"beta": beta, "weight_decay": weight_decay(beta)}
-
-
-def _place(step: Step) -> dict[str, Any]:
-    return {**_at(step.beta), "bracket": list(step.transition.bracket), "points": [step.low.index, step.high.index]}
 
 
 def _lost(step: Step) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from spinodal.definitions import SAME_DISTANCE, SAME_ROUNDING, SAME_SLACK, SHORTEST
+from spinodal.definitions import MACROSCOPIC, SAME_DISTANCE, SAME_NORM, SAME_ROUNDING, SAME_SLACK, SAME_SPECTRUM, SHORTEST
 from spinodal.minima.minimise import Minimum
 from spinodal.observe import Observation
 
@@ -28,6 +28,11 @@ class Allowance:
     error: float = 0.0
     norm_squared: float = 0.0
     spectrum: float = 0.0
+
+    @classmethod
+    def of_phases(cls, error_range: float, norm_range: float) -> Allowance:
+        """Return what minima of one phase may differ by, from the ranges of E and of `||theta - centre||^2`."""
+        return cls(MACROSCOPIC * error_range, SAME_NORM * norm_range, SAME_SPECTRUM)
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,19 @@ class Fingerprint:
     @classmethod
     def of(cls, minimum: Minimum, observation: Observation) -> Fingerprint:
         """Return the fingerprint of a minimum and its observation."""
-        stiffness = minimum.margin if minimum.margin > 0.0 else 2.0 * minimum.beta  # NaN, too
+        stiffness = minimum.margin if minimum.margin > 0.0 else 2.0 * abs(minimum.beta)  # NaN, too
         radius = SAME_SLACK * minimum.residual / stiffness
         return cls(
             beta=minimum.beta,
             error=minimum.error,
-            norm_squared=observation.distance**2,
+            norm_squared=observation.turned,
             singular_values=observation.singular_values,
             radius=min(radius, SAME_DISTANCE * observation.norm) if math.isfinite(radius) else SAME_DISTANCE * observation.norm,
         )
+
+    def is_one_with(self, other: Fingerprint, allowance: Allowance = Allowance()) -> bool:
+        """Tell whether two minima at one beta are one."""
+        return self.distance(other, allowance) <= 1.0
 
     def distance(self, other: Fingerprint, allowance: Allowance) -> float:
         """Return how far two minima at one beta are apart, in units of what may separate copies: up to 1 they are one."""
@@ -167,6 +176,5 @@ class Catalogue:
     def _near(self, found: Fingerprint) -> Iterator[tuple[float, int]]:
         """Yield distance and id of the copies of a minimum."""
         for entry, identity in self._entries:
-            distance = entry.distance(found, self.allowance)
-            if distance <= 1.0:
-                yield distance, self.id(identity)
+            if entry.is_one_with(found, self.allowance):
+                yield entry.distance(found, self.allowance), self.id(identity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,8 @@ from spinodal.counts import Counts
 from spinodal.curvature.result import CurvatureChange, Way, found_changes
 from spinodal.curvature.survey import Survey
 from spinodal.definitions import SAME_BETA
-from spinodal.minima.minimise import SECOND_ORDER
+from spinodal.landscape.control_record import ControlRecord
+from spinodal.minima.solver import sees_kinks
 from spinodal.missing import Missing
 from spinodal.observe.observation import PARTS
 from spinodal.phases.answer import Answer, answer_down, answer_up
@@ -20,7 +21,9 @@ from spinodal.phases.certificates import Certificates
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.envelope import Violation
 from spinodal.phases.existence import Existence
+from spinodal.phases.limit import Limit
 from spinodal.phases.phase import Phase
+from spinodal.phases.softened import Softened
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.step import Step, steps_through
 from spinodal.phases.tree import Fall
@@ -75,8 +78,14 @@ class Diagram:
         In a loop: where a deeper phase must exist that was not found.
     curvature : Survey or None
         The curvature of E and of L at the followed points, where a map was asked for it.
+    control : ControlRecord
+        What is turned: the L2 penalty, with its centre and mask, unless another control was given.
     missing : tuple of Missing
         What was asked for and is not there, each with its cause; the rest stands.
+    sharpness : float or None
+        Of the smooth operations that took the place of kinks; None where E is as it was given.
+    limits : tuple of Limit
+        Where macroscopic transitions go as those become sharper, where a map was asked for it.
     """
 
     task: Mapping[str, Any]
@@ -101,7 +110,10 @@ class Diagram:
     tree: tuple[Fall, ...] = ()
     violations: tuple[Violation, ...] = ()
     curvature: Survey | None = None
+    control: ControlRecord = field(default_factory=ControlRecord)
     missing: tuple[Missing, ...] = ()
+    sharpness: float | None = None
+    limits: tuple[Limit, ...] = ()
 
     @property
     def change_points(self) -> tuple[CurvatureChange, ...]:
@@ -116,6 +128,12 @@ class Diagram:
         """Return the points of the first leg, and of the way back of a loop, each with its direction."""
         first = "up" if self.points[0].beta <= self.points[-1].beta else "down"
         return (self.points, first), *([(self.back.points, "down")] if self.back else [])
+
+    @property
+    def softened(self) -> Softened | None:
+        """Return how far the E that was mapped is from that of the network as given; None where it is that."""
+        walked = (*self.points, *(self.back.points if self.back else ()))
+        return None if self.sharpness is None else Softened.of(self.sharpness, walked, self.limits)
 
     @property
     def loop(self) -> Loop | None:
@@ -156,7 +174,7 @@ class Diagram:
         last = len(ordered) - 1
         first = [(stretch, _next_phase(index, last, upward)) for index, stretch in enumerate(ordered)]
         return tuple(
-            Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()))
+            Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()), self.branches.get(index))
             for index, (stretch, falls_to) in enumerate([*first, *self._met_on_the_way_back(len(first))])
         )
 
@@ -193,9 +211,10 @@ class Diagram:
     @cached_property
     def conclusion(self) -> Answer:
         """Return the end of the followed phase, the first loss and the first class to go: what every text reads."""
-        if self.points[0].beta > self.points[-1].beta:
-            return answer_down(self.followed[-1], self.steps)
-        return answer_up(self.phases[0], self.steps, self.coexistence)
+        down = self.points[0].beta > self.points[-1].beta
+        steps, of = self.steps, None if self.control.is_l2 else self.control.name
+        found = answer_down(self.followed[-1], steps) if down else answer_up(self.phases[0], steps, self.coexistence)
+        return replace(found, of=of)
 
     @cached_property
     def followed(self) -> tuple[Phase, ...]:
@@ -230,7 +249,7 @@ class Diagram:
     @property
     def sees_kinks(self) -> bool:
         """Tell whether the solver sees kinks (second-order transitions); a first-order one sees jumps only."""
-        return self.solver in SECOND_ORDER
+        return sees_kinks(self.solver)
 
     @property
     def is_smooth(self) -> bool:

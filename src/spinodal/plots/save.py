@@ -73,6 +73,7 @@ def save_phase_map(diagram: Diagram, folder: Path, *, part: Part = _alone) -> li
 def _save_all(diagram: Diagram, folder: Path, names: Iterable[str], part: Part) -> list[Path]:
     record, paths = None, []
     with part("the figures"):
+        diagram.control.require_l2("the figures")
         record = diagram_record(diagram)
     for name in names if record is not None else ():
         with part(f"the figure {name}"):

@@ -23,8 +23,9 @@ from spinodal.words.sentences import (
     leaving_phrase,
     loss_phrase,
     named,
-    place,
+    where,
 )
+from spinodal.words.trust import limits_line, softened_line, unconverged_line
 
 MOST_NAMED = 8  # losses named one after the other
 
@@ -59,13 +60,14 @@ def answer_sentences(diagram: Diagram) -> tuple[str, ...]:
     else:
         gains = [_gain(step) for step in reversed(found)]
         body = [*_downward(diagram, _sequence("First to appear", gains)), _end(diagram)]
-    return (*filter(None, body), *_warnings(diagram))
+    before = unconverged_line(diagram.points), softened_line(diagram.softened)
+    return (*filter(None, [*before, *body, limits_line(diagram.limits)]), *_warnings(diagram))
 
 
 def _smooth(diagram: Diagram) -> str:
     first, last = diagram.ends
     if first is last:
-        return f"The map has one point, {_place(first.beta)}: {_state(diagram, first)}."
+        return f"The map has one point, {_chosen(first.beta)}: {_state(diagram, first)}."
     low, high = (significant(weight_decay(point.beta), 5) for point in (first, last))
     what = "transition" if diagram.sees_kinks else "jump"
     smoothly = ": the model changes smoothly" if diagram.is_smooth else ""
@@ -79,7 +81,7 @@ def _first_loss(diagram: Diagram) -> list[str]:
     sentence = _sentence(loss_phrase(answer, diagram.has_matrices))
     first = answer.first_loss
     if first is None:
-        return [sentence, f"The first transition is at {place(found[0])}: {_what_changes(diagram, found[0])}."]
+        return [sentence, f"The first transition is at {where(found[0])}: {_what_changes(diagram, found[0])}."]
     return [
         sentence,
         f"There, at transition {first.number}, {_what_changes(diagram, first)}.",
@@ -158,7 +160,7 @@ def _sequence(beginning: str, events: Sequence[str]) -> str:
 
 def _end(diagram: Diagram) -> str:
     _, last = diagram.ends
-    return f"At the upper end of the map, {_place(last.beta)}, {_state(diagram, last)}."
+    return f"At the upper end of the map, {_chosen(last.beta)}, {_state(diagram, last)}."
 
 
 def _way_back(diagram: Diagram) -> str:
@@ -167,9 +169,9 @@ def _way_back(diagram: Diagram) -> str:
         return ""
     met = diagram.steps_back[::-1]
     if not met:
-        end = _place(diagram.back.points[-1].beta)
+        end = _chosen(diagram.back.points[-1].beta)
         return f"On the way back down to {end} no phase is left: what was lost does not come back."
-    return f"On the way back, the transitions are at {joined([place(step) for step in met[:MOST_NAMED]])}" + (
+    return f"On the way back, the transitions are at {joined([where(step) for step in met[:MOST_NAMED]])}" + (
         f"; {len(met) - MOST_NAMED} more are in the table." if len(met) > MOST_NAMED else "."
     )
 
@@ -190,7 +192,7 @@ def _warnings(diagram: Diagram) -> list[str]:
     warnings = [] if diagram.run_status == "complete" else [f"The map is not complete: {diagram.run_status}."]
     if not diagram.sees_kinks:
         warnings.append(f"The solver {unseen_kinks(diagram.solver)}.")
-    if unfinished:
+    if unfinished and not unconverged_line(diagram.points):
         total = len(diagram.points)
         warnings.append(f"{unfinished:,} of {total:,} points did not converge; the figures say why at each.")
     return [*warnings, *filter(None, [listed(diagram.missing)])]
@@ -204,7 +206,7 @@ def _accuracy(point: Point) -> float | None:
     return point.observation.accuracy["train"]
 
 
-def _place(beta: float) -> str:
+def _chosen(beta: float) -> str:
     """Return a place that was chosen, not measured."""
     return f"weight_decay = {significant(weight_decay(beta), 5)} (beta = {significant(beta, 5)})"
 

@@ -10,7 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError
 from spinodal.files import write_whole, writing
 from spinodal.landscape.reading.sentences import sentences
@@ -78,12 +77,11 @@ def render(
     placements: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the report of a diagram as HTML (see `save_report`)."""
+    diagram.control.require_l2("the report")
     shown = thinned(diagram)
     record = _record(diagram, shown.diagram)
     data = payload(diagram, record, shown.diagram)
     scripts = [_plotly(), _asset("report.js")]
-    special, special_count = special_point_table(diagram)
-    minor = sum(transition.minor for transition in diagram.transitions)
     page: str = _template().render(
         title=record.title,
         policy=_policy(scripts),
@@ -95,37 +93,59 @@ def render(
         placements=placements,
         meaning=MEANING,
         bracket_note=BRACKET_NOTE,
-        convention=CONVENTION,
+        convention=diagram.control.convention,
         shown=shown.sentences,
-        transitions=transition_table(diagram),
-        minor=minor_table(diagram),
-        minor_count=minor,
-        minor_most=MOST_MINOR,
-        few=FEW_MINOR,
-        back=back_table(diagram),
-        looped=diagram.back is not None,
-        phases=phase_table(diagram),
         reading=sentences(diagram.points[0].observation.reading),
-        existence=existence_table(diagram),
-        joined=is_joined(diagram),
-        falls=fall_table(diagram),
-        spinodals=spinodal_table(diagram),
-        coexistence=coexistence_table(diagram),
-        branches=branch_table(diagram),
-        special=special,
-        special_count=special_count,
         certificates=certificate_sentences(diagram),
-        curvature=curvature_table(diagram),
-        change_points=change_point_table(diagram),
-        caution=CAUTION,
-        curvature_notes=[note for note in (unseen(diagram), *without(diagram)) if note],
-        curvature_caveats=diagram.curvature.caveats if diagram.curvature else (),
-        closed_forms=closed_form_table(diagram),
         cost=cost(diagram),
         origin=_origin(diagram, provenance or {}),
         version=__version__,
+        **_walks(diagram),
+        **_branches(diagram),
+        **_curvature(diagram),
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
+
+
+def _walks(diagram: Diagram) -> dict[str, Any]:
+    """Return the tables of what the walks met."""
+    return {
+        "transitions": transition_table(diagram),
+        "minor": minor_table(diagram),
+        "minor_count": sum(transition.minor for transition in diagram.transitions),
+        "minor_most": MOST_MINOR,
+        "few": FEW_MINOR,
+        "back": back_table(diagram),
+        "looped": diagram.back is not None,
+        "phases": phase_table(diagram),
+        "closed_forms": closed_form_table(diagram),
+    }
+
+
+def _branches(diagram: Diagram) -> dict[str, Any]:
+    """Return the tables of what branches, and of a loop the way back, tell of the phases."""
+    special, special_count = special_point_table(diagram)
+    return {
+        "existence": existence_table(diagram),
+        "joined": is_joined(diagram),
+        "falls": fall_table(diagram),
+        "spinodals": spinodal_table(diagram),
+        "coexistence": coexistence_table(diagram),
+        "branches": branch_table(diagram),
+        "special": special,
+        "special_count": special_count,
+    }
+
+
+def _curvature(diagram: Diagram) -> dict[str, Any]:
+    """Return the tables of the curvature, and what is to be said of it."""
+    return {
+        "curvature": curvature_table(diagram),
+        "change_points": change_point_table(diagram),
+        "caution": CAUTION,
+        "curvature_notes": [note for note in (unseen(diagram), *without(diagram)) if note],
+        "curvature_caveats": diagram.curvature.caveats if diagram.curvature else (),
+    }
 
 
 def _record(diagram: Diagram, shown: Diagram) -> DiagramRecord:

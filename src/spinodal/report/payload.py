@@ -17,7 +17,7 @@ from spinodal.report.rows import point_columns, rank_pair, transition_table
 from spinodal.report.s_curve_payload import s_curve_figure, tree_figure
 from spinodal.theory import ExactTransition
 from spinodal.words.numbers import rounded
-from spinodal.words.sentences import place
+from spinodal.words.sentences import where
 
 UNSAFE = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
 
@@ -112,7 +112,7 @@ def _transitions(diagram: Diagram) -> list[dict[str, Any]]:
             "number": step.number,
             "beta": step.beta,
             "text": "\n".join(f"{name}: {cell}" for name, cell in zip(table.headings[1:], row[1:], strict=True) if cell),
-            "short": f"transition {step.number}: {place(step).replace('beta', 'β')}"
+            "short": f"transition {step.number}: {where(step).replace('beta', 'β')}"
             + (f", rank {' → '.join(rank_pair(step))}" if diagram.has_matrices else ""),
         }
         for step, row in zip(diagram.steps, table.rows, strict=True)

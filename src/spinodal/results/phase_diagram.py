@@ -69,7 +69,7 @@ class PhaseDiagram(Diagram):
         return known + tuple(side for found in self.all_transitions for side in (found.before, found.after))
 
     def _snapshot(self, point: Point) -> Snapshot:
-        return Snapshot(point, self.task, self.models)
+        return Snapshot(point, self.task, self.models, self.control.convention)
 
     def answer(self) -> str:
         """Return the conclusion in a few sentences, whether the run is unfinished, and what is missing."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from spinodal.conventions import weight_decay
 from spinodal.definitions import EQUALLY_DEEP, MACROSCOPIC, SAME_PLACE, STILL
-from spinodal.minima.minimise import SECOND_ORDER
+from spinodal.minima.solver import sees_kinks
 from spinodal.phases.answer import METASTABLE, Answer, answer_up
 from spinodal.phases.phase import Phase
 from spinodal.phases.step import Step, steps_through
@@ -18,7 +18,7 @@ from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import at, significant
-from spinodal.words.sentences import as_deep, decay, losses_phrase, place
+from spinodal.words.sentences import as_deep, decay, losses_phrase, where
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Placement:
         end, met = self._mapped.end, self._met
         if met and abs(met[0].beta / end.beta - 1.0) < SAME_PLACE:
             return ""
-        last = place(met[0]) if met else f"{at(self.sweep.points[-1].beta, None)} without one"
+        last = where(met[0]) if met else f"{at(self.sweep.points[-1].beta, None)} without one"
         return (
             f"; followed from the model itself, the next transition is not where the map has it: its branch went on to {last}"
         )
@@ -205,7 +205,7 @@ class Placement:
         end = f"weight_decay = {weight_decay(self.sweep.points[-1].beta):.4g}"
         if self.sweep.status != "complete":
             return f"No transition was met up to {end}, where the search {self.sweep.status}."
-        if self.diagram.solver in SECOND_ORDER:
+        if sees_kinks(self.diagram.solver):
             return f"No transition lies above it up to {end}."
         return f"No jump lies above it up to {end} (solver {self.diagram.solver} sees no second-order transitions)."
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.linalg import eigh
 from torch import Tensor
 
 from spinodal.definitions import CLEAR_OF_ZERO
@@ -49,6 +48,8 @@ def _by_inversion(factor: Cholesky, largest: float) -> Eigenbasis | None:
 
 def _by_parts(matrix: Tensor, largest: float) -> Eigenbasis | None:
     """Return the lowest eigenpairs by LAPACK, more of them until one lies above the zero modes; None if that is most."""
+    from scipy.linalg import eigh  # slow to import, and needed by large matrices with zero modes only
+
     array, wanted = matrix.cpu().numpy(), WANTED
     while wanted < len(array) // 4:
         try:

@@ -171,7 +171,7 @@ def saddle_indices(
         found = map(index_of, eigenbases(operators, hessian, vectors=False))
     else:
         run = partial(lanczos_indices, budget=BUDGET if budget is None else budget, seed=seed, memory=landscape.memory)
-        if penalty is None or penalty.mask is None:
+        if penalty is None or (isinstance(penalty, Penalty) and penalty.mask is None):
             error, shifts = operators[0].of_error(), [2.0 * operator.loss.beta for operator in operators]
             found = run(error, error.theta, shifts=shifts)
         else:

@@ -39,9 +39,17 @@ class Beside:
         entry = self.journal.find(self._scoped(request).key)
         return None if entry is None else self.journal.point_of(entry, index)
 
-    def keep(self, request: Request, point: Point, *, numbered: bool = True) -> None:
+    def keep(self, request: Request, point: Point) -> None:
         """Record a point."""
-        self.journal.keep(self._scoped(request), point, numbered=False)
+        self.journal.take(self._scoped(request), point)
+
+    def take(self, request: Request, point: Point) -> None:
+        """Record a point that was computed ahead, if it is not known."""
+        self.journal.take(self._scoped(request), point)
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a fact is recorded."""
+        return self.journal.knows(f"{self.scope}: {name}")
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a recorded fact, made and recorded if it is not there yet."""

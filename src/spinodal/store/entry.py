@@ -19,6 +19,7 @@ from spinodal.store.record import text
 STATES = "states"
 STATE_CHECK = "state_crc32"  # checksum of the file in `states/`
 KINDS = ("point", "note", "trajectory", "path", "member")
+Shapes = Mapping[str, tuple[int, ...]]
 NUMBER = "number"  # the kind of a line that gives a point its number once the map comes to it
 
 
@@ -42,18 +43,18 @@ class Entry:
     check: int | None
     anew: str
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self, shapes: Shapes | None = None) -> dict[str, Tensor]:
         """Return the tensors, read from disk where they are used; none where there are none.
 
         Raises
         ------
         RunFolderError
-            If their file is missing or damaged.
+            If their file is missing or damaged, or holds tensors of other shapes than are given.
         """
-        if self.state is None:
+        if self.state is None and shapes is None:
             return {}
         with self._reading():
-            return _loaded(self.state)
+            return self.checked_tensors(shapes)
 
     def verify(self) -> None:
         """Refuse tensors that are not those that were recorded; this reads all of them."""
@@ -65,10 +66,14 @@ class Entry:
         if self.state is not None and self.check not in (None, checksum(self.state)):
             raise ValueError(self.state)
 
-    def require_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Raise one of `DAMAGE` where there are other tensors."""
-        if self.state is None or {name: tuple(value.shape) for name, value in _loaded(self.state).items()} != dict(shapes):
+    def checked_tensors(self, shapes: Shapes | None = None) -> dict[str, Tensor]:
+        """Return the tensors, or raise one of `DAMAGE`."""
+        if self.state is None:
             raise ValueError(self.state)
+        found = _loaded(self.state)
+        if shapes is not None and {name: tuple(value.shape) for name, value in found.items()} != dict(shapes):
+            raise ValueError(self.state)
+        return found
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

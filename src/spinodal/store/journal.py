@@ -148,12 +148,18 @@ class Journal:
             raise self._other_request(self._numbers[entry.key], request)
         return self.point(index)
 
-    def keep(self, request: Request, point: Point, *, numbered: bool = True) -> None:
-        """Record a point under its request, with its number or, where it was computed ahead, without."""
-        record = {"request": request.to_dict(), **to_record(point)}
-        tensors = {"theta": point.minimum.theta, "tangent": point.tangent}
-        named = {"number": self._next(point.index, request)} if numbered else {}
-        self._added("point", request.key, record, tensors, **named)
+    def keep(self, request: Request, point: Point) -> None:
+        """Record a point under its request, with its number."""
+        self._add_point(request, point, number=self._next(point.index, request))
+
+    def take(self, request: Request, point: Point) -> None:
+        """Record a point that was computed ahead, if it is not known: its number is recorded once the map comes to it."""
+        if self.find(request.key) is None:
+            self._add_point(request, point)
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a fact is recorded."""
+        return name in self._entries
 
     def point(self, index: int) -> Point:
         """Return the point of a number."""
@@ -163,11 +169,11 @@ class Journal:
 
     def point_of(self, entry: Entry, index: int) -> Point:
         """Return the point of an entry under a number, that of its origin beside it."""
-        size = (whole(entry.record["minimum"]["stats"]["parameters"]),)
+        shapes = _shapes(entry)
         if self.read_only and not (self.folder / STATES).exists():
-            state = dict.fromkeys(("theta", "tangent"), torch.empty(size, dtype=torch.float64, device="meta"))
+            state = {name: torch.empty(shape, dtype=torch.float64, device="meta") for name, shape in shapes.items()}
         else:
-            state = entry.tensors()
+            state = entry.tensors(shapes)
         origin = self._numbers.get(entry.record["request"]["origin"])
         return from_record(entry.record, state["theta"], state["tangent"], index=index, origin=origin, key=entry.key)
 
@@ -188,6 +194,10 @@ class Journal:
     def last_beta(self) -> float | None:
         """Return beta of the point numbered last."""
         return float(self._numbered[-1].record["beta"]) if self._numbered else None
+
+    def _add_point(self, request: Request, point: Point, **more: int) -> None:
+        record = {"request": request.to_dict(), **to_record(point)}
+        self._added("point", request.key, record, {"theta": point.minimum.theta, "tangent": point.tangent}, **more)
 
     def _next(self, index: int, request: Request) -> int:
         """Return a number that is the next one, or refuse it."""
@@ -261,11 +271,11 @@ class Journal:
         from_record(entry.record, NOTHING, NOTHING)
         if not self._is_old and Request(**entry.record["request"]).key != entry.key:
             raise ValueError(entry.key)
+        shapes = _shapes(entry)
         if entry.state is None:
             raise ValueError(entry.state)
-        size = whole(entry.record["minimum"]["stats"]["parameters"])
         if not self.read_only:
-            entry.require_shapes({"theta": (size,), "tangent": (size,)})
+            entry.checked_tensors(shapes)
 
     def _check_header(self, line: Any) -> None:
         if not isinstance(line, dict) or line.get("made_by") != "spinodal":
@@ -296,6 +306,11 @@ def refuse_loss(folder: Path) -> None:
                 allowed="a run with its journal is needed",
                 do="restore it from a copy, or start anew in another folder",
             )
+
+
+def _shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a point."""
+    return dict.fromkeys(("theta", "tangent"), (whole(entry.record["minimum"]["stats"]["parameters"]),))
 
 
 def _require_point(entry: Entry, numbers: Mapping[str, int]) -> None:

@@ -33,6 +33,7 @@ def to_record(point: Point) -> dict[str, Any]:
         "norm_slope": _null(point.norm_slope),
         "margin_slope": _null(point.margin_slope),
         "speed": _null(point.speed),
+        "reference": point.reference,
     }
 
 
@@ -55,6 +56,7 @@ def from_record(
         norm_slope=number(line["norm_slope"]),
         margin_slope=number(line["margin_slope"]),
         speed=number(line.get("speed")),
+        reference=number(line.get("reference", 0.0)),
         key=key,
     )
 
@@ -113,12 +115,14 @@ def _observation(record: Mapping[str, Any]) -> Observation:
     return Observation(
         norm=number(record["norm"]),
         distance=number(record["distance"]),
+        conjugate=optional(number, record.get("conjugate")),
         singular_values=_values(_row(number), record["singular_values"]),
         ranks=_values(whole, record["ranks"]),
         rank=whole(record["rank"]),
         accuracy=_parts(number, record["accuracy"]),
         class_accuracy=_parts(_row(lambda value: optional(number, value)), record["class_accuracy"]),
         output_variance=optional(number, record["output_variance"]),
+        from_centre=optional(number, record.get("from_centre")),
         custom=_values(number, record["custom"]),
         reading=dict.fromkeys(READINGS) | _values(lambda value: optional(text, value), record.get("reading", {})),
     )

@@ -80,7 +80,7 @@ class Bracketing:
 
     def _is_resolved(self, near: Point, earlier: Point | None, far: Point) -> bool:
         """Tell a bracket that is narrow enough for what it holds."""
-        width = abs(far.beta - near.beta) / near.beta
+        width = abs(far.beta - near.beta) / self.way.unit(near)
         minor = self.way.criteria.is_small(near, far) and not self.way.criteria.is_kink(near, earlier, far)
         return width <= (self.way.resolution.minor if minor else self.way.resolution.bracket)
 
@@ -89,7 +89,7 @@ class Bracketing:
 
         Where the branch does not announce an end before `far`, `far` itself is tried from the near end.
         """
-        room, width = abs(far.beta - near.beta), self.way.resolution.bracket * near.beta
+        room, width = abs(far.beta - near.beta), self.way.resolution.bracket * self.way.unit(near)
         ahead = self.way.distance_ahead(near, earlier, far)
         if room <= width and not tested:
             step = room
@@ -103,7 +103,7 @@ class Bracketing:
         """Return a step just short of the transition's place, or just past it once that is within the bracket."""
         step = room
         if ahead is not None and ahead < EXTRAPOLATED * room:
-            short = min(max(0.02, 1.5 * math.sqrt(ahead / near.beta)), 0.3)  # the estimate's own error
+            short = min(max(0.02, 1.5 * math.sqrt(ahead / self.way.unit(near))), 0.3)  # the estimate's own error
             short = max(short, self.way.criteria.shortest_reach(near, ahead))
             soft = 0.4 * width  # nearer to it than this, slopes and margins say little
             step = ALMOST * width if ahead < WITHIN * width else min((1.0 - short) * ahead, ahead - soft)

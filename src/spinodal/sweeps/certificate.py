@@ -49,7 +49,7 @@ class Certificate:
 
 def certify(points: Sequence[Point], transitions: Iterable[Transition]) -> Certificate:
     """Certify a walk from its points, in the order walked, and the transitions that it met."""
-    errors = [point.error for point in points]
+    errors = [point.height for point in points]
     extent = max(max(errors) - min(errors), 1e-300)
     crossed = {(item.before.index, item.after.index) for item in transitions}
     largest, stretches = 0.0, []

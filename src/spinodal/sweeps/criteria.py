@@ -26,6 +26,7 @@ from spinodal.definitions import (
     SMOOTH,
     TURNED,
 )
+from spinodal.landscape.axis import LOG, Axis
 from spinodal.sweeps.gap import Gap, gap, slope_error
 from spinodal.sweeps.singularity import expected_slope, kink_position, margin_vanishes_between
 from spinodal.sweeps.walk import Point
@@ -43,23 +44,31 @@ class Criteria:
         Whether slopes are not exact (first-order solvers).
     lowest : float
         The lowest beta of the range that both refer to.
+    axis : Axis
+        Of the control.
     """
 
     error_range: float
     norm_range: float
     rough: bool
     lowest: float = 0.0
+    axis: Axis = LOG
+
+    @property
+    def reference(self) -> float:
+        """Return the value of the control at which L is what jumps are measured in."""
+        return self.axis.reference
 
     def widened(self, a: Point, b: Point) -> Criteria:
         """Return the criteria once both points were met on one walk, which may exceed the range known before."""
-        error, norm_squared = abs(b.error - a.error), abs(b.norm_squared - a.norm_squared)
+        error, norm_squared = abs(b.height - a.height), abs(b.norm_squared - a.norm_squared)
         if error <= self.error_range:
             return self
         return replace(self, error_range=error, norm_range=max(self.norm_range, norm_squared))
 
     def norm_range_at(self, beta: float) -> float:
         """Return what a jump of the squared norm is compared with: its range, or that of E over beta where that is less."""
-        return min(self.norm_range, self.error_range / beta)
+        return min(self.norm_range, self.error_range / max(beta - self.reference, 1e-300))
 
     def is_smooth(self, found: Gap) -> bool:
         """Tell a gap that a continuous branch may leave."""
@@ -84,7 +93,7 @@ class Criteria:
         """
         bend = abs((point.norm_slope - earlier.norm_slope) / (point.beta - earlier.beta))
         allowed = HIDING_STEP * MAY_BE_MACROSCOPIC * self.error_range
-        return math.inf if self.rough or bend == 0.0 else math.sqrt(2.0 * allowed / (point.beta * bend))
+        return math.inf if self.rough or not point.drive * bend > 0.0 else math.sqrt(2.0 * allowed / (point.drive * bend))
 
     def is_easy(self, found: Gap) -> bool:
         """Tell a step that could have been longer."""
@@ -124,9 +133,9 @@ class Criteria:
         threshold = KINK if earlier is not None else KINK_ALONE
         if earlier is not None and _is_doubtful(a):  # so close to a singularity that its slope may be that of either side
             a, earlier, threshold = earlier, None, KINK_BEHIND_DOUBT
-        bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta)) - slope_error(a) - slope_error(b)
+        bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta, self.axis)) - slope_error(a) - slope_error(b)
         large = bend > threshold * max(abs(a.norm_slope), abs(b.norm_slope))
-        large = large and a.beta * bend >= MACROSCOPIC * self.norm_range
+        large = large and self.axis.unit(a.beta) * bend >= MACROSCOPIC * self.norm_range
         if not large or self.kink_position(a, b) is None:
             return False
         return abs(b.norm_slope) < abs(a.norm_slope) or margin_vanishes_between(a, b)
@@ -140,7 +149,7 @@ class Criteria:
         steepest = max(abs(a.norm_slope), abs(b.norm_slope))
         bend = abs(a.norm_slope - b.norm_slope)
         return (
-            a.beta * bend >= MACROSCOPIC * self.norm_range
+            self.axis.unit(a.beta) * bend >= MACROSCOPIC * self.norm_range
             and (a.beta - self.lowest) * steepest <= KINK_STEEPEST * self.norm_range
         )
 

@@ -35,9 +35,10 @@ class LawOfMargin:
         behind, so where in the bracket the singularity lies hardly matters. Where 300 brackets are too far,
         they are 3 and 30: the singularity's place then lowers the exponent by up to a ninth.
         """
-        nearest = FAR_WITNESS if WITNESS * FAR_WITNESS * width <= WITNESSES_WITHIN * near.beta else NEAR_WITNESS
+        unit = self.way.unit(near)
+        nearest = FAR_WITNESS if WITNESS * FAR_WITNESS * width <= WITNESSES_WITHIN * unit else NEAR_WITNESS
         distances = (nearest * width, WITNESS * nearest * width)
-        if distances[1] > WITNESSES_WITHIN * near.beta:
+        if distances[1] > WITNESSES_WITHIN * unit:
             return None
         first, second = (self.way.behind(near, distance) for distance in distances)
         curvatures = first.tangent_curvature, second.tangent_curvature
@@ -61,8 +62,8 @@ class LawOfMargin:
         if self.way.criteria.rough or (found is not None and has_meaning(found)):
             return found
         singular = self.way.distance_ahead(near, earlier, far) or 0.0
-        for distance in (3.0 * self.way.resolution.bracket * near.beta, 30.0 * singular, 4.0 * singular, singular):
-            back = min(distance, 0.5 * near.beta)
+        for distance in (3.0 * self.way.resolution.bracket * self.way.unit(near), 30.0 * singular, 4.0 * singular, singular):
+            back = min(distance, 0.5 * self.way.unit(near))
             if back == 0.0 or not self.way.criteria.is_smooth(gap(behind := self.way.behind(near, back), near)):
                 continue
             for later, before in ((near, behind), (behind, earlier)):

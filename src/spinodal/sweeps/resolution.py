@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from spinodal.arguments import real_number
 from spinodal.definitions import BRACKETS
 from spinodal.errors import SpinodalError
+from spinodal.minima.solver import solver_named
 
-BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
 LARGE, WIDER = 800, 1e-4  # parameters from which a dense Hessian is dear, and the width of brackets there
 
 
@@ -20,7 +20,8 @@ def bracket_for(solver: str, size: int) -> float:
     >>> bracket_for("newton", 100), bracket_for("newton", 1000), bracket_for("lbfgs", 1000)
     (1e-05, 0.0001, 0.001)
     """
-    return max(BRACKET[solver], WIDER) if size > LARGE else BRACKET[solver]
+    bracket = solver_named(solver).bracket
+    return max(bracket, WIDER) if size > LARGE else bracket
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from spinodal.definitions import EXPONENTS, KINK_BEYOND, MARGIN_VANISHES, STEEPEST_POWER
+from spinodal.landscape.axis import LOG, Axis
 from spinodal.sweeps.walk import Point
 
 
@@ -49,12 +50,15 @@ def _secant(point: Point, sign: float) -> float | None:
     return point.minimum.margin / fall if fall > 0 and point.minimum.margin > 0 else None
 
 
-def expected_slope(point: Point, earlier: Point | None, beta: float) -> float:
-    """Return `d||theta||^2 / dbeta` at beta if it goes on from `point` as the power law it came with."""
+def expected_slope(point: Point, earlier: Point | None, beta: float, axis: Axis = LOG) -> float:
+    """Return `d||theta||^2 / dbeta` at beta if it goes on from `point` as the power law it came with.
+
+    On a linear axis it is an exponential.
+    """
     if earlier is None or point.norm_slope == 0.0 or earlier.norm_slope / point.norm_slope <= 0.0:
         return point.norm_slope
-    power = math.log(point.norm_slope / earlier.norm_slope) / math.log(point.beta / earlier.beta)
-    return point.norm_slope * math.pow(beta / point.beta, min(max(power, -STEEPEST_POWER), STEEPEST_POWER))
+    power = math.log(point.norm_slope / earlier.norm_slope) / axis.step(earlier.beta, point.beta)
+    return point.norm_slope * axis.power(point.beta, beta, min(max(power, -STEEPEST_POWER), STEEPEST_POWER))
 
 
 def kink_position(a: Point, b: Point, *, slack: float) -> float | None:

@@ -9,6 +9,7 @@ norm rho, to first order, by `beta t . r` and `-t . r`: no eigenvalue of H is ne
 from __future__ import annotations
 
 from spinodal.definitions import COSINE, DEPTH_KNOWN, HIGHER_ORDERS, ROUNDED_DOUBLE, ROUNDED_SINGLE, SHORTEST
+from spinodal.minima.solver import is_dense
 from spinodal.sweeps.walk import Point
 
 
@@ -38,7 +39,7 @@ def of_equal_depth(beta: float, like: Point, *, loss: float, latent_heat: float,
 
 
 def _rounding(point: Point) -> float:
-    return ROUNDED_DOUBLE if point.minimum.solver == "newton" else ROUNDED_SINGLE
+    return ROUNDED_DOUBLE if is_dense(point.minimum.solver) else ROUNDED_SINGLE
 
 
 def _shift(point: Point) -> float:

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import Penalty
 from spinodal.minima.kronecker import Kronecker, kronecker
 from spinodal.minima.landmark import Landmark, price
 from spinodal.minima.local import near
-from spinodal.minima.minimise import SECOND_ORDER, TOLERANCE, Local, Minimum, solve
+from spinodal.minima.minimise import Local, Minimum, solve
+from spinodal.minima.solver import solver_named
 from spinodal.observe import Observation
 from spinodal.sweeps.request import Request
 
@@ -39,13 +40,16 @@ class Point:
     minimum : Minimum
     observation : Observation
     tangent : Tensor, shape (n,)
-        `dtheta/dbeta = -(Hess L)^+ 2 (theta - centre)` along the branch.
+        `dtheta/dbeta = -(Hess L)^+ grad C` along the branch, `-(Hess L)^+ 2 (theta - centre)` with the L2 penalty.
     norm_slope : float
-        `d||theta - centre||^2 / dbeta = d2L/dbeta2 <= 0`.
+        `dC/dbeta = d2L/dbeta2 <= 0`, `d||theta - centre||^2 / dbeta` with the L2 penalty.
     margin_slope : float
         `d margin / dbeta` along the branch.
     speed : float
         `||dtheta/dbeta||`, the length of the tangent, which a record keeps; NaN where it is not known.
+    reference : float
+        The value of the control at which L is what jumps are measured in (see `Axis.reference`); 0, and so E, unless the
+        control may have either sign.
     key : str
         Of the request that it answers (see `Request`); "" where there was none.
     """
@@ -58,6 +62,7 @@ class Point:
     norm_slope: float
     margin_slope: float
     speed: float = math.nan
+    reference: float = 0.0
     key: str = ""
 
     @property
@@ -77,18 +82,13 @@ class Point:
 
     @property
     def norm_squared(self) -> float:
-        """Return `||theta - centre||^2` over the penalised parameters."""
-        return self.observation.distance**2
+        """Return `C = dL/dbeta`: `||theta - centre||^2` over the penalised parameters with the L2 penalty."""
+        return self.observation.turned
 
     @property
-    def beta_rate(self) -> float:
-        """Return `dbeta/ds`: a walk is described by beta itself."""
-        return 1.0
-
-    @property
-    def norm_rate(self) -> float:
-        """Return `d||theta - centre||^2/ds`."""
-        return self.norm_slope
+    def height(self) -> float:
+        """Return `E + reference C`, in which jumps are measured: E with the L2 penalty."""
+        return self.error + self.reference * self.norm_squared
 
     @property
     def tangent_curvature(self) -> float:
@@ -101,8 +101,13 @@ class Point:
 
     @property
     def error_slope(self) -> float:
-        """Return `dE/dbeta = -beta d||theta - centre||^2 / dbeta` (envelope theorem)."""
-        return -self.beta * self.norm_slope
+        """Return the slope of `height`, `dE/dbeta = -beta d||theta - centre||^2 / dbeta` (envelope theorem)."""
+        return -self.drive * self.norm_slope
+
+    @property
+    def drive(self) -> float:
+        """Return `beta - reference`, by which L exceeds `height` for each unit of C."""
+        return self.beta - self.reference
 
 
 class Recorder(Protocol):
@@ -112,8 +117,16 @@ class Recorder(Protocol):
         """Return the recorded point of a request under this number, or None if it was not computed yet."""
         ...
 
-    def keep(self, request: Request, point: Point, *, numbered: bool = True) -> None:
-        """Record a point before what builds on it is started; one that was computed ahead has no number yet."""
+    def keep(self, request: Request, point: Point) -> None:
+        """Record a point before what builds on it is started."""
+        ...
+
+    def take(self, request: Request, point: Point) -> None:
+        """Record a point that was computed ahead, if it is not known; it has its number once the walk comes to it."""
+        ...
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a fact is recorded."""
         ...
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -132,8 +145,15 @@ class Forgetful:
         """Return None: nothing was recorded."""
         return None
 
-    def keep(self, request: Request, point: Point, *, numbered: bool = True) -> None:
+    def keep(self, request: Request, point: Point) -> None:
         """Do nothing."""
+
+    def take(self, request: Request, point: Point) -> None:
+        """Do nothing."""
+
+    def knows(self, name: str) -> bool:
+        """Return False: nothing was recorded."""
+        return False
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Make the fact."""
@@ -153,7 +173,7 @@ class Walker:
 
     Parameters
     ----------
-    landscape, penalty
+    landscape, control
     observe : callable theta -> Observation
     solver : str
     tolerance : float, optional
@@ -168,7 +188,7 @@ class Walker:
     def __init__(
         self,
         landscape: Landscape,
-        penalty: Penalty,
+        control: Control,
         observe: Callable[[Tensor], Observation],
         *,
         solver: str,
@@ -177,8 +197,8 @@ class Walker:
         known: Sequence[Point] = (),
         part: str = "walk",
     ) -> None:
-        self.landscape, self.penalty, self.observe = landscape, penalty, observe
-        self.solver, self.tolerance = solver, tolerance
+        self.landscape, self.control, self.observe = landscape, control.on(landscape), observe
+        self.solver, self.tolerance = solver_named(solver), tolerance
         self.recorder: Recorder = recorder or Forgetful()
         self.points = {point.index: point for point in known}
         self._next = max(self.points, default=-1) + 1
@@ -201,7 +221,7 @@ class Walker:
 
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
-            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance)
+            minimum, local = solve(self._loss(beta), theta, solver=self.solver.name, tolerance=self.tolerance)
             return _charge(minimum, counts), local
 
         return self._point("find", beta, None, make)
@@ -220,8 +240,8 @@ class Walker:
         Where `has_left(E)` tells that it is not, the search may be given up; see `finish`. First-order
         solvers minimise `LOOSE` times more loosely while `travelling`, between transitions.
         """
-        first_order = self.solver not in SECOND_ORDER and self.landscape.dtype == torch.float64
-        loose = LOOSE * (self.tolerance or TOLERANCE[self.solver]) if travelling and first_order else self.tolerance
+        first_order = not self.solver.sees_kinks and self.landscape.dtype == torch.float64
+        loose = LOOSE * (self.tolerance or self.solver.tolerance) if travelling and first_order else self.tolerance
         reach = float(displacement.norm())
         radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
 
@@ -229,7 +249,7 @@ class Walker:
             return solve(
                 self._loss(beta),
                 point.minimum.theta + displacement,
-                solver=self.solver,
+                solver=self.solver.name,
                 tolerance=loose,
                 radius=radius,
                 landmark=self._landmark(point),
@@ -245,14 +265,14 @@ class Walker:
         if not point.left:
             return point
         spent = Counts(parameters=self.landscape.size)
-        if self.solver == "newton":
+        if self.solver.is_dense:
             spent.hessians, spent.passes = 1, price(self.landscape)  # of the landmark there, see `_remade`
 
         def make() -> tuple[Minimum, Local | None]:
             minimum, local = solve(
                 self._loss(point.beta),
                 point.minimum.theta,
-                solver=self.solver,
+                solver=self.solver.name,
                 tolerance=self.tolerance,
                 radius=0.1,
                 landmark=self._landmark(point),
@@ -262,8 +282,17 @@ class Walker:
 
         return self._point("finish", point.beta, point, make)
 
+    def lineage(self, point: Point) -> tuple[Point, ...]:
+        """Return a point with all that its landmark can be made of again: what another walker has to know to follow it."""
+        known = [point]
+        while self._has_landmarks and known[-1].origin is not None:
+            known.append(self.points[known[-1].origin])
+            if self._has_own_hessian(known[-2]):
+                break
+        return tuple(known)
+
     def _loss(self, beta: float) -> Regularised:
-        return Regularised(self.landscape, beta, self.penalty)
+        return Regularised(self.landscape, beta, self.control)
 
     def _point(self, verb: str, beta: float, origin: Point | None, make: Callable[[], tuple[Minimum, Local | None]]) -> Point:
         index, request = self._next, self._request(verb, beta, origin)
@@ -295,40 +324,42 @@ class Walker:
             origin=None if origin is None else origin.index,
             minimum=replace(point.minimum, theta=theta),
             tangent=point.tangent.to(theta.device),
+            reference=self.control.axis.reference,
             key=request.key,
         )
 
     def _described(self, request: Request, index: int, origin: Point | None, minimum: Minimum, local: Local | None) -> Point:
         """Compute tangent and slopes at a minimum, and observe the model there."""
-        before = self.landscape.counts.copy()
-        offset = self.penalty.offset(minimum.theta)
-        tangent, margin_slope = torch.zeros_like(offset), 0.0
-        if local is not None:
-            tangent = local.tangent
-            if self.solver in SECOND_ORDER:
-                margin_slope = self._margin_slope(minimum.theta, tangent, local.margin.mode)
+        with self.landscape.counting() as spent:
+            force = self.control.force(minimum.theta)
+            tangent, margin_slope = torch.zeros_like(force), 0.0
+            if local is not None:
+                tangent = local.tangent
+                if self.solver.sees_kinks:
+                    margin_slope = self._margin_slope(minimum, tangent, local.margin.mode)
         return Point(
             index=index,
             origin=None if origin is None else origin.index,
-            minimum=_charge(minimum, self.landscape.counts - before),
+            minimum=_charge(minimum, spent),
             observation=self.observe(minimum.theta),
             tangent=tangent,
-            norm_slope=2.0 * float(offset @ tangent),
+            norm_slope=float(force @ tangent),
             margin_slope=margin_slope,
             speed=float(tangent.norm()),
+            reference=self.control.axis.reference,
             key=request.key,
         )
 
-    def _margin_slope(self, theta: Tensor, tangent: Tensor, mode: Tensor) -> float:
-        """Return `2 |mode|^2 + D^3 E [mode, mode, tangent]` by a central difference of Hessian products."""
-        speed = float(tangent.norm())
-        penalised = 2.0 * float(mode @ (self.penalty.diagonal(mode) * mode))
+    def _margin_slope(self, minimum: Minimum, tangent: Tensor, mode: Tensor) -> float:
+        """Return `mode . Hess C mode + D^3 L [mode, mode, tangent]` by a central difference of Hessian products."""
+        loss, theta = self._loss(minimum.beta), minimum.theta
+        speed, stiffening = float(tangent.norm()), loss.stiffening(theta, mode)
         if speed == 0.0 or not math.isfinite(speed):
-            return penalised
+            return stiffening
         width = 1e-4 * (1.0 + float(theta.norm()))
-        ahead = self.landscape.hessian_product(theta + (width / speed) * tangent, mode)
-        behind = self.landscape.hessian_product(theta - (width / speed) * tangent, mode)
-        return penalised + float(mode @ (ahead - behind)) * speed / (2.0 * width)
+        ahead = loss.bent_product(theta + (width / speed) * tangent, mode)
+        behind = loss.bent_product(theta - (width / speed) * tangent, mode)
+        return stiffening + float(mode @ (ahead - behind)) * speed / (2.0 * width)
 
     def _landmark(self, point: Point) -> Landmark | None:
         """Return the landmark of a point, made again, uncounted, if it is not kept any more (or after a resume).
@@ -336,12 +367,11 @@ class Walker:
         Small networks have a Hessian of their own at every point: a search in the coordinates of a neighbour's may leap over
         a shallow minimum when it falls.
         """
-        if self.solver != "newton" or self.landscape.size <= OWN_HESSIANS:
+        if not self._has_landmarks:
             return None
         if point.index not in self._landmarks:
-            counts = self.landscape.counts.copy()
-            self._landmarks[point.index] = self._remade(point)
-            self.landscape.counts = counts
+            with self.landscape.uncounted():
+                self._landmarks[point.index] = self._remade(point)
         landmark = self._landmarks.pop(point.index)
         self._landmarks[point.index] = landmark  # most recently used last
         most = max(LEAST_KEPT, KEPT_BYTES // (8 * self.landscape.size**2))
@@ -351,7 +381,7 @@ class Walker:
 
     def _factors(self, point: Point) -> Kronecker | None:
         """Return the Kronecker factors at a point, for searches without a dense Hessian: a function of its theta alone."""
-        if self.solver != "lbfgs":
+        if not self.solver.takes_factors:
             return None
         if point.index not in self._kronecker:
             self._kronecker = {point.index: kronecker(self.landscape, point.minimum.theta)}  # large: one is kept
@@ -360,15 +390,27 @@ class Walker:
     def _remade(self, point: Point) -> Landmark | None:
         """Return the landmark of a point from what the journal holds: from its theta, and from the landmark of its origin."""
         loss, theta = self._loss(point.beta), point.minimum.theta
-        origin = None if point.origin is None else self.points[point.origin]
-        given = int(origin is not None and origin.left)  # the Hessian at a search that had left, on whose way this was found
-        if point.left or point.minimum.stats.hessians > given:
-            return Landmark.at(loss, self.landscape.hessian(theta))
+        origin = self._origin(point)
+        if self._has_own_hessian(point):
+            return Landmark.at(loss, loss.hessian(theta))
         if origin is None:
             return None
         landmark = self._landmark(origin)
         found = None if landmark is None else near(loss, theta, landmark, [origin.tangent])
         return found.landmark if found else landmark
+
+    @property
+    def _has_landmarks(self) -> bool:
+        return self.solver.is_dense and self.landscape.size > OWN_HESSIANS
+
+    def _origin(self, point: Point) -> Point | None:
+        return None if point.origin is None else self.points.get(point.origin)
+
+    def _has_own_hessian(self, point: Point) -> bool:
+        """Tell whether a Hessian was computed at a point; one was at a search that had left, on whose way it was found."""
+        origin = self._origin(point)
+        given = int(origin is not None and origin.left)
+        return point.left or point.minimum.stats.hessians > given
 
 
 def _charge(minimum: Minimum, counts: Counts) -> Minimum:

@@ -42,11 +42,16 @@ class Way:
             stretch = min(2.0 * distance * (1.0 - math.sqrt(left / distance)), 2.0 * width)
         smooth = abs(beta - point.beta) * abs(point.error_slope)
         most = MACROSCOPIC * self.criteria.error_range + FOLLOWED * smooth
+        is_error = self.criteria.reference == 0.0  # only then is what jumps are measured in what a search knows
 
         def has_left(error: float) -> bool:
-            return abs(error - point.error) > most
+            return is_error and abs(error - point.error) > most
 
         return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left, travelling=travelling)
+
+    def unit(self, point: Point) -> float:
+        """Return what widths are relative to at a point: beta itself on a log axis."""
+        return self.walker.control.axis.unit(point.beta)
 
     def behind(self, point: Point, distance: float) -> Point:
         """Make the point of the same branch a distance in beta behind one that is not far from a singularity."""

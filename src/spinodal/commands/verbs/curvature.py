@@ -9,7 +9,7 @@ import typer
 from spinodal.arguments import accuracy, seed_number
 from spinodal.commands.arguments import pairs
 from spinodal.commands.json_file import check_json
-from spinodal.commands.verbs.options import Debug, Json, Sets, Threads
+from spinodal.commands.verbs.options import Centre, Debug, Json, Sets, Threads
 from spinodal.errors import positive_beta, unknown_name
 
 CURVATURE_HELP = """Print the curvature of E and of L of TASK at a point of a run, or at a trained model.
@@ -48,6 +48,7 @@ def curvature_command(
         typer.Option(help="Of RUN: take the point nearest to this weight_decay. Of FILE: what it was trained with (2 * beta)."),
     ] = None,
     beta: Annotated[float | None, typer.Option(help="Of L, in place of that of the point.")] = None,
+    centre: Centre = None,
     method: Annotated[
         str, typer.Option(help="dense (exact), probes (Hessian products, standard error), or auto, by size and budget.")
     ] = "auto",
@@ -60,13 +61,14 @@ def curvature_command(
     debug: Debug = False,
 ) -> None:
     """Print the curvature of E and of L at one point (see `CURVATURE_HELP`)."""
+    from spinodal.commands.chosen_theta import Choice
     from spinodal.commands.curvature import tell_curvature  # torch takes seconds to import, and the help needs none of it
-    from spinodal.commands.place import Words
     from spinodal.curvature.scalar import METHODS
 
     check_json(json_file)
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     how = {"method": method, "budget": budget, "rtol": accuracy(rtol, called="--rtol"), "seed": seed_number(seed)}
-    words = Words(task, at, pairs(settings or []), at_weight_decay, None if beta is None else positive_beta(beta), device)
-    tell_curvature(words, how, threads=threads, json_file=json_file)
+    beta = None if beta is None else positive_beta(beta)
+    choice = Choice(task, at, pairs(settings or []), at_weight_decay, beta, device, centre)
+    tell_curvature(choice, how, threads=threads, json_file=json_file)

@@ -9,7 +9,7 @@ import typer
 
 from spinodal.commands.arguments import pairs
 from spinodal.commands.json_file import check_json
-from spinodal.commands.verbs.options import Debug, Json, Quiet, Sets, Threads
+from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Sets, Threads
 from spinodal.errors import SpinodalError
 
 MAP_HELP = """Map the phases of TASK: tables, figures, report, run folder.
@@ -24,6 +24,8 @@ Where does a model of mine stand, trained with SGD or Adam and weight_decay=0.01
   spinodal map my_net.py:task --start model.safetensors --at-weight-decay 0.01
 Another one on the same map:
   spinodal map my_net.py:task --resume --start other.pt --at-weight-decay 0.02
+The phases around a model, of L = E + beta ||theta - centre||^2:
+  spinodal map gaussian --centre runs/gaussian-1:12
 """
 
 Out = Annotated[
@@ -60,6 +62,11 @@ def map_command(
     ] = None,
     dtype: Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    centre: Centre = None,
+    soften: Annotated[
+        str | None,
+        typer.Option(help="Sharpness of what takes the place of ReLU and its kin; LOW:HIGH also finds transitions without it."),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -76,17 +83,30 @@ def map_command(
 ) -> None:
     """Map the phases of TASK (see `MAP_HELP`)."""
     from spinodal.commands.map import map_task  # torch takes seconds to import, and the help needs none of it
-    from spinodal.mapping.map import MapOptions
+    from spinodal.mapping.options import MapOptions
 
     options = MapOptions(
         beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
+        soften=_sharpness(soften),
     )  # fmt: skip
     check_json(json_file)
     map_task(
-        task, pairs(settings or []), options, out=out, resume=resume, model=(start, at_weight_decay), threads=threads,
-        json_file=json_file, quiet=quiet, debug=debug,
+        task, pairs(settings or []), options, out=out, resume=resume, centre=centre, model=(start, at_weight_decay),
+        threads=threads, json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
+
+
+def _sharpness(text: str | None) -> float | tuple[float, float] | None:
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    try:
+        return (float(low), float(high)) if colon else float(low)
+    except ValueError as cause:
+        raise SpinodalError(
+            got=f"--soften {text!r}", allowed="a sharpness, or LOW:HIGH, is allowed", do="for example --soften 20"
+        ) from cause
 
 
 def _range(text: str | None) -> tuple[float, float] | None:
