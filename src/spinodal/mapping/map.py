@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from typing import Any
 
@@ -21,14 +22,15 @@ from spinodal.landscape.penalty import Penalty
 from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.mapping.after_walk import AfterWalk, Walk
 from spinodal.mapping.trial import try_start
-from spinodal.minima.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions
+from spinodal.minima.deepest import DOUBLINGS, RATIO, TRIVIAL_VARIANCE, Ladder, annealed, climb, deepest, no_predictions, raised
+from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.missing import Attempts
 from spinodal.observe import Observer
 from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
-from spinodal.sweeps.resolution import Resolution, bracket_for
+from spinodal.sweeps.resolution import LARGEST_SPARING, Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.sweeping import DIRECTIONS
@@ -38,6 +40,7 @@ from spinodal.tasks.blame import owner_of
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import DTYPES, Task
 
+PIECES = 8  # of the samples of a large network, one of which leads the search for a start
 BESIDE = 0.1  # relative width of minor brackets where phases are followed beside the ways of a loop
 Prepared = tuple[Landscape, Penalty]
 OWN = "auto"  # the precision that a task is computed in of itself
@@ -331,7 +334,8 @@ class _Map:
 
         def make() -> dict[str, Any]:
             before = self.landscape.counts.copy()
-            ladder = self._climbed()
+            with self._led():
+                ladder = self._climbed()
             return {"high": ladder.high, "counts": vars(self.landscape.counts - before)}
 
         note = self.recorder.note("range", make)
@@ -340,7 +344,7 @@ class _Map:
 
     def _climbed(self) -> Ladder:
         if self._ladder is None:
-            self._ladder = climb(self.landscape, self.penalty, self._starts(), self._variance)
+            self._ladder = climb(self._leading, self.penalty, self._starts(), self._variance)
         return self._ladder
 
     def _variance(self, theta: Tensor) -> float | None:
@@ -351,23 +355,41 @@ class _Map:
         return torch.stack([self.landscape.vector(self.task.initial(seed)) for seed in seeds])
 
     def _deepest(self, low: float, high: float) -> Tensor:
-        starts = self._starts()
+        starts, leading = self._starts(), self._leading
         candidates = starts if self.options.beta is not None else self._climbed().bottom
-        slow = annealed(self.landscape, self.penalty, low, high, starts)
-        return deepest(self.landscape, self.penalty, low, torch.cat([candidates, slow[None]]))
+        found = [annealed(leading, self.penalty, low, high, starts)]
+        if leading is not self.landscape:
+            found.append(raised(leading, self.penalty, low, starts[0]))
+        return deepest(leading, self.penalty, low, torch.cat([candidates, torch.stack(found)]))
 
     def _trivial(self, high: float) -> Tensor:
         """Return a start at the upper end: the top of the ladder, or random starts in a given range."""
         if self.options.beta is None:
             return self._climbed().top
-        return deepest(self.landscape, self.penalty, high, self._starts())
+        return deepest(self._leading, self.penalty, high, self._starts())
 
     def _counted(self, make: Callable[[], Tensor]) -> tuple[Tensor, Counts]:
         if self.options.beta is None:
             self._climbed()  # its cost is in the note of the range
         before = self.landscape.counts.copy()
-        theta = make()
+        with self._led():
+            theta = make()
         return theta, self.landscape.counts - before
+
+    @cached_property
+    def _leading(self) -> Landscape:
+        """Return the landscape in which starts are searched: of large networks that of fewer samples."""
+        part = self.landscape.part(PIECES) if affords_glimpses_only(self.landscape) else None
+        return part or self.landscape
+
+    @contextmanager
+    def _led(self) -> Iterator[None]:
+        """Charge what is spent on fewer samples pro rata."""
+        leading, began = self._leading, self._leading.counts.gradient_evaluations
+        yield
+        if leading is not self.landscape:
+            spent = leading.counts.gradient_evaluations - began
+            self.landscape.counts.passes += math.ceil(spent * leading.batches.total / self.landscape.batches.total)
 
     # -- walking ----------------------------------------------------------------------------
 
@@ -375,6 +397,8 @@ class _Map:
         variance = bottom.observation.output_variance
         progress = self.progress if watched else Progress()
         resolution = Resolution(bracket=self.options.bracket or bracket_for(self.solver, self.landscape.size))
+        if affords_glimpses_only(self.landscape):
+            resolution = replace(resolution, largest=LARGEST_SPARING)
 
         def is_end(point: Point) -> bool:
             here = point.observation.output_variance

@@ -19,6 +19,7 @@ TRIVIAL_VARIANCE = 1e-6  # of the outputs, relative to the deepest phase
 ROUGH, ROUGH_ITERATIONS = 1e-2, 100
 CLOSE_ITERATIONS = 150
 DOUBLINGS = 60
+FAR_BELOW = 16.0  # the factor from which beta is raised to the lower end of the range
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,18 @@ def annealed(landscape: Landscape, penalty: Penalty, low: float, high: float, st
     while beta > low:
         beta = max(0.5 * beta, low)
         theta = _rough(landscape, penalty, beta, theta[None])[0]
+    return theta
+
+
+def raised(landscape: Landscape, penalty: Penalty, low: float, start: Tensor) -> Tensor:
+    """Return a rough minimum at `low`, reached by doubling beta from far below, shape (n,).
+
+    As weights shrink modes only die, so this ends with modes that a start at `low` itself may never find.
+    """
+    beta, theta = low / FAR_BELOW, start
+    while beta < low:
+        theta = _rough(landscape, penalty, beta, theta[None])[0]
+        beta *= 2.0
     return theta
 
 

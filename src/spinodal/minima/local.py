@@ -10,6 +10,8 @@ from torch import Tensor
 
 from spinodal.counts import HESSIAN_PRODUCT_COST, Counts
 from spinodal.landscape.objective import Regularised
+from spinodal.minima.glimpse import affords_glimpses_only, glimpse
+from spinodal.minima.kronecker import Kronecker
 from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.newton_cg import conjugate_gradients
@@ -65,16 +67,27 @@ def _solved(matrix: Tensor, right: Tensor, largest: float) -> Tensor:
 
 
 def certify(
-    loss: Regularised, solution: Solution, solver: str, landmark: Landmark | None, spent: Counts, hints: Sequence[Tensor] = ()
+    loss: Regularised,
+    solution: Solution,
+    solver: str,
+    landmark: Landmark | None,
+    spent: Counts,
+    hints: Sequence[Tensor] = (),
+    *,
+    factors: Kronecker | None = None,
+    on_the_way: bool = False,
 ) -> Local | None:
     """Compute the margin at the end of a run; None where there is no finite Hessian (a kink).
 
     A point that took a Hessian ends with one, so that it is a landmark for its neighbours.
     """
     if solver != "newton":
+        bend = _bend(loss, solution) if solution.stop in CONVERGED else 0.0  # elsewhere it could hide any saddle
+        if factors is not None and affords_glimpses_only(loss.landscape):
+            margin, along = glimpse(loss, solution.theta, hints, factors, blur=bend, on_the_way=on_the_way)
+            return Local(loss, solution.theta, margin, solver, along=along)
         precision = torch.float32 if loss.single and solver not in SECOND_ORDER else loss.landscape.dtype
         product = _operator(loss, solution.theta, solver)
-        bend = _bend(loss, solution) if solution.stop in CONVERGED else 0.0  # elsewhere it could hide any saddle
         noise, blur = (bend, 0.0) if solver in SECOND_ORDER else (0.0, bend)
         steps = MARGIN_STEPS[solver]
         margin = lanczos_margin(product, solution.theta, steps=steps, precision=precision, noise=noise, blur=blur)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -23,7 +23,7 @@ from spinodal.minima.local import SECOND_ORDER, Local, certify
 from spinodal.minima.minimum import CONVERGED, Minimum
 from spinodal.minima.newton import newton
 from spinodal.minima.newton_cg import newton_cg
-from spinodal.minima.solution import LOST, STUCK, Solution
+from spinodal.minima.solution import LOST, STUCK, Departure, Solution
 from spinodal.spectrum.margin import Margin
 
 __all__ = [
@@ -154,12 +154,15 @@ def solve(
     radius: float | None = None,
     landmark: Landmark | None = None,
     factors: Kronecker | None = None,
-    has_left: Callable[[float], bool] | None = None,
+    has_left: Departure | None = None,
     hints: Sequence[Tensor] = (),
+    on_the_way: bool = False,
 ) -> tuple[Minimum, Local | None]:
     """Minimise and certify; `landmark` or `factors` (from nearby), `radius` and `hints` (soft directions) serve warm starts.
 
-    `has_left` tells from E that the search is far from where it should have stayed; it is then given
+    Of large networks less is looked for `on_the_way`, where a branch does not end.
+
+    `has_left` tells that the search is far from where it should have stayed; it is then given
     up, loosely minimised and without a certificate.
     """
     landscape = loss.landscape
@@ -171,7 +174,8 @@ def solve(
         solution = _run(loss, theta, solver, tolerance, radius, landmark or factors, has_left)
         if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
-        local = certify(loss, solution, solver, landmark, landscape.counts - before, hints)
+        spent = landscape.counts - before
+        local = certify(loss, solution, solver, landmark, spent, hints, factors=factors, on_the_way=on_the_way)
         if local is None or solution.stop in STUCK or not _is_saddle(local.margin):
             break
         escaped = _descend(loss, solution, local.margin)
@@ -194,7 +198,7 @@ def _run(
     tolerance: float,
     radius: float,
     known: Landmark | Kronecker | None,
-    has_left: Callable[[float], bool] | None,
+    has_left: Departure | None,
 ) -> Solution:
     if solver == "newton":
         landmark = known if isinstance(known, Landmark) else None
@@ -209,9 +213,7 @@ def _run(
     return lbfgs(loss, start, tolerance=tolerance, has_left=has_left)
 
 
-def _aided(
-    loss: Regularised, start: Tensor, tolerance: float, factors: Kronecker, has_left: Callable[[float], bool] | None
-) -> Solution:
+def _aided(loss: Regularised, start: Tensor, tolerance: float, factors: Kronecker, has_left: Departure | None) -> Solution:
     """Minimise by L-BFGS in the coordinates of Kronecker factors, which are charged each time that they are used."""
     loss.landscape.counts.passes += factors.price
     memory = Preconditioned(start, factors.at_beta(loss.beta), 0.3 * (1.0 + float(start.norm())))

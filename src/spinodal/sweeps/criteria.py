@@ -28,12 +28,15 @@ class Criteria:
         Whether slopes are not exact (first-order solvers).
     lowest : float
         The lowest beta of the range that both refer to.
+    trusts_loss : bool
+        Whether a fall of L is a jump although E hardly changes: searches of rough solvers may also just be loose.
     """
 
     error_range: float
     norm_range: float
     rough: bool
     lowest: float = 0.0
+    trusts_loss: bool = False
 
     def widened(self, a: Point, b: Point) -> Criteria:
         """Return the criteria once both points were met on one walk, which may exceed the range known before."""
@@ -87,7 +90,13 @@ class Criteria:
         They come from a few conjugate gradients there, so a jump must show in L as well, unless E hardly changes.
         """
         most = JUMP * self.error_range
-        return min(found.change, max(found.error, found.hidden, found.loss / FALL)) / most
+        seen = min(found.change, max(found.error, found.hidden, found.loss / FALL))
+        return max(seen, found.loss / FALL if self.trusts_loss else 0.0) / most
+
+    @property
+    def smallest_fall(self) -> float:
+        """Return the fall of L from which it is a jump."""
+        return FALL * JUMP * self.error_range
 
     def _is_quiet(self, found: Gap) -> bool:
         """Tell a change that is not a jump and too small in E to spend steps on."""

@@ -8,6 +8,7 @@ from spinodal.arguments import real_number
 from spinodal.errors import SpinodalError
 
 BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
+LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it is bracketed at once
 LARGE, WIDER = 800, 1e-4  # parameters from which a dense Hessian is dear, and the width of brackets there
 
 

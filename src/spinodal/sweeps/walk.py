@@ -14,15 +14,19 @@ from spinodal.counts import Counts
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
+from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.kronecker import Kronecker, kronecker
 from spinodal.minima.landmark import Landmark, price
 from spinodal.minima.local import near
-from spinodal.minima.minimise import SECOND_ORDER, TOLERANCE, Local, Minimum, solve
+from spinodal.minima.minimise import SECOND_ORDER, Local, Minimum, solve, tolerance_of
+from spinodal.minima.solution import Departure
 from spinodal.observe import Observation
 
 OWN_HESSIANS = 800  # parameters up to which no landmark serves
 LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
 LOOSE = 30.0  # how much more loosely first-order solvers minimise between transitions
+LOOSE_SINGLE = 2.0  # the same of large networks in single precision
+CAREFUL = 0.1  # the same at the end of a branch, beyond which a search may stop where there is no minimum
 
 
 @dataclass(frozen=True)
@@ -162,13 +166,15 @@ class Walker:
         self.spent = Counts(parameters=landscape.size)
         self._landmarks: dict[int, Landmark | None] = {}
         self._kronecker: dict[int, Kronecker | None] = {}
+        self._followed: int | None = None  # origin of the latest point: its factors are at hand
 
     def find(self, beta: float, start: Callable[[], tuple[Tensor, Counts]]) -> Point:
         """Minimise from a fresh start; `start` is only called when the point is not recorded."""
 
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
-            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance)
+            factors = kronecker(self.landscape, theta) if affords_glimpses_only(self.landscape) else None
+            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance, factors=factors)
             return _charge(minimum, counts), local
 
         return self._point(beta, None, make)
@@ -178,17 +184,16 @@ class Walker:
         point: Point,
         beta: float,
         displacement: Tensor,
-        has_left: Callable[[float], bool] | None = None,
+        has_left: Departure | None = None,
         *,
         travelling: bool = False,
     ) -> Point:
         """Minimise at another beta from `point.theta + displacement`, staying near if that is possible.
 
-        Where `has_left(E)` tells that it is not, the search may be given up; see `finish`. First-order
-        solvers minimise `LOOSE` times more loosely while `travelling`, between transitions.
+        Where `has_left` tells that it is not, the search may be given up; see `finish`. First-order
+        solvers minimise more loosely while `travelling`, between transitions.
         """
-        first_order = self.solver not in SECOND_ORDER and self.landscape.dtype == torch.float64
-        loose = LOOSE * (self.tolerance or TOLERANCE[self.solver]) if travelling and first_order else self.tolerance
+        tolerance = self._looseness(travelling) * tolerance_of(self.solver, self.landscape.dtype, self.tolerance)
         reach = float(displacement.norm())
         radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
 
@@ -197,12 +202,13 @@ class Walker:
                 self._loss(beta),
                 point.minimum.theta + displacement,
                 solver=self.solver,
-                tolerance=loose,
+                tolerance=tolerance,
                 radius=radius,
                 landmark=self._landmark(point),
                 factors=self._factors(point),
                 has_left=has_left,
                 hints=[point.tangent],
+                on_the_way=travelling,
             )
 
         return self._point(beta, point.index, make)
@@ -229,6 +235,14 @@ class Walker:
 
         return self._point(point.beta, point.index, make)
 
+    def _looseness(self, travelling: bool) -> float:
+        """Return a factor on the tolerance: between transitions less will do; at one, of large networks more is needed."""
+        if self.solver in SECOND_ORDER:
+            return 1.0
+        if affords_glimpses_only(self.landscape):
+            return LOOSE_SINGLE if travelling else CAREFUL
+        return LOOSE if travelling and self.landscape.dtype == torch.float64 else 1.0
+
     def _loss(self, beta: float) -> Regularised:
         return Regularised(self.landscape, beta, self.penalty)
 
@@ -244,6 +258,7 @@ class Walker:
         else:
             point = self._moved(point)
         self.points.append(point)
+        self._followed = origin
         self.spent = self.spent + point.minimum.stats
         return point
 
@@ -308,7 +323,9 @@ class Walker:
             return None
         if point.index not in self._kronecker:
             self._kronecker = {point.index: kronecker(self.landscape, point.minimum.theta)}  # large: one is kept
-        return self._kronecker[point.index]
+        found = self._kronecker[point.index]
+        is_paid = self._followed == point.index and affords_glimpses_only(self.landscape)
+        return replace(found, price=0) if found is not None and is_paid else found
 
     def _remade(self, point: Point) -> Landmark | None:
         """Return the landmark of a point from what the journal holds: from its theta, and from the landmark of its origin."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from spinodal.minima.glimpse import affords_glimpses_only
+from spinodal.minima.solution import Departure
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.resolution import Resolution
@@ -31,6 +33,11 @@ class Way:
     resolution: Resolution
     sign: float
 
+    @property
+    def is_blurred(self) -> bool:
+        """Tell whether only the residual at the end of a branch tells how well its place is known (see `blur`)."""
+        return affords_glimpses_only(self.walker.landscape)
+
     def follow(self, point: Point, earlier: Point | None, beta: float, *, travelling: bool = False) -> Point:
         """Make the point at `beta`, predicted along the tangent, or along a square root near a singularity."""
         width = abs(beta - point.beta)
@@ -43,10 +50,16 @@ class Way:
         smooth = abs(beta - point.beta) * abs(point.error_slope)
         most = MACROSCOPIC * self.criteria.error_range + 1.5 * smooth
 
-        def has_left(error: float) -> bool:
-            return abs(error - point.error) > most
-
+        has_left = Departure(point.error, most, self._floor(point, beta))
         return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left, travelling=travelling)
+
+    def _floor(self, point: Point, beta: float) -> float:
+        """Return what L is nowhere less than on the branch of a point: by its slope, and twice its curvature, less a fall."""
+        if not self.criteria.trusts_loss:
+            return -math.inf
+        width = beta - point.beta
+        least = point.minimum.loss + width * point.norm_squared + width**2 * point.norm_slope
+        return least - self.criteria.smallest_fall
 
     def behind(self, point: Point, distance: float) -> Point:
         """Make the point of the same branch a distance in beta behind one that is not far from a singularity."""
