@@ -208,7 +208,7 @@ def points(run: Path) -> set[str]:
     return found
 
 
-LASTING = ("index", "origin", "beta", "minimum", "observation", "norm_slope", "margin_slope", "state")
+LASTING = ("key", "number", "record", "state")
 
 
 def differences(run: Path, whole: Path, seen: list[set[str]]) -> list[str]:

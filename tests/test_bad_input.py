@@ -299,11 +299,11 @@ def test_a_damaged_result_is_refused(command: Command) -> None:  # noqa: F811
     lines = [json.loads(line) for line in Path("out/journal.jsonl").read_text().splitlines()]
     plain = [{key: value for key, value in line.items() if key != "crc32"} for line in lines]  # as an older version wrote it
     before, note = [json.dumps(line) + "\n" for line in plain[:-1]], plain[-1]
-    good = note["value"]
+    good = note["record"]
     wrong = [good | {key: value} for key, values in WRONG.items() for value in values]
     missing = [{name: value for name, value in good.items() if name != key} for key in WRONG]
     for value in [{}, *wrong, *missing]:
-        Path("out/journal.jsonl").write_text("".join([*before, json.dumps(note | {"value": value}), "\n"]))
+        Path("out/journal.jsonl").write_text("".join([*before, json.dumps(note | {"record": value}), "\n"]))
         assert "the result in out/journal.jsonl is damaged" in refusal(command, "show", "out"), value
         with pytest.raises(SpinodalError, match=r"journal\.jsonl is damaged"):
             sp.load("out")

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spinodal as sp
-from spinodal.curvature.change_points import SIGNIFICANT, change_points
+from spinodal.curvature.changes import SIGNIFICANT, change_points
 
 Array = NDArray[np.float64]
 FOLD = 0.25 ** (1 / 3)  # the weight at which the chain of depth 3 ends, beta = FOLD * 3 / 8

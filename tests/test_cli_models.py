@@ -178,14 +178,20 @@ def test_a_placement_that_is_no_json_is_left_out(command: Command, run: Path) ->
     assert json.loads(command("show", "run", "--json", "-").out)["placements"] == []
 
 
-def test_a_damaged_placement_says_what_to_delete(command: Command, run: Path) -> None:
+def test_a_placement_is_kept_in_the_journal_of_the_run_and_leaves_the_map_as_it_is(command: Command, run: Path) -> None:
     torch.save(sp.load(run).at(0.35).module().state_dict(), "m.pt")
     words = ["map", *FAST, "--out", "run", "--resume", "--start", "m.pt", "--at-weight-decay", "0.7", "--quiet"]
-    assert command(*words).code == 0
-    (journal,) = (run / "placements").glob("*/journal.jsonl")
-    journal.write_bytes(journal.read_bytes().replace(b'"origin"', b'"Origin"', 1))
-    refused = command(*words)
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert f"delete {journal.parent.relative_to(run.parent)} and place the model again" in refused.err
-    shutil.rmtree(journal.parent)
-    assert command(*words).code == 0
+    journal, before = run / "journal.jsonl", (run / "result.json").read_bytes()
+    alone = journal.read_bytes()
+    assert command(*words, "--json", "first.json").code == 0
+    placed = journal.read_bytes()
+    assert placed.startswith(alone)
+    assert b"placement" in placed.removeprefix(alone)
+    journal.write_bytes(b"".join(placed.splitlines(keepends=True)[:-2]))  # killed while it placed the model
+    assert command(*words, "--json", "again.json").code == 0
+    assert Path("again.json").read_bytes() == Path("first.json").read_bytes()
+    assert [line.split(b'"elapsed"')[0] for line in journal.read_bytes().splitlines()] == [
+        line.split(b'"elapsed"')[0] for line in placed.splitlines()
+    ]
+    assert (run / "result.json").read_bytes() == before
+    assert len(sp.load(run).points) == len(json.loads(before)["followed"])

@@ -12,8 +12,9 @@ from numpy.polynomial import Polynomial
 from scipy.optimize import brentq
 
 import spinodal as sp
+from spinodal.branches.arclength.bordered import Bordered, spectrum_of
 from spinodal.branches.minor import minor_pairs
-from spinodal.spectrum.eigenbasis import Bordered, eigenbasis
+from spinodal.spectrum.eigenbasis import eigenbasis
 from spinodal.tasks import gaussian
 
 
@@ -334,7 +335,9 @@ def test_the_bordered_matrix_is_regular_at_a_fold_and_leaves_symmetries_alone():
     matrix = torch.diag(torch.tensor([3.0, 0.0, 0.0, -1.0], dtype=torch.float64))
     column = torch.tensor([1.0, 2.0, 0.0, 1.0], dtype=torch.float64)  # the third mode is a symmetry's
     row = torch.tensor([0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
-    x, b = Bordered(eigenbasis(matrix), column, row, 0.5, 1.0).solve(torch.ones(4, dtype=torch.float64) - row * 0.0, 2.0)
+    x, b = Bordered(spectrum_of(eigenbasis(matrix), 0.0), column, row, 0.5, 1.0).solve(
+        torch.ones(4, dtype=torch.float64) - row * 0.0, 2.0
+    )
     assert b == pytest.approx(0.5)
     assert float(row @ x) + 0.5 * b == pytest.approx(2.0)
     assert x[2] == 0.0

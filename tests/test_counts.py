@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import astuple, replace
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from spinodal.counts import Counts, passes_of
 from spinodal.landscape import Landscape
 from spinodal.landscape.hessian import Vectorised
+from spinodal.tasks import gaussian
 
 numbers = st.integers(min_value=0, max_value=10**6)
 counts = st.builds(Counts, numbers, numbers, numbers, numbers, st.just(7), numbers)
@@ -109,3 +111,45 @@ def test_the_charge_of_a_hessian_does_not_depend_on_how_many_samples_there_are()
 def test_a_larger_matrix_is_charged_by_its_multiplications_over_those_of_a_gradient() -> None:
     assert passes_of(3 * 2.0 * 10 * 100, parameters=10, samples=100) == 1
     assert passes_of(3 * 2.0 * 10 * 100 * 7, parameters=10, samples=100) == 7
+
+
+def test_what_a_block_spends_is_known_in_it_and_outside_of_it() -> None:
+    landscape = gaussian(hidden=(3,), samples=10).landscape()
+    theta, vector = landscape.initial, torch.ones_like(landscape.initial)
+    before = landscape.counts.copy()
+    with landscape.counting() as outer:
+        landscape.gradient(theta)
+        with landscape.counting() as inner:
+            landscape.value(theta)
+            assert (inner.error_evaluations, outer.error_evaluations) == (1, 1)
+        with landscape.uncounted(), landscape.counting() as aside:
+            landscape.gradient(theta)
+        with suppress(LookupError), landscape.counting() as failed:
+            landscape.hessian_product(theta, vector)
+            raise LookupError
+        landscape.value(theta)
+    landscape.value(theta)
+    assert (inner.error_evaluations, inner.gradient_evaluations) == (1, 0)
+    assert (aside.gradient_evaluations, failed.hessian_products) == (1, 1)
+    assert (outer.error_evaluations, outer.gradient_evaluations, outer.hessian_products) == (2, 1, 1)
+    assert landscape.counts - before == outer + Counts(error_evaluations=1, parameters=landscape.size)
+
+
+def test_accounts_that_are_equal_are_told_apart() -> None:
+    landscape = gaussian(hidden=(3,), samples=10).landscape()
+    with landscape.counting() as outer, landscape.counting():
+        pass
+    with landscape.counting() as one:
+        with landscape.counting():
+            pass
+        landscape.value(landscape.initial)
+    assert (outer.error_evaluations, one.error_evaluations) == (0, 1)
+
+
+def test_twins_spend_on_the_same_accounts() -> None:
+    landscape = gaussian(hidden=(3,), samples=10).landscape()
+    parts = landscape.split(landscape.initial, pieces=2)
+    assert parts is not None
+    with landscape.counting() as spent:
+        parts.gradient(landscape.initial)
+    assert spent.gradient_evaluations == 1

@@ -18,6 +18,7 @@ import pytest
 import torch
 import xarray
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from spinodal.curvature.kinks import has_kinks
 
 import spinodal as sp
 from documents import DOCS
@@ -25,13 +26,12 @@ from small_run import OPTIONS, digests, kept_as_it_is, linear, linear_run, lines
 from spinodal.curvature import survey as surveys
 from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.gauss import ricci
-from spinodal.curvature.kinks import has_kinks
 from spinodal.curvature.scalar import scalar_curvature
 from spinodal.curvature.survey import Survey, note_name, point_seed, survey
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.plots import curvature_record, diagram_record
 from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.report import render
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.spectrum.estimate import Estimate
 from spinodal.spectrum.saddle_index import SaddleIndex
 from spinodal.store import RunFolder
@@ -237,7 +237,7 @@ def test_a_point_without_curvature_says_why_and_the_others_have_theirs(
 
 def test_every_point_is_one_line_of_the_journal_and_comes_back_from_it(surveyed_run: tuple[Path, PhaseDiagram]) -> None:
     run, diagram = surveyed_run
-    names = [line["name"] for line in lines(run) if line["kind"] == "note" and line["name"].startswith("curvature")]
+    names = [line["key"] for line in lines(run) if line["kind"] == "note" and line["key"].startswith("curvature")]
     assert names == [note_name(index) for index in sorted(point.index for point in diagram.points)]
     back = sp.load(run)
     assert back.to_dict() == json.loads(json.dumps(diagram.to_dict()))
@@ -253,8 +253,8 @@ def test_no_states_are_needed_to_read_it(surveyed_run: tuple[Path, PhaseDiagram]
 def test_a_damaged_record_is_refused(surveyed_run: tuple[Path, PhaseDiagram], tmp_path: Path) -> None:
     alone = without_states(surveyed_run[0], tmp_path)
     changed = lines(alone)
-    note = next(line for line in changed if line.get("name") == note_name(0))
-    note["value"]["error"]["value"] = "<script>"
+    note = next(line for line in changed if line.get("key") == note_name(0))
+    note["record"]["error"]["value"] = "<script>"
     write_lines(alone, changed)
     with pytest.raises(sp.SpinodalError, match=r"the result in .* is damaged"):
         sp.load(alone)
@@ -320,7 +320,7 @@ def test_a_run_of_a_version_without_curvature_is_read_and_resumed(
     run, diagram = tmp_path / "old", linear_run[1]
     shutil.copytree(linear_run[0], run)
     old = lines(run)
-    (result,) = [line["value"] for line in old if line.get("name") == "result"]
+    (result,) = [line["record"] for line in old if line.get("key") == "result"]
     assert result.pop("curvature") is None
     write_lines(run, old)
     assert sp.load(run).to_dict() == json.loads(json.dumps(diagram.to_dict()))
@@ -450,7 +450,8 @@ def test_one_point_agrees_with_the_map(surveyed_run: tuple[Path, PhaseDiagram], 
     for name in ("error", "loss", "trace", "fisher_trace"):
         assert found["curvature"][name]["value"] == pytest.approx(columns[name]["value"][2], rel=1e-12)
     assert found["curvature"]["index"]["error"]["value"] == columns["index_of_error"]["value"][2]
-    assert (found["margin"], found["point"], found["beta"]) == (point.minimum.margin, point.index, point.beta)
+    assert (found["point"], found["beta"]) == (point.index, point.beta)
+    assert found["margin"] == pytest.approx(point.minimum.margin, rel=1e-9)
     assert found["eigenvalues"]["smallest"][0] == pytest.approx(columns["index_of_error"]["lowest"][2], rel=1e-6)
     text = (DOCS / "json.md").read_text(encoding="utf-8")
     assert not [key for key in {*found, *found["eigenvalues"]} if f"`{key}`" not in text]

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spinodal.spectrum.davidson import ACCURATE, SEARCHED, Subspace, davidson, softened
+from spinodal.definitions import DAVIDSON_SETTLED as ACCURATE
+from spinodal.spectrum.davidson import SEARCHED, Subspace, davidson, softened
 from spinodal.spectrum.preconditioner import Cholesky
 
 SIZE = 120

@@ -398,7 +398,7 @@ def cut_after(path: Path, target: Path, name: str) -> None:
     """Copy a run as it was when the note `name` had just been written, or half of its points."""
     shutil.copytree(path, target, ignore=shutil.ignore_patterns("result.*"))
     lines = (path / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    names = [json.loads(line).get("name") for line in lines]
+    names = [json.loads(line).get("key") for line in lines]
     count = names.index(name) + 1 if name else len(lines) // 2
     (target / "journal.jsonl").write_bytes(b"".join(lines[:count]))
     kept = {json.loads(line)["state"] for line in lines[:count] if b'"state"' in line}
@@ -437,7 +437,7 @@ def test_a_loop_is_read_back_from_its_journal(whole: tuple[Path, dict[str, Any]]
 def test_a_loop_that_was_damaged_is_refused(whole: tuple[Path, dict[str, Any]], tmp_path: Path, key: str, value: Any) -> None:
     shutil.copytree(whole[0], tmp_path / "damaged")
     changed = lines(tmp_path / "damaged")
-    changed[-1]["value"][key] = value
+    changed[-1]["record"][key] = value
     write_lines(tmp_path / "damaged", changed)
     with pytest.raises(SpinodalError, match=r"the result in .* is damaged"):
         sp.load(tmp_path / "damaged")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -16,11 +15,12 @@ from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.landmark import Landmark
 from spinodal.minima.local import Local
+from spinodal.minima.minimise import solve
 from spinodal.observe import Observer
 from spinodal.spectrum.preconditioner import Cholesky
+from spinodal.sweeps.request import Request
 from spinodal.sweeps.walk import Forgetful, Point, Walker
 
-solve = import_module("spinodal.minima.minimise").solve
 BETA = 0.02
 
 
@@ -28,7 +28,7 @@ BETA = 0.02
 def dear_hessians(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Hessians of small networks be kept as those of larger ones are."""
     for name in ("landmark", "newton", "local"):
-        monkeypatch.setattr(import_module(f"spinodal.minima.{name}"), "CERTIFIED", 0)
+        monkeypatch.setattr(f"spinodal.minima.{name}.CERTIFIED", 0)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ class Replaying(Forgetful):
     def __init__(self, known: list[Point]) -> None:
         self.known = known
 
-    def recall(self, index: int, beta: float, origin: int | None) -> Point | None:
+    def recall(self, request: Request, index: int) -> Point | None:
         return self.known[index] if index < len(self.known) else None
 
 
@@ -138,7 +138,7 @@ def walk(landscape: sp.Landscape, here: sp.Minimum, known: list[Point]) -> list[
     assert gone.left
     found = walker.finish(gone)
     walker.follow(found, 1.01 * found.beta, 0.0 * found.tangent)
-    return walker.points
+    return list(walker.points.values())
 
 
 def what(point: Point) -> tuple[Any, ...]:

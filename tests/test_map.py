@@ -17,8 +17,9 @@ import torch
 import spinodal as sp
 from conftest import integral_of_norm
 from diagrams import diagram as by_hand
+from diagrams import loop_diagram
 from spinodal.errors import SpinodalError
-from spinodal.words.sentences import place
+from spinodal.words.sentences import where
 
 
 def drawn(matrices: int, seed: int) -> dict[str, Any]:
@@ -319,7 +320,7 @@ def test_the_nearest_point_is_found_by_beta() -> None:
 
 def test_the_answer_names_both_conventions() -> None:
     diagram = mapped(3, 0)
-    assert f"ends at {place(diagram.macroscopic[0])}" in diagram.answer()
+    assert f"ends at {where(diagram.macroscopic[0])}" in diagram.answer()
     assert str(diagram).count("\n") == len(diagram.transitions)
 
 
@@ -330,6 +331,12 @@ def test_kinks_that_the_solver_does_not_see_are_not_denied() -> None:
         "No jump was found between beta = 0.3 and 1.2, but the rank goes from 2 to 0; "
         "lbfgs does not see kinks (second-order transitions): --solver newton_cg does."
     )
+
+
+def test_a_phase_owns_what_is_known_of_it() -> None:
+    made = loop_diagram()
+    assert {phase.id: phase.branch for phase in made.phases if phase.branch is not None} == made.branches != {}
+    assert {phase.id: phase.existence for phase in made.phases if phase.existence is not None} == made.existence != {}
 
 
 def test_only_a_map_without_any_transition_or_change_of_rank_is_called_smooth() -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spinodal.spectrum.margin import DECIDING, WHOLE_SPECTRUM, dense_margin, lanczos_margin
+from spinodal.spectrum.lowest import WHOLE_SPECTRUM
+from spinodal.spectrum.margin import DECIDING, dense_margin, lanczos_margin
 
 SMALL, LARGE = 40, WHOLE_SPECTRUM + 50  # the two ways of the dense margin
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.hessian import Vectorised
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.minimise import SOLVERS, TOLERANCE, Minimum, minimise, solver_for
+from spinodal.minima.minimise import SOLVERS, Minimum, minimise, solver_for
 from spinodal.minima.minimum import CONVERGED, STATUSES
 from spinodal.minima.newton import newton, trust_region_step
 from spinodal.minima.newton_cg import newton_cg
@@ -185,7 +184,7 @@ def test_a_minimum_satisfies_what_it_claims(solver: str, oracle: type[Oracle]) -
     assert minimum.error == pytest.approx(float(reference.energy(theta)), rel=1e-10)
     assert minimum.loss == pytest.approx(minimum.error + beta * float(theta @ theta), rel=1e-12)
     assert minimum.residual == pytest.approx(float(gradient.norm()), abs=1e-13)
-    assert minimum.residual <= TOLERANCE[solver] * 2 * beta * float(theta.norm())
+    assert minimum.residual <= SOLVERS[solver].tolerance * 2 * beta * float(theta.norm())
     assert minimum.margin >= float(spectrum[0]) - 1e-10
     assert float((spectrum - minimum.margin).abs().min()) <= minimum.margin_error + 1e-10
 
@@ -275,7 +274,7 @@ def test_a_maximum_is_left(solver: str) -> None:
 
 
 def test_a_saddle_is_left_where_a_search_ended_far_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("spinodal.minima.minimise"), "newton_cg", partial(newton_cg, iterations=0))
+    monkeypatch.setattr("spinodal.minima.minimise.newton_cg", partial(newton_cg, iterations=0))
     landscape = toy(lambda w: chain(w[:2]) + 10 * w[2] ** 2, 0.01, 0.01, 0.0)  # Hess L = -0.9, 1.1, 20.1
     minimum = minimise(landscape, beta=0.05, start=landscape.initial, solver="newton_cg")
     assert minimum.stop == "iterations"

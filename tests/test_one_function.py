@@ -14,9 +14,10 @@ from spinodal.curvature import scalar_curvature
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.consistency import parts_are_whole
-from spinodal.mapping.map import MapOptions, prepare
+from spinodal.mapping.options import MapOptions
+from spinodal.mapping.preparing import prepare
 from spinodal.minima.minimise import minimise
-from spinodal.tasks import Task
+from spinodal.tasks import Task, gaussian
 
 SAMPLES = 30
 
@@ -96,6 +97,27 @@ def test_a_loss_that_differentiates_inside_has_value_hessian_and_minimum() -> No
     torch.testing.assert_close(landscape.hessian(theta), exact, rtol=1e-12, atol=1e-12)
     assert landscape.value(theta) == landscape.value_and_gradient(theta)[0]
     assert minimise(landscape, beta=1e-3, start=theta).converged
+
+
+def test_models_lent_inside_one_another_keep_their_thetas() -> None:
+    landscape = gaussian(hidden=(3,), samples=10).landscape()
+    one = landscape.initial
+    two, three = 2.0 * one, 3.0 * one
+    inputs = torch.ones(1, 3, dtype=torch.float64)
+    alone = {}
+    for name, theta in {"one": one, "two": two, "three": three}.items():
+        with landscape.at(theta) as model:
+            alone[name] = model(inputs).tolist()
+    with landscape.at(one) as outer:
+        with landscape.at(two) as inner:
+            assert landscape.value(three) == landscape.uncounted_value(three)
+            with landscape.at(three) as innermost:
+                seen = [model(inputs).tolist() for model in (outer, inner, innermost, outer, inner)]
+            landscape.gradient(two)
+            assert [outer(inputs).tolist(), inner(inputs).tolist()] == seen[:2]
+        with landscape.at(one) as again:
+            assert again(inputs).tolist() == outer(inputs).tolist()
+    assert seen == [alone[name] for name in ("one", "two", "three", "one", "two")]
 
 
 def test_nested_borrowers_have_their_own_theta() -> None:

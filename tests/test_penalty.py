@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from spinodal.conventions import CONVENTION, beta_of, weight_decay
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised, symmetric_norm
-from spinodal.landscape.penalty import CONVENTION, Penalty, beta_of, weight_decay
+from spinodal.landscape.penalty import Penalty
 from spinodal.observe import Observer
 
 SIZE = 5

@@ -14,7 +14,8 @@ from torch import nn
 import spinodal as sp
 from spinodal.errors import SpinodalError
 from spinodal.observe import effective_rank
-from spinodal.store import placement_folder, placement_journal, placements, save_placement
+from spinodal.store import Journal, placement_folder, placement_recorder, placements, save_placement
+from spinodal.store.beside import Beside
 from spinodal.tasks import Task, gaussian
 
 
@@ -200,9 +201,10 @@ def test_parameters_outside_the_penalty_do_not_make_a_model_restless() -> None:
 
 def test_a_placement_is_not_continued_with_another_model(tmp_path: Path, diagram: sp.PhaseDiagram) -> None:
     theta = diagram.at(0.1).theta
-    sp.place(diagram, theta, beta=0.1, recorder=placement_journal(tmp_path / "p"))
+    recorder = Beside(Journal(tmp_path), "placement")
+    sp.place(diagram, theta, beta=0.1, recorder=recorder)
     with pytest.raises(SpinodalError, match="those of another model"):
-        sp.place(diagram, 0.0 * theta, beta=0.1, recorder=placement_journal(tmp_path / "p"))
+        sp.place(diagram, 0.0 * theta, beta=0.1, recorder=recorder)
 
 
 @pytest.mark.parametrize(("beta", "decay"), [(None, None), (0.1, 0.2), (-1.0, None), (None, float("nan"))])
@@ -214,12 +216,14 @@ def test_one_strength_is_needed(diagram: sp.PhaseDiagram, beta: float | None, de
 def test_a_placement_is_kept_and_resumed(tmp_path: Path, diagram: sp.PhaseDiagram) -> None:
     checkpoint = diagram.at(0.1).save(tmp_path / "model.safetensors")
     folder = placement_folder(tmp_path, diagram.at(0.1).theta, 0.2)
-    first = sp.place(diagram, diagram.at(0.1).theta, weight_decay=0.2, recorder=placement_journal(folder))
+    recorder = placement_recorder(Journal(tmp_path), diagram.at(0.1).theta, 0.2)
+    first = sp.place(diagram, diagram.at(0.1).theta, weight_decay=0.2, recorder=recorder)
     save_placement(folder, first, checkpoint)
-    journal = (folder / "journal.jsonl").read_bytes()
-    again = sp.place(diagram, diagram.at(0.1).theta, weight_decay=0.2, recorder=placement_journal(folder))
+    journal = (tmp_path / "journal.jsonl").read_bytes()
+    recorder = placement_recorder(Journal(tmp_path), diagram.at(0.1).theta, 0.2)
+    again = sp.place(diagram, diagram.at(0.1).theta, weight_decay=0.2, recorder=recorder)
     assert again.to_dict() == first.to_dict()
-    assert (folder / "journal.jsonl").read_bytes() == journal
+    assert (tmp_path / "journal.jsonl").read_bytes() == journal
     (kept,) = placements(tmp_path)
     assert (kept["file"], kept["answer"]) == ("model.safetensors", first.answer())
 

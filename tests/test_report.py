@@ -14,8 +14,8 @@ import pytest
 
 import spinodal as sp
 from diagrams import diagram, loop_coexistence, loop_curve, loop_diagram, transition
+from spinodal.conventions import weight_decay
 from spinodal.errors import SpinodalError
-from spinodal.landscape.penalty import weight_decay
 from spinodal.phases.envelope import Violation
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.tree import Fall

@@ -188,9 +188,9 @@ def test_a_folder_whose_making_was_interrupted_can_be_resumed(undisturbed: Path,
         assert (folder.journal.count, folder.config) == (0, config)
     assert {path.name for path in run.iterdir()} == {"config.toml", "provenance.json", "journal.jsonl"}
     begun = [json.loads(line) for line in lines(run)]
-    assert [line.get("name", line["kind"]) for line in begun] == ["header", "provenance", "settings"]
-    assert begun[1]["value"] == json.loads((run / "provenance.json").read_text())
-    assert begun[2]["value"] == config
+    assert [line.get("key", line["kind"]) for line in begun] == ["header", "provenance", "settings"]
+    assert begun[1]["record"] == json.loads((run / "provenance.json").read_text())
+    assert begun[2]["record"] == config
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "provenance.json", "result.json"])
@@ -246,8 +246,8 @@ def test_a_lost_state_of_a_middle_point_is_refused(cut: Callable[[int], Path], c
 @pytest.mark.parametrize(
     ("header", "text"),
     [
-        ({"kind": "header", "schema": 2, "made_by": "spinodal"}, "has schema 2"),
-        ({"kind": "header", "schema": 1, "made_by": "another"}, "not a journal of this program"),
+        ({"kind": "header", "schema": 3, "made_by": "spinodal"}, "has schema 3"),
+        ({"kind": "header", "schema": 2, "made_by": "another"}, "not a journal of this program"),
         ({"hello": "world"}, "not a journal of this program"),
     ],
 )
@@ -318,7 +318,7 @@ def test_an_unfinished_run_has_the_transitions_that_it_met(
 ) -> None:
     run, whole = cut(count), result(undisturbed)
     diagram, journal = sp.load(run), lines(run)
-    met = sum(b'"name": "transition ' in line for line in journal)
+    met = sum(b'"key": "transition ' in line for line in journal)
     found = json.loads(json.dumps(diagram.to_dict()))["transitions"]
     assert alike(found) == alike(whole["transitions"][:met])
     if count == -1:

@@ -20,6 +20,7 @@ from torch import nn
 
 import spinodal as sp
 from spinodal.commands import pictures
+from spinodal.curvature.survey import survey
 from spinodal.errors import unexpected
 from spinodal.missing import Attempts
 from spinodal.store import RunFolder
@@ -176,7 +177,7 @@ def cut(run: Path, target: Path) -> Path:
         shutil.copy(run / name, target)
     shutil.copytree(run / "states", target / "states")
     lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    last = next(k for k, line in enumerate(lines) if b'"name": "walk"' in line)
+    last = next(k for k, line in enumerate(lines) if b'"key": "walk"' in line)
     (target / "journal.jsonl").write_bytes(b"".join(lines[: last + 1]))
     count = sum(b'"kind": "point"' in line for line in lines[: last + 1])
     for place in sorted((target / "states").iterdir())[count:]:
@@ -298,9 +299,8 @@ def test_code_of_the_task_that_fails_after_the_walk_is_named(tmp_path: Path, mon
     def begun(*arguments: Any, **named: Any) -> Any:
         nonlocal fails
         fails = True
-        return surveyed(*arguments, **named)
+        return survey(*arguments, **named)
 
-    surveyed = importlib.import_module("spinodal.mapping.after_walk").survey
     monkeypatch.setattr("spinodal.mapping.after_walk.survey", begun)
     diagram = sp.map_phases(sp.Task(Failing(), loss, None), beta=(0.05, 0.5), starts=1, bracket=1e-3, curvature=True)
     (item,) = diagram.missing

@@ -29,7 +29,7 @@ from small_run import (  # noqa: F401 - the fixtures
 )
 from spinodal.errors import SpinodalError
 from spinodal.landscape.layout import Layout
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.tasks.models import Models
 
 Run = tuple[Path, PhaseDiagram]
@@ -259,7 +259,7 @@ def renamed(run: Path, to: Path, **task: Any) -> Path:
     """Copy a run, and change its task in the result that the journal holds."""
     shutil.copytree(run, to)
     changed = lines(to)
-    changed[-1]["value"]["task"] |= task
+    changed[-1]["record"]["task"] |= task
     write_lines(to, changed)
     return to
 
@@ -332,7 +332,7 @@ def test_a_flipped_bit_of_a_state_is_missed_by_the_model_of_that_point_only(mixe
 
 def test_a_layout_survives_json(mixed_run: Run) -> None:  # noqa: F811
     layout = Layout.of(mixed_model())
-    recorded = next(line["value"] for line in lines(mixed_run[0]) if line.get("name") == "layout")
+    recorded = next(line["record"] for line in lines(mixed_run[0]) if line.get("key") == "layout")
     assert Layout.from_dict(recorded) == layout
     assert {entry.name for entry in layout.fixed} == {
         "norm.weight", "norm.running_mean", "norm.running_var", "norm.num_batches_tracked",

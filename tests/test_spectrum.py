@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from spinodal import Landscape, Penalty, SpinodalError
 from spinodal.spectrum.density import lanczos_density, spectral_density
+from spinodal.spectrum.eigenbasis import zero_fraction
 from spinodal.spectrum.extremes import extreme_eigenvalues, lanczos_extremes
 from spinodal.spectrum.krylov import Krylov, random_vectors
-from spinodal.spectrum.margin import zero_fraction
 from spinodal.spectrum.saddle_index import dense_index, lanczos_index, lanczos_indices, saddle_index, saddle_indices
 
 WAYS = ["dense", "lanczos"]

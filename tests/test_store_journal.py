@@ -14,17 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import xarray
 
 import spinodal as sp
 from small_run import linear_run, lines, mixed_run, without_states, write_lines  # noqa: F401 - the fixtures
 from spinodal.errors import SpinodalError
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import Journal, RunFolder, rebuild
 from spinodal.store.record import from_record, to_record
+from spinodal.sweeps.request import Request
 
 Run = tuple[Path, PhaseDiagram]
 Lines = list[dict[str, Any]]
+FIRST = 5  # line of a point, behind what is known before
+REQUEST = Request("find", 0.3, None, "walk")
 
 
 @pytest.fixture
@@ -37,11 +41,11 @@ def alone(linear_run: Run, tmp_path: Path) -> Path:  # noqa: F811
 
 def test_a_journal_tells_its_run_from_the_beginning_to_the_result(linear_run: Run) -> None:  # noqa: F811
     path, diagram = linear_run
-    kinds = [line.get("name", line["kind"]) for line in lines(path)]
-    assert kinds[:4] == ["header", "provenance", "settings", "first start"]
+    kinds = [line["key"] if line["kind"] == "note" else line["kind"] for line in lines(path)]
+    assert kinds[:5] == ["header", "provenance", "settings", "control", "first start"]
     assert kinds[-2:] == ["layout", "result"]
-    assert set(kinds[4:-2]) == {"point", "transition 0", "transition 1"}  # a range of beta was given, so none was found
-    assert lines(path)[-1]["value"] == diagram.to_dict() == json.loads((path / "result.json").read_text())
+    assert set(kinds[5:-2]) == {"point", "transition 0", "transition 1"}  # a range of beta was given, so none was found
+    assert lines(path)[-1]["record"] == diagram.to_dict() == json.loads((path / "result.json").read_text())
 
 
 def test_every_line_has_a_checksum_as_its_last_key(linear_run: Run) -> None:  # noqa: F811
@@ -51,7 +55,8 @@ def test_every_line_has_a_checksum_as_its_last_key(linear_run: Run) -> None:  # 
 @pytest.mark.parametrize("fixture", ["linear_run", "mixed_run"])
 def test_a_point_survives_json(fixture: str, request: pytest.FixtureRequest) -> None:
     for point in request.getfixturevalue(fixture)[1].points:
-        again = from_record(json.loads(json.dumps(to_record(point))), point.minimum.theta, point.tangent)
+        record, state = json.loads(json.dumps(to_record(point))), (point.minimum.theta, point.tangent)
+        again = from_record(record, *state, index=point.index, origin=point.origin, key=point.key)
         assert repr(again) == repr(point)
 
 
@@ -122,25 +127,26 @@ def test_lines_twice_or_left_out_are_refused(alone: Path, change: str, place: in
 
 
 WRONG: dict[str, Callable[[Lines], Any]] = {
-    "a beta of words": lambda new: new[4].update(beta="much"),
-    "a beta of zero": lambda new: new[4].update(beta=0),
-    "a beta beyond all numbers": lambda new: new[4].update(beta=10**400),
-    "an index of truth": lambda new: new[5].update(index=True),
-    "another index": lambda new: new[5].update(index=7),
-    "a state outside the folder": lambda new: new[4].update(state="../../secret.safetensors"),
-    "another state": lambda new: new[4].update(state="states/000001.safetensors"),
-    "no observation": lambda new: new[4].pop("observation"),
-    "an observation of words": lambda new: new[4].update(observation="none"),
-    "singular values of words": lambda new: new[4]["observation"].update(singular_values={"a": "b"}),
-    "an unknown end of the search": lambda new: new[4]["minimum"].update(stop="tired"),
-    "counts of another kind": lambda new: new[4]["minimum"]["stats"].update(hessians=0.5),
-    "an unknown count": lambda new: new[4]["minimum"]["stats"].update(prayers=1),
-    "time that is none": lambda new: new[4].update(elapsed="long"),
-    "time before time": lambda new: new[4].update(elapsed=-1.0),
-    "a note of words": lambda new: new[2].update(value="words"),
-    "a note without a name": lambda new: new[2].pop("name"),
-    "a note named by a number": lambda new: new[2].update(name=3),
-    "another kind": lambda new: new[5].update(kind="pint"),
+    "a beta of words": lambda new: new[FIRST]["record"].update(beta="much"),
+    "a beta of zero": lambda new: new[FIRST]["record"].update(beta=0),
+    "a beta beyond all numbers": lambda new: new[FIRST]["record"].update(beta=10**400),
+    "a number of truth": lambda new: new[FIRST + 1].update(number=True),
+    "another number": lambda new: new[FIRST + 1].update(number=7),
+    "the key of another request": lambda new: new[FIRST + 1].update(key=new[FIRST]["key"][::-1]),
+    "a state outside the folder": lambda new: new[FIRST].update(state="../../secret.safetensors"),
+    "another state": lambda new: new[FIRST].update(state="states/000001.safetensors"),
+    "no observation": lambda new: new[FIRST]["record"].pop("observation"),
+    "an observation of words": lambda new: new[FIRST]["record"].update(observation="none"),
+    "singular values of words": lambda new: new[FIRST]["record"]["observation"].update(singular_values={"a": "b"}),
+    "an unknown end of the search": lambda new: new[FIRST]["record"]["minimum"].update(stop="tired"),
+    "counts of another kind": lambda new: new[FIRST]["record"]["minimum"]["stats"].update(hessians=0.5),
+    "an unknown count": lambda new: new[FIRST]["record"]["minimum"]["stats"].update(prayers=1),
+    "time that is none": lambda new: new[FIRST].update(elapsed="long"),
+    "time before time": lambda new: new[FIRST].update(elapsed=-1.0),
+    "a note of words": lambda new: new[2].update(record="words"),
+    "a note without a key": lambda new: new[2].pop("key"),
+    "a note known by a number": lambda new: new[2].update(key=3),
+    "another kind": lambda new: new[FIRST + 1].update(kind="pint"),
 }
 
 
@@ -155,16 +161,91 @@ def test_a_line_that_means_nothing_is_refused_with_its_number(alone: Path, chang
 @pytest.mark.parametrize("check", [1, "x", None, 1.5])
 def test_a_wrong_checksum_is_refused_with_the_number_of_its_line(alone: Path, check: Any) -> None:
     changed = lines(alone)
-    changed[4]["crc32"] = check
+    changed[FIRST]["crc32"] = check
     (alone / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in changed))
-    assert re.search(r"line 5 of .*journal.jsonl is damaged", str(outcome(alone)))
+    assert re.search(r"line 6 of .*journal.jsonl is damaged", str(outcome(alone)))
 
 
 def test_a_journal_of_a_newer_version_is_refused(alone: Path) -> None:
     changed = lines(alone)
-    changed[0]["schema"] = 2
+    changed[0]["schema"] = 3
     write_lines(alone, changed)
-    assert "has schema 2" in str(outcome(alone))
+    assert "has schema 3" in str(outcome(alone))
+
+
+def older(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line as schema 1 had it, in which points were known by their numbers."""
+    more = {key: line[key] for key in ("state", "state_crc32", "elapsed") if key in line}
+    if line["kind"] == "header":
+        return line | {"schema": 1}
+    if line["kind"] == "note":
+        return {"kind": "note", "name": line["key"], "value": line["record"], **more}
+    record = {key: value for key, value in line["record"].items() if key != "request"}
+    return {"kind": "point", "index": line["number"], "origin": line["origin"], **record, **more}
+
+
+def test_a_run_of_an_older_version_is_read_and_not_gone_on_with(linear_run: Run, tmp_path: Path) -> None:  # noqa: F811
+    run, config = shutil.copytree(linear_run[0], tmp_path / "run"), RunFolder(linear_run[0]).config
+    new = lines(run)
+    numbers = {line["key"]: line["number"] for line in new if line["kind"] == "point"}
+    origins = [{"origin": numbers.get(line.get("record", {}).get("request", {}).get("origin"))} for line in new]
+    write_lines(run, [older(line | origin) for line, origin in zip(new, origins, strict=True)])
+    assert sp.load(run).to_dict() == linear_run[1].to_dict()
+    whole, again = linear_run[1].points, sp.load(run).points
+    assert all(a.minimum.theta.equal(b.minimum.theta) and a.origin == b.origin for a, b in zip(whole, again, strict=True))
+    text = "has schema 1, of an older version of spinodal; schema 2 can be gone on with; older runs can be shown, .*; finish it"
+    with pytest.raises(SpinodalError, match=text):
+        RunFolder(run, config, resume=True)
+
+
+def test_an_entry_comes_back_by_its_key_with_its_tensors(tmp_path: Path) -> None:
+    journal, tensors = Journal(tmp_path), {"images": torch.eye(3), "times": torch.tensor([1, 2])}
+    added = journal.add("path", "path 0 to 1", {"barrier": 0.5}, tensors)
+    for found in (added, Journal(tmp_path).find("path 0 to 1"), Journal(tmp_path, read_only=True).find("path 0 to 1")):
+        assert found is not None
+        assert (found.kind, found.record) == ("path", {"barrier": 0.5})
+        assert {name: value.tolist() for name, value in found.tensors().items()} == {
+            name: value.tolist() for name, value in tensors.items()
+        }
+    assert journal.find("path 1 to 2") is None
+    with pytest.raises(ValueError, match="path 0 to 1"):
+        journal.add("path", "path 0 to 1", {})
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no tensors"], ids=["missing", "empty", "damaged"])
+def test_lost_tensors_of_an_entry_are_refused_unless_it_was_the_last(tmp_path: Path, content: bytes | None) -> None:
+    journal = Journal(tmp_path)
+    state = journal.add("path", "one", {}, {"images": torch.eye(2)}).state
+    assert state is not None
+    journal.note("two", dict)
+    state.unlink() if content is None else state.write_bytes(content)
+    with pytest.raises(SpinodalError, match=r"line 2 of .* is damaged"):
+        Journal(tmp_path)
+    whole = (tmp_path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(whole[:2]))
+    assert Journal(tmp_path).find("one") is None
+
+
+def test_a_point_that_was_computed_ahead_has_its_number_once_the_walk_comes_to_it(
+    linear_run: Run,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    journal, (one, two) = Journal(tmp_path), linear_run[1].points[:2]
+    later = replace(REQUEST, value=two.beta, origin=REQUEST.key, verb="follow")
+    journal.take(later, two)
+    assert (journal.count, journal.recall(REQUEST, 0)) == (0, None)
+    journal.keep(REQUEST, replace(one, index=0))
+    for _ in range(2):
+        found = journal.recall(later, 1)
+        assert found is not None
+        assert (found.index, found.origin, found.key, journal.count) == (1, 0, later.key, 2)
+        assert found.minimum.theta.equal(two.minimum.theta)
+        journal = Journal(tmp_path)
+    assert [line["kind"] for line in lines(tmp_path)] == ["header", "point", "point", "number"]
+    with pytest.raises(SpinodalError, match=r"point 1 of .* was computed at beta = .*, but this run asks for"):
+        journal.recall(later, 2)
+    with pytest.raises(SpinodalError, match=r"point 0 of .* was computed at beta = .*, but this run asks for 7.0"):
+        journal.recall(replace(REQUEST, value=7.0), 0)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000 + "\n", "[]\n", "\x00\n", '{"kind": NaN}\n', "\n\n\n"])
@@ -211,9 +292,9 @@ def test_a_point_whose_state_cannot_be_written_is_not_in_the_journal(
     journal, point = Journal(tmp_path), linear_run[1].points[0]
     failing(monkeypatch, errno.ENOSPC)
     with pytest.raises(SpinodalError, match=r"000000.safetensors cannot be written: No space left"):
-        journal.keep(point)
+        journal.keep(REQUEST, point)
     assert (journal.count, list((tmp_path / "states").iterdir())) == (0, [])
-    journal.keep(point)
+    journal.keep(REQUEST, point)
     assert Journal(tmp_path).point(0).minimum.theta.equal(point.minimum.theta)
 
 

@@ -21,7 +21,7 @@ import spinodal as sp
 from small_run import OPTIONS, digests, linear, linear_run, mapped, mixed_run, without_states  # noqa: F401 - the fixtures
 from spinodal.errors import SpinodalError
 from spinodal.labelled.arrays import Arrays
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import rebuild
 from spinodal.store.netcdf import to_bytes
 

@@ -11,16 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from diagrams import diagram
-from spinodal.commands.tables import (
-    Column,
-    fitting,
-    needed,
-    phases_table,
-    summary,
-    table,
-    theory_table,
-    transitions_table,
-)
+from spinodal.commands.table import Column, fitting, needed, table
+from spinodal.commands.tables import phases_table, summary, transitions_table
+from spinodal.commands.verbs.theory import theory_table
 from spinodal.theory import deep_linear
 
 SIDES = {"error": [0.02341, 0.3228], "norm": [1.018, 3.56e-05], "rank": [10, 9]}

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 import spinodal as sp
 from small_run import mapped
-from spinodal.commands.show import show_command
+from spinodal.commands.show import show_run
 from spinodal.report import render
-from spinodal.store import load, placement_folder, placement_journal, placements, save_placement
+from spinodal.store import load, placement_folder, placements, save_placement
 from spinodal.tasks import Task
 
 NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e-[0-9]+)?)"
@@ -138,11 +138,11 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     low, _ = diagram.ends
     checkpoint = diagram.at_point(low.index).save(folder / "model.safetensors")
     kept = placement_folder(folder, low.minimum.theta, 2.0 * low.beta)
-    placement = sp.place(diagram, low.minimum.theta, beta=low.beta, task=task, recorder=placement_journal(kept))
+    placement = sp.place(diagram, low.minimum.theta, beta=low.beta, task=task)
     save_placement(kept, placement, checkpoint)
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        show_command(folder, folder / "result.json")
+        show_run(folder, str(folder / "result.json"))
     terminal, _, placed = out.getvalue().partition("model.safetensors: ")
     page = render(load(folder), placements=placements(folder))
     report = " ".join(unescape(re.sub(r"<script.*?</script>|<style.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)).split())

@@ -1,53 +1,58 @@
 """spinodal: the phases of a neural network along the strength of its L2 penalty."""
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from spinodal import tasks, theory
-from spinodal.branches import Branch, Coexistence, Fold, StationaryPoint, coexistence, continue_branch
-from spinodal.curvature import (
-    Curvature,
-    Estimate,
-    GaussNewton,
-    SaddleIndex,
-    SpectralDensity,
-    Surface,
-    change_points,
-    curvature_at,
-    extreme_eigenvalues,
-    fisher_trace,
-    saddle_index,
-    scalar_curvature,
-    spectral_density,
-)
-from spinodal.errors import SpinodalError
-from spinodal.landscape import Landscape
-from spinodal.landscape.penalty import Penalty, beta_of, weight_decay
-from spinodal.mapping.map import MapOptions, map_phases
-from spinodal.mapping.place import place
-from spinodal.minima.minimise import Minimum, minimise
-from spinodal.phases.diagram import PhaseDiagram
-from spinodal.phases.existence import Existence
-from spinodal.phases.phase import Phase
-from spinodal.phases.placement import Placement
-from spinodal.phases.snapshot import Snapshot
-from spinodal.store import load
-from spinodal.sweeps.loop import Loop
-from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.sweeping import sweep
-from spinodal.sweeps.transition import Transition
-from spinodal.tasks import Task
-
-try:
-    __version__ = version("spinodal")
-except PackageNotFoundError:  # running from a source tree that is not installed
-    __version__ = "0+unknown"
+if TYPE_CHECKING:
+    from spinodal import tasks, theory
+    from spinodal.branches import Branch, Coexistence, Fold, StationaryPoint, coexistence, continue_branch
+    from spinodal.conventions import beta_of, weight_decay
+    from spinodal.curvature import (
+        Curvature,
+        Estimate,
+        GaussNewton,
+        SaddleIndex,
+        SpectralDensity,
+        Surface,
+        change_points,
+        curvature_at,
+        extreme_eigenvalues,
+        fisher_trace,
+        saddle_index,
+        scalar_curvature,
+        spectral_density,
+    )
+    from spinodal.errors import SpinodalError
+    from spinodal.landscape import Landscape
+    from spinodal.landscape.control import Control
+    from spinodal.landscape.penalty import Penalty
+    from spinodal.landscape.weight import Field, Weight
+    from spinodal.mapping.map import map_phases
+    from spinodal.mapping.options import MapOptions
+    from spinodal.mapping.place import place
+    from spinodal.minima.minimise import Minimum, minimise
+    from spinodal.phases.existence import Existence
+    from spinodal.phases.phase import Phase
+    from spinodal.phases.snapshot import Snapshot
+    from spinodal.results.phase_diagram import PhaseDiagram
+    from spinodal.results.placement import Placement
+    from spinodal.store import load
+    from spinodal.sweeps.loop import Loop
+    from spinodal.sweeps.sweep import Sweep
+    from spinodal.sweeps.sweeping import sweep
+    from spinodal.sweeps.transition import Transition
+    from spinodal.tasks import Task
+    from spinodal.version import __version__ as __version__
 
 __all__ = [
     "Branch",
     "Coexistence",
+    "Control",
     "Curvature",
     "Estimate",
     "Existence",
+    "Field",
     "Fold",
     "GaussNewton",
     "Landscape",
@@ -67,6 +72,7 @@ __all__ = [
     "Sweep",
     "Task",
     "Transition",
+    "Weight",
     "beta_of",
     "change_points",
     "coexistence",
@@ -86,3 +92,73 @@ __all__ = [
     "theory",
     "weight_decay",
 ]
+
+HOMES = {  # where a name is imported from when it is first asked for: the command line shows its help without torch
+    "__version__": "spinodal.version",
+    "Branch": "spinodal.branches",
+    "Coexistence": "spinodal.branches",
+    "Control": "spinodal.landscape.control",
+    "Curvature": "spinodal.curvature",
+    "Estimate": "spinodal.curvature",
+    "Existence": "spinodal.phases.existence",
+    "Field": "spinodal.landscape.weight",
+    "Fold": "spinodal.branches",
+    "GaussNewton": "spinodal.curvature",
+    "Landscape": "spinodal.landscape",
+    "Loop": "spinodal.sweeps.loop",
+    "MapOptions": "spinodal.mapping.options",
+    "Minimum": "spinodal.minima.minimise",
+    "Penalty": "spinodal.landscape.penalty",
+    "Phase": "spinodal.phases.phase",
+    "PhaseDiagram": "spinodal.results.phase_diagram",
+    "Placement": "spinodal.results.placement",
+    "SaddleIndex": "spinodal.curvature",
+    "Snapshot": "spinodal.phases.snapshot",
+    "SpectralDensity": "spinodal.curvature",
+    "SpinodalError": "spinodal.errors",
+    "StationaryPoint": "spinodal.branches",
+    "Surface": "spinodal.curvature",
+    "Sweep": "spinodal.sweeps.sweep",
+    "Task": "spinodal.tasks",
+    "Transition": "spinodal.sweeps.transition",
+    "Weight": "spinodal.landscape.weight",
+    "beta_of": "spinodal.conventions",
+    "change_points": "spinodal.curvature",
+    "coexistence": "spinodal.branches",
+    "continue_branch": "spinodal.branches",
+    "curvature_at": "spinodal.curvature",
+    "extreme_eigenvalues": "spinodal.curvature",
+    "fisher_trace": "spinodal.curvature",
+    "load": "spinodal.store",
+    "map_phases": "spinodal.mapping.map",
+    "minimise": "spinodal.minima.minimise",
+    "place": "spinodal.mapping.place",
+    "saddle_index": "spinodal.curvature",
+    "scalar_curvature": "spinodal.curvature",
+    "spectral_density": "spinodal.curvature",
+    "sweep": "spinodal.sweeps.sweeping",
+    "weight_decay": "spinodal.conventions",
+}
+
+if not TYPE_CHECKING:  # which reads the imports above, and refuses names that are not there
+
+    def __getattr__(name: str) -> object:
+        value = getattr(import_module(HOMES[name]), name) if name in HOMES else _room(name)
+        globals()[name] = value
+        return value
+
+
+def _room(name: str) -> ModuleType:
+    """Return a room, as `spinodal.curvature`."""
+    place = f"{__name__}.{name}"
+    try:
+        return import_module(place)
+    except ModuleNotFoundError as cause:
+        if cause.name != place:  # a package that the room needs
+            raise
+        text = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(text) from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

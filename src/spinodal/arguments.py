@@ -10,6 +10,7 @@ from typing import Any
 from spinodal.errors import SpinodalError
 
 SEEDS = 2**63  # seeds that every generator takes
+SOLVERS = ("newton", "newton_cg", "lbfgs")  # of `spinodal.minima`; tasks name theirs
 
 
 def whole_number(name: str, value: Any, *, least: int, do: str) -> int:

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-from spinodal import __version__
-from spinodal.commands.curvature import CURVATURE_HELP, curvature_command
-from spinodal.commands.export import EXPORT_HELP, export_command
-from spinodal.commands.map import INTERRUPTED, MAP_HELP, map_command
-from spinodal.commands.report import report_command
-from spinodal.commands.show import show_command
 from spinodal.commands.streams import abandon_output, open_streams, unwritable_output
-from spinodal.commands.tasks import tasks_command
-from spinodal.commands.theory import theory_command
-from spinodal.commands.usage import UsageError, Verbs, refusal
+from spinodal.commands.usage import INTERRUPTED, UsageError, Verbs, refusal
+from spinodal.commands.verbs.curvature import CURVATURE_HELP, curvature_command
+from spinodal.commands.verbs.export import EXPORT_HELP, export_command
+from spinodal.commands.verbs.map import MAP_HELP, map_command
+from spinodal.commands.verbs.report import report_command
+from spinodal.commands.verbs.show import show_command
+from spinodal.commands.verbs.tasks import tasks_command
+from spinodal.commands.verbs.theory import theory_command
+from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError, one_line, unexpected
-from spinodal.landscape.penalty import CONVENTION
+from spinodal.version import __version__
 
 app = typer.Typer(
     cls=Verbs,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
-ERROR_COST = 0.4
-HESSIAN_PRODUCT_COST = 2.5
+from spinodal.definitions import ERROR_COST, HESSIAN_PRODUCT_COST
+
 PASS_MULTIPLICATIONS = 3  # of a gradient, for each parameter and sample: one forwards, two backwards
 MATRIX_SPEED = 2.0  # how much faster products of large matrices are than such passes, multiplication for multiplication
 
@@ -65,6 +67,57 @@ class Counts:
             max(self.parameters, other.parameters),
             self.passes + other.passes,
         )
+
+
+class Ledger:
+    """Where a landscape and its twins write what they spend: on every account that is open.
+
+    Examples
+    --------
+    >>> ledger = Ledger(parameters=3)
+    >>> with ledger.counting() as outer:
+    ...     ledger.charge(gradient_evaluations=1)
+    ...     with ledger.counting() as inner:
+    ...         ledger.charge(gradient_evaluations=2)
+    ...     with ledger.uncounted():
+    ...         ledger.charge(gradient_evaluations=4)
+    >>> outer.gradient_evaluations, inner.gradient_evaluations, ledger.total.gradient_evaluations
+    (3, 2, 3)
+    """
+
+    def __init__(self, parameters: int) -> None:
+        self.parameters = parameters
+        self.total = Counts(parameters=parameters)
+        self._open = [self.total]
+
+    def charge(self, **spent: int) -> None:
+        """Write evaluations, named as in `Counts`, on every open account."""
+        for account in self._open:
+            for name, number in spent.items():
+                setattr(account, name, getattr(account, name) + number)
+
+    def add(self, spent: Counts) -> None:
+        """Write what was spent elsewhere on every open account."""
+        self.charge(**{name: number for name, number in vars(spent).items() if name != "parameters"})
+
+    @contextmanager
+    def counting(self) -> Iterator[Counts]:
+        """Open an account for as long as a block runs; it can be read at any time."""
+        account = Counts(parameters=self.parameters)
+        self._open.append(account)
+        try:
+            yield account
+        finally:
+            self._open = [other for other in self._open if other is not account]
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Charge no account that was opened outside of a block: what is done again, or to check the code, is no cost."""
+        outer, self._open = self._open, []
+        try:
+            yield
+        finally:
+            self._open = outer
 
 
 def passes_of(multiplications: float, *, parameters: int, samples: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinodal.branches.point import StationaryPoint
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 
 STATUSES = {
     "converged": "converged: both phases are solved at this beta and their L are equal to rounding",

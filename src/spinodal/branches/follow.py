@@ -11,22 +11,25 @@ from itertools import islice
 
 from spinodal.arguments import real_number, whole_number
 from spinodal.branches.arclength.equations import Equations
-from spinodal.branches.arclength.exact import Exact, node_at
+from spinodal.branches.arclength.exact import node_at
 from spinodal.branches.arclength.metric import Node
 from spinodal.branches.arclength.trace import Arclength
 from spinodal.branches.branch import Branch
 from spinodal.branches.equal_depth import within
-from spinodal.branches.fixed_norm.matrix_free import MatrixFree
 from spinodal.branches.fixed_norm.trace import FixedNorm
 from spinodal.branches.minor import fall_from, mark_minor
+from spinodal.branches.move import Mover
 from spinodal.branches.point import StationaryPoint
 from spinodal.branches.start import Candidate, Start, bounds_of, candidate, not_stationary
 from spinodal.counts import Counts
-from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.definitions import LEAST_RANGE, TENTH_OF_ERROR
+from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
-from spinodal.landscape.penalty import Penalty
-from spinodal.minima.minimise import affords_dense
+from spinodal.landscape.control import Control, checked_control, one_control
+from spinodal.landscape.penalty import Penalty, l2
+from spinodal.spectrum.operator import affords_dense
 
+OF_NORM = "a walk at fixed norm", "take method='arclength', where a dense Hessian is affordable"
 METHODS = ("auto", "arclength", "fixed_norm")
 
 
@@ -37,7 +40,8 @@ def continue_branch(
     to: float,
     beta: float | None = None,
     through_folds: bool = True,
-    penalty: Penalty | None = None,
+    penalty: Control | None = None,
+    control: Control | None = None,
     method: str = "auto",
     bounds: tuple[float, float] | None = None,
     at: Sequence[float] = (),
@@ -67,8 +71,9 @@ def continue_branch(
         Of a start given as a tensor.
     through_folds : bool
         Whether to go on past folds, along the saddle. Default True.
-    penalty : Penalty, optional
-        Must be the one that `start` minimises. Default: the origin, all parameters.
+    penalty, control : Penalty or another Control, optional
+        What is turned, under either name; it must be the one that `start` minimises. Default: the L2 penalty, its centre the
+        origin, over all parameters. Walks at fixed norm are of the L2 penalty.
     method : {"auto", "arclength", "fixed_norm"}
         "auto": arclength where a dense Hessian is affordable (see `solver_for`), else fixed norm.
     bounds : (low, high) in beta, optional
@@ -109,17 +114,17 @@ def continue_branch(
     >>> [round(fold.beta, 6) for fold in branch.folds], branch.index[-1]
     ([0.236235], 1)
     """
-    to = positive_beta(to, "to")
+    turned = checked_control(one_control(penalty, control) or Penalty())
+    to = turned.axis.checked(to, "to")
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     whole_number("points", points, least=1, do="try 2000")
     if not 0 < real_number(area) < 1:
         raise SpinodalError(got=f"area = {area!r}", allowed="a number between 0 and 1 is allowed", do="try 1e-8")
-    route = Route(
-        to, penalty or Penalty(), through_folds, tuple(positive_beta(value, "at") for value in at), points, area, on_point
-    )
-    first = candidate(landscape, start, beta, route.penalty)
-    limits = bounds_of(bounds, first.beta, to)
+    first = candidate(landscape, start, beta, turned)
+    turned = turned.over(first.beta, to)
+    route = Route(to, turned, through_folds, tuple(turned.axis.checked(v, "at") for v in at), points, area, on_point)
+    limits = bounds_of(bounds, first.beta, to, turned.axis)
     began, before = time.perf_counter(), landscape.counts.copy()
     walk = _fixed_norm if _is_large(landscape, method) else _arclength
     branch = walk(landscape, route, limits, first, start)
@@ -131,7 +136,7 @@ class Route:
     """What was asked of a walk, whatever its method."""
 
     to: float
-    penalty: Penalty
+    control: Control
     through_folds: bool
     at: tuple[float, ...]
     points: int
@@ -146,9 +151,9 @@ def _is_large(landscape: Landscape, method: str) -> bool:
 
 def _arclength(landscape: Landscape, route: Route, bounds: tuple[float, float], first: Candidate, start: Start) -> Branch:
     """Walk by arclength, then see into what the folds fall, and where stable parts coexist."""
-    equations = Equations(landscape, route.penalty)
+    equations = Equations(landscape, route.control)
     node = _begun(equations, first, route.to, start)
-    size = _error_range(landscape, route.penalty, node.point)
+    size = _error_range(landscape, route.control, node.point)
     walk = Arclength(
         equations, node, bounds=bounds, to=route.to, through_folds=route.through_folds, at=route.at, area=size * route.area
     )
@@ -157,10 +162,12 @@ def _arclength(landscape: Landscape, route: Route, bounds: tuple[float, float], 
         route.on_point(point)
         found.append(point)
     stop = walk.stop or "points"
-    branch = Branch(tuple(found), tuple(walk.folds), tuple(walk.branch_points), "arclength", stop, Counts())
+    folds = tuple(fold for fold in walk.folds if fold.place < len(found))
+    crossed = tuple(item for item in walk.branch_points if item.place < len(found))
+    branch = Branch(tuple(found), folds, crossed, "arclength", stop, Counts())
     branch = start.followed_by(branch) if isinstance(start, Branch) else branch
-    branch = mark_minor(branch, size, partial(fall_from, landscape, route.penalty))
-    return replace(branch, coexistence=within(branch, Exact(equations)))
+    branch = mark_minor(branch, size, partial(fall_from, landscape, route.control))
+    return replace(branch, coexistence=within(branch, Mover(landscape, route.control, dense=True)))
 
 
 def _begun(equations: Equations, first: Candidate, to: float, start: Start) -> Node:
@@ -181,19 +188,20 @@ def _fixed_norm(landscape: Landscape, route: Route, bounds: tuple[float, float],
     """Walk at fixed norm, matrix-free, then see where stable parts coexist."""
     down = start.points[-1].norm_rate < 0 if isinstance(start, Branch) else None
     walk = FixedNorm(
-        landscape, first.theta, first.beta, to=route.to, bounds=bounds, penalty=route.penalty,
+        landscape, first.theta, first.beta, to=route.to, bounds=bounds, penalty=l2(route.control, *OF_NORM),
         through_folds=route.through_folds, down=down, at=route.at,
     )  # fmt: skip
     for point in islice(walk, route.points):
         route.on_point(point)
     branch = walk.branch()
     branch = start.followed_by(branch) if isinstance(start, Branch) else branch
-    solve = MatrixFree(landscape, route.penalty, [walk.branch()])
-    return replace(branch, coexistence=branch.coexistence + within(walk.branch(), solve, solve.precision))
+    walked = walk.branch()
+    return replace(branch, coexistence=branch.coexistence + within(walked, Mover(landscape, route.control, [walked])))
 
 
-def _error_range(landscape: Landscape, penalty: Penalty, point: StationaryPoint) -> float:
+def _error_range(landscape: Landscape, control: Control, point: StationaryPoint) -> float:
     """Return `|E(centre) - E|`, or a tenth of |E| where that is larger: what small errors are relative to."""
-    trivial = landscape.value(point.theta - penalty.offset(point.theta))
+    centre = control.on(landscape).trivial(point.theta)
+    trivial = point.error if centre is None else landscape.value(centre)
     trivial = trivial if math.isfinite(trivial) else point.error
-    return max(abs(trivial - point.error), 0.1 * abs(point.error), 1e-9 * (1.0 + abs(trivial)))
+    return max(abs(trivial - point.error), TENTH_OF_ERROR * abs(point.error), LEAST_RANGE * (1.0 + abs(trivial)))

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 from spinodal.branches.branch import Branch
 from spinodal.branches.special import Fold
+from spinodal.definitions import MACROSCOPIC
 from spinodal.landscape import Landscape
-from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.control import Control
 from spinodal.minima.minimise import Minimum, minimise
-from spinodal.sweeps.transition import MACROSCOPIC
 
 BEYOND = 1e-3  # of beta: how far past a fold its fall is looked at
 
@@ -34,10 +34,10 @@ def mark_minor(branch: Branch, error_range: float, fall: Callable[[Fold], Minimu
     return replace(branch, folds=tuple(folds))
 
 
-def fall_from(landscape: Landscape, penalty: Penalty, fold: Fold) -> Minimum:
+def fall_from(landscape: Landscape, control: Control, fold: Fold) -> Minimum:
     """Return the minimum into which a phase falls just past its end."""
-    beyond = fold.beta * (1.0 + (BEYOND if fold.side == "upper" else -BEYOND))
-    return minimise(landscape, beta=beyond, start=fold.theta, penalty=penalty)
+    beyond = control.axis.nudged(fold.beta, BEYOND if fold.side == "upper" else -BEYOND)
+    return minimise(landscape, beta=beyond, start=fold.theta, control=control)
 
 
 def minor_pairs(errors: Sequence[float], least: float) -> set[int]:

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from spinodal.branches.branch import Branch
 from spinodal.branches.point import StationaryPoint
-from spinodal.errors import SpinodalError, positive_beta
+from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.axis import LOG, Axis
+from spinodal.landscape.control import Control
 from spinodal.minima.minimise import Minimum, minimise
 
 BEYOND = 1e3  # how far, as a factor, a branch is followed past its start or its goal on the side where no end was given
@@ -25,7 +26,7 @@ class Candidate:
     beta: float
 
 
-def candidate(landscape: Landscape, start: Start, beta: float | None, penalty: Penalty) -> Candidate:
+def candidate(landscape: Landscape, start: Start, beta: float | None, control: Control) -> Candidate:
     """Return theta and beta of a start; what comes as a tensor is minimised."""
     point = start.points[-1] if isinstance(start, Branch) else start
     if isinstance(point, Minimum | StationaryPoint):
@@ -43,7 +44,7 @@ def candidate(landscape: Landscape, start: Start, beta: float | None, penalty: P
             got="a start without beta", allowed="a tensor and its beta, or a Minimum, is allowed", do="add beta=..."
         )
     theta = point.theta if isinstance(point, Minimum) else point
-    minimum = minimise(landscape, beta=beta, start=theta, penalty=penalty)
+    minimum = minimise(landscape, beta=beta, start=theta, control=control)
     if not minimum.converged:
         raise not_stationary(minimum.residual, beta, minimum.status)
     return Candidate(minimum.theta, minimum.beta)
@@ -58,18 +59,18 @@ def not_stationary(residual: float, beta: float, why: str = "no stationary point
     )
 
 
-def bounds_of(bounds: tuple[float, float] | None, beta: float, to: float) -> tuple[float, float]:
+def bounds_of(bounds: tuple[float, float] | None, beta: float, to: float, axis: Axis = LOG) -> tuple[float, float]:
     """Return the range of beta to stay in, or refuse one that does not hold the start."""
     if to == beta:
         raise SpinodalError(got=f"to = {to:g}, the start's beta", allowed="another beta is allowed", do="go up or down")
     low, high = min(beta, to), max(beta, to)
     if bounds is None:
-        return (low / BEYOND, high) if to > beta else (low, high * BEYOND)
-    lower, upper = (positive_beta(value, "bounds") for value in bounds)
+        return (axis.reduced(low, BEYOND), high) if to > beta else (low, axis.enlarged(high, BEYOND))
+    lower, upper = (axis.checked(value, "bounds") for value in bounds)
     if not lower < upper or not lower <= low or not high <= upper:
         raise SpinodalError(
             got=f"bounds = ({lower:g}, {upper:g})",
             allowed=f"LOW < HIGH that hold the start, {beta:g}, and to = {to:g}, are allowed",
-            do=f"try ({low / BEYOND:g}, {high:g})",
+            do=f"try ({axis.reduced(low, BEYOND):g}, {high:g})",
         )
     return lower, upper

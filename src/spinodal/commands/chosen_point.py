@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from spinodal.conventions import beta_of, weight_decay
 from spinodal.errors import SpinodalError
-from spinodal.landscape.penalty import beta_of, weight_decay
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.snapshot import Snapshot
+from spinodal.results.phase_diagram import PhaseDiagram
 
 SLACK = 1.05  # how far beyond the ends of a map, as a factor, a model is taken for that of the end
 

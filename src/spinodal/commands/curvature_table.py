@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from spinodal.commands.tables import Column, table
+from spinodal.commands.table import Column, table
 from spinodal.errors import printable
 
 
@@ -19,7 +19,6 @@ def curvature_table(result: Mapping[str, Any], width: int) -> Table:
         ("scalar curvature R", [_number(found[surface]) for surface in surfaces]),
         ("standard error", [_error(found[surface]) for surface in surfaces]),
         ("method", [found[surface]["method"] for surface in surfaces]),
-        ("Hessian products", [f"{found[surface]['products']:,}" for surface in surfaces]),
         ("saddle index", [_index(found["index"][surface]) for surface in surfaces]),
         ("trace of H", [_with_error(found["trace"]), "-"]),
         ("Fisher trace", [_with_error(found["fisher_trace"]), "-"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spinodal.mapping.map import log_fraction
+from spinodal.mapping.progress import log_fraction
 
 
 class Estimate:

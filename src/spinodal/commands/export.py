@@ -1,33 +1,16 @@
-"""`spinodal export`: the model at a point of a run."""
+"""What `spinodal export` does: the model at a point of a run, as a file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from spinodal.commands.arguments import Debug, run_and_point
+from spinodal.commands.arguments import run_and_point
 from spinodal.commands.chosen_point import chosen_point
 from spinodal.store import load
 
-EXPORT_HELP = """Write the model at a point of RUN as safetensors: the state dict of the task's model.
 
-\b
-Examples:
-  spinodal export runs/digits model.safetensors --at-weight-decay 0.1
-  spinodal export runs/digits:42 model.safetensors       (point 42 of the journal)
-"""
-
-
-def export_command(
-    run: Annotated[str, typer.Argument(metavar="RUN[:POINT]", help="A run folder, and a point of its journal.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The safetensors file to write.")],
-    at_weight_decay: Annotated[float | None, typer.Option(help="The point nearest to this weight_decay (2 * beta).")] = None,
-    at_beta: Annotated[float | None, typer.Option(help="The point nearest to this beta.")] = None,
-    debug: Debug = False,
-) -> None:
-    """Write the model at a point of RUN (see `EXPORT_HELP`)."""
+def export_model(run: str, file: Path, *, at_beta: float | None, at_weight_decay: float | None) -> None:
+    """Write the model at a point of a run."""
     folder, point = run_and_point(run)
     diagram = load(folder)
     snapshot = chosen_point(diagram, point, at_beta=at_beta, at_weight_decay=at_weight_decay)

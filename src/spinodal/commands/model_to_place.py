@@ -10,11 +10,11 @@ from torch import Tensor
 
 from spinodal.errors import SpinodalError, positive_beta
 from spinodal.landscape import Landscape
-from spinodal.mapping.map import MapOptions
+from spinodal.mapping.options import MapOptions
 from spinodal.mapping.place import place, theta_of
-from spinodal.phases.diagram import PhaseDiagram
-from spinodal.phases.placement import Placement
-from spinodal.store import placement_folder, placement_journal, read_checkpoint, save_placement
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.results.placement import Placement
+from spinodal.store import RunFolder, placement_folder, placement_recorder, read_checkpoint, save_placement
 from spinodal.tasks import Task
 
 Model = tuple[Path, float, Any, Tensor]  # its file, weight_decay, contents and theta
@@ -35,11 +35,11 @@ def model_to_place(start: Path | None, decay: float | None, task: Task, landscap
     return start, positive_beta(decay, "--at-weight-decay"), held, theta_of(held, task, landscape)
 
 
-def placed(diagram: PhaseDiagram, model: Model, task: Task, options: MapOptions, run: Path, console: Console) -> Placement:
+def placed(diagram: PhaseDiagram, model: Model, task: Task, options: MapOptions, run: RunFolder, console: Console) -> Placement:
     """Place a model, and keep the placement in the run folder."""
     start, decay, held, theta = model
-    folder = placement_folder(run, theta, decay)
+    recorder = placement_recorder(run.journal, theta, decay)
     console.print(f"placing {start} at weight_decay = {decay:g}")
-    placement = place(diagram, held, weight_decay=decay, task=task, options=options, recorder=placement_journal(folder))
-    save_placement(folder, placement, start)
+    placement = place(diagram, held, weight_decay=decay, task=task, options=options, recorder=recorder)
+    save_placement(placement_folder(run.path, theta, decay), placement, start)
     return placement

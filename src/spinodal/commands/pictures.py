@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spinodal.missing import Attempts
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import RunFolder, load, placements, writing
 
 

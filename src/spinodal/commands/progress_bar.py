@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spinodal.commands.estimate import Estimate, duration
-from spinodal.landscape.penalty import CONVENTION
-from spinodal.mapping.map import Progress as Watcher
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.conventions import CONVENTION
+from spinodal.mapping.progress import Progress as Watcher
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 
@@ -30,11 +30,13 @@ class ProgressBar(Watcher):
         console: Console,
         *,
         direction: str,
+        convention: str = CONVENTION,
         keep: Callable[[PhaseDiagram], None] = lambda diagram: None,
         on_failure: Callable[[str, BaseException], None] = lambda what, cause: None,
         every: float = EVERY,
     ) -> None:
         self.console, self.downward, self.keep, self.on_failure = console, direction == "down", keep, on_failure
+        self.convention = convention
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"), console=console, transient=True,
@@ -79,7 +81,7 @@ class ProgressBar(Watcher):
 
     def range(self, low: float, high: float, solver: str) -> None:
         """Say what will be walked through."""
-        self.console.print(f"beta from {low:.4g} to {high:.4g} ({CONVENTION}), solver {solver}")
+        self.console.print(f"beta from {low:.4g} to {high:.4g} ({self.convention}), solver {solver}")
         self.limits = low, high
 
     def point(self, point: Point) -> None:

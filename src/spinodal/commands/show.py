@@ -1,24 +1,20 @@
-"""`spinodal show`: the tables of a run."""
+"""What `spinodal show` does: the tables of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 
-from spinodal.commands.arguments import Debug, Json, console_for
-from spinodal.commands.json_file import check_json, write_json_file
+from spinodal.commands.arguments import console_for
+from spinodal.commands.json_file import write_json_file
 from spinodal.commands.tables import phases_table, summary, transitions_table
 from spinodal.store import load, placements
 
 
-def show_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], json_file: Json = None, debug: Debug = False
-) -> None:
-    """Print the tables of a run: of an unfinished one what is there, and the command that goes on with it."""
-    check_json(json_file)
+def show_run(run: Path, json_file: str | None) -> None:
+    """Print the tables of a run, and write its result where one is asked for."""
     diagram, placed = load(run), placements(run)
     write_json_file(json_file, diagram.to_dict() | {"placements": placed})
     console = console_for(json_file, soft_wrap=True)

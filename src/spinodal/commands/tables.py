@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from spinodal.commands.table import Column, table
+from spinodal.conventions import weight_decay
 from spinodal.errors import printable
-from spinodal.landscape.penalty import weight_decay
 from spinodal.landscape.reading.sentences import remarkable
-from spinodal.theory import ExactTransition
 from spinodal.words.doubts import doubts
 from spinodal.words.numbers import significant
 from spinodal.words.rows import BRACKET_NOTE, HALF_BRACKET, TERMINAL, between, phase_cells, transition_cells
-
-GAP = 2  # spaces between columns
-FOLDED = 9  # characters, and no less than its longest word, that a folded column keeps
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table.
-
-    Attributes
-    ----------
-    heading : str
-    cells : sequence of str
-    spare : int
-        0 if it is always shown; otherwise columns with higher numbers are left out first where the terminal is narrow.
-    folds : bool
-        Whether its cells may be folded at spaces.
-    """
-
-    heading: str
-    cells: Sequence[str]
-    spare: int = 0
-    folds: bool = False
-
-    @property
-    def width(self) -> int:
-        """Return the characters that it needs."""
-        texts = [self.heading, *self.cells]
-        longest = max(map(len, texts))
-        words = max(len(word) for text in texts for word in text.split())
-        return min(longest, max(FOLDED, words)) if self.folds else longest
 
 
 def transitions_table(result: Mapping[str, Any], width: int) -> Table:
@@ -59,7 +26,7 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
         *([_column("direction", rows, heading="way")] if result.get("loop") else []),
         _column("beta", rows),
         _column(HALF_BRACKET, rows, spare=2),
-        _column("weight_decay", rows, heading="w. decay", spare=1),
+        *([_column("weight_decay", rows, heading="w. decay", spare=1)] if _has_decay(result) else []),
         _column("order", rows, folds=True),
         _column("E", rows),
         _column("norm", rows, spare=3),
@@ -86,7 +53,7 @@ def phases_table(result: Mapping[str, Any], width: int) -> Table:
     columns = [
         _column("phase", rows),
         _column("beta", rows),
-        _column("weight_decay", rows, heading="w. decay", spare=1),
+        *([_column("weight_decay", rows, heading="w. decay", spare=1)] if _has_decay(result) else []),
         *([_column("rank", rows)] if has_rank(result) else []),
         _column("E", rows),
     ]
@@ -101,6 +68,11 @@ def phases_table(result: Mapping[str, Any], width: int) -> Table:
 
 def _column(name: str, rows: Sequence[Mapping[str, str]], *, heading: str = "", spare: int = 0, folds: bool = False) -> Column:
     return Column(heading or name, [row[name] for row in rows], spare=spare, folds=folds)
+
+
+def _has_decay(result: Mapping[str, Any]) -> bool:
+    """Tell a map along the L2 penalty, whose beta is half a weight_decay; older results are of no other."""
+    return "weight_decay" in result["convention"]
 
 
 def _accuracies(rows: Sequence[Mapping[str, str]], *, held_out: bool) -> list[Column]:
@@ -118,50 +90,6 @@ def _existence(phase: Mapping[str, Any], part: str) -> str:
     return ", ".join(between(interval, TERMINAL) for interval in ranges) or "none"
 
 
-def theory_table(found: Sequence[ExactTransition], width: int) -> Table:
-    """Return closed-form transitions, one per row."""
-    columns = [
-        Column("singular value", [f"{item.singular_value:g}" for item in found]),
-        Column("order", [item.order for item in found]),
-        Column("spinodal beta", [f"{item.beta:.9g}" for item in found]),
-        Column("weight_decay", [f"{weight_decay(item.beta):.9g}" for item in found], spare=1),
-        Column("coexistence beta", ["-" if item.coexistence is None else f"{item.coexistence:.9g}" for item in found]),
-    ]
-    return table("Exact transitions", columns, width)
-
-
-def table(title: str, columns: Sequence[Column], width: int) -> Table:
-    """Return a table of at most `width` characters, with the columns that fit and the names of those that do not."""
-    shown = fitting(columns, width)
-    left_out = [column.heading for column in columns if column not in shown]
-    made = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0),
-        caption=f"left out for lack of width: {', '.join(left_out)}" if left_out else None, caption_justify="left",
-    )  # fmt: skip
-    fits = needed(shown) <= width
-    for column in shown:
-        justify: Literal["left", "right"] = "left" if column.folds else "right"
-        least = column.width if fits else None  # Rich takes room from the widest column, in the middle of a word
-        made.add_column(column.heading, justify=justify, overflow="fold", no_wrap=fits and not column.folds, min_width=least)
-    for row in zip(*(column.cells for column in shown), strict=True):
-        made.add_row(*row)
-    return made
-
-
-def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """Return the columns that fit into a width, in the order given."""
-    shown = list(columns)
-    for column in sorted((column for column in columns if column.spare), key=lambda column: -column.spare):
-        if needed(shown) > width:
-            shown.remove(column)
-    return shown
-
-
-def needed(columns: Sequence[Column]) -> int:
-    """Return the characters that columns need side by side (Rich counts half a gap after the last one)."""
-    return sum(column.width + GAP for column in columns) - GAP // 2
-
-
 def summary(result: Mapping[str, Any]) -> Text:
     """Return what was done and what it cost, in a few lines."""
     minor = sum(item["minor"] for item in result["transitions"])
@@ -169,8 +97,12 @@ def summary(result: Mapping[str, Any]) -> Text:
     low, high = result["range"]
     return Text(
         f"{printable(result['task']['name'])}, seed {result['seed']}, solver {result['solver']}, "
-        f"beta {low:.4g} to {high:.4g} (weight_decay {weight_decay(low):.4g} to {weight_decay(high):.4g})\n"
-        f"convention: {result['convention']} (w. decay)\n"
+        + (
+            f"beta {low:.4g} to {high:.4g} (weight_decay {weight_decay(low):.4g} to {weight_decay(high):.4g})\n"
+            if _has_decay(result)
+            else f"{printable(result['control']['name'])} {low:.4g} to {high:.4g}, which is beta in the tables\n"
+        )
+        + f"convention: {printable(result['convention'])}{' (w. decay)' if _has_decay(result) else ''}\n"
         + (f"{BRACKET_NOTE}\n" if len(result["transitions"]) > minor else "")
         + (f"{_minor(minor)} (below 1 % of the range of E) in the report and the JSON\n" if minor else "")
         + _loop(result.get("loop"))

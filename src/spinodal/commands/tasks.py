@@ -1,4 +1,4 @@
-"""`spinodal tasks`: the built-in tasks and their arguments."""
+"""What `spinodal tasks` does: the built-in tasks and their arguments."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import Any
 
 from rich.table import Table
 
-from spinodal.commands.arguments import Debug, Json, console_for, text_of
-from spinodal.commands.json_file import check_json, write_json_file
+from spinodal.commands.arguments import console_for, text_of
+from spinodal.commands.json_file import write_json_file
 from spinodal.tasks.registry import BUILT_IN, arguments_of
 
 
-def tasks_command(json_file: Json = None, debug: Debug = False) -> None:
-    """List the built-in tasks and their arguments."""
-    check_json(json_file)
+def list_tasks(json_file: str | None) -> None:
+    """Print the built-in tasks with their arguments."""
     table = Table()
     for heading in ("task", "what", "arguments (--set key=value)"):
         table.add_column(heading, overflow="fold")

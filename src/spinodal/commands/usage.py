@@ -9,6 +9,8 @@ from typer.core import TyperGroup
 
 from spinodal.errors import SpinodalError, unknown_name
 
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+
 # Typer exports this parent of `BadParameter` under no name of its own; older versions take it from click.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 

@@ -1,7 +1,7 @@
 """Curvature of the error and loss surfaces: exact geometry, estimates with error bars, spectra, change points along a map."""
 
 from spinodal.curvature.along import Curvature, curvature_at
-from spinodal.curvature.change_points import ChangePoint, change_points
+from spinodal.curvature.changes import ChangePoint, change_points
 from spinodal.curvature.fisher import fisher_trace
 from spinodal.curvature.gauss import (
     LogValue,

@@ -10,15 +10,15 @@ from torch import Tensor
 from spinodal.arguments import accuracy, seed_number, whole_number
 from spinodal.counts import Counts
 from spinodal.curvature.fisher import fisher_trace
-from spinodal.curvature.kinks import KINKS, has_kinks
 from spinodal.curvature.scalar import BUDGET, METHODS, SMALL, curvatures
-from spinodal.curvature.surface import Surface
+from spinodal.curvature.second_order import SecondOrder
 from spinodal.errors import SpinodalError, positive_beta, told, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.kinks import KINKS, has_kinks
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.penalty import Penalty, l2
 from spinodal.spectrum.estimate import Estimate
-from spinodal.spectrum.saddle_index import SaddleIndex, dense_index, saddle_indices
+from spinodal.spectrum.saddle_index import SaddleIndex, index_of, saddle_indices
 
 
 @dataclass(frozen=True)
@@ -118,26 +118,28 @@ def curvature_at(
     0 0
     """
     before = landscape.counts.copy()
-    loss = Regularised(landscape, positive_beta(beta), penalty or Penalty())
-    if budget is not None:
-        whole_number("budget", budget, least=1, do="give the most Hessian products")
-    rtol = accuracy(rtol)
-    if method not in METHODS:
-        raise unknown_name("method", str(method), METHODS)
-    vector = landscape.vector(theta)
-    affordable = landscape.size <= SMALL if budget is None else landscape.size <= budget
-    if method == "dense" or (method == "auto" and affordable):
-        found = _exact(loss, vector, seed_number(seed))
+    loss = Regularised(landscape, positive_beta(beta), l2(penalty or Penalty(), "the curvature of L"))
+    rtol, vector = accuracy(rtol), landscape.vector(theta)
+    if is_dense(landscape, method, budget):
+        found = exact_curvature(loss, vector, SecondOrder.at(loss, vector, vectors=False), seed=seed_number(seed))
     else:
         found = _estimated(loss, vector, budget=budget, rtol=rtol, seed=seed_number(seed))
     return replace(found, spent=landscape.counts - before)
 
 
-def _exact(loss: Regularised, theta: Tensor, seed: int) -> Curvature:
+def is_dense(landscape: Landscape, method: str, budget: int | None) -> bool:
+    """Tell whether curvature is to be exact, from a dense Hessian, or refuse a method or a budget that is none."""
+    if budget is not None:
+        whole_number("budget", budget, least=1, do="give the most Hessian products")
+    if method not in METHODS:
+        raise unknown_name("method", str(method), METHODS)
+    affordable = landscape.size <= SMALL if budget is None else landscape.size <= budget
+    return method == "dense" or (method == "auto" and affordable)
+
+
+def exact_curvature(loss: Regularised, theta: Tensor, known: SecondOrder, *, seed: int = 0) -> Curvature:
     """Return everything from one gradient and one dense Hessian."""
-    landscape = loss.landscape
-    surface = Surface.at(landscape, theta)
-    lifted = Surface(surface.gradient + loss.pull(theta.double()), loss.shifted(surface.hessian), loss.beta)
+    landscape, surface, lifted = loss.landscape, known.error, known.loss
     caveats = (KINKS,) if has_kinks(landscape, theta) else ()
     values = surface.ricci(), lifted.ricci(), float(surface.hessian.trace())
     error, lifted_error, trace = (_dense(value, landscape, caveats) for value in values)
@@ -146,15 +148,15 @@ def _exact(loss: Regularised, theta: Tensor, seed: int) -> Curvature:
         error=error,
         loss=lifted_error,
         trace=trace,
-        index_of_error=dense_index(surface.hessian, precision=landscape.dtype),
-        index_of_loss=dense_index(lifted.hessian, precision=landscape.dtype),
+        index_of_error=index_of(known.basis_of_error),
+        index_of_loss=index_of(known.basis_of_loss),
         **_fisher(landscape, theta, seed),
     )
 
 
 def _estimated(loss: Regularised, theta: Tensor, *, budget: int | None, rtol: float | None, seed: int) -> Curvature:
     """Return everything from Hessian products; the numbers of negative directions are lower bounds then."""
-    landscape, penalty, betas = loss.landscape, loss.penalty, (0.0, loss.beta)
+    landscape, penalty, betas = loss.landscape, l2(loss.control, "the curvature of L"), (0.0, loss.beta)
     found = curvatures(
         landscape, theta, betas=betas, method="probes", budget=budget, rtol=rtol, seed=seed, penalty=penalty
     )  # fmt: skip

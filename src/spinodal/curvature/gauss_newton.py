@@ -171,7 +171,7 @@ class GaussNewton:
             )
         self.landscape.require_second_derivatives()
         vectors = rows.reshape(-1, size).to(self.theta)
-        self.landscape.counts.hessian_products += len(vectors)
+        self.landscape.ledger.charge(hessian_products=len(vectors))
         total = torch.zeros_like(vectors)
         for weight, factors in self._factors():
             total.add_(term(factors, vectors), alpha=weight)

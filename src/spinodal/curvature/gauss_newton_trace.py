@@ -66,7 +66,7 @@ def exact_trace(landscape: Landscape, theta: Tensor, *, is_limited: bool = False
         for weight, batch in landscape.batches.weighted():
             value, spent = _batch_trace(landscape, model, theta, batch, is_limited=is_limited)
             total, gradients = total + weight * value, max(gradients, spent)
-    landscape.counts.gradient_evaluations += gradients
+    landscape.ledger.charge(gradient_evaluations=gradients)
     return Estimate(total, 0.0, products=0, method="one gradient per output", spent=landscape.counts - before)
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spinodal.conventions import weight_decay
 from spinodal.curvature.along import Curvature
-from spinodal.curvature.change_points import ChangePoint, change_points
+from spinodal.curvature.changes import ChangePoint, change_points
 from spinodal.curvature.record import estimate_record, index_record, null
-from spinodal.landscape.penalty import weight_decay
+from spinodal.curvature.survey import Survey
+from spinodal.sweeps.walk import Point
 
-if TYPE_CHECKING:
-    from spinodal.curvature.survey import Survey
-    from spinodal.phases.diagram import PhaseDiagram
-    from spinodal.sweeps.walk import Point
-
+Way = tuple[Sequence[Point], str]  # points in the order walked, and the direction
 SURFACES = ("error", "loss")
 LETTERS = {"error": "E", "loss": "L"}
 OF_ESTIMATES = ("value", "stderr", "products", "method", "seed", "status")
@@ -68,22 +66,11 @@ class CurvatureChange:
         }
 
 
-def found_changes(diagram: PhaseDiagram) -> tuple[CurvatureChange, ...]:
-    """Return the change points of R of E, then those of R of L, by rising beta; of a loop those of the way back last."""
-    if diagram.curvature is None:
-        return ()
+def found_changes(survey: Survey, ways: Iterable[Way]) -> tuple[CurvatureChange, ...]:
+    """Return the change points of R of E, then those of R of L, by rising beta, way after way."""
     return tuple(
-        change
-        for points, direction in _ways(diagram)
-        for surface in SURFACES
-        for change in _changes(diagram.curvature, points, surface, direction)
+        change for points, direction in ways for surface in SURFACES for change in _changes(survey, points, surface, direction)
     )
-
-
-def _ways(diagram: PhaseDiagram) -> Iterator[tuple[Sequence[Point], str]]:
-    yield diagram.points, "up" if diagram.points[0].beta <= diagram.points[-1].beta else "down"
-    if diagram.back is not None:
-        yield diagram.back.points, "down"
 
 
 def _changes(survey: Survey, points: Sequence[Point], surface: str, direction: str) -> Iterator[CurvatureChange]:
@@ -95,12 +82,10 @@ def _changes(survey: Survey, points: Sequence[Point], surface: str, direction: s
         yield CurvatureChange(surface, direction, (known[low], known[high]), found)
 
 
-def to_result(diagram: PhaseDiagram) -> dict[str, Any] | None:
-    """Return the curvature along a map in JSON types, None where it was not computed; null stands for what is not known."""
-    if diagram.curvature is None:
-        return None
-    points = diagram.points + (diagram.back.points if diagram.back else ())
-    found = [diagram.curvature.points.get(point.index) for point in points]
+def to_result(survey: Survey, ways: Iterable[Way], changes: Iterable[CurvatureChange]) -> dict[str, Any]:
+    """Return the curvature along the ways of a map in JSON types; null stands for what is not known."""
+    points = [point for walked, _ in ways for point in walked]
+    found = [survey.points.get(point.index) for point in points]
     return {
         "convention": CONVENTION,
         "points": {
@@ -109,8 +94,8 @@ def to_result(diagram: PhaseDiagram) -> dict[str, Any] | None:
             "margin": [null(point.minimum.margin) for point in points],
             **columns(found),
         },
-        "failed": [{"point": index, "text": text} for index, text in sorted(diagram.curvature.failed.items())],
-        "change_points": [change.to_dict() for change in diagram.change_points],
+        "failed": [{"point": index, "text": text} for index, text in sorted(survey.failed.items())],
+        "change_points": [change.to_dict() for change in changes],
     }
 
 

@@ -15,13 +15,13 @@ from spinodal.curvature.by_sample.sample_groups import GROUPS, SampleGroups
 from spinodal.curvature.by_sample.sample_probes import SampleProbes
 from spinodal.curvature.by_sample.samples import SampleError
 from spinodal.curvature.gauss_newton_trace import exact_trace
-from spinodal.curvature.kinks import KINKS, has_kinks
 from spinodal.curvature.probed import DEEPEST, FEWEST, Probed, Shifted
 from spinodal.curvature.probes import Probes
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.kinks import KINKS, has_kinks
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.penalty import Penalty, l2
 from spinodal.spectrum.estimate import Estimate
 from spinodal.spectrum.operator import finite, strength
 
@@ -144,7 +144,7 @@ def curvatures(
     wanted = sequence("betas", betas, of="numbers >= 0", do="give (0.0,) for E")
     if not wanted:
         raise SpinodalError(got="no beta", allowed="at least one beta is allowed", do="give (0.0,) for E")
-    losses = [Regularised(landscape, strength(beta), penalty) for beta in wanted]
+    losses = [Regularised(landscape, strength(beta), l2(penalty, "the curvature of L")) for beta in wanted]
     least = least_budget(landscape.size, len(losses))
     most = _budget(budget, rtol, least, landscape.size)
     seed = seed_number(seed)
@@ -212,7 +212,7 @@ def _probed(
 
 
 def _shifted(loss: Regularised, theta: Tensor, gradient: Tensor) -> Shifted:
-    shift = 2 * loss.beta * loss.penalty.diagonal(theta) if loss.beta else None
+    shift = 2 * loss.beta * l2(loss.control, "the curvature of L").diagonal(theta) if loss.beta else None
     return Shifted(gradient + loss.pull(theta), shift)
 
 

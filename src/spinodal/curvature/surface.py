@@ -10,7 +10,7 @@ from spinodal.curvature import gauss
 from spinodal.curvature.gauss import LogValue
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.penalty import Penalty, l2
 from spinodal.spectrum.operator import strength
 
 
@@ -84,10 +84,14 @@ class Surface:
         >>> Surface.at(landscape, torch.zeros(1), beta=1.0).hessian.item()
         4.0
         """
-        loss = Regularised(landscape, strength(beta), Penalty() if penalty is None else penalty)
+        loss = Regularised(landscape, strength(beta), Penalty() if penalty is None else l2(penalty, "the curvature of L"))
         point = landscape.vector(theta)
-        gradient, hessian = landscape.gradient(point).double(), landscape.hessian(point).double()
-        return cls(gradient + loss.pull(point.double()), loss.shifted(hessian), loss.beta)
+        error = cls(landscape.gradient(point).double(), landscape.hessian(point).double())
+        return error.lifted(loss, point)
+
+    def lifted(self, loss: Regularised, theta: Tensor) -> Surface:
+        """Return the surface of L from that of E, at theta."""
+        return Surface(self.gradient + loss.pull(theta.double()), loss.shifted(self.hessian), loss.beta)
 
     def ricci(self) -> float:
         """Return the scalar curvature R, see `gauss.ricci`."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spinodal.conventions import weight_decay
 from spinodal.errors import SpinodalError
 from spinodal.labelled.arrays import Arrays
 from spinodal.labelled.curvature_variables import add_change_points, add_curvature
-from spinodal.labelled.variables import PARTS, add_exact, add_phases, add_points, add_transitions
-from spinodal.landscape.penalty import weight_decay
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.labelled.result import to_json
+from spinodal.labelled.variables import add_exact, add_phases, add_points, add_transitions
+from spinodal.observe.observation import PARTS
+from spinodal.phases.diagram import Diagram
+from spinodal.words.conclusion import answer
 
 if TYPE_CHECKING:
     import xarray
@@ -33,7 +37,7 @@ COORDINATES = {
 }
 
 
-def collate(diagram: PhaseDiagram) -> xarray.Dataset:
+def collate(diagram: Diagram) -> xarray.Dataset:
     """Return a diagram as a dataset.
 
     Dimensions are `point`, `transition`, `phase`, `exact` and `change_point`, labelled as `COORDINATES` says; those of length
@@ -50,7 +54,7 @@ def collate(diagram: PhaseDiagram) -> xarray.Dataset:
         raise SpinodalError(
             got=f"xarray cannot be imported ({cause})", allowed="labelled results need xarray", do="pip install xarray"
         ) from cause
-    result = diagram.to_dict()
+    result = to_json(diagram)
     labels = _labels(diagram)
     arrays = Arrays({name: len(values) for name, values in labels.items()})
     add_points(arrays, diagram)
@@ -63,7 +67,7 @@ def collate(diagram: PhaseDiagram) -> xarray.Dataset:
     return dataset.drop_dims([name for name, size in dataset.sizes.items() if size == 0])
 
 
-def _labels(diagram: PhaseDiagram) -> dict[str, list[Any]]:
+def _labels(diagram: Diagram) -> dict[str, list[Any]]:
     """Return the labels along every dimension."""
     views = [point.observation for point in diagram.points]
     modes = max((len(values) for view in views for values in view.singular_values.values()), default=0)
@@ -85,25 +89,26 @@ def _labels(diagram: PhaseDiagram) -> dict[str, list[Any]]:
     }
 
 
-def _coordinates(diagram: PhaseDiagram, labels: Mapping[str, list[Any]]) -> dict[str, Any]:
+def _coordinates(diagram: Diagram, labels: Mapping[str, list[Any]]) -> dict[str, Any]:
     arrays = Arrays({name: len(values) for name, values in labels.items()})
     for name, values in labels.items():
         add = arrays.words if any(isinstance(value, str) for value in values) else arrays.whole
         add(name, [name], values, name, COORDINATES[name])
     betas = [point.beta for point in diagram.points]
     arrays.numbers("beta", ["point"], betas, "beta", "strength of the penalty: L = E + beta * ||theta - centre||^2")
-    decays = map(weight_decay, betas)
+    decays = [weight_decay(beta) if diagram.control.is_l2 else math.nan for beta in betas]
     arrays.numbers("weight_decay", ["point"], decays, "weight_decay", "weight_decay of torch.optim.SGD and Adam: 2 * beta")
     return dict(arrays.variables)
 
 
-def _attributes(diagram: PhaseDiagram, result: Mapping[str, Any]) -> dict[str, Any]:
+def _attributes(diagram: Diagram, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what describes the whole; mappings and counts as JSON, which netCDF has no types for."""
     settings = {key: value for key, value in diagram.task.items() if key != "name"}
     recorded = {name: json.dumps(value) for name, value in diagram.run.items() if value is not None}
     return {
-        "title": f"Phases of {diagram.task['name']} along the strength of its L2 penalty",
-        "summary": diagram.answer(),
+        "title": f"Phases of {diagram.task['name']} along "
+        + ("the strength of its L2 penalty" if diagram.control.is_l2 else f"{diagram.control.name} of {result['convention']}"),
+        "summary": answer(diagram),
         "convention": result["convention"],
         "missing": "NaN for a measurement, -1 for a whole number; a dimension of length zero is left out",
         "task": str(diagram.task["name"]),

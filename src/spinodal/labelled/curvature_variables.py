@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from spinodal.conventions import weight_decay
 from spinodal.curvature.along import Curvature
 from spinodal.labelled.arrays import Arrays
-from spinodal.landscape.penalty import weight_decay
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.spectrum.estimate import Estimate
 
 SCALED = "it is not invariant when E, a mean over the samples, is rescaled"
@@ -38,7 +38,7 @@ ESTIMATES: Mapping[str, tuple[str, str, Callable[[Curvature], Estimate | None]]]
 }
 
 
-def add_curvature(arrays: Arrays, diagram: PhaseDiagram) -> None:
+def add_curvature(arrays: Arrays, diagram: Diagram) -> None:
     """Add the curvature at the followed points."""
     if diagram.curvature is None:
         return
@@ -69,7 +69,7 @@ def _add_estimates(arrays: Arrays, name: str, title: str, description: str, esti
     arrays.words(f"{name}_method", along, methods, f"method: {title}", "dense, or the name of the estimator")
 
 
-def add_change_points(arrays: Arrays, diagram: PhaseDiagram) -> None:
+def add_change_points(arrays: Arrays, diagram: Diagram) -> None:
     """Add where the curvature changes most abruptly."""
     items: list[dict[str, Any]] = [change.to_dict() for change in diagram.change_points]
     if not items:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spinodal.conventions import weight_decay
 from spinodal.curvature.result import to_result
-from spinodal.landscape.penalty import CONVENTION, weight_decay
+from spinodal.observe.observation import PARTS
 from spinodal.phases.branch_record import to_record
+from spinodal.phases.diagram import Diagram
 from spinodal.phases.phase import Phase
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.uncertainty import of_error, of_margin, of_norm
 from spinodal.sweeps.walk import Point
+from spinodal.words.conclusion import concluded
 from spinodal.words.numbers import half
 
-if TYPE_CHECKING:
-    from spinodal.phases.diagram import PhaseDiagram
-
 SCHEMA = 1
-PARTS = ("train", "held_out")
 
 
-def to_json(diagram: PhaseDiagram) -> dict[str, Any]:
+def to_json(diagram: Diagram) -> dict[str, Any]:
     """Return the result in JSON types; every key is always present (see the docs for the schema)."""
     return {
         "schema": SCHEMA,
@@ -31,9 +30,10 @@ def to_json(diagram: PhaseDiagram) -> dict[str, Any]:
         "task": dict(diagram.task),
         "seed": diagram.seed,
         "range": list(diagram.range),
-        "convention": CONVENTION,
+        "convention": diagram.control.convention,
+        "control": diagram.control.to_dict(),
         "solver": diagram.solver,
-        "transitions": [transition_record(diagram, transition) for transition in diagram.all_transitions],
+        "transitions": _transitions(diagram),
         "phases": [phase_record(diagram, phase) for phase in diagram.phases],
         "spinodals": [item.to_dict() for item in diagram.spinodals],
         "coexistence": [item.to_dict() for item in diagram.coexistence],
@@ -41,9 +41,10 @@ def to_json(diagram: PhaseDiagram) -> dict[str, Any]:
         "loop": _loop(diagram),
         "tree": [edge.to_dict() for edge in diagram.tree],
         "certificates": diagram.certificates.to_dict(),
-        "incomplete": [[item.low, item.high, item.reason] for item in diagram.incomplete],
-        "answer": diagram.conclusion.to_dict() | {"text": diagram.concluded()},
-        "curvature": to_result(diagram),
+        "incomplete": _incomplete(diagram),
+        "answer": diagram.conclusion.to_dict() | {"text": concluded(diagram)},
+        "curvature": _curvature(diagram),
+        "softened": None if diagram.softened is None else diagram.softened.to_dict(),
         "reading": dict(diagram.points[0].observation.reading),
         "missing": [item.to_dict() for item in diagram.missing],
         "placement": None,  # of a model on this map; `spinodal map --start` puts it here
@@ -63,7 +64,7 @@ def to_json(diagram: PhaseDiagram) -> dict[str, Any]:
     }
 
 
-def _loop(diagram: PhaseDiagram) -> dict[str, Any] | None:
+def _loop(diagram: Diagram) -> dict[str, Any] | None:
     if diagram.loop is None:
         return None
     return {
@@ -75,7 +76,12 @@ def _loop(diagram: PhaseDiagram) -> dict[str, Any] | None:
     }
 
 
-def transition_record(diagram: PhaseDiagram, transition: Transition) -> dict[str, Any]:
+def _curvature(diagram: Diagram) -> dict[str, Any] | None:
+    survey = diagram.curvature
+    return None if survey is None else to_result(survey, diagram.ways, diagram.change_points)
+
+
+def transition_record(diagram: Diagram, transition: Transition) -> dict[str, Any]:
     """Return a transition in JSON types, as `to_dict` lists it."""
     sides, step = (transition.before, transition.after), diagram.step_of(transition)
     seen = [side.observation for side in sides]
@@ -83,7 +89,7 @@ def transition_record(diagram: PhaseDiagram, transition: Transition) -> dict[str
     lost = diagram.lost_classes(transition)
     return {
         "beta": transition.beta,
-        "weight_decay": weight_decay(transition.beta),
+        "weight_decay": weight_decay(transition.beta) if diagram.control.is_l2 else None,
         "bracket": list(transition.bracket),
         "direction": transition.direction,
         "order": transition.order,
@@ -106,7 +112,7 @@ def transition_record(diagram: PhaseDiagram, transition: Transition) -> dict[str
     }
 
 
-def phase_record(diagram: PhaseDiagram, phase: Phase) -> dict[str, Any]:
+def phase_record(diagram: Diagram, phase: Phase) -> dict[str, Any]:
     """Return a phase in JSON types, as `to_dict` lists it."""
     return {
         "id": phase.id,
@@ -122,7 +128,20 @@ def phase_record(diagram: PhaseDiagram, phase: Phase) -> dict[str, Any]:
     }
 
 
-def _uncertainty(diagram: PhaseDiagram, points: Sequence[Point]) -> dict[str, Any]:
+def unproven(diagram: Diagram) -> dict[str, Any]:
+    """Return the entries of the result that tell what is not proven."""
+    return {"incomplete": _incomplete(diagram), "transitions": _transitions(diagram)}
+
+
+def _incomplete(diagram: Diagram) -> list[list[Any]]:
+    return [[item.low, item.high, item.reason] for item in diagram.incomplete]
+
+
+def _transitions(diagram: Diagram) -> list[dict[str, Any]]:
+    return [transition_record(diagram, transition) for transition in diagram.all_transitions]
+
+
+def _uncertainty(diagram: Diagram, points: Sequence[Point]) -> dict[str, Any]:
     """Return the errors of what is said of some points; of an accuracy, what one sample moves."""
     return {
         "error": [_finite(of_error(point)) for point in points],

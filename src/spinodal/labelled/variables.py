@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from spinodal.conventions import CONVENTION
 from spinodal.labelled.arrays import Arrays
-from spinodal.landscape.penalty import CONVENTION
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.observe.observation import PARTS
+from spinodal.phases.diagram import Diagram
 from spinodal.sweeps.walk import Point
 
-PARTS = ("train", "held_out")
 SIDED = "[before, after] in the direction walked"
 ENDED = "at its lowest and at its highest beta"
 ACCURACY = "fraction of the samples whose largest output is the label; NaN where it does not apply"
@@ -61,7 +61,7 @@ EVIDENCE: dict[str, str] = {
 }
 
 
-def add_points(arrays: Arrays, diagram: PhaseDiagram) -> None:
+def add_points(arrays: Arrays, diagram: Diagram) -> None:
     """Add what was measured at the followed points."""
     points, along = diagram.points, ["point"]
     home = {point.index: phase.id for phase in diagram.phases for point in phase.points}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 from torch.backends import cuda
 
@@ -30,16 +31,40 @@ def plain_attention() -> Iterator[None]:
     ...     "Flash" in scaled_dot_product_attention(tokens, tokens, tokens).grad_fn.name()
     False
     """
-    fused = [turn for is_on, turn in SWITCHES if is_on()]
-    were_plain: bool = cuda.math_sdp_enabled()  # type: ignore[no-untyped-call]
-    for turn in fused:
-        turn(False)
-    if not were_plain:
-        cuda.enable_math_sdp(True)
+    _PLAIN.enter()
     try:
         yield
     finally:
-        for turn in fused:
-            turn(True)
-        if not were_plain:
-            cuda.enable_math_sdp(False)
+        _PLAIN.leave()
+
+
+class _Plain:
+    """The switches, which all threads share: turned by the first that comes, turned back by the last that goes."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = Lock(), 0
+        self._fused: list[Callable[[bool], None]] = []
+        self._were_plain = True
+
+    def enter(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._fused = [turn for is_on, turn in SWITCHES if is_on()]
+                self._were_plain = cuda.math_sdp_enabled()  # type: ignore[no-untyped-call]
+                self._turn(fused=False, plain=True)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._turn(fused=True, plain=self._were_plain)
+
+    def _turn(self, *, fused: bool, plain: bool) -> None:
+        for turn in self._fused:
+            turn(fused)
+        if not self._were_plain:
+            cuda.enable_math_sdp(plain)
+
+
+_PLAIN = _Plain()

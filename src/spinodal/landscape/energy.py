@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from spinodal.counts import Counts
+from spinodal.counts import Counts, Ledger
 from spinodal.landscape.attention import plain_attention
 from spinodal.landscape.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.landscape.copying import evaluable, hooks_left_out, plain_module
@@ -19,6 +19,7 @@ from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.gradient_graph import GradientGraph
 from spinodal.landscape.lender import Lender
 from spinodal.landscape.parameters import Parameters, Substitution
+from spinodal.landscape.soften import Softening, check_sharpness
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
@@ -33,8 +34,6 @@ class Energy:
     loss : callable (model, batch) -> scalar
     parameters : Parameters
     batches : Batches
-    counts : Counts
-        Evaluations so far.
     notes : tuple of str
         What a user should know about how model and data were taken, in words.
     """
@@ -49,7 +48,10 @@ class Energy:
         device: str | torch.device,
         memory: int,
         samples: Samples | None = None,
+        soften: float | None = None,
     ) -> None:
+        if soften is not None:
+            check_sharpness(soften)
         self.device, self.dtype, self.memory, self.samples = torch.device(device), dtype, memory, samples
         self.model = evaluable(plain_module(model)).to(device=self.device, dtype=dtype)
         self.notes = hooks_left_out(model)
@@ -57,8 +59,10 @@ class Energy:
         self.parameters = Parameters(self.model)
         self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)
         self.batches.check_finite()
-        self.counts = Counts(parameters=self.size)
-        self.lender = Lender(self.model, self.parameters, torch.empty(self.size, dtype=dtype, device=self.device))
+        self.ledger = Ledger(parameters=self.size)
+        self.softening = None if soften is None else Softening(soften)
+        flat = torch.empty(self.size, dtype=dtype, device=self.device)
+        self.lender = Lender(self.model, self.parameters, flat, self.softening)
         self._substituted = Substitution(_Scalar(self.model, self.loss))
         self._leaves = self.lender.leaves
         self._given = self.lender.flat.clone()
@@ -73,16 +77,46 @@ class Energy:
         """Return theta of the module as it was given, shape (n,)."""
         return self._given.clone()
 
+    @property
+    def sharpness(self) -> float | None:
+        """Return the sharpness of what takes the place of kinks, None where E is as it was given."""
+        return None if self.softening is None else self.softening.sharpness
+
+    # -- what is spent ----------------------------------------------------------------------
+
+    @property
+    def counts(self) -> Counts:
+        """Return the evaluations since this landscape was made; what a computation took, `counting` tells."""
+        return self.ledger.total
+
+    def counting(self) -> AbstractContextManager[Counts]:
+        """Count what a block spends, on this landscape and its twins; blocks may lie in one another.
+
+        Examples
+        --------
+        >>> one = nn.Linear(1, 1, bias=False)
+        >>> E = Energy(one, lambda model, batch: model.weight.square().sum(), None, dtype=torch.float64, device="cpu", memory=0)
+        >>> with E.counting() as spent:
+        ...     slope = E.gradient(E.initial)
+        >>> spent.gradient_evaluations, spent.error_evaluations
+        (1, 0)
+        """
+        return self.ledger.counting()
+
+    def uncounted(self) -> AbstractContextManager[None]:
+        """Count nothing of a block outside of it: for what is done again, or to check the code."""
+        return self.ledger.uncounted()
+
     # -- values and gradients ---------------------------------------------------------------
 
     def value(self, theta: Tensor) -> float:
         """Return `E(theta)`."""
-        self.counts.error_evaluations += 1
+        self.ledger.charge(error_evaluations=1)
         return self.uncounted_value(theta)
 
     def uncounted_value(self, theta: Tensor) -> float:
         """Return `E(theta)` for a check of the code, which is no cost of the user's computation."""
-        with self.at(theta) as model:
+        with self.lender.at(theta) as model:
             return sum(weight * float(self.loss(model, batch).detach()) for weight, batch in self.batches.weighted())
 
     def gradient(self, theta: Tensor) -> Tensor:
@@ -91,7 +125,7 @@ class Energy:
 
     def value_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """Return `E(theta)` and `grad E(theta)`, shape (n,), in one pass."""
-        self.counts.gradient_evaluations += 1
+        self.ledger.charge(gradient_evaluations=1)
         return self.over(theta, self.batches)
 
     def values_and_gradients(self, thetas: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,13 +136,27 @@ class Energy:
         values, gradients = zip(*(self.value_and_gradient(theta) for theta in thetas), strict=True)
         return thetas.new_tensor(values), torch.stack(gradients)
 
+    @contextmanager
+    def as_given(self) -> Iterator[None]:
+        """Evaluate with the kinks of the model and the loss as they were given, while the context lasts."""
+        self.lender.softening, kept = nullcontext(), self.lender.softening
+        try:
+            yield
+        finally:
+            self.lender.softening = kept
+
+    def error_as_given(self, theta: Tensor) -> float:
+        """Return E of the model and the loss as they were given, kinks and all, uncounted: what softening is compared with."""
+        with self.as_given():
+            return self.uncounted_value(theta)
+
     # -- products -------------------------------------------------------------------------------
 
     def uncounted_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
         """Return `H(theta) v` for a check of the code, which is no cost of the user's computation."""
         rows = vectors.reshape(-1, self.size)
         total = torch.zeros_like(rows)
-        with self.at(theta) as model:
+        with self.lender.at(theta) as model:
             for weight, batch in self.batches.weighted():
                 self._lent_graph(model, batch).add_products(rows, total, weight, is_last=True)
         return total.view_as(vectors)
@@ -120,19 +168,22 @@ class Energy:
 
     def batch_product(self, theta: Tensor, batch: Batch, vectors: Tensor) -> Tensor:
         """Return `H_b(theta) v` of one batch's own error, in the shape of `vectors`; it is counted by whoever sums batches."""
-        with self.at(theta) as model:
+        with self.lender.at(theta) as model:
             return self._lent_graph(model, batch).products(vectors.reshape(-1, self.size)).view_as(vectors)
 
     # -- plumbing ---------------------------------------------------------------------------
 
     def at(self, theta: Tensor) -> AbstractContextManager[nn.Module]:
-        """Lend the landscape's own module with its parameters set to theta; gradients are on, as E is one function."""
-        return self.lender.at(theta)
+        """Lend the landscape's module with its parameters set to theta, a copy inside another loan at another theta.
+
+        Gradients are on, as E is one function.
+        """
+        return self.lender.lend(theta)
 
     def over(self, theta: Tensor, batches: Batches) -> tuple[float, Tensor]:
         """Return the error over these batches at theta and its gradient, shape (n,), uncounted."""
         total, gradient = 0.0, torch.zeros_like(self._given)
-        with self.at(theta) as model:
+        with self.lender.at(theta) as model:
             for weight, batch in batches.weighted():
                 error = self.loss(model, batch)
                 total += weight * float(error.detach())
@@ -144,7 +195,7 @@ class Energy:
     def call(self, theta: Tensor, batch: Batch) -> Tensor:
         """Return the loss of one batch as a differentiable function of theta, shape ()."""
         named = {f"model.{name}": value for name, value in self.parameters.unflatten(theta).items()}
-        with plain_attention():
+        with plain_attention(), self.lender.softening:
             error: Tensor = self._substituted(named, (batch,))
         return error
 

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from spinodal.counts import HESSIAN_PRODUCT_COST, passes_of
+from spinodal.counts import passes_of
+from spinodal.definitions import HESSIAN_PRODUCT_COST
 
 if TYPE_CHECKING:
     from spinodal.landscape.batches import Batch
@@ -170,7 +171,7 @@ class Factorised:
         matrix = self.factorised(landscape, theta)
         if is_hessian(landscape, theta, matrix):
             return matrix
-        landscape.counts.passes += Vectorised().passes(landscape)
+        landscape.ledger.charge(passes=Vectorised().passes(landscape))
         return Vectorised().dense(landscape, theta)
 
     def passes(self, landscape: Energy) -> int:

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from spinodal.counts import Counts
+from spinodal.counts import Ledger
 from spinodal.errors import SpinodalError
 from spinodal.landscape import hessian as dense
 from spinodal.landscape.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
@@ -17,6 +17,7 @@ from spinodal.landscape.checks import check_loss, check_second_derivatives, refu
 from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
 from spinodal.landscape.energy import Energy, LossFunction
 from spinodal.landscape.gradient_graph import products_at_once
+from spinodal.landscape.kinks import smoothness
 from spinodal.landscape.listed import settled_list
 from spinodal.landscape.reading.idle import idle_parameters
 from spinodal.landscape.reading.sizes import settle_sizes
@@ -51,6 +52,9 @@ class Landscape(Energy):
     samples : callable batch -> int, optional
         The number of samples of a batch. Default: the first axis of its tensors; where they begin with different axes, it is
         read from the loss (see `settle_sizes`).
+    soften : float, optional
+        The sharpness s > 0 of the smooth operations that ReLU and its kin are replaced by (see `Softening`). Default: none
+        are replaced.
 
     Raises
     ------
@@ -83,10 +87,11 @@ class Landscape(Energy):
         device: str | torch.device = "cpu",
         memory: int = 512 * 2**20,
         samples: Samples | None = None,
+        soften: float | None = None,
     ) -> None:
         refuse_complex(model)
         refuse_randomness(model)
-        super().__init__(model, loss, data, dtype=dtype, device=device, memory=memory, samples=samples)
+        super().__init__(model, loss, data, dtype=dtype, device=device, memory=memory, samples=samples, soften=soften)
         self._hessian_method: dense.Method | None = None
         self._bends = False  # whether second derivatives were checked
         self.remarks: tuple[str, ...] = ()  # what a user should know about how E was read
@@ -96,7 +101,7 @@ class Landscape(Energy):
         self._source = self.batches.source  # as it was given
         settle_sizes(self)
         self.batches = self._affordable()
-        self.remarks = check_loss(self)
+        self.remarks = (*check_loss(self), *smoothness(self))
 
     def batches_of(self, data: object) -> Batches:
         """Return other data as this landscape reads its own, refused where they are not finite."""
@@ -118,23 +123,29 @@ class Landscape(Energy):
         if self.dtype != torch.float64 or self.size * self.batches.total < PAYS:
             return None
         try:
-            with self.at(self._given) as model:
-                twin = Landscape(
-                    model,
-                    self.loss,
-                    self._source,
-                    dtype=torch.float32,
-                    device=self.device,
-                    memory=self.memory,
-                    samples=self.samples,
-                )
+            twin = self.with_loss(self.loss, dtype=torch.float32)
         except (SpinodalError, RuntimeError):  # a loss that is bound to double precision
             return None
         exact, rounded = self.uncounted_value(self._given), twin.uncounted_value(twin._given)
         if not abs(exact - rounded) <= EQUAL[torch.float32] * (abs(exact) + abs(rounded)):
             return None
+        twin.ledger = self.ledger  # it spends on the same accounts
         twin._bends = True  # its second derivatives are checked in double precision, see `require_second_derivatives`
         return twin
+
+    def with_loss(self, loss: LossFunction, *, dtype: torch.dtype | None = None) -> Landscape:
+        """Return the landscape of another loss of the same model and data, in this precision unless another is given."""
+        with self.at(self._given) as model:
+            return Landscape(
+                model,
+                loss,
+                self._source,
+                dtype=dtype or self.dtype,
+                device=self.device,
+                memory=self.memory,
+                samples=self.samples,
+                soften=self.sharpness,
+            )
 
     def vector(self, theta: object) -> Tensor:
         """Return `theta` as a vector of this landscape, or refuse it."""
@@ -161,7 +172,7 @@ class Landscape(Energy):
     def hessian_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
         """Return `H(theta) v`, for one vector (n,) or k of them (k, n), in the same shape."""
         self.require_second_derivatives()
-        self.counts.hessian_products += vectors.numel() // self.size
+        self.ledger.charge(hessian_products=vectors.numel() // self.size)
         return self.uncounted_product(theta, vectors)
 
     def hessian_operator(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
@@ -176,7 +187,7 @@ class Landscape(Energy):
 
         def product(vectors: Tensor) -> Tensor:
             rows = vectors.reshape(-1, self.size)
-            self.counts.hessian_products += len(rows)
+            self.ledger.charge(hessian_products=len(rows))
             return graph.products(rows).view_as(vectors)
 
         return product
@@ -190,16 +201,15 @@ class Landscape(Energy):
         uses chunked, vectorised products within `memory` bytes.
         """
         method = self.hessian_method
-        self.counts.hessians += 1
-        self.counts.passes += method.passes(self)
+        self.ledger.charge(hessians=1, passes=method.passes(self))
         return method.dense(self, theta)
 
     def third_product(self, theta: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """Return `D^3 E(theta)[u, v, .]`, the gradient of `u . H(theta) v`, shape (n,); it counts as two Hessian products."""
         self.require_second_derivatives()
-        self.counts.hessian_products += 2
+        self.ledger.charge(hessian_products=2)
         total = torch.zeros_like(theta)
-        with self.at(theta) as model:
+        with self.lender.at(theta) as model:
             for weight, batch in self.batches.weighted():
                 total.add_(self._lent_graph(model, batch).third_product(u, v), alpha=weight)
         return total
@@ -250,7 +260,7 @@ class Landscape(Energy):
                 left -= size_of(next(parts))
         twin = copy.copy(self)
         twin.batches = Batches(firsts, dtype=self.dtype, device=self.device)
-        twin.counts = Counts(parameters=self.size)
+        twin.ledger = Ledger(parameters=self.size)
         return twin
 
     # -- plumbing ---------------------------------------------------------------------------

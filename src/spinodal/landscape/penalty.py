@@ -1,64 +1,26 @@
-"""The L2 penalty `beta * ||theta - centre||^2` and its relation to PyTorch's `weight_decay`."""
+"""The L2 penalty `beta * ||theta - centre||^2`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from spinodal.errors import SpinodalError, positive_beta
+from spinodal.conventions import CENTRED, CONVENTION
+from spinodal.definitions import SHORTEST
+from spinodal.errors import SpinodalError
+from spinodal.landscape.control import Control, Turned, checked_control
 
-CONVENTION = "E + beta*||theta||^2, weight_decay = 2*beta"
-
-
-def weight_decay(beta: float) -> float:
-    """Return the `weight_decay` of `torch.optim.SGD` or `Adam` that adds the same gradient.
-
-    PyTorch adds `weight_decay * theta` to the gradient; the penalty adds `2 * beta * theta`.
-    AdamW's decoupled decay is the gradient of no energy and has no beta.
-
-    Examples
-    --------
-    >>> weight_decay(0.05)
-    0.1
-    """
-    return 2.0 * beta
-
-
-def beta_of(weight_decay: float) -> float:
-    """Return the beta of a PyTorch `weight_decay` (coupled, as in SGD and Adam).
-
-    Examples
-    --------
-    >>> beta_of(0.1)
-    0.05
-    """
-    return 0.5 * weight_decay
-
-
-def one_beta(beta: float | None, weight_decay: float | None) -> float:
-    """Return the beta that one of the two names says, or refuse neither, both, and what is not positive.
-
-    Examples
-    --------
-    >>> one_beta(None, 0.1)
-    0.05
-    """
-    if beta is not None and weight_decay is None:
-        return positive_beta(beta)
-    if beta is None and weight_decay is not None:
-        return beta_of(positive_beta(weight_decay, "weight_decay"))
-    raise SpinodalError(
-        got="neither beta nor weight_decay" if beta is None else "both beta and weight_decay",
-        allowed="one of the two is allowed",
-        do="give beta, or weight_decay as SGD and Adam take it",
-    )
+if TYPE_CHECKING:
+    from spinodal.landscape.landscape import Landscape
 
 
 @dataclass(frozen=True)
-class Penalty:
-    """`rho(theta) = sum_i mask_i (theta_i - centre_i)^2`, so that `L = E + beta * rho`.
+class Penalty(Turned):
+    """The L2 penalty, the control unless another is given: `L = E + beta rho`, `rho = sum_i mask_i (theta_i - centre_i)^2`.
 
     Parameters
     ----------
@@ -66,6 +28,8 @@ class Penalty:
         The point the penalty pulls to. Default: the origin.
     mask : Tensor of bool (or of zeros and ones), shape (n,), optional
         True where a parameter is penalised. Default: everywhere.
+    source : str, optional
+        Where the centre comes from, in words, for the record of a run.
 
     Raises
     ------
@@ -80,6 +44,24 @@ class Penalty:
 
     centre: Tensor | None = None
     mask: Tensor | None = None
+    source: str | None = None
+    name = "beta"
+    is_quadratic = True
+
+    @property
+    def convention(self) -> str:
+        """Return L in one line, and what its beta is as a weight_decay."""
+        return CENTRED if self.has_centre else CONVENTION
+
+    def on(self, landscape: Landscape) -> Penalty:
+        """Return the penalty itself, or refuse it where it does not fit."""
+        self.check(landscape.initial)
+        return self
+
+    def to(self, device: torch.device) -> Penalty:
+        """Return the penalty with its vectors on a device."""
+        centre, mask = (None if value is None else value.to(device) for value in (self.centre, self.mask))
+        return replace(self, centre=centre, mask=mask)
 
     def offset(self, theta: Tensor) -> Tensor:
         """Return `mask * (theta - centre)`, the shape of theta (leading axes allowed)."""
@@ -94,6 +76,70 @@ class Penalty:
     def diagonal(self, theta: Tensor) -> Tensor:
         """Return the diagonal of half the penalty's Hessian, `mask` as numbers, shape (n,)."""
         return torch.ones_like(theta) if self.mask is None else self.mask.to(theta)
+
+    def conjugate(self, theta: Tensor) -> float:
+        """Return `rho(theta)`."""
+        return self.norm_squared(theta)
+
+    def force(self, theta: Tensor) -> Tensor:
+        """Return `2 mask (theta - centre)`, shape (n,)."""
+        return 2 * self.offset(theta)
+
+    def conjugate_and_force(self, theta: Tensor) -> tuple[float, Tensor]:
+        """Return both."""
+        return self.norm_squared(theta), self.force(theta)
+
+    def conjugates_and_forces(self, thetas: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rho, shape (k,), and its gradients, shape (k, n)."""
+        offsets = self.offset(thetas)
+        return offsets.square().sum(1), 2 * offsets
+
+    def operator(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return `v -> 2 mask v`."""
+        twice = 2 * self.diagonal(theta)
+        return lambda vectors: twice * vectors
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """Return the diagonal matrix `2 mask`, shape (n, n)."""
+        return torch.diag(2 * self.diagonal(theta))
+
+    def third_product(self, theta: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """Return 0, shape (n,)."""
+        return torch.zeros_like(theta)
+
+    def trivial(self, theta: Tensor) -> Tensor:
+        """Return theta with its penalised parameters at the centre, shape (n,)."""
+        return theta - self.offset(theta)
+
+    @property
+    def has_centre(self) -> bool:
+        """Tell whether the centre is another one than the origin."""
+        return self.centre is not None and bool(self.centre.any())
+
+    def stiffen(self, matrix: Tensor, value: float) -> None:
+        """Add `2 beta mask` to the diagonal of a matrix, shape (n, n), in place."""
+        matrix.diagonal().add_(self.diagonal(matrix.diagonal()), alpha=2 * value)
+
+    @property
+    def only_shifts(self) -> bool:
+        """Tell whether all parameters are penalised."""
+        return self.mask is None
+
+    def shift(self, value: float) -> float:
+        """Return `2 beta`."""
+        return 2.0 * value
+
+    def length(self, theta: Tensor) -> float:
+        """Return the distance from the centre over the penalised parameters."""
+        return float(self.offset(theta).norm())
+
+    def distance(self, theta: Tensor) -> float:
+        """Return the distance from the centre over all parameters, penalised or not."""
+        return float((theta if self.centre is None else theta - self.centre.to(theta)).norm())
+
+    def scale(self, theta: Tensor, value: float) -> float:
+        """Return the size that residuals are measured against, `2 beta max(||theta - centre||, 1e-3)`."""
+        return 2 * value * max(self.length(theta), SHORTEST)
 
     def check(self, theta: Tensor) -> None:
         """Refuse a centre or a mask that does not fit theta, shape (n,)."""
@@ -113,6 +159,24 @@ class Penalty:
                     allowed="True or 1 where a parameter is penalised and False or 0 elsewhere is allowed",
                     do="scale the strength with beta, which is one for all parameters",
                 )
+
+
+def l2(control: Control, what: str, do: str = "give a Penalty, or leave the control out") -> Penalty:
+    """Return a control that is the L2 penalty, or refuse another one for what is of that alone.
+
+    Examples
+    --------
+    >>> l2(Penalty(), "a walk at fixed norm").mask is None
+    True
+    """
+    control = checked_control(control)
+    if isinstance(control, Penalty):
+        return control
+    raise SpinodalError(
+        got=f"{what} with the control {control.name}, {control.convention}",
+        allowed="the L2 penalty, E + beta ||theta - centre||^2, is allowed: this is defined by its norm",
+        do=do,
+    )
 
 
 def _check_vector(name: str, value: object, theta: Tensor, meaning: str) -> None:

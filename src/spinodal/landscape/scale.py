@@ -9,11 +9,12 @@ from torch import Tensor
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape.consistency import somewhere
+from spinodal.landscape.control import Control
 from spinodal.landscape.energy import Energy
 from spinodal.landscape.penalty import Penalty
 
 
-def refuse_scale_invariance(landscape: Energy, penalty: Penalty) -> None:
+def refuse_scale_invariance(landscape: Energy, control: Control) -> None:
     """Refuse a penalised block of parameters that E does not feel the scale of: L has no minimiser.
 
     For such a block (weights followed by a normalisation) `E(c * block) = E(block)` for all c > 0,
@@ -21,7 +22,7 @@ def refuse_scale_invariance(landscape: Energy, penalty: Penalty) -> None:
     gives it a best scale. Blocks are single tensors and whole modules; the test is
     `grad E . block = 0` while `grad E` is not, at three random points.
     """
-    blocks = _shrinking_blocks(landscape, penalty)
+    blocks = _shrinking_blocks(landscape, control) if isinstance(control, Penalty) else {}
     for seed, scale in enumerate((1.0, 2.0, 4.0)):
         if not blocks:
             return

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from spinodal.counts import Counts
 from spinodal.curvature.survey import survey
+from spinodal.landscape.penalty import l2
+from spinodal.mapping.sharpening import Sharpening
 from spinodal.missing import Attempts
-from spinodal.phases.beside_walk import branched, unjoined
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.parallel import Crew
+from spinodal.phases.beside_walk import branched, with_unjoined
+from spinodal.phases.diagram import stretches_of
+from spinodal.phases.joined import Joined
 from spinodal.phases.joining import Joiner
+from spinodal.phases.limit import Limit
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point, Walker
+from spinodal.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -53,19 +64,26 @@ class AfterWalk:
     attempts : Attempts
     seconds : callable
         Tells the time spent.
+    crew : Crew
+        Follows phases and branches, and computes curvatures, ahead.
     """
 
     def __init__(
-        self, walker: Walker, scout: Callable[[bool], Scout], attempts: Attempts, seconds: Callable[[], float]
+        self,
+        walker: Walker,
+        scout: Callable[[bool], Scout],
+        attempts: Attempts,
+        seconds: Callable[[], float],
+        crew: Crew[Problem],
     ) -> None:
-        self.walker, self.scout, self.attempts, self.seconds = walker, scout, attempts, seconds
+        self.walker, self.scout, self.attempts, self.seconds, self.crew = walker, scout, attempts, seconds, crew
         self.recorder = walker.recorder
 
     def with_branches(self, diagram: PhaseDiagram, walk: Walk) -> PhaseDiagram:
         """Return the diagram of a walk up with its phases followed as branches."""
         with self.attempts.part("branches and coexistence points"):
             found = branched(self.walker, walk.sweep, beta=walk.beta, norm_range=walk.norm_range, attempts=self.attempts)
-            return self._checked(diagram, found)
+            return self._checked(found.to(diagram))
         return diagram
 
     def with_way_back(self, diagram: PhaseDiagram, walk: Walk) -> PhaseDiagram:
@@ -75,30 +93,48 @@ class AfterWalk:
             back = scout.walk(walk.sweep.points[-1], walk.bottom.beta)
         if back is not None:
             with self.attempts.part("what joins the two ways of the loop"):
-                return self._checked(diagram, self._joined(walk, scout, back))
+                return self._checked(self._joined(walk, scout, back).to(diagram))
         self.walker.recorder = self.recorder
         without = self.with_branches(diagram, walk)
-        return without if back is None else self._checked(without, unjoined(walk.sweep, back, without.tree))
+        return without if back is None else self._checked(with_unjoined(without, walk.sweep, back))
 
-    def _joined(self, walk: Walk, scout: Scout, back: Sweep) -> Mapping[str, Any]:
+    def _joined(self, walk: Walk, scout: Scout, back: Sweep) -> Joined:
         ranges = {"error_range": scout.criteria.error_range, "norm_range": scout.criteria.norm_range}
         quiet = lambda: self.scout(False)  # noqa: E731
-        return vars(Joiner(self.walker, quiet, walk.sweep, back, beta=walk.beta, attempts=self.attempts, **ranges).join())
+        return Joiner(self.walker, quiet, walk.sweep, back, beta=walk.beta, attempts=self.attempts, **ranges).join()
+
+    def with_limits(self, diagram: PhaseDiagram, task: Task, high: float) -> PhaseDiagram:
+        """Return a diagram of a softened network with where its macroscopic transitions go as kinks become sharper."""
+        limits = list[Limit]()
+        stretches = stretches_of(diagram.points, diagram.transitions)
+        for number, transition in enumerate(diagram.macroscopic):
+            with self.attempts.part(f"the transition at beta = {transition.beta:.6g} of the network as given"):
+                sharpening = Sharpening(task, self.walker, self.scout(False).criteria, high)
+                note = self.recorder.note(f"limit {number}", partial(_noted, sharpening, transition, stretches[number]))
+                self.walker.spent = self.walker.spent + Counts(**note["counts"])
+                limits.append(Limit.from_dict(note["limit"]))
+        return self._checked(replace(diagram, limits=tuple(limits)))
 
     def with_curvature(self, diagram: PhaseDiagram, seed: int, on_point: Callable[[int, int], None]) -> PhaseDiagram:
         """Return a diagram with the curvature at its followed points."""
         points = diagram.points + (diagram.back.points if diagram.back else ())
         with self.attempts.part("the curvature along the map"):
             found, cost = survey(
-                points, self.walker.landscape, self.walker.penalty, self.recorder,
+                points, self.walker.landscape, l2(self.walker.control, "the curvature of L"), self.recorder,
                 seed=seed, attempts=self.attempts, on_point=on_point,
             )  # fmt: skip
             self.walker.spent = self.walker.spent + cost
-            return self._checked(diagram, {"curvature": found})
+            return self._checked(replace(diagram, curvature=found))
         return diagram
 
-    def _checked(self, diagram: PhaseDiagram, found: Mapping[str, Any]) -> PhaseDiagram:
+    def _checked(self, diagram: PhaseDiagram) -> PhaseDiagram:
         """Return a diagram with more in it, and with what that cost; one that cannot be written down fails here."""
-        made = replace(diagram, **found, spent=self.walker.spent, seconds=self.seconds())
+        made = replace(diagram, spent=self.walker.spent, seconds=self.seconds())
         made.to_dict()
         return made
+
+
+def _noted(sharpening: Sharpening, transition: Transition, before: Sequence[Point]) -> dict[str, Any]:
+    """Return a limit with what it cost, in JSON types."""
+    limit = sharpening.limit(transition, before)
+    return {"limit": limit.to_dict(), "counts": vars(sharpening.spent)}

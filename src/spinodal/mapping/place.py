@@ -11,28 +11,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spinodal.conventions import one_beta
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Control
+from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import one_beta
-from spinodal.mapping.map import MapOptions, prepare
-from spinodal.minima.deepest import TRIVIAL_VARIANCE
+from spinodal.landscape.penalty import Penalty, l2
+from spinodal.mapping.deepest import is_trivial
+from spinodal.mapping.options import MapOptions
+from spinodal.mapping.preparing import prepare, usable_device
 from spinodal.minima.minimise import LOST, solver_for
 from spinodal.observe import Observer
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.catalogue import Allowance, Fingerprint
 from spinodal.phases.phase import Phase
-from spinodal.phases.placement import Placement, Rival, Start
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.results.placement import Placement, Rival, Start
+from spinodal.sweeps.moved import moved
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.transition import MACROSCOPIC
 from spinodal.sweeps.walk import Forgetful, Point, Recorder, Walker
 from spinodal.tasks.fitted import Fitted, fitted
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import DTYPES, Task
 
-SAME_SPECTRUM = 0.05  # singular values of one minimum differ by less, relative to the largest
 DOUBLINGS = 12  # of beta beyond the map, in search of a transition that it did not reach
 
 
@@ -45,6 +49,7 @@ def place(
     task: Task | None = None,
     options: MapOptions | None = None,
     recorder: Recorder | None = None,
+    penalty: Control | None = None,
 ) -> Placement:
     """Place an existing model on the map of its task.
 
@@ -66,6 +71,8 @@ def place(
         Device and tolerance. Default: those of `MapOptions`. Precision and solver are those of the map.
     recorder : Recorder, optional
         Where points are kept. Default: nowhere.
+    penalty : Penalty, optional
+        The one that the map is along. Default: that of the map, where it is known (see `load`).
 
     Returns
     -------
@@ -96,20 +103,24 @@ largest weight_decay before the first loss of rank at a transition: 0.79999... (
     """
     chosen = one_beta(beta, weight_decay)
     made = task or _task(diagram)
-    return _Placing(diagram, made, options or MapOptions(), recorder or Forgetful()).place(start, chosen)
+    turned = penalty or _control(diagram)
+    return _Placing(diagram, made, options or MapOptions(), recorder or Forgetful(), turned).place(start, chosen)
 
 
 class _Placing:
     """One placement in the making."""
 
-    def __init__(self, diagram: PhaseDiagram, task: Task, options: MapOptions, recorder: Recorder) -> None:
+    def __init__(
+        self, diagram: PhaseDiagram, task: Task, options: MapOptions, recorder: Recorder, control: Control | None
+    ) -> None:
         self.diagram, self.task, self.recorder = diagram, task, recorder
-        self.landscape, self.penalty = prepare(task, _as_mapped(options, diagram))
-        self.landscape.counts = Counts(parameters=self.landscape.size)
+        control = control.to(usable_device(options.device)) if isinstance(control, Penalty) else control
+        self.landscape, self.control = prepare(task, _as_mapped(options, diagram), control)
+        _refuse_other(ControlRecord.of(self.control), diagram.control)
         solver = solver_for(self.landscape, diagram.solver)
-        self.observe = Observer(self.landscape, self.penalty, task)
+        self.observe = Observer(self.landscape, self.control, task)
         self.walker = Walker(
-            self.landscape, self.penalty, self.observe, solver=solver, tolerance=options.tolerance, recorder=recorder
+            self.landscape, self.control, self.observe, solver=solver, tolerance=options.tolerance, recorder=recorder
         )
 
     def place(self, start: nn.Module | Mapping[str, Any] | Tensor, beta: float) -> Placement:
@@ -147,8 +158,7 @@ class _Placing:
     def _set_ranges(self, own: Point) -> None:
         """Take the ranges of E and of the squared norm from the map, or from the model where the map spans less."""
         errors = [point.error for point in self.diagram.points]
-        centre = own.minimum.theta - self.penalty.offset(own.minimum.theta)
-        trivial = self.landscape.value(centre)
+        trivial = self.landscape.value(l2(self.control, "a placement", "leave --start out").trivial(own.minimum.theta))
         lift = abs(trivial - own.error) if math.isfinite(trivial) else 0.0
         self.error_range = max(max(errors) - min(errors), lift, 1e-9 * (1.0 + abs(own.error)))
         largest = max(point.norm_squared for point in (own, *self.diagram.points))
@@ -159,7 +169,7 @@ class _Placing:
         return self.walker.find(beta, lambda: (vector, Counts(parameters=self.landscape.size)))
 
     def _described(self, theta: Tensor, own: Point) -> Start:
-        loss = Regularised(self.landscape, own.beta, self.penalty)
+        loss = Regularised(self.landscape, own.beta, self.control)
         value, gradient = loss.value_and_gradient(theta)
         reached = own.minimum.theta.to(theta)
         return Start(
@@ -188,7 +198,7 @@ class _Placing:
             self.walker,
             error_range=self.error_range,
             norm_range=self.norm_range,
-            resolution=Resolution(bracket=bracket_for(self.walker.solver, self.landscape.size)),
+            resolution=Resolution(bracket=bracket_for(self.walker.solver.name, self.landscape.size)),
             is_end=self._is_trivial,
         )
 
@@ -200,8 +210,7 @@ class _Placing:
     def _is_trivial(self, point: Point) -> bool:
         """Tell a model without outputs worth the name, or one whose outputs nobody knows."""
         known = [view for p in self.diagram.points if (view := p.observation.output_variance) is not None]
-        here = point.observation.output_variance
-        return here is None or here < TRIVIAL_VARIANCE * max(known, default=math.inf)
+        return point.observation.liveliness is None or is_trivial(point.observation, max(known, default=math.inf))
 
     # -- which phase ------------------------------------------------------------------------
 
@@ -221,9 +230,7 @@ class _Placing:
     def _agrees(self, branch: tuple[Point, ...], mapped: Point) -> bool:
         """Tell whether the branch, followed to the beta of a mapped point, is that point."""
         near = min(branch, key=lambda point: abs(math.log(point.beta / mapped.beta)))
-        step = mapped.beta - near.beta
-        point = near if step == 0.0 else self.walker.finish(self.walker.follow(near, mapped.beta, step * near.tangent))
-        return self._same(point, mapped)
+        return self._same(moved(self.walker, near, mapped.beta), mapped)
 
     def _is_open(self, phase: Phase) -> bool:
         """Tell whether the map did not see where a phase ends at its upper side."""
@@ -238,10 +245,10 @@ class _Placing:
         return not self._has_fallen(walked) and walked.status == "complete" and self._same(walked.points[-1], own)
 
     def _same(self, a: Point, b: Point) -> bool:
-        """Tell one minimum from another at the same beta, by what no symmetry of the network changes."""
-        error = abs(a.error - b.error) < MACROSCOPIC * self.error_range
-        norm = abs(a.norm_squared - b.norm_squared) < 2.0 * MACROSCOPIC * self.norm_range
-        return error and norm and _same_spectra(a, b)
+        """Tell one minimum from another at the same beta, as phases are told apart."""
+        allowance = Allowance.of_phases(self.error_range, self.norm_range)
+        first, second = (Fingerprint.of(point.minimum, point.observation) for point in (a, b))
+        return first.is_one_with(second, allowance)
 
     # -- which depth ------------------------------------------------------------------------
 
@@ -269,10 +276,31 @@ def found_of(start: nn.Module | Mapping[str, Any] | Tensor, task: Task, landscap
 
 
 def _as_mapped(options: MapOptions, diagram: PhaseDiagram) -> MapOptions:
-    """Return options with the range and the precision of a map."""
+    """Return options with the range, the precision and the softening of a map."""
     mapped = diagram.points[0].minimum.theta.dtype
     named: dict[torch.dtype, Any] = {dtype: name for name, dtype in DTYPES.items()}
-    return replace(options, beta=diagram.range, dtype=named[mapped])
+    return replace(options, beta=diagram.range, dtype=named[mapped], soften=diagram.sharpness)
+
+
+def _control(diagram: PhaseDiagram) -> Control | None:
+    """Return the control of a map; None for the task's own."""
+    record = diagram.control
+    if record.made is None and record != ControlRecord():
+        raise SpinodalError(
+            got=f"this map does not hold its control, {record.described}",
+            allowed="the control that was mapped is needed",
+            do="pass penalty=...",
+        )
+    return record.made
+
+
+def _refuse_other(given: ControlRecord, mapped: ControlRecord) -> None:
+    if given != mapped:
+        raise SpinodalError(
+            got=f"the control is {given.described}, and that of the map is {mapped.described}",
+            allowed="a model is placed with the control of the map",
+            do="leave it out, or map with this one",
+        )
 
 
 def _task(diagram: PhaseDiagram) -> Task:
@@ -292,13 +320,3 @@ def _distance(phase: Phase, beta: float) -> float:
     """Return how far from a phase beta lies, in log beta; 0 inside."""
     low, high = phase.beta
     return max(math.log(low / beta), math.log(beta / high), 0.0)
-
-
-def _same_spectra(a: Point, b: Point) -> bool:
-    first, second = a.observation.singular_values, b.observation.singular_values
-    for name, values in first.items():
-        largest = max(*values, *second[name], 1e-3)
-        difference = (torch.tensor(values) - torch.tensor(second[name])).abs().max()
-        if float(difference) > SAME_SPECTRUM * largest:
-            return False
-    return True

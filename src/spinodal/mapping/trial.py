@@ -10,13 +10,13 @@ from torch import Tensor
 from spinodal.errors import SpinodalError, blaming
 from spinodal.landscape import Landscape
 from spinodal.landscape.batches import Batches
-from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.control import Control
 from spinodal.observe import Observation, Observer
 from spinodal.observe.observation import own_value
 from spinodal.tasks.task import Task
 
 
-def try_start(task: Task, landscape: Landscape, penalty: Penalty, seed: int) -> Observation:
+def try_start(task: Task, landscape: Landscape, control: Control, seed: int) -> Observation:
     """Return what is observed at the random start of a seed.
 
     Raises
@@ -29,7 +29,7 @@ def try_start(task: Task, landscape: Landscape, penalty: Penalty, seed: int) -> 
     _try_observables(task, landscape, theta)
     held_out = _held_out(task, landscape)
     with _named("predict or labels"):
-        view = Observer(landscape, penalty, task)(theta)
+        view = Observer(landscape, control, task)(theta)
     if held_out is not None and view.output_variance is not None:
         _try_predictions(task, landscape, theta, held_out)
     return view

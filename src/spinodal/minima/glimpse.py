@@ -12,7 +12,8 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.kronecker import Kronecker
 from spinodal.spectrum.davidson import Subspace, davidson
-from spinodal.spectrum.margin import Margin, zero_fraction
+from spinodal.spectrum.eigenbasis import zero_fraction
+from spinodal.spectrum.margin import Margin
 
 LARGE = 20_000  # parameters from which a walk in single precision affords a glimpse only
 TANGENT = 4  # products on the way
@@ -53,8 +54,8 @@ def glimpse(
         The margin's value is an upper bound of the smallest eigenvalue; its residual is the distance to some eigenvalue. *What
         it is not:* the smallest eigenvalue, unless the space happens to hold its mode.
     """
-    product, inverse = loss.hessian_operator(theta), factors.at_beta(loss.beta).inverse
-    right = loss.pull(theta) / -loss.beta
+    product, inverse = loss.hessian_operator(theta), factors.at_beta(loss.unit).inverse
+    right = loss.push(theta)
     guesses = [*(hint for hint in hints if bool(hint.any())), inverse(right)]
     space = Subspace.of(torch.stack(guesses), product)
     for _ in range(TANGENT - len(space)):

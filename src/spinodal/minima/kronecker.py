@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from spinodal.counts import HESSIAN_PRODUCT_COST, PASS_MULTIPLICATIONS, passes_of
+from spinodal.counts import PASS_MULTIPLICATIONS, passes_of
+from spinodal.definitions import HESSIAN_PRODUCT_COST
 from spinodal.landscape import Landscape
 from spinodal.minima.layer_rows import input_rows, is_supported, output_rows, weight_matrix
 from spinodal.minima.output_roots import MOST_OUTPUTS, output_roots

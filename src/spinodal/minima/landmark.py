@@ -40,9 +40,9 @@ class Landmark:
 
     @classmethod
     def at(cls, loss: Regularised, hessian: Tensor) -> Landmark | None:
-        """Return the landmark of a Hessian of E, shape (n, n), taken at a minimum of L; None where it is not finite."""
+        """Return the landmark of a Hessian, as `Regularised.hessian` has it, at a minimum of L; None where it is not finite."""
         matrix = loss.shifted(hessian)
-        factor = Cholesky.of(matrix, least=FLOOR * loss.beta)
+        factor = Cholesky.of(matrix, least=FLOOR * loss.unit)
         if factor is None:
             return None
         return cls(*dense_lowest(matrix, factor), factor, price(loss.landscape))

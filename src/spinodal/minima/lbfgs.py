@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.linalg.lapack import dtrtrs
 from torch import Tensor
 
 from spinodal.landscape.objective import Regularised
@@ -229,6 +228,8 @@ class Preconditioned(Memory):
 
 def _triangular(matrix: np.ndarray, right: np.ndarray, *, transposed: bool = False) -> np.ndarray:
     """Solve with the upper triangle of a matrix, or with its transpose."""
+    from scipy.linalg.lapack import dtrtrs  # slow to import, and needed at the first step of a search
+
     solution: np.ndarray = dtrtrs(matrix, right, lower=0, trans=int(transposed))[0]
     return solution
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from spinodal.counts import HESSIAN_PRODUCT_COST, Counts
+from spinodal.counts import Counts
+from spinodal.definitions import HESSIAN_PRODUCT_COST, SHORTEST
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.glimpse import affords_glimpses_only, glimpse
 from spinodal.minima.kronecker import Kronecker
@@ -16,38 +17,41 @@ from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.newton_cg import conjugate_gradients
 from spinodal.minima.solution import Solution
+from spinodal.minima.solver import NEWTON, Solver
 from spinodal.spectrum.davidson import Subspace, davidson, softened
-from spinodal.spectrum.margin import BESIDE, LANCZOS_STEPS, Margin, lanczos_margin, zero_fraction
+from spinodal.spectrum.eigenbasis import zero_fraction
+from spinodal.spectrum.margin import BESIDE, Margin, lanczos_margin
 
-SECOND_ORDER = ("newton", "newton_cg")  # whose slopes and margins are accurate enough to tell kinks, and orders
-MARGIN_STEPS = {"newton_cg": 300, "lbfgs": LANCZOS_STEPS}  # most Hessian products for a margin
-TANGENT = {"newton_cg": (1e-6, 500), "lbfgs": (0.05, 30)}  # relative residual and most products of a solve with Hess L
-NEAR_TANGENT = (1e-3, 60)  # the same with the help of a landmark, in its metric, where the error of slopes is its square
+NEAR_TANGENT = (
+    1e-3,
+    60,
+)  # as `Solver.tangent`, with the help of a landmark, in its metric, where the error of slopes is its square
 
 
 @dataclass(frozen=True)
 class Local:
     """Second-order knowledge at a minimum: its soft mode, and the tangent of its branch.
 
-    `landmark` is what a neighbour can use, `hessian` that of E where one was taken here, `along` the tangent where it is known.
+    `landmark` is what a neighbour can use, `hessian` that of `Regularised.hessian` where one was taken here, `along` the
+    tangent where it is known.
     """
 
     loss: Regularised
     theta: Tensor
     margin: Margin
-    solver: str
+    solver: Solver
     hessian: Tensor | None = None
     landmark: Landmark | None = None
     along: Tensor | None = None
 
     @property
     def tangent(self) -> Tensor:
-        """Return `-(Hess L)^+ 2 (theta - centre)`, shape (n,)."""
+        """Return `-(Hess L)^+ grad C`, shape (n,): with the L2 penalty `-(Hess L)^+ 2 (theta - centre)`."""
         if self.along is not None:
             return self.along
-        right = self.loss.pull(self.theta) / -self.loss.beta
+        right = self.loss.push(self.theta)
         if self.landmark is None or self.hessian is None:
-            tolerance, most = TANGENT[self.solver]
+            tolerance, most = self.solver.tangent
             product = _operator(self.loss, self.theta, self.solver)
             return conjugate_gradients(product, right, tolerance=tolerance, most=most)
         matrix = self.loss.shifted(self.hessian)
@@ -69,7 +73,7 @@ def _solved(matrix: Tensor, right: Tensor, largest: float) -> Tensor:
 def certify(
     loss: Regularised,
     solution: Solution,
-    solver: str,
+    solver: Solver,
     landmark: Landmark | None,
     spent: Counts,
     hints: Sequence[Tensor] = (),
@@ -81,23 +85,23 @@ def certify(
 
     A point that took a Hessian ends with one, so that it is a landmark for its neighbours.
     """
-    if solver != "newton":
+    if not solver.is_dense:
         bend = _bend(loss, solution) if solution.stop in CONVERGED else 0.0  # elsewhere it could hide any saddle
         if factors is not None and affords_glimpses_only(loss.landscape):
             margin, along = glimpse(loss, solution.theta, hints, factors, blur=bend, on_the_way=on_the_way)
             return Local(loss, solution.theta, margin, solver, along=along)
-        precision = torch.float32 if loss.single and solver not in SECOND_ORDER else loss.landscape.dtype
+        precision = torch.float32 if loss.single and not solver.sees_kinks else loss.landscape.dtype
         product = _operator(loss, solution.theta, solver)
-        noise, blur = (bend, 0.0) if solver in SECOND_ORDER else (0.0, bend)
-        steps = MARGIN_STEPS[solver]
+        noise, blur = (bend, 0.0) if solver.sees_kinks else (0.0, bend)
+        steps = solver.margin_steps
         margin = lanczos_margin(product, solution.theta, steps=steps, precision=precision, noise=noise, blur=blur)
         return Local(loss, solution.theta, margin, solver)
     if landmark is not None and not spent.hessians and landmark.pays(spent.gradient_evaluations):
         found = near(loss, solution.theta, landmark, hints)
         if found is not None:
             return found
-    hessian = solution.hessian if solution.hessian is not None else loss.landscape.hessian(solution.theta)
-    loss.landscape.counts.passes += factorisation_passes(loss.landscape)
+    hessian = solution.hessian if solution.hessian is not None else loss.hessian(solution.theta)
+    loss.landscape.ledger.charge(passes=factorisation_passes(loss.landscape))
     here = Landmark.at(loss, hessian)
     return None if here is None else Local(loss, solution.theta, here.margin, solver, hessian, here)
 
@@ -115,7 +119,7 @@ def near(loss: Regularised, theta: Tensor, landmark: Landmark, hints: Sequence[T
     product, inverse = loss.hessian_operator(theta), landmark.factor.inverse
     guesses = [*landmark.low, *(hint for hint in hints if bool(hint.any())), softened(product, landmark.factor, theta)]
     space, _ = davidson(product, Subspace.of(torch.stack(guesses), product), inverse, zero=zero, budget=budget)
-    right = loss.pull(theta) / -loss.beta
+    right = loss.push(theta)
     tolerance, most = NEAR_TANGENT
     guess = space.solved(right, zero)
     tangent = conjugate_gradients(product, right, tolerance=tolerance, most=most, inverse=inverse, guess=guess)
@@ -126,17 +130,17 @@ def near(loss: Regularised, theta: Tensor, landmark: Landmark, hints: Sequence[T
     margin = Margin(value, space.vector(place), place, residual, landmark.margin.largest)
     low = torch.stack([space.vector(k) for k in range(min(place + BESIDE, len(space)))])
     along = space.solved(right, zero)  # its residual is orthogonal to the space, so slopes are wrong by its square only
-    return Local(loss, theta, margin, "newton", landmark=replace(landmark, margin=margin, low=low), along=along)
+    return Local(loss, theta, margin, NEWTON, landmark=replace(landmark, margin=margin, low=low), along=along)
 
 
 def _bend(loss: Regularised, solution: Solution) -> float:
     """Return the curvature that zero modes may have because the gradient is not zero."""
-    return 3.0 * float(solution.gradient.norm()) / max(float(loss.penalty.offset(solution.theta).norm()), 1e-3)
+    return 3.0 * float(solution.gradient.norm()) / max(loss.control.length(solution.theta), SHORTEST)
 
 
-def _operator(loss: Regularised, theta: Tensor, solver: str) -> Callable[[Tensor], Tensor]:
+def _operator(loss: Regularised, theta: Tensor, solver: Solver) -> Callable[[Tensor], Tensor]:
     """Return `v -> Hess L v` for the iterative methods, in single precision where that is faster and enough."""
-    if (single := loss.single) is None or solver in SECOND_ORDER:
+    if (single := loss.single) is None or solver.sees_kinks:
         return loss.hessian_operator(theta)
     loss.landscape.require_second_derivatives()
     product = single.hessian_operator(theta.to(torch.float32))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
+from spinodal.conventions import weight_decay
 from spinodal.counts import Counts
-from spinodal.landscape.penalty import weight_decay
+from spinodal.minima.point import Stationary
 
 STATUSES = {
     "converged": "converged: the residual is below the tolerance and the margin is not negative",
@@ -27,7 +26,7 @@ CONVERGED = ("converged", "rounding", "undecided")
 
 
 @dataclass(frozen=True)
-class Minimum:
+class Minimum(Stationary):
     """A stationary point of `L = E + beta ||theta - centre||^2` with non-negative margin.
 
     Attributes
@@ -53,17 +52,21 @@ class Minimum:
         Evaluations spent.
     """
 
-    theta: Tensor
-    beta: float
-    error: float
-    loss: float
-    residual: float
-    margin: float
     margin_error: float
     zero_modes: int | None
     stop: str
     solver: str
     stats: Counts
+
+    @property
+    def index(self) -> int:
+        """Return the Morse index as far as the margin tells it: 1, a lower bound, where that is negative beyond its error."""
+        return int(self.margin < -self.margin_error)
+
+    @property
+    def index_is_exact(self) -> bool:
+        """Tell whether the index is known: 0, by a margin that is not negative and below which all eigenvalues were seen."""
+        return self.zero_modes is not None and self.margin >= 0.0
 
     @property
     def converged(self) -> bool:

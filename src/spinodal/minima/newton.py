@@ -53,10 +53,10 @@ def newton(
         if end in ("left", *LOST) or kinks == 2:  # one more try from where the gradient did not describe L
             return search.solution(end, None)
         if search.relative_residual <= tolerance:
-            return search.solution("converged", loss.landscape.hessian(search.theta))
+            return search.solution("converged", loss.hessian(search.theta))
         if stillness.after(search.value, search.residual):
             return search.solution(search.stall(), None)
-        hessian = loss.landscape.hessian(search.theta)
+        hessian = loss.hessian(search.theta)
         if search.explore(hessian):
             search.polish(hessian, tolerance)
         elif search.radius < 1e-14 * (1 + float(search.theta.norm())):
@@ -88,7 +88,7 @@ class _Search:
     def explore(self, hessian: Tensor) -> bool:
         """Take trust-region steps from a fresh Hessian until one stays inside; tell whether one did.
 
-        After the first, symmetric rank-one updates of the Hessian (of E, in place) stand in for a new
+        After the first, symmetric rank-one updates of the Hessian (of what bends, in place) stand in for a new
         one at one gradient each, as long as the model predicts L well.
         """
         for attempt in range(SECANTS):
@@ -98,7 +98,7 @@ class _Search:
             step = self.theta - theta
             if self.agreement < AGREES or not bool(step.any()):
                 return False
-            change = self.gradient - gradient - self.loss.pull(self.theta) + self.loss.pull(theta)
+            change = self.gradient - gradient - self.loss.straight_pull(self.theta) + self.loss.straight_pull(theta)
             rank_one_update(hessian, step, change)
         return False
 
@@ -165,10 +165,10 @@ class _Search:
 
     def _factor_here(self) -> Cholesky | None:
         """Return the factor of a new Hessian."""
-        hessian = self.loss.landscape.hessian(self.theta)
-        self.loss.landscape.counts.passes += factorisation_passes(self.loss.landscape)
+        hessian = self.loss.hessian(self.theta)
+        self.loss.landscape.ledger.charge(passes=factorisation_passes(self.loss.landscape))
         self.radius = max(self.radius, 0.3 * (1.0 + float(self.theta.norm())))
-        return Cholesky.of(self.loss.shifted(hessian), least=FLOOR_OF_BETA * self.loss.beta)
+        return Cholesky.of(self.loss.shifted(hessian), least=FLOOR_OF_BETA * self.loss.unit)
 
     def polish(self, hessian: Tensor, tolerance: float) -> None:
         """Take BFGS steps from a positive definite Hessian while they stay inside, descend and contract."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-STUCK = ("kink", "precision", "gradient", "conditioned")  # reasons of a search that no longer moves
+AT_KINK = "kink"  # of a search that ends where the slope of L jumps
+STUCK = (AT_KINK, "precision", "gradient", "conditioned")  # reasons of a search that no longer moves
 LOST = ("unbounded", "not finite")  # reasons to end where there is no minimum to be found
 UNBOUNDED = 1e30  # L below minus this is taken to have no minimum
 
@@ -16,7 +17,7 @@ UNBOUNDED = 1e30  # L below minus this is taken to have no minimum
 class Solution:
     """The end of one solver's run.
 
-    `stop` is a key of `STATUSES` (or "still", inside a solver); `hessian` is the Hessian of E at
+    `stop` is a key of `STATUSES` (or "still", inside a solver); `hessian` is that of `Regularised.hessian` at
     `theta` where the solver happens to have it.
     """
 

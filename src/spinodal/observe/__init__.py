@@ -1,6 +1,6 @@
 """Order parameters: small functions of a model and its data."""
 
-from spinodal.observe.accuracy import accuracy, class_accuracy
+from spinodal.observe.accuracies import accuracy, class_accuracy
 from spinodal.observe.observation import Observation, Observer
 from spinodal.observe.rank import effective_rank, singular_values
 

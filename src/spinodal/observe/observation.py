@@ -5,21 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from spinodal.landscape import Landscape
 from spinodal.landscape.batches import Batches
+from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.penalty import Penalty
 from spinodal.observe.rank import effective_rank, singular_values, telling
-from spinodal.observe.scores import Scores, scores
+from spinodal.observe.scores import Scores, outputs_apart, scores
 
 if TYPE_CHECKING:
     from spinodal.tasks.task import Task
 
 
 READINGS = ("error", "outputs", "accuracy", "no_accuracy", "samples", "rank", "unused")
+PARTS = ("train", "held_out")  # of the data: what was minimised over, and what was kept from it
 
 
 @dataclass(frozen=True)
@@ -31,20 +33,28 @@ class Observation:
     norm : float
         `||theta||` over all trainable parameters, penalised or not.
     distance : float
-        `||theta - centre||` over the penalised parameters: the square root of the penalty.
+        `||theta - centre||` over the penalised parameters: the square root of the penalty. With another control, half the
+        norm of its force `grad C`.
+    conjugate : float or None
+        `C = dL/dvalue` of another control than the L2 penalty, of which it is the square of `distance`.
     singular_values, ranks : mapping of parameter names to values
         Per weight matrix; `rank` is the smallest of the ranks (0 without matrices), of the matrices that E depends on
         and that have more than one row and column, if there are any.
     accuracy, class_accuracy : mapping of "train" and "held_out" to values, None where they do not apply
     output_variance : float or None
         Variance of the outputs over the training sample, summed over outputs; None if there are none to be read.
+    from_centre : float or None
+        Mean square difference of the outputs from those of the model at the centre of the control, where that has one that
+        is not the origin.
     custom : mapping of names to the task's own observables
+        Of a softened E (see `Softening`) first `AS_GIVEN`, that of the network as given, kinks and all.
     reading : mapping of `READINGS` to sentences
         Which tensor was read as what, and what the rank leaves out; None where it does not apply or could not be read.
     """
 
     norm: float
     distance: float
+    conjugate: float | None = None
     singular_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     ranks: Mapping[str, int] = field(default_factory=dict)
     rank: int = 0
@@ -53,16 +63,33 @@ class Observation:
         default_factory=lambda: {"train": None, "held_out": None}
     )
     output_variance: float | None = None
+    from_centre: float | None = None
     custom: Mapping[str, float] = field(default_factory=dict)
     reading: Mapping[str, str | None] = field(default_factory=lambda: dict.fromkeys(READINGS))
+
+    @property
+    def turned(self) -> float:
+        """Return `C = dL/dbeta`: the square of `distance` with the L2 penalty."""
+        return self.distance**2 if self.conjugate is None else self.conjugate
+
+    @property
+    def liveliness(self) -> float | None:
+        """Return how far the outputs are from those of the trivial phase; None if there are none to be read.
+
+        That is their variance, or how far they are from those at the centre where the control has one.
+        """
+        return self.output_variance if self.from_centre is None else self.from_centre
+
+
+AS_GIVEN = "error_as_given"
 
 
 class Observer:
     """Reads order parameters off a landscape at theta, and off a task's predictions where there is one."""
 
-    def __init__(self, landscape: Landscape, penalty: Penalty, task: Task | None = None) -> None:
-        penalty.check(landscape.initial)
-        self.landscape, self.penalty, self.task = landscape, penalty, task
+    def __init__(self, landscape: Landscape, control: Control, task: Task | None = None) -> None:
+        self.landscape, self.task = landscape, task
+        self.control: Turned = control.on(landscape)
         self._parts: dict[str, Batches | None] = {"train": None, "held_out": None}
         if task is not None:
             self._parts["train"] = landscape.batches
@@ -78,16 +105,30 @@ class Observer:
         found = {part: self._scores(theta, batches) for part, batches in self._parts.items()}
         return Observation(
             norm=float(theta.norm()),
-            distance=float(self.penalty.offset(theta).norm()),
+            **self._turned(theta),
             singular_values=values,
             ranks=ranks,
             rank=min((ranks[name] for name in telling), default=0),
             accuracy={part: score.accuracy for part, score in found.items()},
             class_accuracy={part: score.classes for part, score in found.items()},
             output_variance=found["train"].variance,
+            from_centre=self._from_centre(theta),
             custom=self._custom(theta),
             reading=self._reading(found["train"], left_out),
         )
+
+    def _turned(self, theta: Tensor) -> dict[str, Any]:
+        """Return what the control is at theta."""
+        if isinstance(self.control, Penalty):
+            return {"distance": self.control.length(theta)}
+        conjugate, force = self.control.conjugate_and_force(theta)
+        return {"distance": 0.5 * float(force.norm()), "conjugate": conjugate}
+
+    def _from_centre(self, theta: Tensor) -> float | None:
+        centre, batches = self.control.trivial(theta), self._parts["train"]
+        if self.task is None or batches is None or centre is None or not self.control.has_centre:
+            return None
+        return outputs_apart(self.landscape, self.task, theta, centre, batches)
 
     def _telling(self, matrices: Mapping[str, Tensor]) -> tuple[tuple[str, ...], str]:
         return telling({name: matrix.shape for name, matrix in matrices.items()}, self.landscape.idle)
@@ -110,10 +151,11 @@ class Observer:
         }
 
     def _custom(self, theta: Tensor) -> dict[str, float]:
+        found = {} if self.landscape.sharpness is None else {AS_GIVEN: self.landscape.error_as_given(theta)}
         if self.task is None or not self.task.observables:
-            return {}
+            return found
         with self.landscape.at(theta) as model:
-            return {name: own_value(function, model) for name, function in self.task.observables.items()}
+            return found | {name: own_value(function, model) for name, function in self.task.observables.items()}
 
 
 def own_value(function: Callable[[nn.Module], float], model: nn.Module) -> float:

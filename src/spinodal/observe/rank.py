@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
-RELATIVE, ABSOLUTE = 0.1, 1e-3
+from spinodal.definitions import RANK, RANK_LEAST
 
 
 def singular_values(matrix: Tensor) -> tuple[float, ...]:
@@ -27,7 +27,7 @@ def effective_rank(values: Sequence[float]) -> int:
     >>> effective_rank([1e-4, 1e-5])
     0
     """
-    floor = max(RELATIVE * max(values, default=0.0), ABSOLUTE)
+    floor = max(RANK * max(values, default=0.0), RANK_LEAST)
     return sum(value > floor for value in values)
 
 

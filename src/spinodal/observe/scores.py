@@ -15,7 +15,7 @@ from spinodal.landscape.batches import Batch, Batches
 from spinodal.landscape.consistency import somewhere
 from spinodal.landscape.reading.comparison import PROBABILITIES, Choices, Comparison, choices
 from spinodal.landscape.reading.record import Record, record
-from spinodal.observe.accuracy import recalls
+from spinodal.observe.accuracies import recalls
 
 if TYPE_CHECKING:
     from spinodal.tasks.task import Task
@@ -77,6 +77,20 @@ def scores(landscape: Landscape, task: Task, theta: Tensor, batches: Batches) ->
     right = (found.chosen == found.right).double()
     by_class = recalls(found.chosen, found.right, found.classes) if found.classes <= MANY_CLASSES else None
     return Scores(variance, float(right.mean()), by_class, known, found.how)
+
+
+def outputs_apart(landscape: Landscape, task: Task, theta: Tensor, other: Tensor, batches: Batches) -> float | None:
+    """Return the mean square difference of the outputs of two models over a data set, summed over outputs; None without."""
+    apart = []
+    for index, batch in enumerate(batches):
+        try:
+            here, there = (_View.of(landscape, task, point, batch, batches.sizes[index]).outputs for point in (theta, other))
+        except Exception:  # noqa: BLE001 - the user's code; `scores` says why there are no outputs
+            return None
+        if not here:
+            return None
+        apart.append(sum(float((a - b).square().sum(1).mean()) for a, b in zip(here, there, strict=True)))
+    return sum(weight * part for weight, part in zip(batches.weights, apart, strict=True))
 
 
 @dataclass(frozen=True)

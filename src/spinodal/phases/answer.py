@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
+from spinodal.definitions import NEAR_BETA, SAME_BETA
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.phase import Phase
 from spinodal.phases.step import Step
@@ -16,8 +17,6 @@ DEEPEST = "deepest known"  # to its end
 METASTABLE = "metastable before its end"
 PARTLY = "deepest known in a part"  # which is not the lowest one
 NOWHERE = "nowhere the deepest known"
-SAME = 1e-9  # betas that differ relatively by less are one
-NEAR = 1e-6  # a coexistence point and the edge of a stable range that it makes differ relatively by less
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,8 @@ class Answer:
     leaving : PhaseCoexistence or None
         The first point below `first_loss` at which a phase behind that loss is as deep as one before it: beyond, the
         model may lose by a jump what the followed branch loses later.
+    of : str or None
+        The name of what is turned, where that is another control than the L2 penalty.
     """
 
     direction: str
@@ -85,6 +86,7 @@ class Answer:
     first_class: Step | None
     first_gain: Step | None
     leaving: PhaseCoexistence | None
+    of: str | None = None
 
     @property
     def largest(self) -> float | None:
@@ -101,15 +103,21 @@ class Answer:
             "direction": self.direction,
             "phase": self.phase,
             "depth": depth.kind,
-            "metastable_from": _at(depth.beta) if depth.beta is not None else None,
+            "metastable_from": self._at(depth.beta) if depth.beta is not None else None,
             "as_deep": depth.other,
-            "end": None if self.end is None else _place(self.end),
-            "first_loss": None if loss is None else _place(loss) | {"of": self.measure} | _lost(loss),
-            "first_class": None if first is None else _place(first) | {"classes": list(first.lost)},
-            "first_gain": None if gain is None else _place(gain) | _gained(gain),
-            "leaving": None if leaving is None else _at(leaving.beta) | {"phases": list(leaving.phases)},
-            "largest": None if self.largest is None else _at(self.largest),
+            "end": None if self.end is None else self._place(self.end),
+            "first_loss": None if loss is None else self._place(loss) | {"of": self.measure} | _lost(loss),
+            "first_class": None if first is None else self._place(first) | {"classes": list(first.lost)},
+            "first_gain": None if gain is None else self._place(gain) | _gained(gain),
+            "leaving": None if leaving is None else self._at(leaving.beta) | {"phases": list(leaving.phases)},
+            "largest": None if self.largest is None else self._at(self.largest),
         }
+
+    def _at(self, beta: float) -> dict[str, Any]:
+        return {"beta": beta, "weight_decay": None if self.of else weight_decay(beta)}
+
+    def _place(self, step: Step) -> dict[str, Any]:
+        return {**self._at(step.beta), "bracket": list(step.transition.bracket), "points": [step.low.index, step.high.index]}
 
 
 def answer_up(phase: Phase, steps: Sequence[Step], coexistence: Iterable[PhaseCoexistence], *, above: float = 0.0) -> Answer:
@@ -174,10 +182,10 @@ def _depth(phase: Phase, end: Step | None, coexistence: Sequence[PhaseCoexistenc
     if not stable:
         return Depth(NOWHERE)
     begin, last = stable[0]
-    since = begin if begin > low * (1.0 + SAME) else None
-    if last >= high * (1.0 - SAME):
+    since = begin if begin > low * (1.0 + SAME_BETA) else None
+    if last >= high * (1.0 - SAME_BETA):
         return Depth(DEEPEST) if since is None else Depth(PARTLY, None, None, since)
-    meetings = (item for item in coexistence if item.phases[0] == phase.id and abs(item.beta / last - 1.0) < NEAR)
+    meetings = (item for item in coexistence if item.phases[0] == phase.id and abs(item.beta / last - 1.0) < NEAR_BETA)
     return Depth(METASTABLE if since is None else PARTLY, last, next(meetings, None), since)
 
 
@@ -190,14 +198,6 @@ def _leaving(
     crossing = [item for item in coexistence if item.phases[0] in before and item.phases[1] in behind]
     met = [item for item in crossing if above < item.beta < loss.transition.bracket[0]]
     return min(met, key=lambda item: item.beta, default=None)
-
-
-def _at(beta: float) -> dict[str, Any]:
-    return {"beta": beta, "weight_decay": weight_decay(beta)}
-
-
-def _place(step: Step) -> dict[str, Any]:
-    return {**_at(step.beta), "bracket": list(step.transition.bracket), "points": [step.low.index, step.high.index]}
 
 
 def _lost(step: Step) -> dict[str, Any]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 from spinodal.missing import Attempts
 from spinodal.phases.branch_following import BranchFollower, Followable, bracketed
 from spinodal.phases.existence import Interval
+from spinodal.phases.joined import D, Joined
 from spinodal.phases.joining import macroscopic
-from spinodal.phases.tree import Fall, falls_along
+from spinodal.phases.tree import falls_along
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.walk import Walker
 
 
-def branched(walker: Walker, up: Sweep, *, beta: Interval, norm_range: float, attempts: Attempts) -> dict[str, Any]:
-    """Return what branches add to a walk up: fields of `PhaseDiagram`."""
+def branched(walker: Walker, up: Sweep, *, beta: Interval, norm_range: float, attempts: Attempts) -> Joined:
+    """Return what branches add to a walk up."""
     ends = [*macroscopic(up.transitions), None]
     last = len(ends) - 1
     phases = [
@@ -28,17 +28,17 @@ def branched(walker: Walker, up: Sweep, *, beta: Interval, norm_range: float, at
     walked = [
         (k, end) for k, end in enumerate(macroscopic(transitions)) if end.order != "second" and (k, "upper") not in polished
     ]
-    return {
-        "transitions": transitions,
-        "branches": followed.branches,
-        "coexistence": followed.coexistence,
-        "spinodals": (*followed.spinodals, *(bracketed(end, k, "upper") for k, end in walked)),
-        "tree": falls_along(range(len(phases)), transitions),
-    }
+    return Joined(
+        transitions=transitions,
+        branches=followed.branches,
+        coexistence=followed.coexistence,
+        spinodals=(*followed.spinodals, *(bracketed(end, k, "upper") for k, end in walked)),
+        tree=falls_along(range(len(phases)), transitions),
+    )
 
 
-def unjoined(up: Sweep, back: Sweep, tree: Sequence[Fall]) -> dict[str, Any]:
-    """Return what a way back tells that could not be joined: every stretch of it is taken for a phase of its own."""
+def with_unjoined(diagram: D, up: Sweep, back: Sweep) -> D:
+    """Return a diagram with a way back that could not be joined: every stretch of it is taken for a phase of its own."""
     first = len(up.stretches)
     ids = (first - 1, *range(first, first + len(back.stretches) - 1))
-    return {"back": back, "back_phases": ids, "tree": (*tree, *falls_along(ids, back.transitions))}
+    return replace(diagram, back=back, back_phases=ids, tree=(*diagram.tree, *falls_along(ids, back.transitions)))

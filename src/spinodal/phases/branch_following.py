@@ -8,24 +8,22 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from spinodal.branches import Branch, StationaryPoint, coexistence, continue_branch
+from spinodal.branches import Branch, coexistence, continue_branch
+from spinodal.branches.move import Mover
 from spinodal.branches.special import STATUSES, BranchPoint, Fold
 from spinodal.counts import Counts
-from spinodal.minima.minimise import affords_dense, minimise
+from spinodal.definitions import CONTINUOUS, END_EXPLAINED, END_KNOWN, NEAR_BETA
 from spinodal.missing import OUTCOMES, Attempts
 from spinodal.phases.branch_record import from_record, to_record
 from spinodal.phases.coexistence import PhaseCoexistence, Saddle
 from spinodal.phases.existence import Interval
 from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
-from spinodal.sweeps.order import CONTINUOUS
+from spinodal.spectrum.operator import affords_dense
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point, Walker
 
 BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed
-SAME = 1e-4  # relative: how far a polished point may lie outside of the bracket of the transition that it explains
-KNOWN = 0.01  # relative: how far an end that a walk found may lie from the polished one
 BACK = 3  # points before the end of a phase at which a large network's branch begins
-FLAT = 1e-3  # of 2 beta: a negative margin of a descended point that is less is rounding
 POINTS = 500  # most points of a branch
 
 
@@ -84,7 +82,7 @@ class Followed:
     def end(self, phase: int, side: str, walked: float) -> float:
         """Return beta of the polished end of a phase, or where a walk found it; it may be further than a branch knows."""
         polished = [item.beta for item in self.spinodals if (item.phase, item.side) == (phase, side)]
-        return next((beta for beta in polished if abs(beta / walked - 1.0) <= KNOWN), walked) if walked else walked
+        return next((beta for beta in polished if abs(beta / walked - 1.0) <= END_KNOWN), walked) if walked else walked
 
     def polished(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
         """Return transitions with those that a branch explains in their place."""
@@ -109,7 +107,7 @@ class BranchFollower:
     """
 
     def __init__(self, walker: Walker, *, beta: Interval, norm_range: float, attempts: Attempts) -> None:
-        self.walker, self.landscape, self.penalty = walker, walker.landscape, walker.penalty
+        self.walker, self.landscape, self.control = walker, walker.landscape, walker.control
         self.low, self.high = beta
         self.norm_range, self.attempts = norm_range, attempts
         self._live: dict[int, Branch] = {}
@@ -157,9 +155,9 @@ class BranchFollower:
         """Return a note, with what it cost added to what the walker spent."""
 
         def counted() -> dict[str, Any]:
-            before = self.landscape.counts.copy()
-            made = make()
-            return made | {"counts": vars(self.landscape.counts - before)}
+            with self.landscape.counting() as spent:
+                made = make()
+            return made | {"counts": vars(spent)}
 
         note = self.walker.recorder.note(name, counted)
         self.walker.spent = self.walker.spent + Counts(**note["counts"])
@@ -185,18 +183,16 @@ class BranchFollower:
             start = phase.points[0] if phase.upper is None else phase.points[-self._back :][0]
             top = self.high if phase.upper is None else BEYOND * phase.upper.bracket[1]
             up = self._continued(start, to=max(top, start.beta * BEYOND), through_folds=phase.upper is not None)
-            if start.beta > self.low * (1.0 + 1e-6):
+            if start.beta > self.low * (1.0 + NEAR_BETA):
                 down = stable_part(self._continued(start, to=self.low, through_folds=False))
-                up = turned(down).followed_by(up)
+                up = down.at_places(range(len(down.points))[::-1]).followed_by(up)
             self._live[phase.id] = up
         return self._live[phase.id]
 
     def _with_parameters(self, phase: Followable) -> Branch:
         """Return a branch with its theta, made again, uncounted, where it was recalled."""
-        counts = self.landscape.counts.copy()
-        branch = self._branch(phase)
-        self.landscape.counts = counts
-        return branch
+        with self.landscape.uncounted():
+            return self._branch(phase)
 
     def _continued(self, start: Point, *, to: float, through_folds: bool) -> Branch:
         bounds = (min(self.low, start.beta, to), max(start.beta, to))
@@ -206,7 +202,7 @@ class BranchFollower:
             to=to,
             bounds=bounds,
             through_folds=through_folds,
-            penalty=self.penalty,
+            control=self.control,
             points=POINTS,
         )
 
@@ -215,7 +211,7 @@ class BranchFollower:
     def _ends(self, number: int, branch: Branch, upper: Transition | None) -> Iterator[Spinodal]:
         """Yield the polished ends of a phase."""
         with self.attempts.part(f"the spinodals of phase {number}"):
-            first = branch.folds[0] if branch.folds and branch.folds[0].point is branch.points[0] else None
+            first = branch.folds[0] if branch.folds and branch.folds[0].place == 0 else None
             if first is not None and first.is_spinodal:
                 yield _spinodal(first, number, "lower")
             special = None if upper is None else special_point(upper, branch)
@@ -251,78 +247,25 @@ class BranchFollower:
 
     def _equally_deep(self, phase: Followable, other: Followable, *, followed: bool) -> PhaseCoexistence | None:
         branch = self._with_parameters(phase)
-        below = first_minima(self._with_parameters(other)) if followed else stationary(other.points[0])
-        solve = self._minimised if self._large else None
-        found = coexistence(self.landscape, branch, below, penalty=self.penalty, solve=solve)
+        first = other.points[0]
+        below = first_minima(self._with_parameters(other)) if followed else first.minimum
+        solve = Mover(self.landscape, self.control, solver=self.walker.solver.name) if self._large else None
+        found = coexistence(self.landscape, branch, below, control=self.control, solve=solve)
         if found is None:
             return None
         record = PhaseCoexistence.of(found, (phase.id, other.id))
         return record.over(saddle_between(branch, found.beta)) if self._large else record
 
-    def _minimised(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
-        """Return the minimum of a phase at another beta, matrix-free; None for a saddle, to which no descent leads."""
-        if not point.is_stable:
-            return None
-        minimum = minimise(self.landscape, beta=beta, start=point.theta, penalty=self.penalty, solver=self.walker.solver)
-        offset = self.penalty.offset(minimum.theta)
-        flat = minimum.stop == "saddle" and minimum.margin > -FLAT * 2.0 * beta  # a symmetry, seen through rounding
-        return None if not (minimum.converged or flat) else replace(
-            point, theta=minimum.theta, beta=beta, error=minimum.error, loss=minimum.loss, residual=minimum.residual,
-            margin=minimum.margin, norm_squared=float(offset @ offset), index_is_exact=False,
-        )  # fmt: skip
-
-
-def stationary(point: Point) -> StationaryPoint:
-    """Return a point of a walk as one on a branch."""
-    minimum = point.minimum
-    return StationaryPoint(
-        theta=minimum.theta, beta=point.beta, error=point.error, loss=minimum.loss, norm_squared=point.norm_squared,
-        residual=minimum.residual, index=0, index_is_exact=minimum.zero_modes is not None, margin=minimum.margin,
-        zero_modes=minimum.zero_modes, tangent=point.tangent, beta_rate=point.beta_rate, norm_rate=point.norm_rate,
-    )  # fmt: skip
-
-
-def turned(branch: Branch) -> Branch:
-    """Return a branch walked the other way.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from spinodal import Landscape, minimise
-    >>> class X(torch.nn.Module):
-    ...     def __init__(self):
-    ...         super().__init__()
-    ...         self.x = torch.nn.Parameter(torch.tensor(0.8))
-    >>> E = Landscape(X(), lambda model, batch: model.x**6 - model.x**4, None)
-    >>> branch = continue_branch(E, minimise(E, beta=0.1, start=E.initial), to=0.5)
-    >>> back = turned(branch)
-    >>> [(fold.index, fold.point is back.points[k]) for fold in back.folds for k in [back.beta.index(fold.beta)]]
-    [((1, 0), True)]
-    """
-    flipped = {id(point): point.reversed() for point in branch.points}
-
-    def special(item: Any) -> Any:
-        return replace(item, point=flipped[id(item.point)], null_vector=-item.null_vector, index=item.index[::-1])
-
-    return replace(
-        branch,
-        points=tuple(flipped[id(point)] for point in reversed(branch.points)),
-        folds=tuple(map(special, reversed(branch.folds))),
-        branch_points=tuple(map(special, reversed(branch.branch_points))),
-    )
-
 
 def stable_part(branch: Branch) -> Branch:
     """Return the first stretch of minima of a branch alone, with the special point at which it ends."""
-    special: dict[int, Fold | BranchPoint] = {id(item.point): item for item in branch.folds}
-    special |= {id(item.point): item for item in branch.branch_points}
-    last = next((k for k, point in enumerate(branch.points) if id(point) in special and k), len(branch.points) - 1)
-    end = special.get(id(branch.points[last]))
+    last = min((place for place in branch.special if place), default=len(branch.points) - 1)
+    part = branch.at_places(range(last + 1))
+    keep = branch.special.keys() & {last}
     return replace(
-        branch,
-        points=branch.points[: last + 1],
-        folds=(end,) if isinstance(end, Fold) else (),
-        branch_points=(end,) if isinstance(end, BranchPoint) else (),
+        part,
+        folds=tuple(fold for fold in part.folds if fold.place in keep),
+        branch_points=tuple(item for item in part.branch_points if item.place in keep),
         coexistence=(),
     )
 
@@ -351,7 +294,7 @@ def saddle_between(branch: Branch, beta: float) -> Saddle | None:
 def special_point(transition: Transition, branch: Branch) -> Fold | BranchPoint | None:
     """Return the fold or branch point at which the phase before a transition ends, None if the branch has none there."""
     low, high = transition.bracket
-    slack = high - low + SAME * high
+    slack = high - low + END_EXPLAINED * high
     ends: list[Fold | BranchPoint] = [fold for fold in branch.folds if fold.is_spinodal and fold.side == "upper"]
     ends += [item for item in branch.branch_points if 0 in item.index]
     near = [item for item in ends if low - slack <= item.beta <= high + slack]

@@ -6,12 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from spinodal.definitions import MACROSCOPIC, SAME_DISTANCE, SAME_NORM, SAME_ROUNDING, SAME_SLACK, SAME_SPECTRUM, SHORTEST
 from spinodal.minima.minimise import Minimum
 from spinodal.observe import Observation
-
-SLACK = 10.0  # by how much the distance to the exact minimum may exceed residual / margin
-ROUNDING = 1e-8  # relative difference that invariants of equal minima may always have
-MOST = 1e-3  # of the norm: a minimum that may be further than this from the exact one is not known well enough to excuse more
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,11 @@ class Allowance:
     error: float = 0.0
     norm_squared: float = 0.0
     spectrum: float = 0.0
+
+    @classmethod
+    def of_phases(cls, error_range: float, norm_range: float) -> Allowance:
+        """Return what minima of one phase may differ by, from the ranges of E and of `||theta - centre||^2`."""
+        return cls(MACROSCOPIC * error_range, SAME_NORM * norm_range, SAME_SPECTRUM)
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,19 @@ class Fingerprint:
     @classmethod
     def of(cls, minimum: Minimum, observation: Observation) -> Fingerprint:
         """Return the fingerprint of a minimum and its observation."""
-        stiffness = minimum.margin if minimum.margin > 0.0 else 2.0 * minimum.beta  # NaN, too
-        radius = SLACK * minimum.residual / stiffness
+        stiffness = minimum.margin if minimum.margin > 0.0 else 2.0 * abs(minimum.beta)  # NaN, too
+        radius = SAME_SLACK * minimum.residual / stiffness
         return cls(
             beta=minimum.beta,
             error=minimum.error,
-            norm_squared=observation.distance**2,
+            norm_squared=observation.turned,
             singular_values=observation.singular_values,
-            radius=min(radius, MOST * observation.norm) if math.isfinite(radius) else MOST * observation.norm,
+            radius=min(radius, SAME_DISTANCE * observation.norm) if math.isfinite(radius) else SAME_DISTANCE * observation.norm,
         )
+
+    def is_one_with(self, other: Fingerprint, allowance: Allowance = Allowance()) -> bool:
+        """Tell whether two minima at one beta are one."""
+        return self.distance(other, allowance) <= 1.0
 
     def distance(self, other: Fingerprint, allowance: Allowance) -> float:
         """Return how far two minima at one beta are apart, in units of what may separate copies: up to 1 they are one."""
@@ -77,8 +83,8 @@ class Fingerprint:
             return math.inf
         radius, norm = self.radius + other.radius, math.sqrt(max(self.norm_squared, other.norm_squared))
         scale = max(abs(self.error), abs(other.error))
-        error = allowance.error + 2.0 * self.beta * norm * radius + ROUNDING * scale
-        squared = allowance.norm_squared + 2.0 * norm * radius + radius**2 + ROUNDING * norm**2
+        error = allowance.error + 2.0 * self.beta * norm * radius + SAME_ROUNDING * scale
+        squared = allowance.norm_squared + 2.0 * norm * radius + radius**2 + SAME_ROUNDING * norm**2
         return max(
             _ratio(self.error - other.error, error),
             _ratio(self.norm_squared - other.norm_squared, squared),
@@ -92,7 +98,7 @@ class Fingerprint:
         worst = 0.0
         for name, values in self.singular_values.items():
             others = other.singular_values[name]
-            tolerance = radius + (allowance.spectrum + ROUNDING) * max(*values, *others, 1e-3)
+            tolerance = radius + (allowance.spectrum + SAME_ROUNDING) * max(*values, *others, SHORTEST)
             worst = max(worst, *(_ratio(a - b, tolerance) for a, b in zip(values, others, strict=True)))
         return worst
 
@@ -170,6 +176,5 @@ class Catalogue:
     def _near(self, found: Fingerprint) -> Iterator[tuple[float, int]]:
         """Yield distance and id of the copies of a minimum."""
         for entry, identity in self._entries:
-            distance = entry.distance(found, self.allowance)
-            if distance <= 1.0:
-                yield distance, self.id(identity)
+            if entry.is_one_with(found, self.allowance):
+                yield entry.distance(found, self.allowance), self.id(identity)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spinodal.branches.branch import Branch
 from spinodal.counts import Counts
-from spinodal.curvature.result import CurvatureChange, found_changes
+from spinodal.curvature.result import CurvatureChange, Way, found_changes
 from spinodal.curvature.survey import Survey
-from spinodal.errors import SpinodalError
-from spinodal.labelled.result import PARTS, phase_record, to_json, transition_record
-from spinodal.landscape.penalty import one_beta
-from spinodal.minima.minimise import SECOND_ORDER
-from spinodal.missing import Missing, listed
+from spinodal.definitions import SAME_BETA
+from spinodal.landscape.control_record import ControlRecord
+from spinodal.minima.solver import sees_kinks
+from spinodal.missing import Missing
+from spinodal.observe.observation import PARTS
 from spinodal.phases.answer import Answer, answer_down, answer_up
 from spinodal.phases.certificates import Certificates
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.envelope import Violation
 from spinodal.phases.existence import Existence
+from spinodal.phases.limit import Limit
 from spinodal.phases.phase import Phase
-from spinodal.phases.snapshot import Snapshot
+from spinodal.phases.softened import Softened
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.step import Step, steps_through
 from spinodal.phases.tree import Fall
@@ -34,19 +34,14 @@ from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 from spinodal.tasks.models import Models
 from spinodal.theory import ExactTransition
-from spinodal.words.numbers import sample_step, significant
-from spinodal.words.sentences import answer_line, error_text, place
-
-if TYPE_CHECKING:
-    import pandas
-    import xarray
+from spinodal.words.numbers import sample_step
 
 UNFINISHED = "unfinished"  # the run status of what an interrupted run has so far
 
 
 @dataclass(frozen=True)
-class PhaseDiagram:
-    """The result of a map: phases and transitions along beta.
+class Diagram:
+    """What a map found: phases and transitions along beta.
 
     Attributes
     ----------
@@ -83,8 +78,14 @@ class PhaseDiagram:
         In a loop: where a deeper phase must exist that was not found.
     curvature : Survey or None
         The curvature of E and of L at the followed points, where a map was asked for it.
+    control : ControlRecord
+        What is turned: the L2 penalty, with its centre and mask, unless another control was given.
     missing : tuple of Missing
         What was asked for and is not there, each with its cause; the rest stands.
+    sharpness : float or None
+        Of the smooth operations that took the place of kinks; None where E is as it was given.
+    limits : tuple of Limit
+        Where macroscopic transitions go as those become sharper, where a map was asked for it.
     """
 
     task: Mapping[str, Any]
@@ -109,7 +110,10 @@ class PhaseDiagram:
     tree: tuple[Fall, ...] = ()
     violations: tuple[Violation, ...] = ()
     curvature: Survey | None = None
+    control: ControlRecord = field(default_factory=ControlRecord)
     missing: tuple[Missing, ...] = ()
+    sharpness: float | None = None
+    limits: tuple[Limit, ...] = ()
 
     @property
     def change_points(self) -> tuple[CurvatureChange, ...]:
@@ -117,7 +121,19 @@ class PhaseDiagram:
 
         They follow from R alone and are no transitions (see `spinodal.curvature.change_points`).
         """
-        return found_changes(self)
+        return () if self.curvature is None else found_changes(self.curvature, self.ways)
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """Return the points of the first leg, and of the way back of a loop, each with its direction."""
+        first = "up" if self.points[0].beta <= self.points[-1].beta else "down"
+        return (self.points, first), *([(self.back.points, "down")] if self.back else [])
+
+    @property
+    def softened(self) -> Softened | None:
+        """Return how far the E that was mapped is from that of the network as given; None where it is that."""
+        walked = (*self.points, *(self.back.points if self.back else ()))
+        return None if self.sharpness is None else Softened.of(self.sharpness, walked, self.limits)
 
     @property
     def loop(self) -> Loop | None:
@@ -141,7 +157,7 @@ class PhaseDiagram:
         """Return the part of the range that a walk which ended early did not reach."""
         first, last = walk.points[0].beta, walk.points[-1].beta
         end = self.range[1] if last > first or first < self.range[1] else self.range[0]
-        is_whole = walk.status == "complete" or abs(end - last) <= 1e-9 * last
+        is_whole = walk.status == "complete" or abs(end - last) <= SAME_BETA * last
         return () if is_whole else (Stretch(min(last, end), max(last, end), walk.status),)
 
     @property
@@ -158,7 +174,7 @@ class PhaseDiagram:
         last = len(ordered) - 1
         first = [(stretch, _next_phase(index, last, upward)) for index, stretch in enumerate(ordered)]
         return tuple(
-            Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()))
+            Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()), self.branches.get(index))
             for index, (stretch, falls_to) in enumerate([*first, *self._met_on_the_way_back(len(first))])
         )
 
@@ -195,12 +211,13 @@ class PhaseDiagram:
     @cached_property
     def conclusion(self) -> Answer:
         """Return the end of the followed phase, the first loss and the first class to go: what every text reads."""
-        if self.points[0].beta > self.points[-1].beta:
-            return answer_down(self._followed[-1], self.steps)
-        return answer_up(self.phases[0], self.steps, self.coexistence)
+        down = self.points[0].beta > self.points[-1].beta
+        steps, of = self.steps, None if self.control.is_l2 else self.control.name
+        found = answer_down(self.followed[-1], steps) if down else answer_up(self.phases[0], steps, self.coexistence)
+        return replace(found, of=of)
 
     @cached_property
-    def _followed(self) -> tuple[Phase, ...]:
+    def followed(self) -> tuple[Phase, ...]:
         """Return the phases of the first leg, by rising beta."""
         walked = {point.index for point in self.points}
         return tuple(phase for phase in self.phases if phase.points[0].index in walked)
@@ -214,92 +231,10 @@ class PhaseDiagram:
             home = {known.index: phase for phase, stretch in back for known in stretch}
         return home | {known.index: phase.id for phase in self.phases for known in phase.points}
 
-    def at(self, beta: float | None = None, *, weight_decay: float | None = None) -> Snapshot:
-        """Return the model at the followed point nearest to beta, on a log scale.
-
-        Parameters
-        ----------
-        beta : float > 0
-        weight_decay : float > 0
-            PyTorch's, in place of beta.
-
-        Raises
-        ------
-        SpinodalError
-            Unless one of the two is given, as a finite positive number.
-        """
-        wanted = one_beta(beta, weight_decay)
-        return self._snapshot(min(self.points, key=lambda point: abs(math.log(point.beta / wanted))))
-
-    def at_point(self, index: int) -> Snapshot:
-        """Return the model at a point by its number in the journal: a followed one, or a side of a transition.
-
-        Raises
-        ------
-        SpinodalError
-            If this diagram has no such point.
-        """
-        known = {point.index: point for point in self._all_points()}
-        if index not in known:
-            raise SpinodalError(
-                got=f"point {index!r}",
-                allowed=f"the followed points of this map are allowed: {_stretches(known)}",
-                do="choose one by its beta with at(beta)",
-            )
-        return self._snapshot(known[index])
-
-    def _all_points(self) -> tuple[Point, ...]:
-        walked = self.points + (self.back.points if self.back else ())
-        known = walked + tuple(point for points in self.beyond.values() for point in points)
-        return known + tuple(side for found in self.all_transitions for side in (found.before, found.after))
-
     @property
     def all_transitions(self) -> tuple[Transition, ...]:
         """Return the transitions of the first leg, then those of the way back of a loop."""
         return self.transitions + (self.back.transitions if self.back else ())
-
-    def _snapshot(self, point: Point) -> Snapshot:
-        return Snapshot(point, self.task, self.models)
-
-    def to_xarray(self) -> xarray.Dataset:
-        """Return points, transitions and phases as labelled arrays; every variable says what it is.
-
-        It is what `result.nc` holds. Without a run folder, the attributes `settings` and `provenance` are missing.
-
-        Examples
-        --------
-        >>> from spinodal import map_phases, tasks
-        >>> task = tasks.gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
-        >>> dataset = map_phases(task).to_xarray()
-        >>> dataset.transition_beta.round(4).values.tolist()
-        [0.4, 0.9]
-        >>> dataset.transition_rank.sel(side="after").values.tolist()
-        [1, 0]
-        >>> dataset.weight_decay.attrs["description"]
-        'weight_decay of torch.optim.SGD and Adam: 2 * beta'
-        """
-        from spinodal.labelled.collate import collate  # xarray is slow to import
-
-        return collate(self)
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return one row per followed point, in the order walked.
-
-        The index is the number of the point in the journal. Columns are the variables of `to_xarray` along
-        `point`; one that also has other dimensions becomes a column per label, such as `accuracy_train` or
-        `class_accuracy_train_8`, unless nothing is known for that label. Singular values are left out.
-
-        Examples
-        --------
-        >>> from spinodal import map_phases, tasks
-        >>> task = tasks.gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
-        >>> frame = map_phases(task).to_pandas()
-        >>> frame.groupby("in_phase")["rank"].median().tolist()
-        [2.0, 1.0, 0.0]
-        """
-        from spinodal.labelled.frame import frame
-
-        return frame(self.to_xarray())
 
     @property
     def ends(self) -> tuple[Point, Point]:
@@ -314,67 +249,12 @@ class PhaseDiagram:
     @property
     def sees_kinks(self) -> bool:
         """Tell whether the solver sees kinks (second-order transitions); a first-order one sees jumps only."""
-        return self.solver in SECOND_ORDER
+        return sees_kinks(self.solver)
 
     @property
     def is_smooth(self) -> bool:
         """Tell whether nothing was met at all, minor transitions and changes of the rank included."""
         return self.sees_kinks and not self.transitions and len({point.observation.rank for point in self.points}) == 1
-
-    def answer(self) -> str:
-        """Return the conclusion in a few sentences, whether the run is unfinished, and what is missing."""
-        unfinished = "This run is unfinished." if self.run_status == UNFINISHED else ""
-        return " ".join(filter(None, [self.concluded(), unfinished, listed(self.missing)]))
-
-    def concluded(self) -> str:
-        """Return what the walk tells and whether it ended early: the answer without what going on with the run may add."""
-        found = self._found() if self.macroscopic else self._nothing_found()
-        is_whole = self.run_status in ("complete", UNFINISHED)
-        return found if is_whole else f"{found} The walk {self.run_status.rstrip('.')}."
-
-    def _nothing_found(self) -> str:
-        low, high = self.ends
-        if low is high:
-            return f"The map has one point, beta = {significant(low.beta, 4)}."
-        size = "macroscopic " if self.transitions else ""
-        ranks = low.observation.rank, high.observation.rank
-        text = f"between beta = {significant(low.beta, 4)} and {significant(high.beta, 4)}"
-        text += f", but the rank goes from {ranks[0]} to {ranks[1]}" if ranks[0] != ranks[1] else ""
-        if not self.sees_kinks:
-            return f"No {size}jump was found {text}; {unseen_kinks(self.solver)}."
-        return f"No {size}transition {text}{': the model changes smoothly' if self.is_smooth else ''}."
-
-    def _found(self) -> str:
-        """Return the conclusion, and what the model is beyond the last transition."""
-        down, steps = self.conclusion.direction == "down", self.steps
-        last, phase = (steps[0], self.phases[0]) if down else (steps[-1], self._followed[-1])
-        bound = f"E is at {'most' if down else 'least'} {error_text(phase.points[-1 if down else 0], 4)}"
-        state = f"the model has rank {phase.rank}" if self.has_matrices else bound
-        beyond = f"{'below' if down else 'above'} {place(last)} {state}"
-        return answer_line(self.conclusion, count=len(steps), has_matrices=self.has_matrices, beyond=beyond)
-
-    def __str__(self) -> str:
-        """Return the answer and the transitions, one per line."""
-        return "\n".join([self.answer(), *map(str, self.transitions)])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result in JSON types; every key is always present (see the docs for the schema)."""
-        return to_json(self)
-
-    def unproven(self) -> dict[str, Any]:
-        """Return the entries of `to_dict` that tell what is not proven."""
-        return {
-            "incomplete": [[item.low, item.high, item.reason] for item in self.incomplete],
-            "transitions": [self.transition_record(item) for item in self.all_transitions],
-        }
-
-    def transition_record(self, transition: Transition) -> dict[str, Any]:
-        """Return a transition in JSON types, as `to_dict` lists it."""
-        return transition_record(self, transition)
-
-    def phase_record(self, phase: Phase) -> dict[str, Any]:
-        """Return a phase in JSON types, as `to_dict` lists it."""
-        return phase_record(self, phase)
 
     @cached_property
     def sample_steps(self) -> Mapping[str, float | None]:
@@ -383,22 +263,9 @@ class PhaseDiagram:
         return {part: sample_step(point.observation.accuracy[part] for point in walked) for part in PARTS}
 
 
-def unseen_kinks(solver: str) -> str:
-    """Say what a first-order solver does not see."""
-    return f"{solver} does not see kinks (second-order transitions): --solver newton_cg does"
-
-
 def stretches_of(points: Sequence[Point], transitions: Iterable[Transition]) -> tuple[tuple[Point, ...], ...]:
     """Return the points of a walk from one macroscopic transition to the next, in the order walked."""
     return Sweep(tuple(points), tuple(transitions), "").stretches
-
-
-def _stretches(numbers: Iterable[int]) -> str:
-    """Return whole numbers as words, neighbours joined: `0, 3-7, 9`."""
-    known = set(numbers)
-    first = sorted(n for n in known if n - 1 not in known)
-    last = sorted(n for n in known if n + 1 not in known)
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(first, last, strict=True))
 
 
 def _next_phase(index: int, last: int, upward: bool) -> int | None:

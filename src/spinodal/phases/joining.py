@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from spinodal.branches import Branch
-from spinodal.minima.minimise import SECOND_ORDER
+from spinodal.definitions import (
+    ADJACENT,
+    EQUALLY_DEEP,
+    FURTHER,
+    SMALLEST,
+    STIFF,
+)
 from spinodal.missing import Attempts
 from spinodal.phases.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
 from spinodal.phases.catalogue import Allowance, Catalogue, Fingerprint
 from spinodal.phases.coexistence import PhaseCoexistence
-from spinodal.phases.envelope import DEPTH, NORM, Part, Violation, envelope, violations
+from spinodal.phases.envelope import Part, Violation, envelope, violations
+from spinodal.phases.equal_depth import equally_deep
 from spinodal.phases.existence import Existence, Interval, divided
+from spinodal.phases.joined import Joined
 from spinodal.phases.known_phase import KnownPhase
 from spinodal.phases.loss_curve import LossCurve
 from spinodal.phases.own_part import OwnPart
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.tree import Fall, falls_along
 from spinodal.sweeps.gap import gap
+from spinodal.sweeps.moved import moved
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.transition import MACROSCOPIC, NAMES, Transition
+from spinodal.sweeps.transition import NAMES, Transition
 from spinodal.sweeps.walk import Forgetful, Point, Walker
-
-FURTHER = 1e-3  # of the lowest beta of the map: how far down phases are followed
-STIFF = 0.01  # of 2 beta: the least margin of a phase that stays a minimum as beta goes to 0
-SPECTRUM = 0.05  # of the largest singular value: minima of one phase differ by less
-STEPS = 8  # of Newton's method towards equal depth
-EQUAL = 1e-8  # of the range of E: losses that are equal
-BY_WALKS = "found by walks: both phases were minimised at this beta; a saddle is interpolated on the branch"
-NEAR = 1e-3  # in log beta: how far beyond its ends a phase is compared with what fell from another one
-
-
-@dataclass(frozen=True)
-class Joined:
-    """What both ways of a loop and the branches tell together (see `PhaseDiagram`)."""
-
-    transitions: tuple[Transition, ...]
-    branches: Mapping[int, Branch]
-    coexistence: tuple[PhaseCoexistence, ...]
-    spinodals: tuple[Spinodal, ...]
-    tree: tuple[Fall, ...]
-    back: Sweep
-    back_phases: tuple[int, ...]
-    existence: Mapping[int, Existence]
-    beyond: Mapping[int, tuple[Point, ...]]
-    violations: tuple[Violation, ...]
 
 
 class Joiner:
@@ -86,8 +69,7 @@ class Joiner:
         self.walker, self.scout, self.up, self.back = walker, scout, up, back
         self.low, self.high = beta
         self.error_range, self.norm_range = error_range, norm_range
-        allowance = Allowance(error=MACROSCOPIC * error_range, norm_squared=2.0 * MACROSCOPIC * norm_range, spectrum=SPECTRUM)
-        self.catalogue = Catalogue(allowance)
+        self.catalogue = Catalogue(Allowance.of_phases(error_range, norm_range))
         self.follower = BranchFollower(walker, beta=beta, norm_range=norm_range, attempts=attempts)
         self.phases: list[KnownPhase] = []
         self.falls: list[Fall] = []
@@ -205,7 +187,8 @@ class Joiner:
 
         `begun` is the transition in which it began on the way up.
         """
-        for target in (self.low, FURTHER * self.low):
+        further_down = (FURTHER * self.low,) if self.walker.control.is_quadratic else ()
+        for target in (self.low, *further_down):
             if point.beta <= target:
                 continue
             further = target < self.low
@@ -244,33 +227,15 @@ class Joiner:
         """Yield where neighbours on the lower envelope are equally deep, for pairs that the branches do not know it of."""
         for a, b in pairwise(parts):
             first, second = self.phases[a.phase], self.phases[b.phase]
-            if frozenset((first.id, second.id)) in followed.borders or min(first.depth(a.high), second.depth(a.high)) <= NEAR:
+            if (
+                frozenset((first.id, second.id)) in followed.borders
+                or min(first.depth(a.high), second.depth(a.high)) <= ADJACENT
+            ):
                 continue  # a second-order transition, where one ends as the other begins, is no coexistence
-            if (found := self._meeting(first, second, a.high)) is not None:
+            ranges = {"error_range": self.error_range, "norm_range": self.norm_range}
+            if (found := equally_deep(self.walker, first, second, a.high, **ranges)) is not None:
                 branch = followed.branches.get(first.id)
                 yield found.over(saddle_between(branch, found.beta)) if branch else found
-
-    def _meeting(self, first: KnownPhase, second: KnownPhase, beta: float) -> PhaseCoexistence | None:
-        """Return where two phases have equal L, by Newton's method in beta: the slope of L is `||theta - centre||^2`."""
-        a, b = first.nearest(beta), second.nearest(beta)
-        for _ in range(STEPS):
-            a, b = self._moved(a, beta), self._moved(b, beta)
-            heat, gap_in_loss = a.norm_squared - b.norm_squared, a.minimum.loss - b.minimum.loss
-            if heat <= NORM * self.norm_range:
-                return None
-            if abs(gap_in_loss) <= EQUAL * self.error_range:
-                return PhaseCoexistence(
-                    beta - gap_in_loss / heat, (first.id, second.id), a.minimum.loss, heat, None, None, None, BY_WALKS
-                )
-            beta -= gap_in_loss / heat
-            if min(first.depth(beta), second.depth(beta)) <= 0.0:
-                return None
-        return None
-
-    def _moved(self, point: Point, beta: float) -> Point:
-        """Return the point of the same phase at another beta."""
-        step = beta - point.beta
-        return self.walker.finish(self.walker.follow(point, beta, step * point.tangent)) if step else point
 
     # -- matching ---------------------------------------------------------------------------
 
@@ -285,7 +250,7 @@ class Joiner:
 
     def _home(self, point: Point, *, but: KnownPhase) -> int | None:
         """Return the phase, other than the one that fell, that a point behind a transition belongs to."""
-        near = [phase for phase in self.phases if phase is not but and phase.depth(point.beta) >= -NEAR]
+        near = [phase for phase in self.phases if phase is not but and phase.depth(point.beta) >= -ADJACENT]
         for phase in sorted(near, key=lambda phase: -phase.depth(point.beta)):
             if self._agrees(phase, point):
                 return phase.id
@@ -294,7 +259,7 @@ class Joiner:
     def _agrees(self, phase: KnownPhase, point: Point) -> bool:
         """Tell whether a phase, followed from its nearest point to the beta of another one, is that point."""
         near = phase.nearest(point.beta)
-        there = self._moved(near, point.beta)
+        there = moved(self.walker, near, point.beta)
         if there is not near and self.scout().criteria.may_have_jumped(gap(near, there), believe_loss=False):
             return False
         self.catalogue.add(_fingerprint(there), continues=phase.entry)
@@ -308,10 +273,10 @@ class Joiner:
         if phase.depth(point.beta) < 0.0:
             return False
         beside = LossCurve.through(phase.id, phase.points).loss(point.beta)
-        if abs(beside - point.minimum.loss) > DEPTH * self.error_range:
+        if abs(beside - point.minimum.loss) > EQUALLY_DEEP * self.error_range:
             return False
-        ways = (self._moved(near, point.beta) for near in phase.beside(point.beta))
-        return any(_fingerprint(there).distance(_fingerprint(point), Allowance()) <= 1.0 for there in ways)
+        ways = (moved(self.walker, near, point.beta) for near in phase.beside(point.beta))
+        return any(_fingerprint(there).is_one_with(_fingerprint(point)) for there in ways)
 
     def _within(self, phase: KnownPhase) -> list[Point]:
         """Return the points of a phase in the range of the map, where every phase was followed to its ends."""
@@ -349,7 +314,7 @@ class Joiner:
             return phase.lower.beta, self._fall_reason(phase, phase.lower, "down")
         last = phase.nearest(phase.range[0])
         further = [point for point in phase.points if point.beta <= self.low]
-        if last.beta <= self.low * FURTHER * 1.0001 and all(map(_is_stiff, further)):
+        if last.beta <= SMALLEST * FURTHER * self.low and all(map(_is_stiff, further)):
             return 0.0, (
                 f"a minimum for every beta > 0: followed down to {last.beta:.3g}, where the smallest eigenvalue of Hess L is "
                 f"{last.minimum.margin / (2.0 * last.beta):.3g} times 2 beta{self._certainty()}, "
@@ -358,11 +323,13 @@ class Joiner:
         text = f"not seen to end down to beta = {last.beta:.6g}"
         if phase.halted:
             return last.beta, f"{text}, where the search {phase.halted}"
+        if not self.walker.control.is_quadratic:
+            return last.beta, text
         soft = last.minimum.margin / (2.0 * last.beta)
         return last.beta, f"{text}, where it is too soft to tell: the smallest eigenvalue of Hess L is {soft:.2g} times 2 beta"
 
     def _certainty(self) -> str:
-        return "" if self.walker.solver in SECOND_ORDER else " (estimated by a few Lanczos steps)"
+        return "" if self.walker.solver.sees_kinks else " (estimated by a few Lanczos steps)"
 
     def _fall_reason(self, phase: KnownPhase, end: Transition, direction: str) -> str:
         known = (fall.falls_to for fall in self.falls if (fall.phase, fall.direction) == (phase.id, direction))

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from spinodal.definitions import CONTINUOUS
 from spinodal.sweeps.gap import gap
-from spinodal.sweeps.order import CONTINUOUS, Evidence
+from spinodal.sweeps.order import Evidence
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from spinodal.branches.branch import Branch
+from spinodal.definitions import ALIVE
 from spinodal.phases.existence import Existence
 from spinodal.sweeps.walk import Point
-
-ALIVE = 0.5  # recall at or above which a class is alive at a point
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Phase:
         In a loop: the whole range in which the phase is a minimum.
     beyond : tuple of Point
         In a loop: points of the phase outside of `beta`, to which it was followed in search of its ends; by rising beta.
+    branch : Branch or None
+        Where branches were followed: through the fold in which the phase ends, and along the saddles behind it.
     """
 
     id: int
@@ -36,6 +38,7 @@ class Phase:
     falls_to: int | None
     existence: Existence | None = None
     beyond: tuple[Point, ...] = ()
+    branch: Branch | None = field(default=None, compare=False, repr=False)
 
     @property
     def beta(self) -> tuple[float, float]:

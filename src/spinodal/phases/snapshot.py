@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from spinodal.conventions import CONVENTION, weight_decay
 from spinodal.errors import SpinodalError
-from spinodal.landscape.penalty import CONVENTION, weight_decay
 from spinodal.observe import Observation
 from spinodal.sweeps.walk import Point
 from spinodal.tasks.model_file import save_model
@@ -29,6 +29,8 @@ class Snapshot:
         Name and settings of the task.
     models : Models or None
         What makes the model.
+    convention : str
+        What L is.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Snapshot:
     point: Point
     task: Mapping[str, Any]
     models: Models | None = field(default=None, compare=False, repr=False)
+    convention: str = CONVENTION
 
     @property
     def beta(self) -> float:
@@ -130,7 +133,7 @@ class Snapshot:
             "task": str(self.task["name"]),
             "beta": repr(self.beta),
             "weight_decay": repr(self.weight_decay),
-            "convention": CONVENTION,
+            "convention": self.convention,
             "error": repr(self.error),
             "point": str(self.point.index),
         }

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from spinodal.definitions import WORTH
 from spinodal.phases.phase import Phase
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
-
-LOSS = 0.01  # fall of the training accuracy from which it is called a loss
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class Step:
 
     @property
     def loses_accuracy(self) -> bool:
-        """Tell whether a class goes as beta rises, or the training accuracy falls by `LOSS` or more."""
-        return bool(self.lost) or (self.accuracy is not None and self.accuracy[0] - self.accuracy[1] >= LOSS)
+        """Tell whether a class goes as beta rises, or the training accuracy falls by `WORTH` or more."""
+        return bool(self.lost) or (self.accuracy is not None and self.accuracy[0] - self.accuracy[1] >= WORTH)
 
     @property
     def along(self) -> tuple[tuple[int, int], tuple[int, ...], tuple[int, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.phases.phase import Phase
 from spinodal.sweeps.walk import Point
 
@@ -56,28 +56,28 @@ def padded(beta: Sequence[float]) -> tuple[float, float]:
     return (low, high) if low < high else (low / ALONE, high * ALONE)
 
 
-def is_joined(diagram: PhaseDiagram) -> bool:
+def is_joined(diagram: Diagram) -> bool:
     """Tell whether there is more than one way: branches, or the way back of a loop."""
     return bool(diagram.branches) or diagram.back is not None
 
 
-def walked_phases(diagram: PhaseDiagram) -> list[Phase]:
+def walked_phases(diagram: Diagram) -> list[Phase]:
     """Return the phases of the first way by rising beta: of a loop, those of the way up."""
     own = {point.index for point in diagram.points}
     return [phase for phase in diagram.phases if phase.points[0].index in own]
 
 
-def points_by_phase(diagram: PhaseDiagram) -> list[list[Point]]:
+def points_by_phase(diagram: Diagram) -> list[list[Point]]:
     """Return the points of every phase of the first way by rising beta, the phases likewise."""
     return [sorted(phase.points, key=lambda point: point.beta) for phase in walked_phases(diagram)]
 
 
-def ordered_points(diagram: PhaseDiagram) -> list[Point]:
+def ordered_points(diagram: Diagram) -> list[Point]:
     """Return the points in the order of a `BetaAxis`."""
     return list(chain.from_iterable(points_by_phase(diagram)))
 
 
-def beta_axis(diagram: PhaseDiagram) -> BetaAxis:
+def beta_axis(diagram: Diagram) -> BetaAxis:
     """Return the axis of a diagram."""
     phases = points_by_phase(diagram)
     ends = [0, *accumulate(map(len, phases))]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from spinodal.conventions import weight_decay
 from spinodal.curvature.along import Curvature
 from spinodal.curvature.result import LETTERS, SURFACES, CurvatureChange
-from spinodal.landscape.penalty import weight_decay
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.plots.axis import BetaAxis, beta_axis, ordered_points
 from spinodal.plots.panel import MISSING, Curve, Panel, error_panel
 from spinodal.spectrum.estimate import Estimate
@@ -68,7 +68,7 @@ class CurvatureRecord:
     changes: tuple[ChangeMark, ...]
 
 
-def curvature_record(diagram: PhaseDiagram) -> CurvatureRecord | None:
+def curvature_record(diagram: Diagram) -> CurvatureRecord | None:
     """Return the record of a diagram, None where no curvature was computed."""
     if diagram.curvature is None or not diagram.curvature.points:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spinodal.branches.special import STATUSES, BranchPoint, Fold
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.plots.lowest import Piece
 

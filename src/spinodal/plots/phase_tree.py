@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.phases.phase import Phase
 from spinodal.phases.tree import Fall
 from spinodal.plots.axis import is_joined, padded
@@ -64,7 +64,7 @@ class TreeRecord:
         return next(row for row, bar in enumerate(self.bars) if bar.phase == phase)
 
 
-def tree_record(diagram: PhaseDiagram) -> TreeRecord | None:
+def tree_record(diagram: Diagram) -> TreeRecord | None:
     """Return the record of a diagram, or None where there is neither a branch nor a way back."""
     if not is_joined(diagram):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.plots.axis import BetaAxis, beta_axis, ordered_points
 from spinodal.plots.curvature import CurvatureRecord, curvature_record
 from spinodal.plots.panel import (
@@ -62,7 +62,7 @@ class DiagramRecord:
     curvature: CurvatureRecord | None = None
 
 
-def diagram_record(diagram: PhaseDiagram) -> DiagramRecord:
+def diagram_record(diagram: Diagram) -> DiagramRecord:
     """Return the record of a diagram; no model is needed for it."""
     points = ordered_points(diagram)
     return DiagramRecord(

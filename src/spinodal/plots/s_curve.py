@@ -8,7 +8,7 @@ from itertools import accumulate, chain, groupby, pairwise
 
 from spinodal.branches.branch import Branch
 from spinodal.branches.point import StationaryPoint
-from spinodal.phases.diagram import PhaseDiagram, stretches_of
+from spinodal.phases.diagram import Diagram, stretches_of
 from spinodal.phases.phase import Phase
 from spinodal.plots.axis import is_joined, padded
 from spinodal.plots.lowest import Piece, level, lowest_loss, pieces
@@ -142,7 +142,7 @@ class SCurveRecord:
         return tuple(sorted({mark.beta for mark in self.marks if mark.kind == "coexistence"}))
 
 
-def s_curve_record(diagram: PhaseDiagram) -> SCurveRecord | None:
+def s_curve_record(diagram: Diagram) -> SCurveRecord | None:
     """Return the record of a diagram, or None where there is neither a branch nor a way back."""
     if not is_joined(diagram):
         return None
@@ -167,8 +167,10 @@ def stability(branch: Branch) -> tuple[tuple[int, int, int], ...]:
 
     At a special point an eigenvalue is 0, so what its index says is decided by rounding: the neighbour counts.
     """
-    special = {id(fold.point) for fold in branch.folds} | {id(found.point) for found in branch.branch_points}
-    kinds = [min(_index_between(a, b, special), MANY) for a, b in pairwise(branch.points)]
+    special = branch.special
+    regular = [None if place in special else point.index for place, point in enumerate(branch.points)]
+    known = [[index for index in pair if index is not None] for pair in pairwise(regular)]
+    kinds = [min(max(seen or (a.index, b.index)), MANY) for seen, (a, b) in zip(known, pairwise(branch.points), strict=True)]
     found, start = [], 0
     for kind, run in groupby(kinds):
         stop = start + len(list(run))
@@ -177,17 +179,12 @@ def stability(branch: Branch) -> tuple[tuple[int, int, int], ...]:
     return tuple(found)
 
 
-def _index_between(a: StationaryPoint, b: StationaryPoint, special: set[int]) -> int:
-    regular = [point.index for point in (a, b) if id(point) not in special]
-    return max(regular or [a.index, b.index])
-
-
-def _minima(diagram: PhaseDiagram) -> list[Piece]:
+def _minima(diagram: Diagram) -> list[Piece]:
     """Return all known stretches of minima."""
     return [piece for phase in diagram.phases for piece in _phase_pieces(diagram, phase.id)]
 
 
-def _phase_pieces(diagram: PhaseDiagram, phase: int) -> list[Piece]:
+def _phase_pieces(diagram: Diagram, phase: int) -> list[Piece]:
     """Return the stretches of minima along a phase: those walked, then the stable ones of the branch that begins in it."""
     branch = diagram.branches.get(phase)
     stable = [branch.points[start:stop] for start, stop, index in stability(branch) if index == 0] if branch else []
@@ -195,7 +192,7 @@ def _phase_pieces(diagram: PhaseDiagram, phase: int) -> list[Piece]:
     return [*chain.from_iterable(map(pieces, walked)), *chain.from_iterable(map(pieces, stable))]
 
 
-def _back_in(diagram: PhaseDiagram, phase: int) -> list[Sequence[Point]]:
+def _back_in(diagram: Diagram, phase: int) -> list[Sequence[Point]]:
     """Return the stretches of the way back of a loop that lie in a phase."""
     if diagram.back is None:
         return []
@@ -249,7 +246,7 @@ def _walked(phase: Phase) -> list[Point]:
     return sorted((*phase.points, *phase.beyond), key=lambda point: point.beta)
 
 
-def _marks(diagram: PhaseDiagram, minima: Sequence[Piece]) -> tuple[Mark, ...]:
+def _marks(diagram: Diagram, minima: Sequence[Piece]) -> tuple[Mark, ...]:
     """Return folds and branch points branch after branch, then what is known of coexistence."""
     found: list[Mark] = []
     for phase, branch in sorted(diagram.branches.items()):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinodal.files import write_whole
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.plots.draw import (
     draw_accuracy,
@@ -56,7 +56,7 @@ def _alone(_what: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def save_figures(diagram: PhaseDiagram, folder: Path, *, part: Part = _alone) -> list[Path]:
+def save_figures(diagram: Diagram, folder: Path, *, part: Part = _alone) -> list[Path]:
     """Write every figure that applies as PNG and PDF into a folder, made if needed, and return the paths.
 
     The first path is that of the phase map. `part` makes a context in which one figure, named, is made: what goes wrong
@@ -65,14 +65,15 @@ def save_figures(diagram: PhaseDiagram, folder: Path, *, part: Part = _alone) ->
     return _save_all(diagram, folder, FIGURES, part)
 
 
-def save_phase_map(diagram: PhaseDiagram, folder: Path, *, part: Part = _alone) -> list[Path]:
+def save_phase_map(diagram: Diagram, folder: Path, *, part: Part = _alone) -> list[Path]:
     """Write the phase map and, where there are any, S-curves and curvature as PNG and PDF into a folder; return the paths."""
     return _save_all(diagram, folder, FIRST, part)
 
 
-def _save_all(diagram: PhaseDiagram, folder: Path, names: Iterable[str], part: Part) -> list[Path]:
+def _save_all(diagram: Diagram, folder: Path, names: Iterable[str], part: Part) -> list[Path]:
     record, paths = None, []
     with part("the figures"):
+        diagram.control.require_l2("the figures")
         record = diagram_record(diagram)
     for name in names if record is not None else ():
         with part(f"the figure {name}"):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
+from spinodal.definitions import WORTH
 from spinodal.missing import listed
 from spinodal.phases.answer import METASTABLE
-from spinodal.phases.diagram import PhaseDiagram, unseen_kinks
-from spinodal.phases.step import LOSS, Step
+from spinodal.phases.diagram import Diagram
+from spinodal.phases.step import Step
 from spinodal.sweeps.walk import Point
+from spinodal.words.conclusion import unseen_kinks
 from spinodal.words.numbers import percent, significant
 from spinodal.words.sentences import (
     capital,
@@ -21,14 +23,15 @@ from spinodal.words.sentences import (
     leaving_phrase,
     loss_phrase,
     named,
-    place,
+    where,
 )
+from spinodal.words.trust import limits_line, softened_line, unconverged_line
 
 MOST_NAMED = 8  # losses named one after the other
 
 MEANING = (
     "A loss of accuracy at a transition is a macroscopic transition across whose bracket the training accuracy falls by "
-    f"{100 * LOSS:g} percentage point or more, or with which a class goes: its recall is at least one half on most of the "
+    f"{100 * WORTH:g} percentage point or more, or with which a class goes: its recall is at least one half on most of the "
     "phase below and not on most of the phase above. A loss of rank is one with which the rank on most of the phase falls. "
     "Within a phase the accuracy may decline as well, without a jump. All of this holds for the branch that was followed, "
     "of full-batch minimisers; training with noise may leave it earlier, and from the point on where another phase is as "
@@ -37,7 +40,7 @@ MEANING = (
 )
 
 
-def answer_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
+def answer_sentences(diagram: Diagram) -> tuple[str, ...]:
     """Return what a diagram says to somebody who chooses a `weight_decay`, the most important sentence first.
 
     For an upward walk: from where on another phase is deeper, where that is known; the largest `weight_decay` before
@@ -57,13 +60,14 @@ def answer_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
     else:
         gains = [_gain(step) for step in reversed(found)]
         body = [*_downward(diagram, _sequence("First to appear", gains)), _end(diagram)]
-    return (*filter(None, body), *_warnings(diagram))
+    before = unconverged_line(diagram.points), softened_line(diagram.softened)
+    return (*filter(None, [*before, *body, limits_line(diagram.limits)]), *_warnings(diagram))
 
 
-def _smooth(diagram: PhaseDiagram) -> str:
+def _smooth(diagram: Diagram) -> str:
     first, last = diagram.ends
     if first is last:
-        return f"The map has one point, {_place(first.beta)}: {_state(diagram, first)}."
+        return f"The map has one point, {_chosen(first.beta)}: {_state(diagram, first)}."
     low, high = (significant(weight_decay(point.beta), 5) for point in (first, last))
     what = "transition" if diagram.sees_kinks else "jump"
     smoothly = ": the model changes smoothly" if diagram.is_smooth else ""
@@ -71,13 +75,13 @@ def _smooth(diagram: PhaseDiagram) -> str:
     return f"No macroscopic {what} between weight_decay = {low} and {high}{smoothly}; {changes}."
 
 
-def _first_loss(diagram: PhaseDiagram) -> list[str]:
+def _first_loss(diagram: Diagram) -> list[str]:
     """Say before which weight_decay nothing is lost yet, what is lost there, and what changed on the way."""
     answer, found = diagram.conclusion, diagram.steps
     sentence = _sentence(loss_phrase(answer, diagram.has_matrices))
     first = answer.first_loss
     if first is None:
-        return [sentence, f"The first transition is at {place(found[0])}: {_what_changes(diagram, found[0])}."]
+        return [sentence, f"The first transition is at {where(found[0])}: {_what_changes(diagram, found[0])}."]
     return [
         sentence,
         f"There, at transition {first.number}, {_what_changes(diagram, first)}.",
@@ -85,33 +89,33 @@ def _first_loss(diagram: PhaseDiagram) -> list[str]:
     ]
 
 
-def _on_the_way(diagram: PhaseDiagram, first: Step) -> str:
+def _on_the_way(diagram: Diagram, first: Step) -> str:
     """Say how the accuracy declined before the first loss, and up to where it hardly did."""
     start, _ = diagram.ends
     most = _accuracy(start) or 0.0
     below = sorted((point for point in diagram.points if point.beta <= first.low.beta), key=lambda point: point.beta)
-    good = list(takewhile(lambda point: (_accuracy(point) or 0.0) > most - LOSS, below))
+    good = list(takewhile(lambda point: (_accuracy(point) or 0.0) > most - WORTH, below))
     begin = significant(weight_decay(start.beta), 5)
     text = f"Before that, from weight_decay = {begin} on, {_changes(diagram, start, first.low)[0]}"
     if len(good) == len(below):
         return f"{text}."
     until = significant(weight_decay(good[-1].beta), 5)
-    return f"{text}, without such a loss; up to weight_decay = {until} it falls by less than {100 * LOSS:g} percentage point."
+    return f"{text}, without such a loss; up to weight_decay = {until} it falls by less than {100 * WORTH:g} percentage point."
 
 
-def _what_changes(diagram: PhaseDiagram, step: Step) -> str:
+def _what_changes(diagram: Diagram, step: Step) -> str:
     """Return what changes across a transition, walked towards larger beta."""
     return joined(_all_changes(diagram, step.low, step.high, step.ranks))
 
 
-def _all_changes(diagram: PhaseDiagram, low: Point, high: Point, ranks: tuple[int, int]) -> list[str]:
+def _all_changes(diagram: Diagram, low: Point, high: Point, ranks: tuple[int, int]) -> list[str]:
     below, above = ranks
     rank = [f"the rank {'falls' if above < below else 'rises'} from {below} to {above}"] if above != below else []
     *accuracies, error = _changes(diagram, low, high)
     return [*accuracies, *rank, error]
 
 
-def _downward(diagram: PhaseDiagram, gained: str) -> list[str]:
+def _downward(diagram: Diagram, gained: str) -> list[str]:
     _, start = diagram.ends
     begin = significant(weight_decay(start.beta), 5)
     return [
@@ -123,7 +127,7 @@ def _downward(diagram: PhaseDiagram, gained: str) -> list[str]:
     ]
 
 
-def _entered(diagram: PhaseDiagram) -> str:
+def _entered(diagram: Diagram) -> str:
     step = diagram.steps[-1]
     return f", for one of rank {step.ranks[0]}" if diagram.has_matrices else ""
 
@@ -154,25 +158,25 @@ def _sequence(beginning: str, events: Sequence[str]) -> str:
     return f"{beginning}: {'; next: '.join(happened[:MOST_NAMED])}{rest}."
 
 
-def _end(diagram: PhaseDiagram) -> str:
+def _end(diagram: Diagram) -> str:
     _, last = diagram.ends
-    return f"At the upper end of the map, {_place(last.beta)}, {_state(diagram, last)}."
+    return f"At the upper end of the map, {_chosen(last.beta)}, {_state(diagram, last)}."
 
 
-def _way_back(diagram: PhaseDiagram) -> str:
+def _way_back(diagram: Diagram) -> str:
     """Say where the way back of a loop has its transitions."""
     if diagram.back is None:
         return ""
     met = diagram.steps_back[::-1]
     if not met:
-        end = _place(diagram.back.points[-1].beta)
+        end = _chosen(diagram.back.points[-1].beta)
         return f"On the way back down to {end} no phase is left: what was lost does not come back."
-    return f"On the way back, the transitions are at {joined([place(step) for step in met[:MOST_NAMED]])}" + (
+    return f"On the way back, the transitions are at {joined([where(step) for step in met[:MOST_NAMED]])}" + (
         f"; {len(met) - MOST_NAMED} more are in the table." if len(met) > MOST_NAMED else "."
     )
 
 
-def _state(diagram: PhaseDiagram, point: Point) -> str:
+def _state(diagram: Diagram, point: Point) -> str:
     accuracy = _accuracy(point)
     shown = [] if accuracy is None else [percent(accuracy, diagram.sample_steps["train"])]
     values = [
@@ -182,13 +186,13 @@ def _state(diagram: PhaseDiagram, point: Point) -> str:
     return f"the model has {joined(values)}"
 
 
-def _warnings(diagram: PhaseDiagram) -> list[str]:
+def _warnings(diagram: Diagram) -> list[str]:
     """Say what keeps the map from being the whole answer."""
     unfinished = sum(not point.minimum.converged for point in diagram.points)
     warnings = [] if diagram.run_status == "complete" else [f"The map is not complete: {diagram.run_status}."]
     if not diagram.sees_kinks:
         warnings.append(f"The solver {unseen_kinks(diagram.solver)}.")
-    if unfinished:
+    if unfinished and not unconverged_line(diagram.points):
         total = len(diagram.points)
         warnings.append(f"{unfinished:,} of {total:,} points did not converge; the figures say why at each.")
     return [*warnings, *filter(None, [listed(diagram.missing)])]
@@ -202,12 +206,12 @@ def _accuracy(point: Point) -> float | None:
     return point.observation.accuracy["train"]
 
 
-def _place(beta: float) -> str:
+def _chosen(beta: float) -> str:
     """Return a place that was chosen, not measured."""
     return f"weight_decay = {significant(weight_decay(beta), 5)} (beta = {significant(beta, 5)})"
 
 
-def _changes(diagram: PhaseDiagram, a: Point, b: Point) -> list[str]:
+def _changes(diagram: Diagram, a: Point, b: Point) -> list[str]:
     """Return how the accuracies, as far as there are any, and E change from one point to another."""
     changes = []
     for part, name in (("train", "training"), ("held_out", "held-out")):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from spinodal.branches.branch import Branch
 from spinodal.branches.special import STATUSES, BranchPoint, Fold
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.phases.coexistence import PhaseCoexistence
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.phases.existence import Interval
 from spinodal.phases.spinodals import Spinodal
 from spinodal.report.rows import MOST_MINOR, Table, arrow, number, table, transition_row
@@ -18,26 +18,26 @@ from spinodal.words.sentences import meeting_error
 POLISHED = 10  # most digits of a special point
 
 
-def back_table(diagram: PhaseDiagram) -> Table:
+def back_table(diagram: Diagram) -> Table:
     """Return the macroscopic transitions of the way back of a loop by rising beta."""
     found = [item for item in (diagram.back.transitions if diagram.back else ()) if not item.minor]
     rows = [{**transition_row(diagram, item), "status": item.status} for item in sorted(found, key=lambda item: item.beta)]
     return table(rows, [""] * len(rows))
 
 
-def spinodal_table(diagram: PhaseDiagram) -> Table:
+def spinodal_table(diagram: Diagram) -> Table:
     """Return the ends of the phases by rising beta, with the certificates of those that were polished."""
     found = sorted(diagram.spinodals, key=lambda item: item.beta)
     return table([_spinodal(diagram, item) for item in found], [""] * len(found))
 
 
-def coexistence_table(diagram: PhaseDiagram) -> Table:
+def coexistence_table(diagram: Diagram) -> Table:
     """Return the points of equal depth by rising beta."""
     found = sorted(diagram.coexistence, key=lambda item: item.beta)
     return table([_coexistence(diagram, item) for item in found], [""] * len(found))
 
 
-def _coexistence(diagram: PhaseDiagram, found: PhaseCoexistence) -> dict[str, str]:
+def _coexistence(diagram: Diagram, found: PhaseCoexistence) -> dict[str, str]:
     error = meeting_error(found, diagram.points[0])
     return {
         **_place(found.beta, error),
@@ -52,7 +52,7 @@ def _coexistence(diagram: PhaseDiagram, found: PhaseCoexistence) -> dict[str, st
     }
 
 
-def existence_table(diagram: PhaseDiagram) -> Table:
+def existence_table(diagram: Diagram) -> Table:
     """Return the range of every phase, and which part of it is metastable."""
     rows = []
     for phase in diagram.phases:
@@ -70,7 +70,7 @@ def existence_table(diagram: PhaseDiagram) -> Table:
     return table(rows, [""] * len(rows))
 
 
-def fall_table(diagram: PhaseDiagram) -> Table:
+def fall_table(diagram: Diagram) -> Table:
     """Return which phase falls into which."""
     rows = [
         {
@@ -84,7 +84,7 @@ def fall_table(diagram: PhaseDiagram) -> Table:
     return table(rows, [""] * len(rows))
 
 
-def branch_table(diagram: PhaseDiagram) -> Table:
+def branch_table(diagram: Diagram) -> Table:
     """Return the branches with how they ended and their area certificates."""
     rows = [
         {
@@ -102,7 +102,7 @@ def branch_table(diagram: PhaseDiagram) -> Table:
     return table(rows, [""] * len(rows))
 
 
-def special_point_table(diagram: PhaseDiagram) -> tuple[Table, int]:
+def special_point_table(diagram: Diagram) -> tuple[Table, int]:
     """Return the branch points and the folds that end no phase, by rising beta, and how many there are.
 
     Of more than `MOST_MINOR` the table has so many, minor folds being left out first.
@@ -133,7 +133,7 @@ def _special(phase: int, item: Fold | BranchPoint) -> dict[str, str]:
     }
 
 
-def _spinodal(diagram: PhaseDiagram, item: Spinodal) -> dict[str, str]:
+def _spinodal(diagram: Diagram, item: Spinodal) -> dict[str, str]:
     found = item.certificate
     near = min(diagram.points, key=lambda point: abs(point.beta - item.beta)).observation.distance
     error = _bracketed(diagram, item.beta) if found is None else _polished(found.residual, found.overlap, near)
@@ -155,7 +155,7 @@ def _place(beta: float, error: float | None) -> dict[str, str]:
     return {"weight_decay": to_error(weight_decay(beta), weight_decay(error), POLISHED), "β": to_error(beta, error, POLISHED)}
 
 
-def _bracketed(diagram: PhaseDiagram, beta: float) -> float | None:
+def _bracketed(diagram: Diagram, beta: float) -> float | None:
     """Return half the bracket of the transition that is at a beta, None if there is none."""
     return next((half(item.bracket) for item in diagram.all_transitions if item.beta == beta), None)
 

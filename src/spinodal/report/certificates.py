@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import math
 
-from spinodal.landscape.penalty import weight_decay
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.conventions import weight_decay
+from spinodal.labelled.result import unproven
+from spinodal.phases.diagram import Diagram
 from spinodal.sweeps.sweep import Sweep
 from spinodal.words.doubts import doubts
 from spinodal.words.numbers import significant
 
 
-def certificate_sentences(diagram: PhaseDiagram) -> tuple[str, ...]:
+def certificate_sentences(diagram: Diagram) -> tuple[str, ...]:
     """Return what the certificates say: what the walk proves, the area along branches, the area of the loop, and violations."""
     return (*_along_the_walk(diagram), *_along_branches(diagram), *_around_the_loop(diagram), *_violations(diagram))
 
 
-def _along_the_walk(diagram: PhaseDiagram) -> list[str]:
+def _along_the_walk(diagram: Diagram) -> list[str]:
     largest = 100.0 * Sweep(diagram.points, diagram.transitions, diagram.run_status).certificate.largest
     return [
         f"Between the points that were followed, transitions apart, no jump of E above {significant(largest, 2)} % of its "
         "range can have been passed over, as far as slopes between two points stay above the lower of both.",
-        *doubts(diagram.unproven()),
+        *doubts(unproven(diagram)),
     ]
 
 
-def _along_branches(diagram: PhaseDiagram) -> list[str]:
+def _along_branches(diagram: Diagram) -> list[str]:
     if not diagram.branches:
         return []
     phase, worst = max(diagram.branches.items(), key=lambda pair: pair[1].area.worst)
@@ -34,7 +35,7 @@ def _along_branches(diagram: PhaseDiagram) -> list[str]:
     return [f"Along {which} L(b) − L(a) = ∫‖θ‖²dβ holds to {worst.area.worst:.1e}{place}."]
 
 
-def _around_the_loop(diagram: PhaseDiagram) -> list[str]:
+def _around_the_loop(diagram: Diagram) -> list[str]:
     if diagram.loop is None:
         return []
     area = diagram.loop.area
@@ -43,7 +44,7 @@ def _around_the_loop(diagram: PhaseDiagram) -> list[str]:
     return [f"The loop encloses ∮‖θ‖²dβ = {area:.6g}: the L that is lost in the falls of one cycle, 0 without hysteresis."]
 
 
-def _violations(diagram: PhaseDiagram) -> list[str]:
+def _violations(diagram: Diagram) -> list[str]:
     if diagram.back is None and not diagram.violations:
         return []
     if not diagram.violations:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.sweeps.transition import Transition
 from spinodal.theory import ExactTransition
 
@@ -36,7 +36,7 @@ class ClosedForm:
         return None if self.difference is None else self.difference / self.exact.beta
 
 
-def compare(diagram: PhaseDiagram) -> tuple[ClosedForm, ...]:
+def compare(diagram: Diagram) -> tuple[ClosedForm, ...]:
     """Return the closed forms of a diagram by rising beta, each with the measured transition that belongs to it.
 
     They belong together when each is the nearest to the other. A first-order closed form is the end of the

@@ -6,11 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from spinodal.conventions import weight_decay
 from spinodal.curvature.along import Curvature
 from spinodal.curvature.result import LETTERS, CurvatureChange
 from spinodal.curvature.survey import Survey
-from spinodal.landscape.penalty import weight_decay
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.report.rows import Table, arrow, number, table
 from spinodal.spectrum.estimate import Estimate
 from spinodal.spectrum.saddle_index import SaddleIndex
@@ -24,13 +24,13 @@ CAUTION = (
 )
 
 
-def change_point_table(diagram: PhaseDiagram) -> Table:
+def change_point_table(diagram: Diagram) -> Table:
     """Return the change points of R by rising beta, each with what is nearest to it: transition, spinodal, coexistence."""
     found = sorted(diagram.change_points, key=lambda change: (change.beta, change.surface))
     return table([_change(diagram, change) for change in found], [""] * len(found))
 
 
-def curvature_table(diagram: PhaseDiagram) -> Table:
+def curvature_table(diagram: Diagram) -> Table:
     """Return the curvature at the ends of the map and on both sides of its macroscopic transitions, by rising beta."""
     survey = diagram.curvature
     if survey is None:
@@ -55,13 +55,13 @@ def curvature_columns(points: Sequence[Point], survey: Survey | None) -> list[tu
     return [(name, [row.get(name, "") for row in rows]) for name in names]
 
 
-def without(diagram: PhaseDiagram) -> list[str]:
+def without(diagram: Diagram) -> list[str]:
     """Return sentences on the points without curvature, one per reason."""
     reasons = Counter(diagram.curvature.failed.values()) if diagram.curvature else Counter[str]()
     return [f"At {_points(count)} there is none: {reason}." for reason, count in sorted(reasons.items())]
 
 
-def unseen(diagram: PhaseDiagram) -> str:
+def unseen(diagram: Diagram) -> str:
     """Return what is to be said of points whose index of L contradicts a positive margin, "" where there are none."""
     survey = diagram.curvature or Survey()
     found = [(survey.at(point), point.minimum.margin) for point in diagram.points]
@@ -79,7 +79,7 @@ def _points(count: int) -> str:
     return "1 point" if count == 1 else f"{count:,} points"
 
 
-def _change(diagram: PhaseDiagram, change: CurvatureChange) -> dict[str, str]:
+def _change(diagram: Diagram, change: CurvatureChange) -> dict[str, str]:
     found = change.found
     return {
         "R of": LETTERS[change.surface],

@@ -10,12 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from spinodal import __version__
 from spinodal.errors import SpinodalError
 from spinodal.files import write_whole, writing
-from spinodal.landscape.penalty import CONVENTION
 from spinodal.landscape.reading.sentences import sentences
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.plots.axis import is_joined
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import FEW_MINOR
@@ -34,11 +32,12 @@ from spinodal.report.curvature_rows import CAUTION, change_point_table, curvatur
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
+from spinodal.version import __version__
 from spinodal.words.rows import BRACKET_NOTE
 
 
 def save_report(
-    diagram: PhaseDiagram,
+    diagram: Diagram,
     path: Path,
     *,
     provenance: Mapping[str, Any] | None = None,
@@ -52,7 +51,7 @@ def save_report(
 
     Parameters
     ----------
-    diagram : PhaseDiagram
+    diagram : Diagram
     path : Path
         Of the file to write, in an existing folder; it is replaced in one step.
     provenance : nested mapping of plain values, optional
@@ -72,18 +71,17 @@ def save_report(
 
 
 def render(
-    diagram: PhaseDiagram,
+    diagram: Diagram,
     *,
     provenance: Mapping[str, Any] | None = None,
     placements: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the report of a diagram as HTML (see `save_report`)."""
+    diagram.control.require_l2("the report")
     shown = thinned(diagram)
     record = _record(diagram, shown.diagram)
     data = payload(diagram, record, shown.diagram)
     scripts = [_plotly(), _asset("report.js")]
-    special, special_count = special_point_table(diagram)
-    minor = sum(transition.minor for transition in diagram.transitions)
     page: str = _template().render(
         title=record.title,
         policy=_policy(scripts),
@@ -95,40 +93,62 @@ def render(
         placements=placements,
         meaning=MEANING,
         bracket_note=BRACKET_NOTE,
-        convention=CONVENTION,
+        convention=diagram.control.convention,
         shown=shown.sentences,
-        transitions=transition_table(diagram),
-        minor=minor_table(diagram),
-        minor_count=minor,
-        minor_most=MOST_MINOR,
-        few=FEW_MINOR,
-        back=back_table(diagram),
-        looped=diagram.back is not None,
-        phases=phase_table(diagram),
         reading=sentences(diagram.points[0].observation.reading),
-        existence=existence_table(diagram),
-        joined=is_joined(diagram),
-        falls=fall_table(diagram),
-        spinodals=spinodal_table(diagram),
-        coexistence=coexistence_table(diagram),
-        branches=branch_table(diagram),
-        special=special,
-        special_count=special_count,
         certificates=certificate_sentences(diagram),
-        curvature=curvature_table(diagram),
-        change_points=change_point_table(diagram),
-        caution=CAUTION,
-        curvature_notes=[note for note in (unseen(diagram), *without(diagram)) if note],
-        curvature_caveats=diagram.curvature.caveats if diagram.curvature else (),
-        closed_forms=closed_form_table(diagram),
         cost=cost(diagram),
         origin=_origin(diagram, provenance or {}),
         version=__version__,
+        **_walks(diagram),
+        **_branches(diagram),
+        **_curvature(diagram),
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
 
 
-def _record(diagram: PhaseDiagram, shown: PhaseDiagram) -> DiagramRecord:
+def _walks(diagram: Diagram) -> dict[str, Any]:
+    """Return the tables of what the walks met."""
+    return {
+        "transitions": transition_table(diagram),
+        "minor": minor_table(diagram),
+        "minor_count": sum(transition.minor for transition in diagram.transitions),
+        "minor_most": MOST_MINOR,
+        "few": FEW_MINOR,
+        "back": back_table(diagram),
+        "looped": diagram.back is not None,
+        "phases": phase_table(diagram),
+        "closed_forms": closed_form_table(diagram),
+    }
+
+
+def _branches(diagram: Diagram) -> dict[str, Any]:
+    """Return the tables of what branches, and of a loop the way back, tell of the phases."""
+    special, special_count = special_point_table(diagram)
+    return {
+        "existence": existence_table(diagram),
+        "joined": is_joined(diagram),
+        "falls": fall_table(diagram),
+        "spinodals": spinodal_table(diagram),
+        "coexistence": coexistence_table(diagram),
+        "branches": branch_table(diagram),
+        "special": special,
+        "special_count": special_count,
+    }
+
+
+def _curvature(diagram: Diagram) -> dict[str, Any]:
+    """Return the tables of the curvature, and what is to be said of it."""
+    return {
+        "curvature": curvature_table(diagram),
+        "change_points": change_point_table(diagram),
+        "caution": CAUTION,
+        "curvature_notes": [note for note in (unseen(diagram), *without(diagram)) if note],
+        "curvature_caveats": diagram.curvature.caveats if diagram.curvature else (),
+    }
+
+
+def _record(diagram: Diagram, shown: Diagram) -> DiagramRecord:
     """Return the record of what is shown, with the area of the whole loop."""
     record = diagram_record(shown)
     if record.s_curves is None or diagram.loop is None:
@@ -136,7 +156,7 @@ def _record(diagram: PhaseDiagram, shown: PhaseDiagram) -> DiagramRecord:
     return replace(record, s_curves=replace(record.s_curves, area=diagram.loop.area))
 
 
-def _origin(diagram: PhaseDiagram, provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+def _origin(diagram: Diagram, provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return task and provenance as titled lists; what the settings of a run say of its task is not repeated."""
     settings = provenance.get("settings")
     if isinstance(settings, Mapping):

@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.plots.axis import BetaAxis, ordered_points, walked_phases
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord
@@ -17,20 +17,20 @@ from spinodal.report.rows import point_columns, rank_pair, transition_table
 from spinodal.report.s_curve_payload import s_curve_figure, tree_figure
 from spinodal.theory import ExactTransition
 from spinodal.words.numbers import rounded
-from spinodal.words.sentences import place
+from spinodal.words.sentences import where
 
 UNSAFE = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
 
 
-def payload(diagram: PhaseDiagram, record: DiagramRecord, shown: PhaseDiagram) -> dict[str, Any]:
+def payload(diagram: Diagram, record: DiagramRecord, shown: Diagram) -> dict[str, Any]:
     """Return everything that the script draws.
 
     Parameters
     ----------
-    diagram : PhaseDiagram
+    diagram : Diagram
     record : DiagramRecord
         Of the diagram `shown`.
-    shown : PhaseDiagram
+    shown : Diagram
         The same with the points that are drawn.
     """
     points = ordered_points(shown)
@@ -87,7 +87,7 @@ def _axis(axis: BetaAxis) -> dict[str, Any]:
     }
 
 
-def _phases(diagram: PhaseDiagram, limits: tuple[float, float]) -> list[dict[str, Any]]:
+def _phases(diagram: Diagram, limits: tuple[float, float]) -> list[dict[str, Any]]:
     """Return the phases, each reaching to the transitions beside it, those that only the way back of a loop met last."""
     phases = walked_phases(diagram)
     borders = [limits[0], *sorted(transition.beta for transition in diagram.macroscopic), limits[1]]
@@ -105,14 +105,14 @@ def _phases(diagram: PhaseDiagram, limits: tuple[float, float]) -> list[dict[str
     ]
 
 
-def _transitions(diagram: PhaseDiagram) -> list[dict[str, Any]]:
+def _transitions(diagram: Diagram) -> list[dict[str, Any]]:
     table = transition_table(diagram)
     return [
         {
             "number": step.number,
             "beta": step.beta,
             "text": "\n".join(f"{name}: {cell}" for name, cell in zip(table.headings[1:], row[1:], strict=True) if cell),
-            "short": f"transition {step.number}: {place(step).replace('beta', 'β')}"
+            "short": f"transition {step.number}: {where(step).replace('beta', 'β')}"
             + (f", rank {' → '.join(rank_pair(step))}" if diagram.has_matrices else ""),
         }
         for step, row in zip(diagram.steps, table.rows, strict=True)

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
+from spinodal.labelled.result import phase_record, transition_record
 from spinodal.observe import Observation
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.phases.phase import Phase
 from spinodal.phases.step import Step
 from spinodal.plots.recall import PARTS
@@ -33,7 +34,7 @@ class Table:
     keys: tuple[str, ...]
 
 
-def transition_table(diagram: PhaseDiagram) -> Table:
+def transition_table(diagram: Diagram) -> Table:
     """Return the macroscopic transitions by rising beta, counted from 1."""
     found = diagram.steps
     exact = {item.number: item for item in compare(diagram) if item.number is not None}
@@ -45,7 +46,7 @@ def transition_table(diagram: PhaseDiagram) -> Table:
     return table(rows, [str(step.number) for step in found])
 
 
-def minor_table(diagram: PhaseDiagram) -> Table:
+def minor_table(diagram: Diagram) -> Table:
     """Return the minor transitions by rising beta, at most the `MOST_MINOR` with the largest jumps of E."""
     minor = [transition for transition in diagram.transitions if transition.minor]
     largest = sorted(minor, key=lambda t: -abs(t.after.error - t.before.error))[:MOST_MINOR]
@@ -53,18 +54,18 @@ def minor_table(diagram: PhaseDiagram) -> Table:
     return table(rows, [""] * len(rows))
 
 
-def phase_table(diagram: PhaseDiagram) -> Table:
+def phase_table(diagram: Diagram) -> Table:
     """Return the phases by rising beta."""
     phases = diagram.phases
     return table([_phase(diagram, phase) for phase in phases], [str(phase.id) for phase in phases])
 
 
-def closed_form_table(diagram: PhaseDiagram) -> Table:
+def closed_form_table(diagram: Diagram) -> Table:
     """Return the closed forms beside the measurement."""
     return table([_closed_form(item) for item in compare(diagram)], [""] * len(diagram.exact))
 
 
-def cost(diagram: PhaseDiagram) -> list[tuple[str, str]]:
+def cost(diagram: Diagram) -> list[tuple[str, str]]:
     """Return what a map cost."""
     spent = diagram.spent
     return [
@@ -107,7 +108,7 @@ def _groups(tree: Mapping[str, Any], title: str, path: str) -> Iterator[tuple[st
 def point_columns(points: Sequence[Point], steps: Mapping[str, float | None]) -> list[tuple[str, list[str]]]:
     """Return all values of the points, named, as texts: what a figure shows on hovering.
 
-    `steps` are what one sample moves in the accuracies (see `PhaseDiagram.sample_steps`).
+    `steps` are what one sample moves in the accuracies (see `Diagram.sample_steps`).
     """
     views = [point.observation for point in points]
     columns = [
@@ -139,13 +140,13 @@ def _rank(view: Observation) -> str:
     return str(view.rank) if view.ranks else ""
 
 
-def transition_row(diagram: PhaseDiagram, transition: Transition) -> dict[str, str]:
+def transition_row(diagram: Diagram, transition: Transition) -> dict[str, str]:
     """Return what a table says of any transition; pairs are in the direction walked."""
-    cells = transition_cells(diagram.transition_record(transition), PAGE)
+    cells = transition_cells(transition_record(diagram, transition), PAGE)
     return _on_page(diagram, cells)
 
 
-def _on_page(diagram: PhaseDiagram, cells: Mapping[str, str]) -> dict[str, str]:
+def _on_page(diagram: Diagram, cells: Mapping[str, str]) -> dict[str, str]:
     """Return cells under the headings of the report, with no rank where there are no matrices."""
     shown = cells if diagram.has_matrices else {**cells, "rank": ""}
     return {SIGNS.get(name, name): cell for name, cell in shown.items()}
@@ -157,7 +158,7 @@ def _gained(step: Step) -> dict[str, str]:
     return {"classes gained": " ".join(map(str, gained))}
 
 
-def _beside(diagram: PhaseDiagram, found: ClosedForm | None) -> dict[str, str]:
+def _beside(diagram: Diagram, found: ClosedForm | None) -> dict[str, str]:
     """Return the closed form of a transition and the relative difference from it."""
     if not diagram.exact:
         return {}
@@ -166,8 +167,8 @@ def _beside(diagram: PhaseDiagram, found: ClosedForm | None) -> dict[str, str]:
     return {"closed form β": f"{found.exact.beta:.7g}", "difference": f"{found.relative:+.1e}"}
 
 
-def _phase(diagram: PhaseDiagram, phase: Phase) -> dict[str, str]:
-    cells = phase_cells(diagram.phase_record(phase), PAGE)
+def _phase(diagram: Diagram, phase: Phase) -> dict[str, str]:
+    cells = phase_cells(phase_record(diagram, phase), PAGE)
     return {
         "": str(phase.id),
         **_on_page(diagram, cells),

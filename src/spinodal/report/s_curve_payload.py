@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.plots.mark import KINDS
 from spinodal.plots.phase_tree import PhaseBar, TreeRecord
 from spinodal.plots.s_curve import MANY, QUANTITIES, BranchCurve, Extension, SCurveRecord, Way

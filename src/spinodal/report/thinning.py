@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spinodal.branches.branch import Branch
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.diagram import Diagram
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 
@@ -22,7 +22,7 @@ class Thinned:
 
     Attributes
     ----------
-    diagram : PhaseDiagram
+    diagram : Diagram
         With the points kept; its transitions are those of the whole diagram.
     total : int
         Points of the whole diagram, of a loop those of the way up.
@@ -34,7 +34,7 @@ class Thinned:
         Points of the way back of a loop.
     """
 
-    diagram: PhaseDiagram
+    diagram: Diagram
     total: int
     every: int
     on_branches: tuple[int, int] = (0, 0)
@@ -64,7 +64,7 @@ class Thinned:
         )  # fmt: skip
 
 
-def thinned(diagram: PhaseDiagram, most: int = MOST, most_on_branches: int = MOST_ON_BRANCHES) -> Thinned:
+def thinned(diagram: Diagram, most: int = MOST, most_on_branches: int = MOST_ON_BRANCHES) -> Thinned:
     """Return a diagram of about `most` points, or all of them if there are no more.
 
     Kept are the first and the last point of every phase, the `NEIGHBOURS` points on either side of every
@@ -102,14 +102,12 @@ def _walk(points: tuple[Point, ...], transitions: Sequence[Transition], most: in
 
 def _branch(branch: Branch, share: float) -> Branch:
     """Return a branch with about a share of its points."""
-    special = {id(fold.point) for fold in branch.folds} | {id(item.point) for item in branch.branch_points}
     last = len(branch.points) - 1
     needed = {0, last}
-    for position, point in enumerate(branch.points):
-        if id(point) in special:
-            needed |= set(range(max(position - NEIGHBOURS, 0), min(position + NEIGHBOURS, last) + 1))
+    for place in branch.special:
+        needed |= set(range(max(place - NEIGHBOURS, 0), min(place + NEIGHBOURS, last) + 1))
     kept, _ = _kept(needed, last + 1, math.ceil(share * (last + 1)))
-    return replace(branch, points=tuple(branch.points[position] for position in kept))
+    return branch.at_places(kept)
 
 
 def _kept(needed: set[int], total: int, most: int) -> tuple[list[int], int]:

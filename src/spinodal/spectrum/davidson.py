@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spinodal.definitions import DAVIDSON_BESIDE, DAVIDSON_SETTLED, INDEPENDENT
 from spinodal.spectrum.krylov import Krylov, random_vectors
+from spinodal.spectrum.lanczos import grow_together
 from spinodal.spectrum.preconditioner import Preconditioner
 
 SEARCHED = 4  # products in the search for a mode that has softened
-ACCURATE = 1e-3  # residual of the margin's pair, relative to its value, at which it is known well enough
-BESIDE = 0.3  # the same of the pair above it: a lower one that hides would show there
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ def davidson(
 ) -> tuple[Subspace, int]:
     """Widen a space until it holds the lowest eigenpair outside the zero modes; return it with the place of that pair.
 
-    Preconditioned residuals of that pair and of the one above it widen the space until the first is known to `ACCURATE` and the
-    second to `BESIDE`, or until the budget is spent. An eigenvector to which the space is orthogonal cannot be found: see
-    `softened`.
+    Preconditioned residuals of that pair and of the one above it widen the space until the first is known to
+    `DAVIDSON_SETTLED` and the second to `DAVIDSON_BESIDE`, or until the budget is spent. An eigenvector to which the space
+    is orthogonal cannot be found: see `softened`.
 
     Parameters
     ----------
@@ -128,10 +128,7 @@ def softened(product: Callable[[Tensor], Tensor], known: Preconditioner, like: T
     Lanczos steps from a random vector find one that no neighbour knew to be soft.
     """
     krylov = Krylov(next(random_vectors(like)), like.dtype, most=SEARCHED)
-    for _ in range(min(SEARCHED, len(like))):
-        krylov.grow(lambda vector: known.gather(product(known.spread(vector))))
-        if not krylov.is_open:
-            break
+    grow_together([krylov], lambda rows: known.gather(product(known.spread(rows[0])))[None], min(SEARCHED, len(like)))
     vector = known.spread(krylov.vector(krylov.ritz()[1][:, 0]))
     unit: Tensor = vector / vector.norm()
     return unit
@@ -140,8 +137,8 @@ def softened(product: Callable[[Tensor], Tensor], known: Preconditioner, like: T
 def _watched(space: Subspace, place: int, zero: float) -> list[tuple[Tensor, float]]:
     """Return what lies outside of the pair of the margin and of the next one, and how little that must be."""
     size = max(abs(float(space.values[place])), zero)
-    pair = [(space.outside(place), max(ACCURATE * size, zero))]
-    return pair if place + 1 >= len(space) else [*pair, (space.outside(place + 1), BESIDE * size)]
+    pair = [(space.outside(place), max(DAVIDSON_SETTLED * size, zero))]
+    return pair if place + 1 >= len(space) else [*pair, (space.outside(place + 1), DAVIDSON_BESIDE * size)]
 
 
 def _with_images(basis: Tensor, vectors: Tensor, product: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -163,7 +160,7 @@ def _orthogonal(vector: Tensor, bases: list[Tensor]) -> Tensor | None:
         for rows in bases:
             vector = vector - (rows @ vector) @ rows
         length = float(vector.norm())
-        if not length > 1e-10:
+        if not length > INDEPENDENT:
             return None
         vector = vector / length
     return vector

@@ -13,18 +13,20 @@ from torch import Tensor
 
 from spinodal.arguments import real_number, seed_number, whole_number
 from spinodal.counts import Counts
+from spinodal.definitions import NARROW_SPECTRUM
 from spinodal.errors import SpinodalError, blaming
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
+from spinodal.spectrum.eigenbasis import eigenbasis
 from spinodal.spectrum.estimate import Estimate
 from spinodal.spectrum.extremes import MEMORY
 from spinodal.spectrum.krylov import Krylov
+from spinodal.spectrum.lanczos import grow_together
 from spinodal.spectrum.operator import HessianOperator, method_for, refusing
 
 PROBES = 8
 STEPS = 64
 WIDTH = 0.01  # of the curve's Gaussian, relative to the width of the spectrum
-NARROW = 1e-6  # distance between the outermost nodes, relative to their size, below which they count as one
 AROUND = 5.0  # widths that a curve goes on beyond the outermost nodes
 POINTS = 501
 ONE_BY_ONE = "a function that works on tensors, number by number, is allowed"
@@ -148,7 +150,7 @@ class SpectralDensity:
         """
         low, high = self.range
         if width is None:
-            width = WIDTH * (max(high - low, NARROW * max(abs(low), abs(high))) or 1.0)
+            width = WIDTH * (max(high - low, NARROW_SPECTRUM * max(abs(low), abs(high))) or 1.0)
         if not 0 < real_number(width) < math.inf:
             raise SpinodalError(got=f"width = {width!r}", allowed="a positive number is allowed", do="leave it out")
         if grid is None:
@@ -270,7 +272,7 @@ def spectral_density(
 
 def dense_density(hessian: Tensor) -> SpectralDensity:
     """Return the eigenvalues of a symmetric matrix, shape (n, n), with equal weights."""
-    nodes = torch.linalg.eigvalsh(hessian).double().cpu()[None]
+    nodes = eigenbasis(hessian, vectors=False).values.cpu()[None]
     return SpectralDensity(nodes, torch.full_like(nodes, 1.0 / nodes.numel()), len(hessian), len(hessian), "dense")
 
 
@@ -302,7 +304,7 @@ def lanczos_density(
     for first in range(0, probes, together):
         some = islice(starts, min(together, probes - first))
         spaces = [Krylov(start, like.dtype, most=steps, sums=torch.float64) for start in some]
-        products += _grow(spaces, refusing(product), steps)
+        products += grow_together(spaces, refusing(product), steps)
         rules += [_quadrature(space, steps) for space in spaces]
     nodes, weights = (torch.from_numpy(np.stack(parts)) for parts in zip(*rules, strict=True))
     return SpectralDensity(nodes, weights, len(like), products, "lanczos", seed)
@@ -313,20 +315,6 @@ def _signs(like: Tensor, seed: int) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     while True:
         yield (2 * torch.randint(2, (len(like),), generator=generator) - 1).to(like)
-
-
-def _grow(spaces: list[Krylov], product: Callable[[Tensor], Tensor], steps: int) -> int:
-    """Grow spaces side by side, as several products are cheaper at once; return how many it were."""
-    products, growing = 0, spaces
-    for _ in range(steps):
-        images = product(torch.stack([space.direction() for space in growing]))
-        products += len(growing)
-        for space, image in zip(growing, images, strict=True):
-            space.absorb(image)
-        growing = [space for space in growing if space.is_open]
-        if not growing:
-            break
-    return products
 
 
 def _quadrature(space: Krylov, steps: int) -> tuple[np.ndarray, np.ndarray]:

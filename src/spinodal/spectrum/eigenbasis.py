@@ -1,36 +1,50 @@
-"""Hess L in its eigenbasis: stability, zero modes, and minimum-norm solves next to a fold."""
+"""A Hessian in its eigenbasis: the one dense analysis, of which margin, zero modes, index, ends and density are read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-ZERO = 1e-11  # |eigenvalue| below this fraction of the largest is a zero mode: points are solved to rounding here
-SOFT = 1e-3  # modes below this fraction of the largest are solved for together, in a small dense system
-CUTOFF = 1e-14  # relative singular value of that system, its rows scaled, below which a direction is left alone
-PART = 1e-7  # relative part in the column from which a zero mode belongs to a fold and to no symmetry
-ALONG = 0.7  # the same in the row: at the end of a side branch the tangent itself is a zero mode
+from spinodal.definitions import ZERO_MODE, ZERO_MODE_ROUNDINGS
 
 
-@dataclass(frozen=True)
-class Spectrum:
-    """All eigenpairs of Hess L at a point, shape (n,) and (n, n), rising.
+def zero_fraction(dtype: torch.dtype) -> float:
+    """Return the fraction of the largest |eigenvalue| up to which one is that of a zero mode, for entries of this precision.
 
-    `largest` is the largest |eigenvalue| of Hess L or of its part from the penalty, `2 beta`: a size that does
-    not vanish at a fold even where there is but one parameter.
+    Examples
+    --------
+    >>> zero_fraction(torch.float64), zero_fraction(torch.float32) > 1e-6
+    (1e-08, True)
+    """
+    return max(ZERO_MODE, ZERO_MODE_ROUNDINGS * torch.finfo(dtype).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Eigenbasis:
+    """Eigenpairs of a symmetric matrix, rising: all n of them, or the lowest up to some above its zero modes.
+
+    Attributes
+    ----------
+    values : Tensor, shape (k,), float64
+    vectors : Tensor, shape (n, k), float64
+        As columns; shape (n, 0) where they were not asked for.
+    largest : float
+        The largest |eigenvalue|.
+    precision : torch.dtype
+        In which the entries were computed: it sets what counts as zero (see `zero_fraction`).
     """
 
     values: Tensor
     vectors: Tensor
     largest: float
+    precision: torch.dtype = torch.float64
 
     @property
     def zero(self) -> float:
         """Return the magnitude up to which an eigenvalue is that of a zero mode."""
-        return ZERO * self.largest
+        return zero_fraction(self.precision) * self.largest
 
     @property
     def index(self) -> int:
@@ -48,108 +62,47 @@ class Spectrum:
         return int((self.values.abs() <= self.zero).sum())
 
     @property
+    def lowest(self) -> int:
+        """Return the place of the smallest eigenvalue outside the zero modes; 0 where there is none."""
+        return int((self.values.abs() > self.zero).int().argmax())
+
+    @property
     def margin(self) -> float:
         """Return the smallest eigenvalue outside the zero modes; 0 where there is none."""
-        alive = self.values[self.values.abs() > self.zero]
-        return float(alive[0]) if len(alive) else 0.0
+        value = float(self.values[self.lowest])
+        return value if abs(value) > self.zero else 0.0
 
-    def softest(self, guess: Tensor, within: float) -> tuple[Tensor, float]:
-        """Return the unit vector nearest to `guess` among the modes of magnitude up to `within`, and its curvature.
+    @property
+    def rounding(self) -> float:
+        """Return how far the rounding of the entries may have moved eigenvalues, to order of magnitude."""
+        return torch.finfo(self.precision).eps * self.largest
 
-        Zero modes of symmetries lie in the same space; a guess that is orthogonal to them stays so.
-        """
-        among = self.vectors[:, self.values.abs() <= within]
-        part = among.T @ guess
-        if not bool(part.norm() > 0):
-            part = torch.ones_like(part)
-        vector = among @ (part / part.norm())
-        weights = self.vectors.T @ vector
-        return vector, float(weights**2 @ self.values)
+    def shifted(self, shift: float) -> Eigenbasis:
+        """Return all eigenpairs of the matrix plus `shift` times the identity."""
+        values = self.values + shift
+        return replace(self, values=values, largest=float(values.abs().max()))
 
 
-def eigenbasis(matrix: Tensor, least: float = 1e-300) -> Spectrum:
-    """Return the spectrum of a symmetric matrix, shape (n, n), of at least a given size.
+def eigenbasis(matrix: Tensor, *, precision: torch.dtype | None = None, vectors: bool = True) -> Eigenbasis:
+    """Return all eigenpairs of a symmetric matrix, shape (n, n), in double precision.
+
+    Parameters
+    ----------
+    matrix : Tensor, shape (n, n)
+    precision : torch.dtype, optional
+        In which its entries were computed. Default: its own.
+    vectors : bool
+        Whether eigenvectors are wanted, which take about twice as long as the values. Default True.
 
     Examples
     --------
-    >>> spectrum = eigenbasis(torch.diag(torch.tensor([2.0, -1.0, 0.0], dtype=torch.float64)))
-    >>> spectrum.index, spectrum.zero_modes, spectrum.margin
-    (1, 1, -1.0)
+    >>> basis = eigenbasis(torch.diag(torch.tensor([2.0, -1.0, 0.0], dtype=torch.float64)))
+    >>> basis.index, basis.zero_modes, basis.margin, basis.shifted(1.0).zero_modes
+    (1, 1, -1.0, 1)
     """
-    values, vectors = torch.linalg.eigh(matrix)
-    return Spectrum(values, vectors, max(float(values.abs().max()), least))
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """A bordered matrix taken apart: stiff modes, one by one, and the rest as a small dense inverse."""
-
-    hard: Tensor
-    stiffness: Tensor
-    inverse_column: Tensor
-    hard_row: Tensor
-    basis: Tensor
-    inverse: Tensor
-
-
-@dataclass(frozen=True)
-class Bordered:
-    """The matrix `[[Hess L, column], [row, corner]]`, regular at a fold although Hess L is not.
-
-    `weight` is that of lengths along theta in the metric `weight |x|^2 + b^2`.
-    """
-
-    spectrum: Spectrum
-    column: Tensor
-    row: Tensor
-    corner: float
-    weight: float
-
-    def product(self, a: tuple[Tensor, float], b: tuple[Tensor, float]) -> float:
-        """Return the inner product of two directions `(x, b)` in the metric."""
-        return self.weight * float(a[0] @ b[0]) + a[1] * b[1]
-
-    def solve(self, right: Tensor, last: float) -> tuple[Tensor, float]:
-        """Return `(x, b)` with `Hess L x + column b = right` and `row . x + corner b = last`.
-
-        Modes that are neither soft nor zero are eliminated one by one; the rest is solved together with the
-        border. A zero mode of a symmetry, which neither column nor row has a part in, is left alone (minimum
-        norm); the soft mode of a fold, which they have, is not.
-        """
-        parts = self._parts
-        inverse_right = parts.hard.T @ right / parts.stiffness
-        rest = last - float(parts.hard_row @ inverse_right)
-        load = torch.cat([parts.basis.T @ right, right.new_tensor([rest])])
-        found = parts.inverse @ load
-        b = float(found[-1])
-        return parts.hard @ (inverse_right - b * parts.inverse_column) + parts.basis @ found[:-1], b
-
-    @cached_property
-    def _parts(self) -> _Parts:
-        """Return what every solve with this matrix needs."""
-        values, vectors, zero = self.spectrum.values, self.spectrum.vectors, self.spectrum.zero
-        stiff = values.abs() > SOFT * self.spectrum.largest
-        soft = (values.abs() > zero) & ~stiff
-        basis = torch.cat([vectors[:, soft], self._bordered_zero_modes()], 1)
-        hard, stiffness = vectors[:, stiff], values[stiff]
-        inverse_column, hard_row = hard.T @ self.column / stiffness, hard.T @ self.row
-        size = basis.shape[1]
-        system = basis.new_zeros(size + 1, size + 1)
-        system.diagonal()[:-1] = ((vectors.T @ basis) ** 2 * values[:, None]).sum(0)
-        system[:-1, -1], system[-1, :-1] = basis.T @ self.column, basis.T @ self.row
-        system[-1, -1] = self.corner - float(hard_row @ inverse_column)
-        scales = system.abs().amax(1).clamp_min(1e-300)
-        inverse = torch.linalg.pinv(system / scales[:, None], rtol=CUTOFF) / scales
-        return _Parts(hard, stiffness, inverse_column, hard_row, basis, inverse)
-
-    def _bordered_zero_modes(self) -> Tensor:
-        """Return an orthonormal basis, shape (n, 0 to 2), of the zero modes that column or row have a part in."""
-        zero = self.spectrum.vectors[:, self.spectrum.values.abs() <= self.spectrum.zero]
-        parts: list[Tensor] = []
-        for vector, least in ((self.column, PART), (self.row, ALONG)):
-            part = zero @ (zero.T @ vector)
-            for earlier in parts:
-                part = part - earlier * float(earlier @ part)
-            if float(part.norm()) > least * float(vector.norm()):
-                parts.append(part / part.norm())
-        return torch.stack(parts, 1) if parts else zero[:, :0]
+    double = matrix.double()
+    if vectors:
+        values, columns = torch.linalg.eigh(double)
+    else:
+        values, columns = torch.linalg.eigvalsh(double), double[:, :0]
+    return Eigenbasis(values, columns, float(values.abs().max()), precision or matrix.dtype)

@@ -14,6 +14,7 @@ from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
+from spinodal.spectrum.eigenbasis import Eigenbasis, eigenbasis
 from spinodal.spectrum.lanczos import LEAST_PRODUCTS, Look, lanczos, rows_in
 from spinodal.spectrum.operator import HessianOperator, method_for, refusing
 
@@ -164,7 +165,7 @@ def extreme_eigenvalues(
     operator = HessianOperator.at(landscape, theta, beta=beta, penalty=penalty)
     before = landscape.counts.copy()
     if method_for(method, landscape.size <= budget) == "dense":
-        found = dense_extremes(operator.dense(), largest=largest, smallest=smallest)
+        found = dense_extremes(operator.dense(), precision=landscape.dtype, largest=largest, smallest=smallest)
     else:
         found = lanczos_extremes(
             operator, operator.theta, largest=largest, smallest=smallest, tolerance=tolerance, budget=budget, seed=seed,
@@ -175,15 +176,22 @@ def extreme_eigenvalues(
     )
 
 
-def dense_extremes(hessian: Tensor, *, largest: int = 1, smallest: int = 1) -> Extremes:
-    """Return the extreme eigenvalues of a symmetric matrix, shape (n, n)."""
-    values, vectors = torch.linalg.eigh(hessian)
-    floor = float(torch.finfo(hessian.dtype).eps * values.abs().max())
+def dense_extremes(
+    hessian: Tensor,
+    *,
+    largest: int = 1,
+    smallest: int = 1,
+    precision: torch.dtype | None = None,
+    basis: Eigenbasis | None = None,
+) -> Extremes:
+    """Return the extreme eigenvalues of a symmetric matrix, shape (n, n), of its `basis` where that is known."""
+    basis = eigenbasis(hessian, precision=precision) if basis is None else basis
+    values, vectors = basis.values, basis.vectors.to(hessian)
 
     def pairs(order: Tensor) -> Eigenpairs:
         chosen = vectors[:, order]
-        residuals = (hessian @ chosen - chosen * values[order]).norm(dim=0)
-        return Eigenpairs(values[order].double().cpu(), residuals.double().cpu() + floor, chosen.T.contiguous())
+        residuals = (hessian @ chosen - chosen * values[order].to(hessian)).norm(dim=0)
+        return Eigenpairs(values[order].cpu(), residuals.double().cpu() + basis.rounding, chosen.T.contiguous())
 
     rising = torch.arange(len(values), device=hessian.device)
     return Extremes(pairs(rising.flip(0)[:largest]), pairs(rising[:smallest]), len(values), "dense", "exact")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from spinodal.definitions import UNSYMMETRIC
 from spinodal.spectrum.krylov import Krylov, random_vectors
 
 LEAST_PRODUCTS = 12  # before anything counts as converged
 LOOKS = 24  # from so many dimensions on, not every product is followed by a look
-ROUNDINGS = 10  # relative to the largest |Ritz value|: what a pair may be off by at least
 
 Keep = Callable[[np.ndarray], np.ndarray]
 
@@ -59,7 +59,7 @@ class Look:
     @property
     def rounding(self) -> float:
         """Return how far rounding may have moved the Ritz values."""
-        return max(self.krylov.noise, ROUNDINGS * float(torch.finfo(self.krylov.rows.dtype).eps) * self.largest)
+        return max(self.krylov.noise, UNSYMMETRIC * float(torch.finfo(self.krylov.rows.dtype).eps) * self.largest)
 
     @property
     def residuals(self) -> np.ndarray:
@@ -69,7 +69,15 @@ class Look:
 
 
 def lanczos(
-    product: Callable[[Tensor], Tensor], like: Tensor, *, budget: int, seed: int, rows: int, keep: Keep
+    product: Callable[[Tensor], Tensor],
+    like: Tensor,
+    *,
+    budget: int,
+    seed: int = 0,
+    rows: int,
+    keep: Keep,
+    precision: torch.dtype | None = None,
+    first: int = LEAST_PRODUCTS,
 ) -> Iterator[Look]:
     """Yield looks at a growing Krylov space until it spans everything or the budget is spent.
 
@@ -86,12 +94,17 @@ def lanczos(
         Most basis vectors in memory: with so many, the process restarts with those that `keep` chooses.
     keep : callable ``values (k,) -> indices``
         Which Ritz vectors to keep in a restart, fewer than `rows`.
+    precision : torch.dtype, optional
+        Of the products. Default: that of `like`.
+    first : int
+        Products before the first look.
     """
     starts, closed = random_vectors(like, seed), 0
-    krylov = Krylov(next(starts), like.dtype, most=rows, sums=torch.float64)
+    krylov = Krylov(next(starts), precision or like.dtype, most=rows, sums=torch.float64)
     for products in range(1, budget + 1):
         krylov.grow(product)
-        if not _is_time(krylov, products) and products < budget and krylov.is_open and not krylov.is_full:
+        is_time = products >= first and _is_time(krylov, products)
+        if not is_time and products < budget and krylov.is_open and not krylov.is_full:
             continue
         look = Look(krylov, *krylov.ritz(), products, closed)
         if look.is_closed:
@@ -109,7 +122,24 @@ def lanczos(
 
 def _is_time(krylov: Krylov, products: int) -> bool:
     """Tell whether to look at the Ritz values, whose price grows with the cube of their number."""
-    return products >= LEAST_PRODUCTS and products % max(len(krylov) // LOOKS, 1) == 0
+    return products % max(len(krylov) // LOOKS, 1) == 0
+
+
+def grow_together(spaces: Sequence[Krylov], product: Callable[[Tensor], Tensor], steps: int) -> int:
+    """Grow spaces side by side by up to so many dimensions each; return the number of products.
+
+    Products of rows (k, n) are cheaper at once. A space that closes stops.
+    """
+    products, growing = 0, list(spaces)
+    for _ in range(steps):
+        images = product(torch.stack([space.direction() for space in growing]))
+        products += len(growing)
+        for space, image in zip(growing, images, strict=True):
+            space.absorb(image)
+        growing = [space for space in growing if space.is_open]
+        if not growing:
+            break
+    return products
 
 
 def rows_in(memory: int, like: Tensor, least: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,10 +13,15 @@ from torch import Tensor
 from spinodal.arguments import real_number
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.axis import LOG
+from spinodal.landscape.control import Control
+from spinodal.landscape.hessian import Factorised
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
+from spinodal.spectrum.eigenbasis import Eigenbasis, eigenbasis
 
 METHODS = ("auto", "dense", "lanczos")
+SMALL, FACTORISED = 500, 800  # parameters up to which all eigenpairs are affordable everywhere; where H factorises over samples
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,11 @@ class HessianOperator:
     theta: Tensor
 
     @classmethod
-    def at(cls, landscape: Landscape, theta: object, *, beta: float, penalty: Penalty | None) -> HessianOperator:
+    def at(cls, landscape: Landscape, theta: object, *, beta: float, penalty: Control | None) -> HessianOperator:
         """Return the operator, or refuse a beta that is negative or not finite, and a theta or penalty that do not fit."""
-        return cls(Regularised(landscape, strength(beta), penalty or Penalty()), landscape.vector(theta))
+        control = penalty or Penalty()
+        value = strength(beta) if control.axis is LOG else control.axis.checked(beta)
+        return cls(Regularised(landscape, value, control), landscape.vector(theta))
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Return the product or refuse it if it is not finite."""
@@ -49,7 +56,12 @@ class HessianOperator:
 
     def shifted(self, hessian: Tensor) -> Tensor:
         """Return the matrix from the Hessian of E, shape (n, n), float64, or refuse it if it is not finite."""
-        return self.loss.shifted(finite(hessian).double())
+        return self.loss.shifted(finite(self.loss.bent(hessian, self.theta)).double())
+
+    def eigenbasis(self, hessian: Tensor | None = None, *, vectors: bool = True) -> Eigenbasis:
+        """Return the dense analysis, from the Hessian of E, shape (n, n), where that is known."""
+        matrix = self.dense() if hessian is None else self.shifted(hessian)
+        return eigenbasis(matrix, precision=self.loss.landscape.dtype, vectors=vectors)
 
     def of_error(self) -> HessianOperator:
         """Return the operator of E at the same theta."""
@@ -58,6 +70,27 @@ class HessianOperator:
     @cached_property
     def _product(self) -> Callable[[Tensor], Tensor]:
         return refusing(self.loss.hessian_operator(self.theta))
+
+
+def eigenbases(operators: Sequence[HessianOperator], hessian: Tensor, *, vectors: bool = True) -> tuple[Eigenbasis, ...]:
+    """Return the dense analyses of operators at one theta, from the Hessian of E, shape (n, n), that they share.
+
+    It is one, where their controls are penalties that hold all parameters and so only shift the eigenvalues.
+    """
+    if not all(operator.loss.control.only_shifts for operator in operators):
+        return tuple(operator.eigenbasis(hessian, vectors=vectors) for operator in operators)
+    error = operators[0].of_error().eigenbasis(hessian, vectors=vectors)
+    return tuple(error.shifted(operator.loss.control.shift(operator.loss.beta)) for operator in operators)
+
+
+def affords_dense(landscape: Landscape) -> bool:
+    """Tell whether a dense Hessian and all its eigenpairs are affordable at every step of a branch.
+
+    In float64 up to 800 parameters where the Hessian factorises over samples, 500 otherwise.
+    """
+    if landscape.dtype != torch.float64 or landscape.size > FACTORISED:
+        return False
+    return landscape.size <= SMALL or isinstance(landscape.hessian_method, Factorised)
 
 
 def strength(beta: float) -> float:

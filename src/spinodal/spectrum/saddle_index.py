@@ -12,16 +12,15 @@ from torch import Tensor
 
 from spinodal.arguments import seed_number, whole_number
 from spinodal.counts import Counts
+from spinodal.definitions import INDEX_SETTLED
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.minimise import affords_dense
+from spinodal.spectrum.eigenbasis import Eigenbasis, eigenbasis, zero_fraction
 from spinodal.spectrum.extremes import MEMORY
 from spinodal.spectrum.lanczos import LEAST_PRODUCTS, Look, lanczos, rows_in
-from spinodal.spectrum.margin import zero_fraction
-from spinodal.spectrum.operator import HessianOperator, method_for, refusing
+from spinodal.spectrum.operator import HessianOperator, affords_dense, eigenbases, method_for, refusing
 
 BUDGET = 200  # products
-SETTLED = 1e-2  # relative residual of all negative Ritz values and the next, with which no more are looked for
 ROWS = 40  # least basis vectors in memory
 STATUSES = {
     "exact": "exact: counted among all eigenvalues",
@@ -169,10 +168,10 @@ def saddle_indices(
     found: Iterable[SaddleIndex]
     if method_for(method, _is_affordable(landscape, budget)) == "dense":
         hessian = landscape.hessian(operators[0].theta)
-        found = [dense_index(operator.shifted(hessian), precision=landscape.dtype) for operator in operators]
+        found = map(index_of, eigenbases(operators, hessian, vectors=False))
     else:
         run = partial(lanczos_indices, budget=BUDGET if budget is None else budget, seed=seed, memory=landscape.memory)
-        if penalty is None or penalty.mask is None:
+        if penalty is None or (isinstance(penalty, Penalty) and penalty.mask is None):
             error, shifts = operators[0].of_error(), [2.0 * operator.loss.beta for operator in operators]
             found = run(error, error.theta, shifts=shifts)
         else:
@@ -198,11 +197,14 @@ def dense_index(hessian: Tensor, *, precision: torch.dtype = torch.float64) -> S
     >>> index.value, index.zero_modes, index.lowest
     (1, 1, -2.0)
     """
-    values = torch.linalg.eigvalsh(hessian.double())
-    zero = zero_fraction(precision) * float(values.abs().max())
-    below, within = int((values < -zero).sum()), int((values.abs() <= zero).sum())
-    exact = precision == torch.float64
-    return SaddleIndex(below, exact, len(values), float(values[0]), within, "dense", "exact" if exact else "precision")
+    return index_of(eigenbasis(hessian, precision=precision, vectors=False))
+
+
+def index_of(basis: Eigenbasis) -> SaddleIndex:
+    """Return the index that all eigenvalues tell: a lower bound where their entries were computed in single precision."""
+    values, exact = basis.values, basis.precision == torch.float64
+    status = "exact" if exact else "precision"
+    return SaddleIndex(basis.index, exact, len(values), float(values[0]), basis.zero_modes, "dense", status)
 
 
 def lanczos_index(
@@ -291,7 +293,7 @@ class _Counter:
         if look.closed or look.products - self.since < LEAST_PRODUCTS or below >= len(values):
             return "budget"
         seen, residuals = np.abs(values[: below + 1]), look.residuals[: below + 1]
-        return "settled" if np.all(residuals <= np.maximum(SETTLED * seen, zero)) else "budget"
+        return "settled" if np.all(residuals <= np.maximum(INDEX_SETTLED * seen, zero)) else "budget"
 
 
 def _lowest(values: np.ndarray) -> np.ndarray:

@@ -3,9 +3,9 @@
 from spinodal.files import writing
 from spinodal.store.checkpoint import is_checkpoint_folder, read_checkpoint
 from spinodal.store.journal import Journal
-from spinodal.store.load import load
-from spinodal.store.placements import placement_folder, placement_journal, placements, save_placement
-from spinodal.store.rebuild import rebuild
+from spinodal.store.kept_placements import placement_folder, placement_recorder, placements, save_placement
+from spinodal.store.loading import load
+from spinodal.store.rebuilding import rebuild
 from spinodal.store.run import RunFolder
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "is_checkpoint_folder",
     "load",
     "placement_folder",
-    "placement_journal",
+    "placement_recorder",
     "placements",
     "read_checkpoint",
     "rebuild",

@@ -51,6 +51,9 @@ def _words(settings: Mapping[str, Any]) -> Iterator[str]:
     for key, value in task.items():
         if key != "name":
             yield from ("--set", f"{key}={_joined(value, ',')}")
+    control = settings.get("control")
+    if isinstance(control, Mapping) and "from" in control:
+        yield from ("--centre", str(control["from"]))
     for key, value in options.items():
         if value is True:
             yield f"--{key}"

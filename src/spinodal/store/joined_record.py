@@ -10,6 +10,7 @@ from spinodal.phases.branch_record import from_record
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.envelope import Violation
 from spinodal.phases.existence import Existence, Interval
+from spinodal.phases.joined import Joined
 from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
 from spinodal.phases.tree import Fall
 from spinodal.store.record import number, optional, positive, text, whole
@@ -24,20 +25,23 @@ def points_beside(result: Mapping[str, Any]) -> set[int]:
     return back.union(*(map(whole, phase.get("beyond", ())) for phase in result["phases"]))
 
 
-def joined(result: Mapping[str, Any], points: Mapping[int, Point], back: Sequence[Transition]) -> dict[str, Any]:
-    """Return the fields of the diagram, given its points by their numbers and the transitions of the way back."""
+def joined(
+    result: Mapping[str, Any], points: Mapping[int, Point], up: Sequence[Transition], back: Sequence[Transition]
+) -> Joined:
+    """Return what is joined to a walk, given its points by their numbers and the transitions of both ways."""
     loop, phases = result.get("loop"), result["phases"]
-    return {
-        "back": None if loop is None else _sweep(loop, points, back),
-        "back_phases": () if loop is None else tuple(map(whole, loop["phases"])),
-        "existence": {whole(item["id"]): _existence(item["existence"]) for item in phases if item.get("existence")},
-        "beyond": {whole(item["id"]): tuple(points[k] for k in item["beyond"]) for item in phases if item.get("beyond")},
-        "branches": {whole(item["phase"]): from_record(item) for item in result.get("branches", ())},
-        "spinodals": tuple(map(_spinodal, result.get("spinodals", ()))),
-        "coexistence": tuple(map(_coexistence, result.get("coexistence", ()))),
-        "tree": tuple(map(_fall, result.get("tree", ()))),
-        "violations": tuple(map(_violation, result.get("certificates", {}).get("violations", ()))),
-    }
+    return Joined(
+        transitions=tuple(up),
+        branches={whole(item["phase"]): from_record(item) for item in result.get("branches", ())},
+        coexistence=tuple(map(_coexistence, result.get("coexistence", ()))),
+        spinodals=tuple(map(_spinodal, result.get("spinodals", ()))),
+        tree=tuple(map(_fall, result.get("tree", ()))),
+        back=None if loop is None else _sweep(loop, points, back),
+        back_phases=() if loop is None else tuple(map(whole, loop["phases"])),
+        existence={whole(item["id"]): _existence(item["existence"]) for item in phases if item.get("existence")},
+        beyond={whole(item["id"]): tuple(points[k] for k in item["beyond"]) for item in phases if item.get("beyond")},
+        violations=tuple(map(_violation, result.get("certificates", {}).get("violations", ()))),
+    )
 
 
 def _words(value: object) -> str:

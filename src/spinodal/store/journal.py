@@ -1,44 +1,40 @@
-"""The journal of a run: one line per point, appended before the next point starts. It alone is the run."""
+"""The journal of a run: one line per entry, appended before what builds on it starts. It alone is the run."""
 
 from __future__ import annotations
 
-import json
-import os
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from io import FileIO
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save
+from safetensors.torch import save
+from torch import Tensor
 
-from spinodal.errors import RunFolderError, SpinodalError
+from spinodal.errors import RunFolderError
 from spinodal.files import reading, write_whole, writing
-from spinodal.labelled.result import SCHEMA
 from spinodal.missing import is_final
-from spinodal.store.record import from_record, number, text, to_record
+from spinodal.store.entry import KINDS, NUMBER, STATE_CHECK, STATES, Entry, entry_of, state_name
+from spinodal.store.log import Line, Log
+from spinodal.store.older import modern
+from spinodal.store.record import from_record, number, text, to_record, whole
+from spinodal.sweeps.request import Request
 from spinodal.sweeps.walk import Point
 
 NAME = "journal.jsonl"
-STATES = "states"
+SCHEMA = 2  # of the journal; that of a result is its own
+OLDER = 1  # which can be read, but not gone on with
 HEADER = {"kind": "header", "schema": SCHEMA, "made_by": "spinodal"}
-CHECK = "crc32"  # the last key of a line: checksum of the line without it, continued from that of the line before
-STATE_CHECK = "state_crc32"  # checksum of the file in `states/`
 NOTHING = torch.empty(0, device="meta")
-DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OSError, OverflowError, RecursionError, SafetensorError)
 
 
 class Journal:
-    """An append-only record of points and notes; implements `spinodal.sweeps.walk.Recorder`.
+    """An append-only record of what was computed, found again by the key of what was asked for.
 
-    Every line is complete JSON with a checksum, which covers all lines before it as well: a line that was
-    changed, lost, moved or taken from another run is found out. Theta and the tangent of a point lie in
-    `states/`, their checksum in the point's line. A torn last line (a killed process) is cut off; anything
-    else that is damaged is refused.
+    An entry has a kind, a key, a record in JSON types and tensors, which lie in `states/` with their checksum in the
+    entry's line. Every line is sealed (see `Log`). It implements `spinodal.sweeps.walk.Recorder`: points are entries, known
+    by their requests, and have numbers besides, in the order in which the map came to them.
 
     Parameters
     ----------
@@ -48,69 +44,66 @@ class Journal:
         Where the folder has no `states/`, points then come without theta and tangent (on the meta device).
     anew : str
         What to do where the journal cannot be gone on with, said in refusals.
+
+    Examples
+    --------
+    Whoever computes asks first, and adds before going on:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     journal = Journal(Path(folder))
+    ...     if (entry := journal.find("path 0 to 1")) is None:
+    ...         entry = journal.add("path", "path 0 to 1", {"barrier": 0.25}, {"images": torch.eye(2)})
+    ...     again = Journal(Path(folder), read_only=True).find("path 0 to 1")
+    ...     (again.kind, again.record["barrier"], again.tensors()["images"].sum().item())
+    ('path', 0.25, 2.0)
     """
 
     def __init__(self, folder: Path, *, read_only: bool = False, anew: str = "start anew in another folder") -> None:
         self.folder, self.read_only, self.anew = folder, read_only, anew
         self.path = folder / NAME
-        self.lines: list[dict[str, Any]] = []
-        self._points: list[dict[str, Any]] = []
-        self._notes: dict[str, dict[str, Any]] = {}
+        self._log = Log(self.path, HEADER, self._check, read_only=read_only, anew=anew)
+        self._entries: dict[str, Entry] = {}
+        self._numbers: dict[str, int] = {}
+        self._numbered: list[Entry] = []
         self._elapsed = 0.0
-        self._seal: int | None = 0  # of the last line; None in a journal of an older version, which has no checksums
         self._clock: Callable[[], float] = lambda: 0.0
+        self._is_old = False
         if self.path.exists():
-            self._read()
-        if not self.lines and not read_only:
-            self._append(HEADER)
+            for line in self._log.lines():
+                self._take(line)
+                self._elapsed = max(self._elapsed, float(line.get("elapsed", 0.0)))
+        if not self._log.is_begun and not read_only:
+            self._log.append(HEADER)
 
-    # -- Recorder -----------------------------------------------------------------------------
+    # -- entries ------------------------------------------------------------------------------
 
-    def recall(self, index: int, beta: float, origin: int | None) -> Point | None:
-        """Return the recorded point of this request, or None if it was not computed yet."""
-        if index >= len(self._points):
-            return None
-        line = self._points[index]
-        if line["beta"] != beta or line["origin"] != origin:
-            raise RunFolderError(
-                got=f"point {index} of {self.path} was computed at beta = {line['beta']!r}, but this run asks for {beta!r}",
-                allowed="only the version and settings that began a run can resume it",
-                do=f"use the version in provenance.json, or {self.anew}",
-            )
-        return self.point(index)
+    def find(self, key: str) -> Entry | None:
+        """Return what was recorded under a key, None if it was not computed yet."""
+        return self._entries.get(key)
 
-    def keep(self, point: Point) -> None:
-        """Record a point: first its state, then its line."""
-        target = self.folder / _state_name(point.index)
-        with writing(target):
-            target.parent.mkdir(exist_ok=True)
-            state = save({"theta": point.minimum.theta.contiguous(), "tangent": point.tangent.contiguous()})
-            write_whole(target, state)
-        where = {"state": _state_name(point.index), STATE_CHECK: zlib.crc32(state)}
-        self._append({"kind": "point", **to_record(point), **where, "elapsed": self._total()})
+    def add(self, kind: str, key: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> Entry:
+        """Record what was computed, through to the disk, and return it: first its tensors, then its line.
+
+        Parameters
+        ----------
+        kind : {"point", "note", "trajectory", "path", "member"}
+        key : str
+            Of what was asked for. What is recorded stays: the same key twice is an error.
+        record : mapping in JSON types, without NaN and infinities
+        tensors : mapping of names to tensors, optional
+        """
+        return self._added(kind, key, record, tensors or {})
 
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a recorded fact, made and recorded if it is not there yet."""
-        if name not in self._notes:
-            self._append({"kind": "note", "name": name, "value": make(), "elapsed": self._total()})
-        value: dict[str, Any] = self._notes[name]["value"]
-        return value
-
-    def seconds(self, now: float) -> float:
-        """Return the seconds spent so far, over all processes that worked on this run; of a finished run, its own."""
-        result = self.latest("result")
-        return self._elapsed + now if result is None or not is_final(result) else float(result["stats"]["seconds"])
-
-    # -- reading and writing ------------------------------------------------------------------
-
-    def time_with(self, clock: Callable[[], float]) -> None:
-        """Take the seconds of this process from `clock`."""
-        self._clock = clock
+        entry = self.find(name) or self.add("note", name, make())
+        return entry.record
 
     def recorded(self, name: str) -> dict[str, Any] | None:
         """Return a recorded fact, or None if it is not there."""
-        value: dict[str, Any] | None = self._notes.get(name, {}).get("value")
-        return value
+        entry = self.find(name)
+        return None if entry is None else entry.record
 
     def latest(self, name: str) -> dict[str, Any] | None:
         """Return what a fact was last renewed to, or None if it is not there."""
@@ -118,178 +111,188 @@ class Journal:
 
     def renew(self, name: str, value: dict[str, Any]) -> None:
         """Record a fact that takes the place of the one of this name, under a name with the next number: nothing is changed."""
-        self.note(_numbered(name, self._times(name) + 1), lambda: value)
+        self.add("note", _numbered(name, self._times(name) + 1), value)
 
     def _times(self, name: str) -> int:
         """Return how often a fact was recorded."""
-        return next(number for number in count() if _numbered(name, number + 1) not in self._notes)
+        return next(times for times in count() if _numbered(name, times + 1) not in self._entries)
 
-    def point(self, index: int) -> Point:
-        """Return a recorded point."""
-        if index < 0:
-            raise IndexError(index)
-        line = self._points[index]
-        with self._reading_state(line):
-            state = self._state(line)
-        return from_record(line, state["theta"], state["tangent"])
+    # -- time ---------------------------------------------------------------------------------
 
-    def verify(self, index: int) -> None:
-        """Refuse a point whose state is not the one that was recorded; this reads all of it."""
-        line = self._points[index]
-        with self._reading_state(line):
-            self._verify_state(line)
+    def time_with(self, clock: Callable[[], float]) -> None:
+        """Take the seconds of this process from `clock`."""
+        self._clock = clock
 
-    @property
-    def count(self) -> int:
-        """Return the number of recorded points."""
-        return len(self._points)
+    def seconds(self, now: float) -> float:
+        """Return the seconds spent so far, over all processes that worked on this run; of a finished run, its own."""
+        result = self.latest("result")
+        return self._elapsed + now if result is None or not is_final(result) else float(result["stats"]["seconds"])
 
     @property
     def elapsed(self) -> float:
         """Return the seconds spent on what is recorded."""
         return self._elapsed
 
+    # -- points -------------------------------------------------------------------------------
+
+    def recall(self, request: Request, index: int) -> Point | None:
+        """Return the recorded point of a request, numbered as asked, or None if it was not computed yet."""
+        entry = self.find(request.key)
+        if entry is None:
+            if index < self.count:
+                raise self._other_request(index, request)
+            return None
+        if entry.key not in self._numbers:
+            self._take(self._log.append({"kind": NUMBER, "key": entry.key, "number": self._next(index, request)}))
+        if self._numbers[entry.key] != index:
+            raise self._other_request(self._numbers[entry.key], request)
+        return self.point(index)
+
+    def keep(self, request: Request, point: Point) -> None:
+        """Record a point under its request, with its number."""
+        self._add_point(request, point, number=self._next(point.index, request))
+
+    def take(self, request: Request, point: Point) -> None:
+        """Record a point that was computed ahead, if it is not known: its number is recorded once the map comes to it."""
+        if self.find(request.key) is None:
+            self._add_point(request, point)
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a fact is recorded."""
+        return name in self._entries
+
+    def point(self, index: int) -> Point:
+        """Return the point of a number."""
+        if index < 0:
+            raise IndexError(index)
+        return self.point_of(self._numbered[index], index)
+
+    def point_of(self, entry: Entry, index: int) -> Point:
+        """Return the point of an entry under a number, that of its origin beside it."""
+        shapes = _shapes(entry)
+        if self.read_only and not (self.folder / STATES).exists():
+            state = {name: torch.empty(shape, dtype=torch.float64, device="meta") for name, shape in shapes.items()}
+        else:
+            state = entry.tensors(shapes)
+        origin = self._numbers.get(entry.record["request"]["origin"])
+        return from_record(entry.record, state["theta"], state["tangent"], index=index, origin=origin, key=entry.key)
+
+    def verify(self, index: int) -> None:
+        """Refuse a point whose state is not the one that was recorded; this reads all of it."""
+        self._numbered[index].verify()
+
+    @property
+    def count(self) -> int:
+        """Return the number of points that have a number."""
+        return len(self._numbered)
+
     def origin(self, index: int) -> int | None:
         """Return the point from which a recorded one was followed."""
-        origin: int | None = self._points[index]["origin"]
-        return origin
+        return self._numbers.get(self._numbered[index].record["request"]["origin"])
 
     @property
     def last_beta(self) -> float | None:
-        """Return beta of the point recorded last."""
-        beta: float | None = self._points[-1]["beta"] if self._points else None
-        return beta
+        """Return beta of the point numbered last."""
+        return float(self._numbered[-1].record["beta"]) if self._numbered else None
 
-    def _total(self) -> float:
-        return self._elapsed + self._clock()
+    def _add_point(self, request: Request, point: Point, **more: int) -> None:
+        record = {"request": request.to_dict(), **to_record(point)}
+        self._added("point", request.key, record, {"theta": point.minimum.theta, "tangent": point.tangent}, **more)
 
-    def _append(self, line: dict[str, Any]) -> None:
-        plain = json.dumps(line, allow_nan=False)
-        seal = None if self._seal is None else zlib.crc32(plain.encode(), self._seal)
-        mode: Literal["r+b", "ab"] = "r+b" if self.lines else "ab"  # a journal that is gone is not begun anew in the middle
-        with writing(self.path), self.path.open(mode, buffering=0) as file:
-            end = file.seek(0, os.SEEK_END)
-            try:
-                _write(file, _sealed(plain, seal))
-            except OSError:
-                with suppress(OSError):
-                    file.truncate(end)  # half a line is no end for the next one
-                raise
-        self._seal = seal
-        self._take(json.loads(plain))  # as it will be read
+    def _next(self, index: int, request: Request) -> int:
+        """Return a number that is the next one, or refuse it."""
+        if index != self.count:
+            raise self._other_request(min(index, self.count - 1), request)
+        return index
 
-    def _take(self, line: dict[str, Any]) -> None:
-        self.lines.append(line)
-        if line["kind"] == "point":
-            self._points.append(line)
-        elif line["kind"] == "note":
-            self._notes[line["name"]] = line
+    def _other_request(self, index: int, request: Request) -> RunFolderError:
+        then = self._numbered[index].record["beta"]
+        return RunFolderError(
+            got=f"point {index} of {self.path} was computed at beta = {then!r}, but this run asks for {request.value!r}",
+            allowed="only the version and settings that began a run can resume it",
+            do=f"use the version in provenance.json, or {self.anew}",
+        )
 
-    def _read(self) -> None:
-        """Read all lines, cutting off a torn last one (and a last point whose state is not there)."""
-        with reading(self.path):
-            whole = self.path.read_bytes()
-        end = 0
-        pieces = whole.split(b"\n")
-        if len(pieces) == 1 and not HEADER_LINE.startswith(whole):
-            raise self._foreign()  # no torn beginning of a journal: to cut it off would lose it
-        for place, piece in enumerate(pieces[:-1], start=1):
-            line = self._parse(piece, place, last=place == len(pieces) - 1)
-            if line is None:
-                break
-            self._take(line)
-            end += len(piece) + 1
-        if end < len(whole) and not self.read_only:
-            with writing(self.path), self.path.open("r+b") as file:
-                file.truncate(end)
-        self._elapsed = max((float(line.get("elapsed", 0.0)) for line in self.lines), default=0.0)
+    # -- lines --------------------------------------------------------------------------------
 
-    def _parse(self, piece: bytes, place: int, *, last: bool) -> dict[str, Any] | None:
-        """Return a line, None if it is the last one and torn; refuse anything else."""
-        try:
-            line = json.loads(piece, parse_constant=_no_constant)
-            if place == 1:
-                self._check_header(line)
-            seal = self._checked_seal(line)
-            if place > 1:
-                self._check_line(line)
-        except DAMAGE as cause:
-            if isinstance(cause, SpinodalError):
-                raise
-            if last and place > 1:
-                return None
-            raise RunFolderError(
-                got=f"line {place} of {self.path} is damaged ({type(cause).__name__})",
-                allowed="only a torn last line can be repaired",
-                do=f"restore the file from a copy, or {self.anew}",
-            ) from cause
-        self._seal = seal
-        return dict(line)
+    def _added(self, kind: str, key: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor], **more: Any) -> Entry:
+        if key in self._entries or kind not in KINDS:
+            raise ValueError((kind, key))
+        where = self._written(state_name(key, more.get("number")), tensors) if tensors else {}
+        line = {"kind": kind, "key": key, **more, "record": dict(record), **where, "elapsed": self._elapsed + self._clock()}
+        self._take(self._log.append(line))
+        return self._entries[key]
 
-    def _checked_seal(self, line: Any) -> int | None:
-        """Take the checksum out of a line and return it, or refuse it (JSON that was read is written as it was)."""
-        if not isinstance(line, dict):
-            raise TypeError(line)
-        check = line.pop(CHECK, None)
-        if self._seal is None or (line == HEADER and check is None):
-            return None
-        if check != zlib.crc32(json.dumps(line).encode(), self._seal):
-            raise ValueError(check)
-        return int(check)
+    def _written(self, name: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Write tensors beside the journal and return what its line says of them."""
+        target = self.folder / name
+        with writing(target):
+            target.parent.mkdir(exist_ok=True)
+            state = save({part: tensor.detach().cpu().contiguous() for part, tensor in tensors.items()})
+            write_whole(target, state)
+        return {"state": name, STATE_CHECK: zlib.crc32(state)}
 
-    def _check_line(self, line: dict[str, Any]) -> None:
+    def _take(self, line: Line) -> None:
+        if line["kind"] == "header":
+            self._is_old = line["schema"] == OLDER
+            return
+        line = modern(line) if self._is_old else line
+        if line["kind"] != NUMBER:
+            self._entries[line["key"]] = entry_of(line, self.folder, self.anew)
+        if "number" in line:
+            self._numbers[line["key"]] = line["number"]
+            self._numbered.append(self._entries[line["key"]])
+
+    def _check(self, line: Line, place: int) -> None:
+        """Raise one of `DAMAGE` for a line that means nothing, a refusal for a journal that is none, or of another schema."""
+        if place == 1:
+            return self._check_header(line)
         if not number(line.get("elapsed", 0.0)) >= 0.0:
             raise ValueError(line["elapsed"])
-        if line["kind"] == "note":
-            if text(line["name"]) in self._notes or not isinstance(line["value"], dict):
-                raise ValueError(line["name"])
-            return
-        from_record(line, NOTHING, NOTHING)
-        if line["kind"] != "point" or line["index"] != self.count or line["state"] != _state_name(self.count):
-            raise ValueError(line["index"])
+        line = modern(line) if self._is_old else line
+        if "number" in line and whole(line["number"]) != self.count:
+            raise ValueError(line["number"])
+        if line["kind"] == NUMBER:
+            _require_point(self._entries[line["key"]], self._numbers)
+        else:
+            self._check_entry(line)
+        return None
+
+    def _check_entry(self, line: Line) -> None:
+        if line["kind"] not in KINDS or text(line["key"]) in self._entries or not isinstance(line["record"], dict):
+            raise ValueError(line["key"])
+        entry = entry_of(line, self.folder, self.anew)
+        if entry.kind == "point":
+            self._check_point(entry)
+        if not self.read_only and entry.state is not None:
+            entry.check_state()
+
+    def _check_point(self, entry: Entry) -> None:
+        from_record(entry.record, NOTHING, NOTHING)
+        if not self._is_old and Request(**entry.record["request"]).key != entry.key:
+            raise ValueError(entry.key)
+        shapes = _shapes(entry)
+        if entry.state is None:
+            raise ValueError(entry.state)
         if not self.read_only:
-            self._verify_state(line)
-            self._state(line)
+            entry.checked_tensors(shapes)
 
     def _check_header(self, line: Any) -> None:
         if not isinstance(line, dict) or line.get("made_by") != "spinodal":
-            raise self._foreign()
-        if line.get("schema") != SCHEMA:
+            raise self._log.foreign()
+        schema = line.get("schema")
+        if schema == OLDER and not self.read_only:
             raise RunFolderError(
-                got=f"{self.path} has schema {line.get('schema')!r}",
+                got=f"{self.path} has schema {OLDER}, of an older version of spinodal",
+                allowed=f"schema {SCHEMA} can be gone on with; older runs can be shown, reported and exported",
+                do=f"finish it with the version in provenance.json, or {self.anew}",
+            )
+        if schema not in (OLDER, SCHEMA):
+            raise RunFolderError(
+                got=f"{self.path} has schema {schema!r}",
                 allowed=f"schema {SCHEMA} is allowed",
                 do=f"use the version of spinodal that wrote it (provenance.json), or {self.anew}",
             )
-
-    def _foreign(self) -> RunFolderError:
-        return RunFolderError(
-            got=f"{self.path} is not a journal of this program", allowed="a run folder is allowed", do=self.anew
-        )
-
-    def _state(self, line: dict[str, Any]) -> dict[str, torch.Tensor]:
-        shape = (line["minimum"]["stats"]["parameters"],)
-        if self.read_only and not (self.folder / STATES).exists():
-            return dict.fromkeys(("theta", "tangent"), torch.empty(shape, dtype=torch.float64, device="meta"))
-        state = _loaded(self.folder / line["state"])
-        if set(state) != {"theta", "tangent"} or any(value.shape != shape for value in state.values()):
-            raise ValueError(line["state"])
-        return state
-
-    def _verify_state(self, line: dict[str, Any]) -> None:
-        if line.get(STATE_CHECK) not in (None, _checksum(self.folder / line["state"])):
-            raise ValueError(line["state"])
-
-    @contextmanager
-    def _reading_state(self, line: dict[str, Any]) -> Iterator[None]:
-        """Refuse a state that cannot be read back."""
-        try:
-            yield
-        except DAMAGE as cause:
-            raise RunFolderError(
-                got=f"{self.folder / line['state']} is missing or damaged",
-                allowed="the state of every point is needed",
-                do=f"restore it from a copy, or {self.anew}",
-            ) from cause
 
 
 def refuse_loss(folder: Path) -> None:
@@ -305,48 +308,16 @@ def refuse_loss(folder: Path) -> None:
             )
 
 
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name} {number}"
+def _shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a point."""
+    return dict.fromkeys(("theta", "tangent"), (whole(entry.record["minimum"]["stats"]["parameters"]),))
 
 
-def _state_name(index: int) -> str:
-    return f"{STATES}/{index:06d}.safetensors"
+def _require_point(entry: Entry, numbers: Mapping[str, int]) -> None:
+    """Raise ValueError for an entry that cannot have a number, or has one."""
+    if entry.kind != "point" or entry.key in numbers:
+        raise ValueError(entry.key)
 
 
-def _sealed(plain: str, seal: int | None) -> bytes:
-    """Return a line of the file from its JSON, the checksum as the last key."""
-    return f"{plain}\n".encode() if seal is None else f'{plain[:-1]}, "{CHECK}": {seal}}}\n'.encode()
-
-
-HEADER_LINE = _sealed(json.dumps(HEADER), zlib.crc32(json.dumps(HEADER).encode()))
-
-
-def _loaded(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a file, mapped: read from disk where they are used."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:  # safetensors opens no path that is not valid text
-        return dict(load(path.read_bytes()))
-    return dict(load_file(path))
-
-
-def _checksum(path: Path) -> int:
-    """Return the checksum of a file, read piece by piece."""
-    check = 0
-    with path.open("rb") as file:
-        while piece := file.read(2**20):
-            check = zlib.crc32(piece, check)
-    return check
-
-
-def _write(file: FileIO, content: bytes) -> None:
-    """Write all of it, through to the disk; one call may write a part only."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) or 0 :]
-    os.fsync(file.fileno())
-
-
-def _no_constant(name: str) -> None:
-    """Refuse NaN and infinities, which no journal holds and JSON does not know."""
-    raise ValueError(name)
+def _numbered(name: str, times: int) -> str:
+    return name if times == 1 else f"{name} {times}"

@@ -1,4 +1,4 @@
-"""A point as a line of the journal, in JSON types, and back; theta and the tangent lie elsewhere."""
+"""A point as a record of the journal, in JSON types, and back; theta and the tangent lie elsewhere, numbers beside it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ def to_record(point: Point) -> dict[str, Any]:
     """Return a point in JSON types; a number that is not finite becomes null."""
     minimum = point.minimum
     return {
-        "index": point.index,
-        "origin": point.origin,
         "beta": point.beta,
         "minimum": {name: _null(getattr(minimum, name)) for name in (*NUMBERS, "zero_modes", "stop", "solver")}
         | {"stats": asdict(minimum.stats)},
@@ -35,26 +33,31 @@ def to_record(point: Point) -> dict[str, Any]:
         "norm_slope": _null(point.norm_slope),
         "margin_slope": _null(point.margin_slope),
         "speed": _null(point.speed),
+        "reference": point.reference,
     }
 
 
-def from_record(line: Mapping[str, Any], theta: Tensor, tangent: Tensor) -> Point:
-    """Return the point of a line.
+def from_record(
+    line: Mapping[str, Any], theta: Tensor, tangent: Tensor, *, index: int = 0, origin: int | None = None, key: str = ""
+) -> Point:
+    """Return the point of a record, under the numbers and the key that the journal has beside it.
 
     Raises
     ------
     KeyError, TypeError, ValueError, AttributeError
-        If the line is not one that `to_record` made.
+        If the record is not one that `to_record` made.
     """
     return Point(
-        index=whole(line["index"]),
-        origin=optional(whole, line["origin"]),
+        index=index,
+        origin=origin,
         minimum=_minimum(line["minimum"], positive(line["beta"]), theta),
         observation=_observation(line["observation"]),
         tangent=tangent,
         norm_slope=number(line["norm_slope"]),
         margin_slope=number(line["margin_slope"]),
         speed=number(line.get("speed")),
+        reference=number(line.get("reference", 0.0)),
+        key=key,
     )
 
 
@@ -112,12 +115,14 @@ def _observation(record: Mapping[str, Any]) -> Observation:
     return Observation(
         norm=number(record["norm"]),
         distance=number(record["distance"]),
+        conjugate=optional(number, record.get("conjugate")),
         singular_values=_values(_row(number), record["singular_values"]),
         ranks=_values(whole, record["ranks"]),
         rank=whole(record["rank"]),
         accuracy=_parts(number, record["accuracy"]),
         class_accuracy=_parts(_row(lambda value: optional(number, value)), record["class_accuracy"]),
         output_variance=optional(number, record["output_variance"]),
+        from_centre=optional(number, record.get("from_centre")),
         custom=_values(number, record["custom"]),
         reading=dict.fromkeys(READINGS) | _values(lambda value: optional(text, value), record.get("reading", {})),
     )

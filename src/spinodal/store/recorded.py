@@ -15,10 +15,14 @@ from spinodal.curvature.survey import Survey, recalled
 from spinodal.errors import SpinodalError, printable
 from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.phases.limit import Limit
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.store.control import recorded_control
+from spinodal.store.entry import STATES
 from spinodal.store.joined_record import joined, points_beside
-from spinodal.store.journal import DAMAGE, STATES, Journal
+from spinodal.store.journal import Journal
 from spinodal.store.latest import latest_result
+from spinodal.store.log import DAMAGE
 from spinodal.store.record import number, optional, positive, text, whole
 from spinodal.store.transition import read_transition
 from spinodal.store.unfinished import unfinished_diagram
@@ -69,16 +73,18 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
     points = {index: journal.point(index) for index in sorted(map(whole, wanted))}
     transitions = [read_transition(item, points) for item in result["transitions"]]
     back = [found for found in transitions if result.get("loop") and found.direction == "down"]
+    up = tuple(transitions[: len(transitions) - len(back)])
     followed = tuple(points[index] for index in result["followed"])
     low, high = map(positive, result["range"])
     stats = {key: whole(value) for key, value in result["stats"].items() if key in Counts.__dataclass_fields__}
     task = {**result["task"], "name": text(result["task"]["name"])}
+    softened = result.get("softened") or {}
     diagram = PhaseDiagram(
         task=task,
         seed=whole(result["seed"]),
         range=(low, high),
         points=followed,
-        transitions=tuple(transitions[: len(transitions) - len(back)]),
+        transitions=up,
         spent=Counts(**stats, parameters=len(followed[0].minimum.theta)),
         seconds=number(result["stats"]["seconds"]),
         solver=_words(result["solver"]),
@@ -87,11 +93,14 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         models=_models(journal, task, make_task),
         curvature=_curvature(result.get("curvature"), journal),
+        control=recorded_control(journal),
         missing=tuple(_missing(item) for item in result.get("missing", ())),
-        **joined(result, points, back),
+        sharpness=optional(number, softened.get("sharpness")),
+        limits=tuple(map(Limit.from_dict, softened.get("limits", ()))),
     )
-    _check_phases(diagram)
-    return diagram
+    whole_diagram = joined(result, points, up, back).to(diagram)
+    _check_phases(whole_diagram)
+    return whole_diagram
 
 
 def _curvature(recorded: Mapping[str, Any] | None, journal: Journal) -> Survey | None:

@@ -22,19 +22,21 @@ from safetensors.torch import save
 
 from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.files import reading, write_json, write_whole, writing
-from spinodal.labelled.result import SCHEMA
+from spinodal.labelled.result import SCHEMA as RESULT_SCHEMA
 from spinodal.missing import Attempts, Missing, is_final
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.command import command_of
+from spinodal.store.control import keep_control
 from spinodal.store.copies import LABELLED, write_copies, write_labelled, write_result
-from spinodal.store.journal import NAME, Journal, refuse_loss
+from spinodal.store.journal import NAME, SCHEMA, Journal, refuse_loss
 from spinodal.store.latest import FILES, latest_result
 from spinodal.store.lock import Lock
 from spinodal.store.recorded import FIXED, recorded_diagram
 from spinodal.tasks.models import Models
 
 BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
-LATER = {"map.curvature": False}  # settings that older versions did not know, as they behaved
+REMARKS = {"control.from"}  # settings that identify nothing: the same centre may lie elsewhere
+LATER = {"map.curvature": False, "map.soften": "auto"}  # settings that older versions did not know, as they behaved
 
 
 class RunFolder:
@@ -125,6 +127,8 @@ class RunFolder:
         """
         if diagram.models is not None:
             self._keep_models(diagram.models)
+        if diagram.control.made is not None:
+            keep_control(self.path, diagram.control.made)
         found = json.loads(json.dumps(diagram.to_dict()))
         known = self.journal.latest("result")
         if known is None or (not is_final(known) and not _same(known, found)):
@@ -149,6 +153,8 @@ class RunFolder:
             return None
         if diagram.models is not None:
             self._keep_models(diagram.models)
+        if diagram.control.made is not None:
+            keep_control(self.path, diagram.control.made)
         return write_copies(self.journal, self.command)
 
     def lack_files(self, missing: Sequence[Missing]) -> None:
@@ -214,7 +220,7 @@ class RunFolder:
                 do="add --resume, or give another --out",
             )
         old, new = LATER | _flat(self.config), LATER | _flat(_plain(config))
-        different = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        different = sorted(key for key in (old.keys() | new.keys()) - REMARKS if old.get(key) != new.get(key))
         if different:
             changes = ", ".join(f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in different[:3])
             raise SpinodalError(
@@ -291,7 +297,7 @@ def _read(place: Path) -> dict[str, Any] | None:
 def provenance() -> dict[str, Any]:
     """Return what made a run: versions, git state, host, threads, time."""
     return {
-        "schema": SCHEMA,
+        "schemas": {"journal": SCHEMA, "result": RESULT_SCHEMA},
         "spinodal": _version("spinodal"),
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "xarray")},

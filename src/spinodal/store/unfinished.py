@@ -9,8 +9,10 @@ from typing import Any
 from spinodal.counts import Counts
 from spinodal.errors import printable
 from spinodal.missing import Missing
-from spinodal.phases.diagram import UNFINISHED, PhaseDiagram, stretches_of
+from spinodal.phases.diagram import UNFINISHED, stretches_of
 from spinodal.phases.tree import falls_along
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.store.control import recorded_control
 from spinodal.store.journal import Journal
 from spinodal.store.record import positive, whole
 from spinodal.store.transition import read_transition
@@ -49,6 +51,8 @@ def unfinished_diagram(journal: Journal, command: str) -> PhaseDiagram:
         seconds=journal.elapsed,
         solver=printable(points[0].minimum.solver),
         run_status=UNFINISHED,
+        sharpness=_sharpness(options.get("soften")),
+        control=recorded_control(journal),
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         missing=(Missing(reached, f"unfinished; go on with {command}"),),
     )
@@ -99,6 +103,12 @@ def _spent(journal: Journal) -> Counts:
     for index in range(journal.count):
         spent = spent + journal.point(index).minimum.stats
     return spent
+
+
+def _sharpness(asked: object) -> float | None:
+    """Return the sharpness of a map, asked for alone or as the first of two."""
+    first = asked[0] if isinstance(asked, list) and asked else asked
+    return None if first in (None, "auto") else positive(first)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from spinodal.definitions import BLUR, SHORTEST
 from spinodal.sweeps.walk import Point
 
-MOST = 1e-2  # of beta: a smooth branch is walked in steps of that size
 
-
-def blur(point: Point, tolerance: float) -> float:
+def blur(point: Point, tolerance: float, unit: float) -> float:
     """Return the uncertainty in beta that a search to a relative residual leaves at the end of a branch.
 
     A shift of beta changes the gradient of L along the unit tangent t of the branch by `2 t . (theta - centre)` per
@@ -22,9 +21,11 @@ def blur(point: Point, tolerance: float) -> float:
         The last one on the branch.
     tolerance : float
         Of the residual, relative to `2 beta max(||theta - centre||, 1e-3)`.
+    unit : float
+        What widths are relative to there: beta itself on a log axis.
     """
     if point.norm_slope == 0.0:
         return 0.0
-    residual = tolerance * 2.0 * point.beta * max(point.observation.distance, 1e-3)
+    residual = tolerance * 2.0 * unit * max(point.observation.distance, SHORTEST)
     shift = 2.0 * residual * float(point.tangent.norm()) / abs(point.norm_slope)
-    return min(shift, MOST * point.beta)
+    return min(shift, BLUR * unit)

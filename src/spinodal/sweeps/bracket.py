@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from spinodal.definitions import ALMOST, EXTRAPOLATED, WITHIN
 from spinodal.sweeps.singularity import fold_beyond
 from spinodal.sweeps.walk import Point
 from spinodal.sweeps.way import Way
@@ -66,7 +67,7 @@ class Bracketing:
         tested = True  # whether `far` was reached from `near` itself
         patience, path = _Patience(), list[Point]()
         while not (tested and self._is_resolved(near, earlier, far)):
-            if self.way.is_blurred and (tested or abs(far.beta - near.beta) > self.way.resolution.bracket * near.beta):
+            if self.way.is_blurred and (tested or abs(far.beta - near.beta) > self._width(near)):
                 beta = near.beta + self.way.sign * self._sparing_step(near, far, path)
             else:
                 beta = self._next_beta(near, earlier, far, tested)
@@ -84,7 +85,7 @@ class Bracketing:
 
     def _is_resolved(self, near: Point, earlier: Point | None, far: Point) -> bool:
         """Tell a bracket that is narrow enough for what it holds."""
-        width = abs(far.beta - near.beta) / near.beta
+        width = abs(far.beta - near.beta) / self.way.unit(near)
         minor = self.way.criteria.is_small(near, far) and not self.way.criteria.is_kink(near, earlier, far)
         return width <= (self.way.resolution.minor if minor else self.way.resolution.bracket)
 
@@ -93,7 +94,7 @@ class Bracketing:
 
         Where the branch does not announce an end before `far`, `far` itself is tried from the near end.
         """
-        room, width = abs(far.beta - near.beta), self.way.resolution.bracket * near.beta
+        room, width = abs(far.beta - near.beta), self.way.resolution.bracket * self.way.unit(near)
         ahead = self.way.distance_ahead(near, earlier, far)
         if room <= width and not tested:
             step = room
@@ -103,12 +104,16 @@ class Bracketing:
             step = self._extrapolated_step(near, ahead, room, width, tested)
         return near.beta + self.way.sign * step
 
+    def _width(self, near: Point) -> float:
+        """Return the width in beta of a bracket that has converged."""
+        return self.way.resolution.bracket * self.way.unit(near)
+
     def _sparing_step(self, near: Point, far: Point, path: Sequence[Point]) -> float:
         """Return a step to just short of a fold that three points foretell, to just past it once it is close, or half-way.
 
         Every search is dear: `far` is not tried again from points on the way.
         """
-        room, width = abs(far.beta - near.beta), self.way.resolution.bracket * near.beta
+        room, width = abs(far.beta - near.beta), self._width(near)
         ahead = fold_beyond(path[-3:]) if len(path) > 2 else None
         if ahead is None or ahead > 0.6 * room:
             return 0.5 * room
@@ -117,12 +122,12 @@ class Bracketing:
     def _extrapolated_step(self, near: Point, ahead: float | None, room: float, width: float, tested: bool) -> float:
         """Return a step just short of the transition's place, or just past it once that is within the bracket."""
         step = room
-        if ahead is not None and ahead < 1.5 * room:
-            short = min(max(0.02, 1.5 * math.sqrt(ahead / near.beta)), 0.3)  # the estimate's own error
+        if ahead is not None and ahead < EXTRAPOLATED * room:
+            short = min(max(0.02, 1.5 * math.sqrt(ahead / self.way.unit(near))), 0.3)  # the estimate's own error
             short = max(short, self.way.criteria.shortest_reach(near, ahead))
             soft = 0.4 * width  # nearer to it than this, slopes and margins say little
-            step = 0.95 * width if ahead < 0.6 * width else min((1.0 - short) * ahead, ahead - soft)
-        if step >= 0.95 * room:
+            step = ALMOST * width if ahead < WITHIN * width else min((1.0 - short) * ahead, ahead - soft)
+        if step >= ALMOST * room:
             return 0.5 * room if tested else room
         return max(step, 0.2 * width)
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from spinodal.definitions import MACROSCOPIC
 from spinodal.sweeps.gap import gap
-from spinodal.sweeps.transition import MACROSCOPIC, Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 
 
@@ -48,7 +49,7 @@ class Certificate:
 
 def certify(points: Sequence[Point], transitions: Iterable[Transition]) -> Certificate:
     """Certify a walk from its points, in the order walked, and the transitions that it met."""
-    errors = [point.error for point in points]
+    errors = [point.height for point in points]
     extent = max(max(errors) - min(errors), 1e-300)
     crossed = {(item.before.index, item.after.index) for item in transitions}
     largest, stretches = 0.0, []

@@ -5,15 +5,31 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from spinodal.definitions import (
+    DOUBTFUL_SLOPE,
+    EASY,
+    FALL,
+    HIDING_REACH,
+    HIDING_STEP,
+    KINK,
+    KINK_ALONE,
+    KINK_BEHIND_DOUBT,
+    KINK_SLACK,
+    KINK_STEEPEST,
+    MACROSCOPIC,
+    MAY_BE_MACROSCOPIC,
+    NEGLIGIBLE,
+    QUIET,
+    ROUGH_EASY,
+    ROUNDING,
+    SMALL_GAP,
+    SMOOTH,
+    TURNED,
+)
+from spinodal.landscape.axis import LOG, Axis
 from spinodal.sweeps.gap import Gap, gap, slope_error
 from spinodal.sweeps.singularity import expected_slope, kink_position, margin_vanishes_between
-from spinodal.sweeps.transition import MACROSCOPIC
 from spinodal.sweeps.walk import Point
-
-NEGLIGIBLE = 1e-4  # gaps below this fraction of the ranges of E and of the squared norm are not pursued
-ROUNDING = 1e-9  # gaps below this fraction of the ranges are rounding
-FALL = 0.2  # a fall lowers L by about this fraction of the jump of E; used where slopes are rough
-JUMP = 0.8 * MACROSCOPIC  # from which a gap in E over a coarse step may turn out macroscopic
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,8 @@ class Criteria:
         Whether slopes are not exact (first-order solvers).
     lowest : float
         The lowest beta of the range that both refer to.
+    axis : Axis
+        Of the control.
     trusts_loss : bool
         Whether a fall of L is a jump although E hardly changes: searches of rough solvers may also just be loose.
     """
@@ -36,26 +54,32 @@ class Criteria:
     norm_range: float
     rough: bool
     lowest: float = 0.0
+    axis: Axis = LOG
     trusts_loss: bool = False
+
+    @property
+    def reference(self) -> float:
+        """Return the value of the control at which L is what jumps are measured in."""
+        return self.axis.reference
 
     def widened(self, a: Point, b: Point) -> Criteria:
         """Return the criteria once both points were met on one walk, which may exceed the range known before."""
-        error, norm_squared = abs(b.error - a.error), abs(b.norm_squared - a.norm_squared)
+        error, norm_squared = abs(b.height - a.height), abs(b.norm_squared - a.norm_squared)
         if error <= self.error_range:
             return self
         return replace(self, error_range=error, norm_range=max(self.norm_range, norm_squared))
 
     def norm_range_at(self, beta: float) -> float:
         """Return what a jump of the squared norm is compared with: its range, or that of E over beta where that is less."""
-        return min(self.norm_range, self.error_range / beta)
+        return min(self.norm_range, self.error_range / max(beta - self.reference, 1e-300))
 
     def is_smooth(self, found: Gap) -> bool:
         """Tell a gap that a continuous branch may leave."""
         if self.rough:
             return self._rough_gap(found) < 1.0
         negligible = found.error < NEGLIGIBLE * self.error_range and found.norm_squared < NEGLIGIBLE * self.norm_range
-        small = found.error < 0.2 * MACROSCOPIC * self.error_range
-        return negligible or self._is_quiet(found) or (found.relative < 0.25 and small)
+        small = found.error < SMALL_GAP * self.error_range
+        return negligible or self._is_quiet(found) or (found.relative < SMOOTH and small)
 
     def is_certain(self, found: Gap) -> bool:
         """Tell a gap that a continuous branch may leave and in which no macroscopic jump can hide."""
@@ -63,7 +87,7 @@ class Criteria:
 
     def may_hide_a_jump(self, found: Gap) -> bool:
         """Tell a gap in which a jump may hide that could turn out macroscopic (see `Gap.hidden`); rough slopes cannot tell."""
-        return not self.rough and found.hidden >= JUMP * self.error_range
+        return not self.rough and found.hidden >= MAY_BE_MACROSCOPIC * self.error_range
 
     def longest_certain(self, point: Point, earlier: Point) -> float:
         """Return how far in beta a step may go on in which, as slopes change from `earlier` to `point`, nothing hides.
@@ -71,14 +95,14 @@ class Criteria:
         A step h hides `beta h^2 |d2 rho/d beta2| / 2`.
         """
         bend = abs((point.norm_slope - earlier.norm_slope) / (point.beta - earlier.beta))
-        allowed = 0.35 * JUMP * self.error_range
-        return math.inf if self.rough or bend == 0.0 else math.sqrt(2.0 * allowed / (point.beta * bend))
+        allowed = HIDING_STEP * MAY_BE_MACROSCOPIC * self.error_range
+        return math.inf if self.rough or not point.drive * bend > 0.0 else math.sqrt(2.0 * allowed / (point.drive * bend))
 
     def is_easy(self, found: Gap) -> bool:
         """Tell a step that could have been longer."""
         if self.rough:
-            return self._rough_gap(found) < 0.3
-        return found.relative < 0.1 or self._is_quiet(found) or self._is_rounding(found)
+            return self._rough_gap(found) < ROUGH_EASY
+        return found.relative < EASY or self._is_quiet(found) or self._is_rounding(found)
 
     def _is_rounding(self, found: Gap) -> bool:
         """Tell a gap between two points that are the same to rounding, whatever part of their change it is."""
@@ -89,23 +113,23 @@ class Criteria:
 
         They come from a few conjugate gradients there, so a jump must show in L as well, unless E hardly changes.
         """
-        most = JUMP * self.error_range
+        most = MAY_BE_MACROSCOPIC * self.error_range
         seen = min(found.change, max(found.error, found.hidden, found.loss / FALL))
         return max(seen, found.loss / FALL if self.trusts_loss else 0.0) / most
 
     @property
     def smallest_fall(self) -> float:
         """Return the fall of L from which it is a jump."""
-        return FALL * JUMP * self.error_range
+        return FALL * MAY_BE_MACROSCOPIC * self.error_range
 
     def _is_quiet(self, found: Gap) -> bool:
         """Tell a change that is not a jump and too small in E to spend steps on."""
-        return found.relative < 0.8 and found.error < 5.0 * NEGLIGIBLE * self.error_range
+        return found.relative < TURNED and found.error < QUIET * self.error_range
 
     def may_have_jumped(self, found: Gap, *, believe_loss: bool) -> bool:
         """Tell a gap that may turn out macroscopic; a fall that only L shows is believed at the smallest step."""
         fell = self.rough and believe_loss and self._rough_gap(found) >= 1.0
-        return fell or found.error >= JUMP * self.error_range
+        return fell or found.error >= MAY_BE_MACROSCOPIC * self.error_range
 
     def is_kink(self, a: Point, earlier: Point | None, b: Point) -> bool:
         """Tell a continuous `||theta||^2` whose slope does not go on from `a` to `b` as it came to `a`.
@@ -115,12 +139,12 @@ class Criteria:
         """
         if self.rough or b.left:
             return False
-        threshold = 0.04 if earlier is not None else 0.3
+        threshold = KINK if earlier is not None else KINK_ALONE
         if earlier is not None and _is_doubtful(a):  # so close to a singularity that its slope may be that of either side
-            a, earlier, threshold = earlier, None, 0.1
-        bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta)) - slope_error(a) - slope_error(b)
+            a, earlier, threshold = earlier, None, KINK_BEHIND_DOUBT
+        bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta, self.axis)) - slope_error(a) - slope_error(b)
         large = bend > threshold * max(abs(a.norm_slope), abs(b.norm_slope))
-        large = large and a.beta * bend >= MACROSCOPIC * self.norm_range
+        large = large and self.axis.unit(a.beta) * bend >= MACROSCOPIC * self.norm_range
         if not large or self.kink_position(a, b) is None:
             return False
         return abs(b.norm_slope) < abs(a.norm_slope) or margin_vanishes_between(a, b)
@@ -133,11 +157,14 @@ class Criteria:
         """
         steepest = max(abs(a.norm_slope), abs(b.norm_slope))
         bend = abs(a.norm_slope - b.norm_slope)
-        return a.beta * bend >= MACROSCOPIC * self.norm_range and (a.beta - self.lowest) * steepest <= 1.5 * self.norm_range
+        return (
+            self.axis.unit(a.beta) * bend >= MACROSCOPIC * self.norm_range
+            and (a.beta - self.lowest) * steepest <= KINK_STEEPEST * self.norm_range
+        )
 
     def kink_position(self, a: Point, b: Point) -> float | None:
         """Return how far from `a` a kink between two points lies (see `singularity.kink_position`)."""
-        return kink_position(a, b, slack=0.1 * NEGLIGIBLE * self.norm_range)
+        return kink_position(a, b, slack=KINK_SLACK * self.norm_range)
 
     def jump(self, found: Gap) -> float:
         """Return the jump of E across a narrow bracket: all of the change where slopes are too rough to take part of it."""
@@ -155,10 +182,10 @@ class Criteria:
         `A d^(1/2) (1 - s^(1/2))^2`, where `A d^(1/2) = d dE/dbeta`.
         """
         height = ahead * abs(near.error_slope)
-        allowed = 0.5 * JUMP * self.error_range
+        allowed = HIDING_REACH * MAY_BE_MACROSCOPIC * self.error_range
         return (1.0 - math.sqrt(allowed / height)) ** 2 if height > allowed else 0.0
 
 
 def _is_doubtful(point: Point) -> bool:
     """Tell a slope that is not known well enough to tell kinks."""
-    return slope_error(point) > 0.1 * abs(point.norm_slope)
+    return slope_error(point) > DOUBTFUL_SLOPE * abs(point.norm_slope)

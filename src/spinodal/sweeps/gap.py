@@ -13,7 +13,8 @@ class Gap:
     """What separates two points beyond what a smooth branch between them would do.
 
     It is read off `E` and `rho = ||theta - centre||^2` and their slopes, not off theta, because
-    theta may drift along a symmetry of the network (a rotation of a linear layer) without moving.
+    theta may drift along a symmetry of the network (a rotation of a linear layer) without moving. With another control than
+    the L2 penalty, rho is its conjugate C, and E is `Point.height`.
 
     Attributes
     ----------
@@ -46,15 +47,15 @@ def gap(a: Point, b: Point) -> Gap:
     """Measure the discontinuity between two points."""
     width = b.beta - a.beta
     doubt = 0.5 * abs(width) * (slope_error(a) + slope_error(b))
-    error = _unexplained(b.error - a.error, width, a.error_slope, b.error_slope, doubt * max(a.beta, b.beta))
+    error = _unexplained(b.height - a.height, width, a.error_slope, b.error_slope, doubt * max(a.drive, b.drive))
     norm_squared = _unexplained(b.norm_squared - a.norm_squared, width, a.norm_slope, b.norm_slope, doubt)
     return Gap(
         error=error,
         norm_squared=norm_squared,
-        relative=max(_ratio(error, b.error - a.error), _ratio(norm_squared, b.norm_squared - a.norm_squared)),
+        relative=max(_ratio(error, b.height - a.height), _ratio(norm_squared, b.norm_squared - a.norm_squared)),
         kink=abs(b.norm_slope - a.norm_slope),
         loss=_unexplained_loss(a, b),
-        change=abs(b.error - a.error),
+        change=abs(b.height - a.height),
         hidden=_hidden(a, b),
     )
 
@@ -77,10 +78,10 @@ def slope_error(point: Point) -> float:
 def _hidden(a: Point, b: Point) -> float:
     """Return the change of E less the least that a branch with the slopes of both ends would do (see `Gap`)."""
     least = min(max(-point.norm_slope - slope_error(point), 0.0) for point in (a, b))
-    change = abs(b.error - a.error)
-    if (b.error - a.error) * (b.beta - a.beta) < 0.0:  # E falls with beta on no branch
+    change = abs(b.height - a.height)
+    if (b.height - a.height) * (b.beta - a.beta) < 0.0:  # E falls with beta on no branch
         return change
-    return max(change - 0.5 * (a.beta + b.beta) * least * abs(b.beta - a.beta), 0.0)
+    return max(change - 0.5 * (a.drive + b.drive) * least * abs(b.beta - a.beta), 0.0)
 
 
 def _unexplained(change: float, width: float, first: float, last: float, doubt: float) -> float:

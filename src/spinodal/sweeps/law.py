@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from spinodal.definitions import FAR_WITNESS, LINEAR, NEAR_WITNESS, VANISHES_WITHIN, WITNESS, WITNESSES_WITHIN
 from spinodal.sweeps.gap import gap
-from spinodal.sweeps.order import LINEAR, NEAR, has_meaning
+from spinodal.sweeps.order import has_meaning
 from spinodal.sweeps.singularity import measured_exponent
 from spinodal.sweeps.walk import Point
 from spinodal.sweeps.way import Way
-
-FAR = 0.1  # of beta: most that a witness of the law of the margin may lie behind a bracket
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class LawOfMargin:
         if not halved:
             return None, ahead
         exponent = self._exponent(before, earlier, after)
-        clear = exponent is not None and has_meaning(exponent) and ahead is not None and ahead < NEAR * width
+        clear = exponent is not None and has_meaning(exponent) and ahead is not None and ahead < VANISHES_WITHIN * width
         return (exponent, ahead) if clear else self._of_witnesses(before, width) or (exponent, ahead)
 
     def _of_witnesses(self, near: Point, width: float) -> tuple[float, float] | None:
@@ -36,9 +35,10 @@ class LawOfMargin:
         behind, so where in the bracket the singularity lies hardly matters. Where 300 brackets are too far,
         they are 3 and 30: the singularity's place then lowers the exponent by up to a ninth.
         """
-        nearest = 30.0 if 300.0 * width <= FAR * near.beta else 3.0
-        distances = (nearest * width, 10.0 * nearest * width)
-        if distances[1] > FAR * near.beta:
+        unit = self.way.unit(near)
+        nearest = FAR_WITNESS if WITNESS * FAR_WITNESS * width <= WITNESSES_WITHIN * unit else NEAR_WITNESS
+        distances = (nearest * width, WITNESS * nearest * width)
+        if distances[1] > WITNESSES_WITHIN * unit:
             return None
         first, second = (self.way.behind(near, distance) for distance in distances)
         curvatures = first.tangent_curvature, second.tangent_curvature
@@ -62,8 +62,8 @@ class LawOfMargin:
         if self.way.criteria.rough or (found is not None and has_meaning(found)):
             return found
         singular = self.way.distance_ahead(near, earlier, far) or 0.0
-        for distance in (3.0 * self.way.resolution.bracket * near.beta, 30.0 * singular, 4.0 * singular, singular):
-            back = min(distance, 0.5 * near.beta)
+        for distance in (3.0 * self.way.resolution.bracket * self.way.unit(near), 30.0 * singular, 4.0 * singular, singular):
+            back = min(distance, 0.5 * self.way.unit(near))
             if back == 0.0 or not self.way.criteria.is_smooth(gap(behind := self.way.behind(near, back), near)):
                 continue
             for later, before in ((near, behind), (behind, earlier)):

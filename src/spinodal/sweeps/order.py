@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CONTINUOUS = 1e-3  # of the range of the squared norm: what changes by less across a bracket is continuous
-SQUARE_ROOT = (0.42, 0.6)  # exponents of the margin accepted as a fold's 1/2
-LINEAR = (0.8, 1.25)  # exponents of the margin accepted as a branch point's 1
-NEAR = 20.0  # brackets ahead within which the margin must vanish
+from spinodal.definitions import CONTINUOUS, LINEAR, SQUARE_ROOT, VANISHES_WITHIN
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def order_of(evidence: Evidence, *, norm_range: float) -> str:
     """
     if evidence.exponent is None or evidence.reach is None or not evidence.halved_step:
         return "not classified"
-    near = evidence.reach < NEAR
+    near = evidence.reach < VANISHES_WITHIN
     jumps = evidence.jump_norm_squared > CONTINUOUS * norm_range
     if SQUARE_ROOT[0] <= evidence.exponent <= SQUARE_ROOT[1] and near and jumps:
         return "first"
@@ -73,6 +70,6 @@ def missing(evidence: Evidence) -> str:
         return "the law by which its margin vanishes"
     if not has_meaning(evidence.exponent):
         return f"a margin that vanishes like a fold's (exponent 1/2) or a branch point's (1); measured {evidence.exponent:.2f}"
-    if evidence.reach is None or evidence.reach >= NEAR:
+    if evidence.reach is None or evidence.reach >= VANISHES_WITHIN:
         return "a margin that vanishes where the bracket lies"
     return "a jump that agrees with the law of its margin"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinodal.arguments import real_number
+from spinodal.definitions import BRACKETS
 from spinodal.errors import SpinodalError
+from spinodal.minima.solver import solver_named
 
-BRACKET = {"newton": 1e-5, "newton_cg": 1e-3, "lbfgs": 1e-3}  # relative width of brackets by solver
 LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it is bracketed at once
 LARGE, WIDER = 800, 1e-4  # parameters from which a dense Hessian is dear, and the width of brackets there
 
@@ -20,7 +21,8 @@ def bracket_for(solver: str, size: int) -> float:
     >>> bracket_for("newton", 100), bracket_for("newton", 1000), bracket_for("lbfgs", 1000)
     (1e-05, 0.0001, 0.001)
     """
-    return max(BRACKET[solver], WIDER) if size > LARGE else BRACKET[solver]
+    bracket = solver_named(solver).bracket
+    return max(bracket, WIDER) if size > LARGE else bracket
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Resolution:
 
     def __post_init__(self) -> None:
         """Refuse a bracket that rounding would not let a walk reach, or that would not be one."""
-        if not 1e-9 <= real_number(self.bracket) <= 1e-2:
+        if not BRACKETS[0] <= real_number(self.bracket) <= BRACKETS[1]:
             raise SpinodalError(
                 got=f"bracket = {self.bracket!r}", allowed="a relative width from 1e-9 to 1e-2 is allowed", do="try 1e-5"
             )

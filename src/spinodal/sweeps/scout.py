@@ -7,21 +7,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from spinodal.definitions import (
+    ARRIVED,
+    BLURS,
+    COARSE,
+    CONTINUOUS,
+    CONVERGED_BRACKET,
+    JUMPED,
+    LAST,
+    MACROSCOPIC,
+    SHORTEST,
+    SMALLEST,
+)
 from spinodal.minima.glimpse import affords_glimpses_only
-from spinodal.minima.minimise import LOST, SECOND_ORDER, tolerance_of
+from spinodal.minima.minimise import LOST
+from spinodal.minima.solution import AT_KINK
 from spinodal.sweeps.blur import blur
 from spinodal.sweeps.bracket import Bracketing
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import Gap, gap
 from spinodal.sweeps.law import LawOfMargin
-from spinodal.sweeps.order import CONTINUOUS, Evidence, is_of_a_fold, order_of
+from spinodal.sweeps.order import Evidence, is_of_a_fold, order_of
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.transition import MACROSCOPIC, Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point, Walker
 from spinodal.sweeps.way import Way
-
-COARSE = 0.15  # a jump met with a log step below this is bracketed at once
 
 
 @dataclass
@@ -72,14 +83,11 @@ class Scout:
         on_transition: Callable[[Transition], None] = lambda transition: None,
     ) -> None:
         self.walker, self.resolution = walker, resolution
-        rough = walker.solver not in SECOND_ORDER
-        self.criteria = Criteria(
-            max(error_range, 1e-300),
-            max(norm_range, 1e-300),
-            rough=rough,
-            lowest=lowest,
-            trusts_loss=affords_glimpses_only(walker.landscape),
-        )
+        rough = not walker.solver.sees_kinks
+        self.axis = walker.control.axis
+        ranges = max(error_range, 1e-300), max(norm_range, 1e-300)
+        dear = affords_glimpses_only(walker.landscape)
+        self.criteria = Criteria(*ranges, rough=rough, lowest=lowest, axis=self.axis, trusts_loss=dear)
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
 
     def walk(
@@ -96,7 +104,7 @@ class Scout:
         """
         self.sign = 1.0 if to > start.beta else -1.0
         state = _State(start, None, self.resolution.first, [start])
-        while state.status == "complete" and self.sign * (to - state.point.beta) > 1e-12 * to:
+        while state.status == "complete" and self.sign * (to - state.point.beta) > ARRIVED * self.axis.unit(to):
             self._advance(state, to)
             self.on_point(state.point)
             self.criteria = self.criteria.widened(start, state.point)
@@ -117,13 +125,16 @@ class Scout:
         """Take one step: smooth, halved until it is, or through a transition."""
         step = planned = math.inf if self.is_end(state.point) else self._planned_step(state)
         while True:
-            beta = self._bounded(state.point.beta * math.exp(self.sign * step), to)
+            beta = self._bounded(self.axis.moved(state.point.beta, self.sign * step), to)
             point = self.way.follow(state.point, state.earlier, beta, travelling=True)
             if point.minimum.stop in LOST:
                 state.status = f"stopped at beta = {point.beta:.6g}: {point.minimum.status}"
                 return
+            if AT_KINK in (state.point.minimum.stop, point.minimum.stop):
+                state.move(point, smooth=False)  # shorter steps, and brackets, prove nothing between points that are no minima
+                return
             found = gap(state.point, point)
-            smallest = step <= self.resolution.minor * 1.0001
+            smallest = step <= SMALLEST * self.resolution.minor
             suspect = self._is_suspect(state, point, found, smallest)
             if not suspect and self.criteria.is_certain(found):
                 state.move(point, smooth=True)
@@ -151,11 +162,11 @@ class Scout:
         if state.earlier is None:
             fresh = bool(state.transitions) and not self.criteria.rough
             return min(state.step, 2.0 * self.resolution.minor) if fresh else state.step
-        certain = self.criteria.longest_certain(state.point, state.earlier) / state.point.beta
+        certain = self.criteria.longest_certain(state.point, state.earlier) / self.way.unit(state.point)
         return max(min(state.step, certain), self.resolution.bracket)
 
     def _bounded(self, beta: float, to: float) -> float:
-        return to if self.sign * (beta - to) > -1e-3 * self.resolution.minor * to else beta
+        return to if self.sign * (beta - to) > -LAST * self.resolution.minor * self.axis.unit(to) else beta
 
     # -- what a step met ----------------------------------------------------------------------
 
@@ -166,7 +177,7 @@ class Scout:
         closed = Bracketing(self.way).close(near, earlier, beyond)
         state.points += self._needed(state.point, closed.path)
         if closed.far is None:
-            state.step = max(self.resolution.minor, abs(math.log(closed.near.beta / near.beta)))
+            state.step = max(self.resolution.minor, self.axis.apart(near.beta, closed.near.beta))
             state.move(closed.near, smooth=True)
             state.earlier = closed.earlier
             return
@@ -187,9 +198,12 @@ class Scout:
     def _pass(self, state: _State, earlier: Point | None, after: Point, *, halved: bool = False) -> None:
         """Go on behind a narrow gap: a transition, or a branch that turns quickly, as soft modes do, but continues."""
         before = state.point
+        if not (before.minimum.converged and after.minimum.converged):
+            state.move(after, smooth=False)  # the certificate says that nothing is known here
+            return
         found = gap(before, after)
         kinked = self.criteria.is_kink(before, earlier, after)
-        if found.relative <= 0.5 and not kinked and self.criteria.is_small(before, after):
+        if found.relative <= JUMPED and not kinked and self.criteria.is_small(before, after):
             state.move(after, smooth=True)
             return
         transition = self._transition(before, earlier, after, halved)
@@ -266,13 +280,14 @@ class Scout:
     def _blurred(self, before: Point, after: Point) -> tuple[float, float]:
         """Return a bracket, widened by what the tolerance of the searches blurs; far less than its width is left out."""
         lower, upper = sorted((before.beta, after.beta))
-        if before.norm_squared <= CONTINUOUS * self.criteria.norm_range:
+        if abs(before.norm_squared) <= CONTINUOUS * self.criteria.norm_range:
             return lower, upper
+        unit = self.way.unit(before)
         if self.way.is_blurred:  # the search left at the far end, so no minimum kept it there
-            doubt = blur(before, before.minimum.residual / (2.0 * before.beta * max(before.observation.distance, 1e-3)))
+            doubt = blur(before, before.minimum.residual / (2.0 * unit * max(before.observation.distance, SHORTEST)), unit)
             return (lower - doubt, upper) if self.sign > 0 else (lower, upper + doubt)
-        tolerance = tolerance_of(self.walker.solver, self.walker.landscape.dtype, self.walker.tolerance)
-        doubt = blur(before, tolerance) if tolerance >= 0.01 * self.resolution.bracket else 0.0
+        tolerance = self.walker.solver.tolerance_in(self.walker.landscape.dtype, self.walker.tolerance)
+        doubt = blur(before, tolerance, unit) if tolerance >= BLURS * self.resolution.bracket else 0.0
         return lower - doubt, upper + doubt
 
     def _place(self, before: Point, after: Point, order: str, ahead: float | None) -> float:
@@ -293,7 +308,5 @@ class Scout:
         return is_of_a_fold(evidence) or not (continuous and self.criteria.is_macroscopic_kink(before, after))
 
     def _status(self, before: Point, after: Point) -> str:
-        width = abs(after.beta - before.beta) / before.beta
-        text = "converged" if width <= 1.01 * self.resolution.bracket else f"bracketed to {width:.0e}"
-        failed = [point for point in (before, after) if not point.minimum.converged]
-        return "; ".join([text, *(f"at beta = {point.beta:.8g}: {point.minimum.status}" for point in failed)])
+        width = abs(after.beta - before.beta) / self.way.unit(before)
+        return "converged" if width <= CONVERGED_BRACKET * self.resolution.bracket else f"bracketed to {width:.0e}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from spinodal.definitions import EXPONENTS, KINK_BEYOND, MARGIN_VANISHES, STEEPEST_POWER
+from spinodal.landscape.axis import LOG, Axis
 from spinodal.sweeps.walk import Point
-
-BEYOND = 0.5  # of their distance: how far outside two points their tangents may meet for a kink, as branches are curved
 
 
 def distance_to_singularity(point: Point, earlier: Point | None, sign: float) -> tuple[float, float] | None:
@@ -25,7 +25,7 @@ def distance_to_singularity(point: Point, earlier: Point | None, sign: float) ->
         behind = _secant(earlier, sign)
         step = sign * (point.beta - earlier.beta)
         if behind is not None and behind > ahead:
-            exponent = min(max(step / (behind - ahead), 0.4), 1.2)
+            exponent = min(max(step / (behind - ahead), EXPONENTS[0]), EXPONENTS[1])
     return exponent * ahead, exponent
 
 
@@ -81,12 +81,15 @@ def _secant(point: Point, sign: float) -> float | None:
     return point.minimum.margin / fall if fall > 0 and point.minimum.margin > 0 else None
 
 
-def expected_slope(point: Point, earlier: Point | None, beta: float) -> float:
-    """Return `d||theta||^2 / dbeta` at beta if it goes on from `point` as the power law it came with."""
+def expected_slope(point: Point, earlier: Point | None, beta: float, axis: Axis = LOG) -> float:
+    """Return `d||theta||^2 / dbeta` at beta if it goes on from `point` as the power law it came with.
+
+    On a linear axis it is an exponential.
+    """
     if earlier is None or point.norm_slope == 0.0 or earlier.norm_slope / point.norm_slope <= 0.0:
         return point.norm_slope
-    power = math.log(point.norm_slope / earlier.norm_slope) / math.log(point.beta / earlier.beta)
-    return point.norm_slope * math.pow(beta / point.beta, min(max(power, -4.0), 4.0))
+    power = math.log(point.norm_slope / earlier.norm_slope) / axis.step(earlier.beta, point.beta)
+    return point.norm_slope * axis.power(point.beta, beta, min(max(power, -STEEPEST_POWER), STEEPEST_POWER))
 
 
 def kink_position(a: Point, b: Point, *, slack: float) -> float | None:
@@ -101,11 +104,11 @@ def kink_position(a: Point, b: Point, *, slack: float) -> float | None:
     fraction = (b.norm_slope - (b.norm_squared - a.norm_squared) / width) / bend
     nearest = min(max(fraction, 0.0), 1.0)
     beyond = abs(fraction - nearest)
-    return nearest * abs(width) if beyond <= BEYOND or beyond * abs(bend * width) <= slack else None
+    return nearest * abs(width) if beyond <= KINK_BEYOND or beyond * abs(bend * width) <= slack else None
 
 
 def margin_vanishes_between(a: Point, b: Point) -> bool:
     """Tell whether the margin of either end extrapolates, linearly, to zero between the two."""
     sign, width = math.copysign(1.0, b.beta - a.beta), abs(b.beta - a.beta)
     reaches = (_secant(a, sign), _secant(b, -sign))
-    return any(reach is not None and reach <= 1.2 * width for reach in reaches)
+    return any(reach is not None and reach <= MARGIN_VANISHES * width for reach in reaches)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Literal, overload
 
 from spinodal.counts import Counts
-from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.definitions import LEAST_RANGE, TENTH_OF_ERROR
+from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Control, checked_control, one_control
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import Minimum, solver_for
 from spinodal.observe import Observer
 from spinodal.sweeps.loop import Loop
-from spinodal.sweeps.resolution import BRACKET, Resolution
+from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.walk import Walker
+from spinodal.sweeps.walk import Point, Walker
 from spinodal.tasks.task import Task
 
 DIRECTIONS = ("up", "down", "loop")
@@ -27,7 +29,8 @@ def sweep(
     start: Minimum,
     to: float,
     direction: Literal["up", "down"] | None = None,
-    penalty: Penalty | None = None,
+    penalty: Control | None = None,
+    control: Control | None = None,
     solver: str = "auto",
     bracket: float | None = None,
     task: Task | None = None,
@@ -39,7 +42,8 @@ def sweep(
     start: Minimum,
     to: float,
     direction: Literal["loop"],
-    penalty: Penalty | None = None,
+    penalty: Control | None = None,
+    control: Control | None = None,
     solver: str = "auto",
     bracket: float | None = None,
     task: Task | None = None,
@@ -50,7 +54,8 @@ def sweep(
     start: Minimum,
     to: float,
     direction: str | None = None,
-    penalty: Penalty | None = None,
+    penalty: Control | None = None,
+    control: Control | None = None,
     solver: str = "auto",
     bracket: float | None = None,
     task: Task | None = None,
@@ -63,12 +68,12 @@ def sweep(
     start : Minimum
         Where to begin (see `minimise`).
     to : float
-        Where to end, > 0. PyTorch's `weight_decay` is `2 * beta`.
+        Where to end, > 0 unless a control allows other values. PyTorch's `weight_decay` is `2 * beta`.
     direction : {"up", "down", "loop"}, optional
         "loop" also walks back to the beta of `start`, from where the way there ended. Default: up or down,
         as follows from `to`.
-    penalty : Penalty, optional
-        Must be the one that `start` minimises.
+    penalty, control : Penalty or another Control, optional
+        What is turned, under either name; it must be the one that `start` minimises. Default: the L2 penalty, whole.
     solver : str
         See `solver_for`.
     bracket : float, optional
@@ -80,7 +85,8 @@ def sweep(
     -------
     Sweep, or Loop in a loop
         Discontinuities are called macroscopic relative to `|E(centre) - E(start)|`, or to a tenth of
-        `|E(start)|` where that is larger, as in a trivial start, and never to less than `1e-9 (1 + |E(centre)|)`.
+        `|E(start)|` where that is larger, as in a trivial start, and never to less than `1e-9 (1 + |E(centre)|)`; as the
+        walk goes on, to the largest change of E met. With a `Field`, E is that of the lowest value, `Point.height`.
 
     Raises
     ------
@@ -109,27 +115,34 @@ def sweep(
     >>> len(loop.down.transitions), round(loop.area, 3)
     (0, 0.284)
     """
-    penalty, to = penalty or Penalty(), positive_beta(to, "to")
+    turned = checked_control(one_control(penalty, control) or Penalty())
+    to = turned.axis.checked(to, "to")
     _check_direction(direction, start.beta, to)
+    turned = turned.over(start.beta, to)
     chosen = None if bracket is None else Resolution(bracket=bracket)
     name = solver_for(landscape, solver)
-    walker = Walker(landscape, penalty, Observer(landscape, penalty, task), solver=name)
+    walker = Walker(landscape, turned, Observer(landscape, turned, task), solver=name)
     first = walker.find(start.beta, lambda: (landscape.vector(start.theta), Counts(parameters=landscape.size)))
-    centre = first.minimum.theta - penalty.offset(first.minimum.theta)
-    trivial = landscape.value(centre)
-    error_range = max(abs(trivial - first.error), 0.1 * abs(first.error), 1e-9 * (1.0 + abs(trivial)))
+    error_range = _error_range(walker, first)
     scout = Scout(
         walker,
         error_range=error_range,
-        norm_range=max(first.norm_squared, error_range / max(first.beta, to)),
+        norm_range=max(abs(first.norm_squared), error_range / (max(first.beta, to) - first.reference)),
         lowest=min(first.beta, to),
-        resolution=chosen or Resolution(bracket=BRACKET[name]),
+        resolution=chosen or Resolution(bracket=walker.solver.bracket),
     )
     there = scout.walk(first, to)
     if direction != "loop":
         return there
     back = scout.walk(there.points[-1], first.beta)
     return Loop(there, back) if to > first.beta else Loop(back, there)
+
+
+def _error_range(walker: Walker, first: Point) -> float:
+    """Return what jumps are compared with, as far as the first point tells."""
+    centre = walker.control.trivial(first.minimum.theta)
+    trivial = first.height if centre is None else walker.landscape.value(centre)
+    return max(abs(trivial - first.height), TENTH_OF_ERROR * abs(first.height), LEAST_RANGE * (1.0 + abs(trivial)))
 
 
 def _check_direction(direction: str | None, start: float, to: float) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spinodal.definitions import JUMPED
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.order import Evidence, missing
 from spinodal.sweeps.uncertainty import of_error
 from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import ends, half, to_error
 
-MACROSCOPIC = 0.01  # of the range of E, or of the range of the squared norm for a kink
 NAMES = {"first": "first-order transition", "second": "second-order transition"}
 
 
@@ -47,7 +47,7 @@ class Transition:
     @property
     def jumps(self) -> bool:
         """Tell a jump from a kink: most of the change of E or of the squared norm is not what the slopes explain."""
-        return self.order == "first" or (self.order != "second" and gap(self.before, self.after).relative > 0.5)
+        return self.order == "first" or (self.order != "second" and gap(self.before, self.after).relative > JUMPED)
 
     @property
     def kind(self) -> str:

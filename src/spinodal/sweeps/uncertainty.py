@@ -8,12 +8,9 @@ norm rho, to first order, by `beta t . r` and `-t . r`: no eigenvalue of H is ne
 
 from __future__ import annotations
 
+from spinodal.definitions import COSINE, DEPTH_KNOWN, HIGHER_ORDERS, ROUNDED_DOUBLE, ROUNDED_SINGLE, SHORTEST
+from spinodal.minima.solver import is_dense
 from spinodal.sweeps.walk import Point
-
-COSINE = 0.5  # between the tangent and theta - centre
-HIGHER = 2.0  # what higher orders may add: as much again
-EXACT, ROUNDED = 1e-14, 1e-6  # roundings of a sum over samples, relative: dense in double, the others at worst in single
-EQUAL = 1e-7  # of beta: points of equal depth are sought to about a tenth of this
 
 
 def of_error(point: Point) -> float:
@@ -24,7 +21,7 @@ def of_error(point: Point) -> float:
 
 def of_norm(point: Point) -> float:
     """Return the error of `||theta||`."""
-    return _rounding(point) * point.observation.norm + 0.5 * _shift(point) / max(point.observation.distance, 1e-3)
+    return _rounding(point) * point.observation.norm + 0.5 * _shift(point) / max(point.observation.distance, SHORTEST)
 
 
 def of_margin(point: Point) -> float | None:
@@ -38,14 +35,14 @@ def of_equal_depth(beta: float, like: Point, *, loss: float, latent_heat: float,
     `routes` is by how much the two routes to it differ, relative to beta; None where one was gone.
     """
     rounding = _rounding(like) * abs(loss) / max(latent_heat, 1e-300)
-    return max(rounding, beta * (EQUAL if routes is None else abs(routes)))
+    return max(rounding, beta * (DEPTH_KNOWN if routes is None else abs(routes)))
 
 
 def _rounding(point: Point) -> float:
-    return EXACT if point.minimum.solver == "newton" else ROUNDED
+    return ROUNDED_DOUBLE if is_dense(point.minimum.solver) else ROUNDED_SINGLE
 
 
 def _shift(point: Point) -> float:
     """Return the bound `||t|| ||r||` of `t . r`, with what higher orders may add."""
-    length = 0.5 * abs(point.norm_slope) / (COSINE * max(point.observation.distance, 1e-3))
-    return HIGHER * point.minimum.residual * length
+    length = 0.5 * abs(point.norm_slope) / (COSINE * max(point.observation.distance, SHORTEST))
+    return HIGHER_ORDERS * point.minimum.residual * length

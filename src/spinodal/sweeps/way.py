@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from spinodal.definitions import FOLLOWED, MACROSCOPIC
 from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.solution import Departure
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.singularity import distance_to_singularity
-from spinodal.sweeps.transition import MACROSCOPIC
 from spinodal.sweeps.walk import Point, Walker
 
 
@@ -33,11 +33,6 @@ class Way:
     resolution: Resolution
     sign: float
 
-    @property
-    def is_blurred(self) -> bool:
-        """Tell whether only the residual at the end of a branch tells how well its place is known (see `blur`)."""
-        return affords_glimpses_only(self.walker.landscape)
-
     def follow(self, point: Point, earlier: Point | None, beta: float, *, travelling: bool = False) -> Point:
         """Make the point at `beta`, predicted along the tangent, or along a square root near a singularity."""
         width = abs(beta - point.beta)
@@ -48,10 +43,16 @@ class Way:
             left = max(distance - width, 0.0)
             stretch = min(2.0 * distance * (1.0 - math.sqrt(left / distance)), 2.0 * width)
         smooth = abs(beta - point.beta) * abs(point.error_slope)
-        most = MACROSCOPIC * self.criteria.error_range + 1.5 * smooth
+        most = MACROSCOPIC * self.criteria.error_range + FOLLOWED * smooth
+        is_error = self.criteria.reference == 0.0  # only then is what jumps are measured in what a search knows
 
-        has_left = Departure(point.error, most, self._floor(point, beta))
+        has_left = Departure(point.error, most if is_error else math.inf, self._floor(point, beta))
         return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left, travelling=travelling)
+
+    @property
+    def is_blurred(self) -> bool:
+        """Tell whether only the residual at the end of a branch tells how well its place is known (see `blur`)."""
+        return affords_glimpses_only(self.walker.landscape)
 
     def _floor(self, point: Point, beta: float) -> float:
         """Return what L is nowhere less than on the branch of a point: by its slope, and twice its curvature, less a fall."""
@@ -60,6 +61,10 @@ class Way:
         width = beta - point.beta
         least = point.minimum.loss + width * point.norm_squared + width**2 * point.norm_slope
         return least - self.criteria.smallest_fall
+
+    def unit(self, point: Point) -> float:
+        """Return what widths are relative to at a point: beta itself on a log axis."""
+        return self.walker.control.axis.unit(point.beta)
 
     def behind(self, point: Point, distance: float) -> Point:
         """Make the point of the same branch a distance in beta behind one that is not far from a singularity."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from spinodal.arguments import SOLVERS
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape, LossFunction
 from spinodal.landscape.batches import Batch, Samples
+from spinodal.landscape.control import Control, Turned, checked_control
 from spinodal.landscape.copying import copied, plain_module
 from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.minimise import SOLVERS
 from spinodal.tasks.settings import plain
 from spinodal.theory import ExactTransition
 
@@ -61,6 +63,9 @@ class Task:
         and mappings of these.
     exact : sequence of ExactTransition, optional
         Closed-form transitions, shown beside the measured ones.
+    control : Control, optional
+        What a map of this task turns unless it is told otherwise. Default: the L2 penalty, over what `include` and `exclude`
+        say; these hold for a `Penalty` without a mask of its own, too.
     solver : {"auto", "newton", "newton_cg", "lbfgs"}, optional
         What a map of this task uses unless it is told otherwise. Default "auto": by size (see `solver_for`).
     dtype : {"float64", "float32"}, optional
@@ -93,6 +98,7 @@ class Task:
         name: str = "custom",
         settings: Mapping[str, Any] | None = None,
         exact: Sequence[ExactTransition] = (),
+        control: Control | None = None,
         solver: str = "auto",
         dtype: str = "float64",
     ) -> None:
@@ -114,6 +120,7 @@ class Task:
         self.observables = dict(observables or {})
         self.include, self.exclude = _patterns("include", include), _patterns("exclude", exclude)
         self.name, self.settings, self.exact = name, plain(settings or {}), tuple(exact)
+        self.control = None if control is None else checked_control(control)
         if solver not in ("auto", *SOLVERS):
             raise unknown_name("solver", str(solver), ("auto", *SOLVERS))
         if dtype not in DTYPES:
@@ -121,10 +128,12 @@ class Task:
         self.solver, self.dtype = solver, dtype
         self._initial = initial
 
-    def landscape(self, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Landscape:
+    def landscape(
+        self, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu", soften: float | None = None
+    ) -> Landscape:
         """Return the error of this task as a `Landscape`, in its own precision unless another is given."""
         chosen = DTYPES[self.dtype] if dtype is None else dtype
-        return Landscape(self.model, self.loss, self.data, dtype=chosen, device=device, samples=self.samples)
+        return Landscape(self.model, self.loss, self.data, dtype=chosen, device=device, samples=self.samples, soften=soften)
 
     def initial(self, seed: int = 0) -> Tensor:
         """Return a random start theta, shape (n,), the same for the same seed."""
@@ -136,16 +145,31 @@ class Task:
             _randomise(model)
         return torch.cat([value.detach().reshape(-1).double() for value in _trainable(model).values()])
 
-    def penalty(self, landscape: Landscape) -> Penalty:
-        """Return the penalty with the mask that `include` and `exclude` describe.
+    def penalty(self, landscape: Landscape, control: Control | None = None) -> Turned:
+        """Return what is turned, on a landscape of this task: a control that is given, else the task's own, else L2.
 
         Raises
         ------
         SpinodalError
-            If a pattern matches no parameter, or if nothing is left to penalise.
+            If a pattern of `include` or `exclude` matches no parameter, or if nothing is left to penalise; if there is another
+            mask or another control than the L2 penalty beside them; if the control does not fit.
         """
+        chosen, mask = checked_control(control or self.control or Penalty()), self._mask(landscape)
+        if mask is None:
+            return chosen.on(landscape)
+        if isinstance(chosen, Penalty) and (chosen.mask is None or torch.equal(chosen.mask.to(mask), mask)):
+            return replace(chosen, mask=mask).on(landscape)
+        raise SpinodalError(
+            got=f"include {list(self.include)} and exclude {list(self.exclude)} beside "
+            + ("a penalty with a mask" if isinstance(chosen, Penalty) else f"the control {chosen.convention}"),
+            allowed="one of the two is allowed: they are the mask of the L2 penalty",
+            do="leave one of them out",
+        )
+
+    def _mask(self, landscape: Landscape) -> Tensor | None:
+        """Return the mask that `include` and `exclude` describe; None where they leave all in."""
         if self.include == ("*",) and not self.exclude:
-            return Penalty()
+            return None
         slots = landscape.parameters.slots
         names = [slot.name for slot in slots]
         penalised = _matching("include", self.include, names) - _matching("exclude", self.exclude, names)
@@ -158,7 +182,7 @@ class Task:
         mask = torch.zeros(landscape.size, dtype=torch.bool, device=landscape.device)
         for slot in slots:
             mask[slot.start : slot.stop] = slot.name in penalised
-        return Penalty(mask=mask)
+        return mask
 
 
 def _patterns(name: str, patterns: object) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Closed forms: what is known exactly, for tests, for `spinodal theory`, and beside the measurement."""
 
-from spinodal.theory.deep_linear import ExactTransition, deep_linear, mode_strength
+from spinodal.theory.deep_linear_networks import ExactTransition, deep_linear, mode_strength
 from spinodal.theory.linear_autoencoder import LinearAutoencoder
 
 __all__ = ["ExactTransition", "LinearAutoencoder", "deep_linear", "mode_strength"]

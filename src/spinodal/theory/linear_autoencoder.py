@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from spinodal.arguments import real_number, sequence, whole_number
 from spinodal.errors import SpinodalError
-from spinodal.theory.deep_linear import ExactTransition
+from spinodal.theory.deep_linear_networks import ExactTransition
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 
 MOST = 7  # significant digits of a number in a sentence or a table
 PLAIN = 3  # of one whose error is not known
@@ -109,14 +109,16 @@ def width(bracket: Sequence[float]) -> str:
     return f"{half(bracket):.0e}"
 
 
-def at(beta: float, error: float | None) -> str:
-    """Return a place on the axis of beta, as PyTorch's `weight_decay` and as beta.
+def at(beta: float, error: float | None, of: str | None = None) -> str:
+    """Return a place on the axis of beta, as PyTorch's `weight_decay` and as beta, or on that of another control, `of`.
 
     Examples
     --------
     >>> at(0.0527825, 2.1e-5)
     'weight_decay = 0.10557 (beta = 0.05278)'
     """
+    if of is not None:
+        return f"{of} = {to_error(beta, error)}"
     doubled = None if error is None else weight_decay(error)
     return f"weight_decay = {to_error(weight_decay(beta), doubled)} (beta = {to_error(beta, error)})"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.words.numbers import half, percent, significant, to_error, width
 
 HALF_BRACKET = "half bracket"
@@ -50,7 +50,7 @@ def transition_cells(item: Mapping[str, Any], style: Style) -> dict[str, str]:
     spread = item.get("uncertainty") or {}
     step, decay = half(item["bracket"]), weight_decay(half(item["bracket"]))
     return {
-        "weight_decay": to_error(item["weight_decay"], decay),
+        "weight_decay": "" if item["weight_decay"] is None else to_error(item["weight_decay"], decay),
         "beta": to_error(item["beta"], step),
         HALF_BRACKET: width(item["bracket"]),
         "direction": item["direction"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from spinodal.landscape.penalty import weight_decay
+from spinodal.conventions import weight_decay
 from spinodal.phases.answer import DEEPEST, METASTABLE, NOWHERE, PARTLY, Answer
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.step import Step
@@ -14,10 +14,10 @@ from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import at, below, half, significant, to_error
 
 
-def place(step: Step | Transition) -> str:
-    """Return where a transition is, to the digits of its bracket."""
+def where(step: Step | Transition, of: str | None = None) -> str:
+    """Return where a transition is, to the digits of its bracket; `of` is the name of another control than the penalty."""
     bracket = step.transition.bracket if isinstance(step, Step) else step.bracket
-    return at(step.beta, half(bracket))
+    return at(step.beta, half(bracket), of)
 
 
 def decay(step: Step | Transition) -> str:
@@ -26,15 +26,17 @@ def decay(step: Step | Transition) -> str:
     return f"weight_decay = {to_error(weight_decay(step.beta), weight_decay(half(bracket)))}"
 
 
-def place_before(step: Step) -> str:
+def where_before(step: Step, of: str | None = None) -> str:
     """Return the largest weight_decay before a transition and its beta: the lower end of the bracket, rounded down."""
     lowest = below(step.transition.bracket)
+    if of is not None:
+        return significant(lowest, 10)
     return f"{significant(weight_decay(lowest), 10)} (beta = {significant(lowest, 10)})"
 
 
-def meeting(found: PhaseCoexistence, like: Point) -> str:
+def meeting(found: PhaseCoexistence, like: Point, of: str | None = None) -> str:
     """Return where two phases are equally deep."""
-    return at(found.beta, meeting_error(found, like))
+    return at(found.beta, meeting_error(found, like), of)
 
 
 def meeting_error(found: PhaseCoexistence, like: Point) -> float:
@@ -68,7 +70,7 @@ def end_phrase(answer: Answer, has_matrices: bool) -> str:
     """Say where the followed phase ends, first how deep it is where that is known."""
     if answer.end is None:
         return ""
-    rank, depth, end = f" (rank {answer.rank})" if has_matrices else "", answer.depth, place(answer.end)
+    rank, depth, end = f" (rank {answer.rank})" if has_matrices else "", answer.depth, where(answer.end, answer.of)
     if answer.direction == "down":
         return f"the phase{rank} ends at {end}"
     if depth.kind == DEEPEST:
@@ -86,15 +88,20 @@ def as_deep(answer: Answer) -> str:
     """Say where, and with which phase if that is known, a phase is no longer the deepest."""
     found = answer.depth.meeting
     if found is None or answer.end is None:
-        return f"weight_decay = {significant(weight_decay(answer.depth.beta or 0.0), 4)}"
-    return f"{meeting(found, answer.end.low)}, where phase {found.phases[1]} is as deep"
+        return f"{answer.of or 'weight_decay'} = {significant(_shown(answer, answer.depth.beta or 0.0), 4)}"
+    return f"{meeting(found, answer.end.low, answer.of)}, where phase {found.phases[1]} is as deep"
 
 
 def _part(answer: Answer) -> str:
     """Say between which weight_decay a phase is the deepest known."""
     since, until = answer.depth.since, answer.depth.beta
-    low = "" if since is None else f"from weight_decay = {significant(weight_decay(since), 4)} on"
-    return low if until is None else f"{low} and up to {significant(weight_decay(until), 4)}"
+    low = "" if since is None else f"from {answer.of or 'weight_decay'} = {significant(_shown(answer, since), 4)} on"
+    return low if until is None else f"{low} and up to {significant(_shown(answer, until), 4)}"
+
+
+def _shown(answer: Answer, beta: float) -> float:
+    """Return the value that a place is told by: its weight_decay, or that of another control itself."""
+    return weight_decay(beta) if answer.of is None else beta
 
 
 def leaving_phrase(answer: Answer) -> str:
@@ -102,7 +109,7 @@ def leaving_phrase(answer: Answer) -> str:
     found = answer.leaving
     if found is None or answer.first_loss is None or found is answer.depth.meeting:
         return ""
-    where, behind = meeting(found, answer.first_loss.low), f"behind the first loss of {answer.measure}"
+    where, behind = meeting(found, answer.first_loss.low, answer.of), f"behind the first loss of {answer.measure}"
     return (
         f"from {where} on phase {found.phases[1]}, {behind}, is deeper than phase {found.phases[0]}, and training with noise "
         "may fall into it"
@@ -113,7 +120,8 @@ def loss_phrase(answer: Answer, has_matrices: bool) -> str:
     """Say how much weight_decay may be used before the followed branch loses something; "" where nothing can be lost."""
     if answer.first_loss is not None:
         return (
-            f"largest weight_decay before the first loss of {answer.measure} at a transition: {place_before(answer.first_loss)}"
+            f"largest {answer.of or 'weight_decay'} before the first loss of {answer.measure} at a transition: "
+            f"{where_before(answer.first_loss, answer.of)}"
         )
     return f"no transition lowers the {answer.measure}" if answer.measure == "accuracy" or has_matrices else ""
 
@@ -121,7 +129,7 @@ def loss_phrase(answer: Answer, has_matrices: bool) -> str:
 def first_class_phrase(answer: Answer) -> str:
     """Name the first classes to go, and where; "" where none goes."""
     step = answer.first_class
-    return "" if step is None else f"first to go: {named(step.lost)} at {place(step)}"
+    return "" if step is None else f"first to go: {named(step.lost)} at {where(step, answer.of)}"
 
 
 def first_gain_phrase(answer: Answer) -> str:
@@ -130,7 +138,7 @@ def first_gain_phrase(answer: Answer) -> str:
     if step is None:
         return ""
     gained = named(step.lost) if step.classes is not None else f"rank {step.ranks[1]} to {step.ranks[0]}"
-    return f"first to appear: {gained} at {place(step)}"
+    return f"first to appear: {gained} at {where(step, answer.of)}"
 
 
 def named(classes: Iterable[int]) -> str:

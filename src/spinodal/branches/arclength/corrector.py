@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from torch import Tensor
 
+from spinodal.branches.arclength.bordered import Bordered
 from spinodal.branches.arclength.equations import Equations
-from spinodal.spectrum.eigenbasis import Bordered
+from spinodal.definitions import REACHABLE
 
 TOLERANCE = 1e-11  # of ||F||, relative to `Equations.scale`
-REACHABLE = 1e-8  # where rounding ends the iteration, a residual up to this is still a solution
 MOST = 16  # gradients for one point
 
 
@@ -22,7 +21,8 @@ class Corrected:
 
     Attributes
     ----------
-    theta, log_beta : Tensor of shape (n,), float
+    theta, place : Tensor of shape (n,), float
+        `place` is that of beta on its axis: log beta with the L2 penalty.
     loss : float
     residual : Tensor, shape (n,)
         `F` at the end.
@@ -32,25 +32,23 @@ class Corrected:
     """
 
     theta: Tensor
-    log_beta: float
+    place: float
     loss: float
     residual: Tensor
     effort: int
     converged: bool
 
 
-def correct(
-    equations: Equations, theta: Tensor, log_beta: float, border: Bordered, *, tolerance: float = TOLERANCE
-) -> Corrected:
-    """Solve `F = 0` in the plane `row . dtheta + corner dlog beta = 0` through the given point.
+def correct(equations: Equations, theta: Tensor, place: float, border: Bordered, *, tolerance: float = TOLERANCE) -> Corrected:
+    """Solve `F = 0` in the plane `row . dtheta + corner dplace = 0` through the given point.
 
     Broyden's method (1965) from the bordered Hessian of a nearby point: each iteration costs one gradient.
     """
-    state = _evaluate(equations, theta, log_beta, 1)
+    state = _evaluate(equations, theta, place, 1)
     best, stuck = state, 0
     steps: list[tuple[Tensor, float]] = []
     for effort in range(2, MOST + 1):
-        scale = equations.scale(state.theta, math.exp(state.log_beta))
+        scale = equations.scale(state.theta, equations.axis.value(state.place))
         size = float(state.residual.norm())
         if not size <= 1e6 * max(scale, 1.0):
             return replace(best, effort=effort)
@@ -60,18 +58,18 @@ def correct(
         if not abs(step[1]) < 1.0:
             return replace(best, effort=effort)
         steps.append(step)
-        state = _evaluate(equations, state.theta + step[0], state.log_beta + step[1], effort)
+        state = _evaluate(equations, state.theta + step[0], state.place + step[1], effort)
         stuck = 0 if float(state.residual.norm()) < 0.9 * float(best.residual.norm()) else stuck + 1
         best = state if float(state.residual.norm()) < float(best.residual.norm()) else best
         if stuck >= 4:
             break
-    small = float(best.residual.norm()) <= REACHABLE * equations.scale(best.theta, math.exp(best.log_beta))
+    small = float(best.residual.norm()) <= REACHABLE * equations.scale(best.theta, equations.axis.value(best.place))
     return replace(best, effort=state.effort, converged=small)
 
 
-def _evaluate(equations: Equations, theta: Tensor, log_beta: float, effort: int) -> Corrected:
-    loss, residual = equations.value_and_residual(theta, math.exp(log_beta))
-    return Corrected(theta, log_beta, loss, residual, effort, converged=False)
+def _evaluate(equations: Equations, theta: Tensor, place: float, effort: int) -> Corrected:
+    loss, residual = equations.value_and_residual(theta, equations.axis.value(place))
+    return Corrected(theta, place, loss, residual, effort, converged=False)
 
 
 def _broyden_step(border: Bordered, steps: list[tuple[Tensor, float]], residual: Tensor) -> tuple[Tensor, float]:

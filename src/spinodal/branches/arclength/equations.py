@@ -1,16 +1,21 @@
-"""The equations of a branch, `F(theta, beta) = grad E + 2 beta (theta - centre) = 0`, with exact derivatives."""
+"""The equations of a branch, `F(theta, beta) = grad E + beta grad C = 0`, with exact derivatives.
+
+With the L2 penalty, `C = ||theta - centre||^2`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from spinodal.branches.arclength.bordered import Spectrum, spectrum_of
 from spinodal.branches.point import StationaryPoint
 from spinodal.landscape import Landscape
+from spinodal.landscape.axis import Axis
+from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import Penalty
-from spinodal.spectrum.eigenbasis import Spectrum, eigenbasis
+from spinodal.spectrum.eigenbasis import eigenbasis
 
 
 @dataclass(frozen=True)
@@ -18,45 +23,66 @@ class Equations:
     """What a branch of one landscape obeys; everything is evaluated through the landscape's counts."""
 
     landscape: Landscape
-    penalty: Penalty
+    given: Control
+    control: Turned = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Put the control on the landscape."""
+        object.__setattr__(self, "control", self.given.on(self.landscape))
+
+    @property
+    def axis(self) -> Axis:
+        """Return the axis of beta, whose places are walked together with theta."""
+        return self.control.axis
+
+    def loss(self, beta: float) -> Regularised:
+        """Return L."""
+        return Regularised(self.landscape, beta, self.control)
 
     def value_and_residual(self, theta: Tensor, beta: float) -> tuple[float, Tensor]:
         """Return L and `F = grad L`, shape (n,)."""
-        return Regularised(self.landscape, beta, self.penalty).value_and_gradient(theta)
+        return self.loss(beta).value_and_gradient(theta)
 
     def column(self, theta: Tensor) -> Tensor:
-        """Return `dF/dbeta = 2 (theta - centre)`, shape (n,)."""
-        return 2.0 * self.penalty.offset(theta)
+        """Return `dF/dbeta = grad C`, shape (n,)."""
+        return self.control.force(theta)
 
-    def mask(self, vector: Tensor) -> Tensor:
-        """Return the penalised part of a vector, shape (n,)."""
-        return self.penalty.diagonal(vector) * vector
+    def column_along(self, theta: Tensor, beta: float) -> Tensor:
+        """Return `dF` for a step of one on the axis, shape (n,)."""
+        return self.axis.unit(beta) * self.column(theta)
+
+    def bent(self, theta: Tensor, vector: Tensor) -> Tensor:
+        """Return `Hess C v / 2`, shape (n,): the penalised part of v with the L2 penalty."""
+        return 0.5 * self.control.operator(theta)(vector)
+
+    def third_product(self, theta: Tensor, beta: float, u: Tensor, v: Tensor) -> Tensor:
+        """Return `D^3 L [u, v, .]`, shape (n,)."""
+        return self.loss(beta).third_product(theta, u, v)
 
     def spectrum(self, theta: Tensor, beta: float) -> Spectrum:
         """Return all eigenpairs of Hess L."""
-        return eigenbasis(Regularised(self.landscape, beta, self.penalty).shifted(self.landscape.hessian(theta)), 2.0 * beta)
+        loss = self.loss(beta)
+        return spectrum_of(eigenbasis(loss.shifted(loss.hessian(theta))), self.control.shift(beta))
 
     def scale(self, theta: Tensor, beta: float) -> float:
         """Return the size that residuals are measured against (see `Regularised.scale`)."""
-        return Regularised(self.landscape, beta, self.penalty).scale(theta)
+        return self.loss(beta).scale(theta)
 
     def size(self, theta: Tensor) -> float:
         """Return `||theta - centre||` over all parameters, penalised or not: the length that steps are measured in."""
-        centre = self.penalty.centre
-        return float((theta if centre is None else theta - centre.to(theta)).norm())
+        return self.control.distance(theta)
 
     def point(
         self, theta: Tensor, beta: float, loss: float, residual: Tensor, spectrum: Spectrum, tangent: Tensor, beta_rate: float
     ) -> StationaryPoint:
         """Return the record of a solved point."""
-        offset = self.penalty.offset(theta)
-        norm_squared = float(offset @ offset)
+        conjugate, force = self.control.conjugate_and_force(theta)
         return StationaryPoint(
             theta=theta,
             beta=beta,
-            error=loss - beta * norm_squared,
+            error=loss - beta * conjugate,
             loss=loss,
-            norm_squared=norm_squared,
+            norm_squared=conjugate,
             residual=float(residual.norm()),
             index=spectrum.index,
             index_is_exact=True,
@@ -64,5 +90,5 @@ class Equations:
             zero_modes=spectrum.zero_modes,
             tangent=tangent,
             beta_rate=beta_rate,
-            norm_rate=2.0 * float(offset @ tangent),
+            norm_rate=float(force @ tangent),
         )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
+from spinodal.branches.arclength.bordered import Bordered, Spectrum
 from spinodal.branches.arclength.corrector import correct
 from spinodal.branches.arclength.equations import Equations
 from spinodal.branches.arclength.metric import Metric, Node
 from spinodal.branches.point import StationaryPoint
-from spinodal.spectrum.eigenbasis import Bordered, Spectrum
+from spinodal.landscape.axis import LOG, Axis
 
 KEPT = 8  # points whose spectra are kept
 TRIES = 60  # steps in beta, refused ones included
 STRAYED = 0.3  # most that the corrector may move, of ||theta|| and more than a tenth of it only over a long step
 
 
-def nearest(points: Sequence[StationaryPoint], beta: float) -> StationaryPoint:
-    """Return the point whose beta is nearest on a log scale, folds left out where there are others."""
+def nearest(points: Sequence[StationaryPoint], beta: float, axis: Axis = LOG) -> StationaryPoint:
+    """Return the point whose beta is nearest on its axis, folds left out where there are others."""
     regular = [point for point in points if point.beta_rate] or list(points)
-    return min(regular, key=lambda point: abs(math.log(point.beta / beta)))
+    return min(regular, key=lambda point: axis.apart(beta, point.beta))
 
 
 class Exact:
@@ -37,23 +37,24 @@ class Exact:
     """
 
     def __init__(self, equations: Equations) -> None:
-        self.equations = equations
+        self.equations, self.axis = equations, equations.axis
         self._known: deque[Node] = deque(maxlen=KEPT)
 
     def __call__(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
         """Return the point at `beta`, or None where the steps do not lead there."""
         first = self._node(point)
-        step = math.log(beta / point.beta)
+        axis = self.equations.axis
+        step = axis.step(point.beta, beta)
         if first is None:
             return None
         node = first
         for _ in range(TRIES):
-            rest = math.log(beta / node.point.beta)
+            rest = axis.step(node.point.beta, beta)
             if rest == 0.0:
                 self._known.append(node)
                 return node.point
             step = rest if abs(rest) <= abs(step) else step
-            ahead = _stepped(self.equations, node, beta if step == rest else node.point.beta * math.exp(step))
+            ahead = _stepped(self.equations, node, beta if step == rest else axis.moved(node.point.beta, step))
             if ahead is None:
                 step *= 0.5
             else:
@@ -63,7 +64,7 @@ class Exact:
     def _node(self, point: StationaryPoint) -> Node | None:
         """Return a point with its spectrum, and its tangent the way of rising beta."""
         for known in self._known:
-            if known.point is point:
+            if known.point.coincides(point):
                 return known
         found = node_at(self.equations, point.theta, point.beta, self.equations.spectrum(point.theta, point.beta))
         if found is not None:
@@ -86,14 +87,16 @@ def _stepped(equations: Equations, node: Node, beta: float) -> Node | None:
 def node_at(equations: Equations, theta: torch.Tensor, beta: float, spectrum: Spectrum) -> Node | None:
     """Solve `F = 0` at fixed beta from nearby; the tangent has rising beta. None if that does not converge."""
     nothing = torch.zeros_like(theta)
-    metric = Metric(equations.size(theta) or 1.0)
-    column = beta * equations.column(theta)
-    found = correct(equations, theta, math.log(beta), Bordered(spectrum, column, nothing, 1.0, metric.weight))
+    axis = equations.axis
+    metric = Metric(equations.size(theta) or 1.0, axis)
+    column = equations.column_along(theta, beta)
+    found = correct(equations, theta, axis.place(beta), Bordered(spectrum, column, nothing, 1.0, metric.weight))
     if not found.converged:
         return None
     spectrum = equations.spectrum(found.theta, beta)
-    column = beta * equations.column(found.theta)
-    tangent, log_rate = Bordered(spectrum, column, nothing, 1.0, metric.weight).solve(nothing, 1.0)
-    length = metric.length(tangent, log_rate)
-    point = equations.point(found.theta, beta, found.loss, found.residual, spectrum, tangent / length, beta * log_rate / length)
-    return Node(point, spectrum)
+    column = equations.column_along(found.theta, beta)
+    tangent, rate = Bordered(spectrum, column, nothing, 1.0, metric.weight).solve(nothing, 1.0)
+    length = metric.length(tangent, rate)
+    beta_rate = axis.unit(beta) * rate / length
+    point = equations.point(found.theta, beta, found.loss, found.residual, spectrum, tangent / length, beta_rate)
+    return Node(point, spectrum, axis)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from spinodal.branches.arclength.bordered import Spectrum
 from spinodal.branches.point import StationaryPoint
-from spinodal.spectrum.eigenbasis import Spectrum
+from spinodal.landscape.axis import Axis
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,13 @@ class Node:
 
     point: StationaryPoint
     spectrum: Spectrum
+    axis: Axis
     effort: int = 0
 
     @property
-    def log_rate(self) -> float:
-        """Return `dlog beta/ds`."""
-        return self.point.beta_rate / self.point.beta
+    def rate(self) -> float:
+        """Return `dplace/ds` on the axis of beta, `dlog beta/ds` with the L2 penalty."""
+        return self.point.beta_rate / self.axis.unit(self.point.beta)
 
     def reversed(self) -> Node:
         """Return this point walked the other way."""
@@ -31,31 +33,35 @@ class Node:
 
 @dataclass(frozen=True)
 class Metric:
-    """Lengths `ds^2 = ||dtheta||^2 / size^2 + dlog beta^2`, independent of the number of parameters."""
+    """Lengths `ds^2 = ||dtheta||^2 / size^2 + dplace^2`, independent of the number of parameters.
+
+    The place is that of beta on its axis: log beta with the L2 penalty.
+    """
 
     size: float
+    axis: Axis
 
     @property
     def weight(self) -> float:
         """Return the weight of `||dtheta||^2`."""
         return self.size**-2
 
-    def length(self, theta: Tensor, log_beta: float) -> float:
+    def length(self, theta: Tensor, place: float) -> float:
         """Return the length of a displacement."""
-        return math.hypot(float(theta.norm()) / self.size, log_beta)
+        return math.hypot(float(theta.norm()) / self.size, place)
 
     def product(self, a: tuple[Tensor, float], b: tuple[Tensor, float]) -> float:
-        """Return the inner product of two displacements `(dtheta, dlog beta)`."""
+        """Return the inner product of two displacements `(dtheta, dplace)`."""
         return self.weight * float(a[0] @ b[0]) + a[1] * b[1]
 
     def between(self, a: StationaryPoint, b: StationaryPoint) -> tuple[Tensor, float]:
         """Return the displacement from one point to another."""
-        return b.theta - a.theta, math.log(b.beta / a.beta)
+        return b.theta - a.theta, self.axis.step(a.beta, b.beta)
 
     def tangent(self, node: Node) -> tuple[Tensor, float]:
-        """Return a point's tangent, as `(dtheta, dlog beta)` of length one."""
-        length = self.length(node.point.tangent, node.log_rate)
-        return node.point.tangent / length, node.log_rate / length
+        """Return a point's tangent, as `(dtheta, dplace)` of length one."""
+        length = self.length(node.point.tangent, node.rate)
+        return node.point.tangent / length, node.rate / length
 
     def distance(self, a: StationaryPoint, b: StationaryPoint) -> float:
         """Return the length of the chord between two points."""

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from spinodal.branches.arclength.corrector import REACHABLE, TOLERANCE
+from spinodal.branches.arclength.bordered import Spectrum
+from spinodal.branches.arclength.corrector import TOLERANCE
 from spinodal.branches.arclength.equations import Equations
-from spinodal.spectrum.eigenbasis import Spectrum
+from spinodal.definitions import REACHABLE, SINGULAR, SINGULAR_MET, TOGETHER
 
 MOST = 12  # Newton steps
-SINGULAR = 1e-10  # |eigenvalue| below this fraction of the largest counts as zero: the iteration has arrived
-TOGETHER = 3.0  # modes within this factor of the softest vanish with it
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def polish_fold(equations: Equations, theta: Tensor, beta: float, mode: Tensor) 
     """Solve `F = 0`, `phi . Hess L phi = 0` for `(theta, beta)` from nearby.
 
     Newton's method on the extended system (Moore & Spence 1980) in the eigenbasis of the symmetric Hess L.
-    The derivative of the eigenvalue is `D^3 E [phi, phi, dtheta] + 2 |phi|^2 dbeta`, exact by automatic
+    The derivative of the eigenvalue is `D^3 L [phi, phi, dtheta] + phi . Hess C phi dbeta`, exact by automatic
     differentiation. Zero modes are left alone.
     """
     return _polish(equations, theta, beta, mode, _fold_step, together=0.0)
@@ -82,6 +81,7 @@ class _Local:
 
     equations: Equations
     theta: Tensor
+    beta: float
     mode: Tensor
     curvature: float
     residual: Tensor
@@ -106,15 +106,15 @@ def _polish(
         loss, residual = equations.value_and_residual(theta, beta)
         spectrum = equations.spectrum(theta, beta)
         mode, curvature = _soft_mode(spectrum, mode)
-        bend = equations.landscape.third_product(theta, mode, mode)
-        local, vanishing = _local(equations, theta, residual, spectrum, mode, curvature, bend, together)
-        crossing = float(bend @ local.with_beta) + 2.0 * float(mode @ equations.mask(mode))
+        bend = equations.third_product(theta, beta, mode, mode)
+        local, vanishing = _local(equations, theta, beta, residual, spectrum, mode, curvature, bend, together)
+        crossing = float(bend @ local.with_beta) + 2.0 * float(mode @ equations.bent(theta, mode))
         size = float(residual.norm()) / equations.scale(theta, beta)
         found = Singular(
             theta, beta, loss, residual, spectrum, mode, curvature, float(bend @ mode), crossing, local.with_beta,
-            vanishing, count, size <= REACHABLE and abs(curvature) <= SINGULAR * spectrum.largest,
+            vanishing, count, size <= REACHABLE and abs(curvature) <= SINGULAR * spectrum.scale,
         )  # fmt: skip
-        if found.converged and size <= TOLERANCE and abs(curvature) <= 1e-3 * SINGULAR * spectrum.largest:
+        if found.converged and size <= TOLERANCE and abs(curvature) <= SINGULAR_MET * SINGULAR * spectrum.scale:
             return found
         if best is not None and not _defect(found, equations) < 0.5 * _defect(best, equations):
             if best.converged or count > MOST // 2:
@@ -123,7 +123,7 @@ def _polish(
             best = found
         a, b = step(local)
         theta, beta = theta + local.across + a * mode + b * local.with_beta, beta + b
-        if not (math.isfinite(a) and beta > 0):
+        if not (math.isfinite(a) and equations.axis.allows(beta)):
             break
     return best or found
 
@@ -131,15 +131,15 @@ def _polish(
 def _defect(found: Singular, equations: Equations) -> float:
     """Return how far an iterate is from solving its equations, both made relative."""
     size = float(found.residual.norm()) / equations.scale(found.theta, found.beta)
-    return size + abs(found.curvature) / found.spectrum.largest
+    return size + abs(found.curvature) / found.spectrum.scale
 
 
 def _soft_mode(spectrum: Spectrum, guess: Tensor) -> tuple[Tensor, float]:
     """Return the mode that the guess has become: one eigenvector, or its part among those that vanish."""
-    overlaps = (spectrum.vectors.T @ guess).abs() / (spectrum.values.abs() / spectrum.largest + 1e-6) ** 0.5
+    overlaps = (spectrum.vectors.T @ guess).abs() / (spectrum.values.abs() / spectrum.scale + 1e-6) ** 0.5
     likeliest = abs(float(spectrum.values[int(overlaps.argmax())]))
-    if likeliest <= spectrum.zero:
-        return spectrum.softest(guess, spectrum.zero)
+    if likeliest <= spectrum.null:
+        return spectrum.softest(guess, spectrum.null)
     vector = spectrum.vectors[:, int(overlaps.argmax())]
     vector = vector if float(vector @ guess) >= 0 else -vector
     return vector, float(spectrum.values[int(overlaps.argmax())])
@@ -148,6 +148,7 @@ def _soft_mode(spectrum: Spectrum, guess: Tensor) -> tuple[Tensor, float]:
 def _local(
     equations: Equations,
     theta: Tensor,
+    beta: float,
     residual: Tensor,
     spectrum: Spectrum,
     mode: Tensor,
@@ -155,9 +156,9 @@ def _local(
     bend: Tensor,
     together: float,
 ) -> tuple[_Local, int]:
-    others = spectrum.values.abs() > max(spectrum.zero, together * abs(curvature))
+    others = spectrum.values.abs() > max(spectrum.null, together * abs(curvature))
     values, vectors = spectrum.values[others], spectrum.vectors[:, others]
-    if abs(curvature) > spectrum.zero and not together:  # the soft mode is one of them: take it out
+    if abs(curvature) > spectrum.null and not together:  # the soft mode is one of them: take it out
         keep = (vectors.T @ mode).abs() < 0.5
         values, vectors = values[keep], vectors[:, keep]
 
@@ -166,14 +167,14 @@ def _local(
 
     column = equations.column(theta)
     across, with_beta = resolvent(-residual), resolvent(-column)
-    local = _Local(equations, theta, mode, curvature, residual, column, bend, across, with_beta, resolvent)
+    local = _Local(equations, theta, beta, mode, curvature, residual, column, bend, across, with_beta, resolvent)
     return local, len(spectrum.values) - len(values)
 
 
 def _fold_step(local: _Local) -> tuple[float, float]:
     """Return `(a, b)` of the step along phi and in beta, from the equations along phi and for the eigenvalue."""
     bend = local.bend
-    penalised = 2.0 * float(local.mode @ local.equations.mask(local.mode))
+    penalised = 2.0 * float(local.mode @ local.equations.bent(local.theta, local.mode))
     matrix = [
         [local.curvature, float(local.column @ local.mode)],
         [float(bend @ local.mode), float(bend @ local.with_beta) + penalised],
@@ -191,8 +192,8 @@ def _branch_step(local: _Local) -> tuple[float, float]:
     mode, bend = local.mode, local.bend
     offset = 0.5 * local.column
     turned = local.resolvent(offset)
-    masked = local.equations.mask(mode)
-    overlap = masked - local.equations.landscape.third_product(local.theta, turned, mode)
+    masked = local.equations.bent(local.theta, mode)
+    overlap = masked - local.equations.third_product(local.theta, local.beta, turned, mode)
     matrix = [
         [float(overlap @ mode), float(overlap @ local.with_beta) - 2.0 * float(turned @ masked)],
         [float(bend @ mode), float(bend @ local.with_beta) + 2.0 * float(mode @ masked)],

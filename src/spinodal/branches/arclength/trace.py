@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from spinodal.branches.arclength.bordered import Bordered
 from spinodal.branches.arclength.corrector import Corrected, correct
 from spinodal.branches.arclength.encounter import (
     Encounter,
@@ -26,7 +27,6 @@ from spinodal.branches.arclength.singular import Singular, polish_branch_point, 
 from spinodal.branches.area import discrepancy
 from spinodal.branches.point import StationaryPoint
 from spinodal.branches.special import BranchPoint, Fold
-from spinodal.spectrum.eigenbasis import Bordered
 
 FIRST, LARGEST, SMALLEST = 0.02, 0.3, 1e-9  # steps of arclength, in which ||theta|| and log beta have length one
 ANGLE, TURN = 0.4, 0.2  # radians between tangents: the most that is accepted, and what the step aims at
@@ -74,6 +74,7 @@ class Arclength:
         step: float = FIRST,
     ) -> None:
         self.equations, self.bounds, self.to, self.through_folds = equations, bounds, to, through_folds
+        self.axis = equations.axis
         self.missed = max(area / STEPS, ROUNDING * abs(start.point.loss))
         self.at, self.step = at, step
         self.node, self.earlier = start, None
@@ -83,7 +84,9 @@ class Arclength:
         self.folds: list[Fold] = []
         self.branch_points: list[BranchPoint] = []
         self.stop = ""
-        self._ready: deque[StationaryPoint] = deque([start.point])
+        self._ready: deque[StationaryPoint] = deque()
+        self._found = 0
+        self._emit(start.point)
 
     node: Node
     earlier: Node | None
@@ -120,13 +123,13 @@ class Arclength:
     def _metric(self) -> Metric:
         size = self.equations.size(self.node.point.theta)
         self.largest = max(self.largest, size)
-        return Metric(max(size, FLOOR * self.largest) or 1.0)
+        return Metric(max(size, FLOOR * self.largest) or 1.0, self.axis)
 
     def _try(self, metric: Metric, step: float) -> Node | None:
         """Return the point a step ahead, or None if it is not found, or not on this branch."""
-        theta, log_beta = self._predict(metric, step)
-        corrected = self._corrected(metric, self.node, theta, log_beta)
-        strayed = metric.length(corrected.theta - theta, corrected.log_beta - log_beta)
+        theta, place = self._predict(metric, step)
+        corrected = self._corrected(metric, self.node, theta, place)
+        strayed = metric.length(corrected.theta - theta, corrected.place - place)
         if not corrected.converged or strayed > 0.5 * step:
             return None
         node = self._node(metric, self.node, corrected)
@@ -136,34 +139,33 @@ class Arclength:
         """Extrapolate along the tangent and, once there are two points, along its change."""
         point = self.node.point
         ahead, rate = metric.tangent(self.node)
-        theta, log_beta = point.theta + step * ahead, math.log(point.beta) + step * rate
+        theta, place = point.theta + step * ahead, self.axis.place(point.beta) + step * rate
         if self.earlier is not None and (behind := metric.distance(self.earlier.point, point)) > 0:
             before, rate_before = metric.tangent(self.earlier)
             bend = 0.5 * step**2 / behind
-            theta, log_beta = theta + bend * (ahead - before), log_beta + bend * (rate - rate_before)
-        return theta, log_beta
+            theta, place = theta + bend * (ahead - before), place + bend * (rate - rate_before)
+        return theta, place
 
-    def _corrected(self, metric: Metric, node: Node, theta: Tensor, log_beta: float) -> Corrected:
+    def _corrected(self, metric: Metric, node: Node, theta: Tensor, place: float) -> Corrected:
         """Solve in the plane across the tangent of `node`, with its bordered Hessian."""
         ahead, rate = metric.tangent(node)
-        return correct(self.equations, theta, log_beta, self._border(metric, node, metric.weight * ahead, rate))
+        return correct(self.equations, theta, place, self._border(metric, node, metric.weight * ahead, rate))
 
     def _border(self, metric: Metric, node: Node, row: Tensor, corner: float) -> Bordered:
-        column = node.point.beta * self.equations.column(node.point.theta)  # dF/dlog beta
+        column = self.equations.column_along(node.point.theta, node.point.beta)
         return Bordered(node.spectrum, column, row, corner, metric.weight)
 
     def _node(self, metric: Metric, earlier: Node, found: Corrected) -> Node:
         """Return a solved point with its spectrum and tangent, which points the way of the one before."""
-        beta = math.exp(found.log_beta)
+        beta = self.axis.value(found.place)
         spectrum = self.equations.spectrum(found.theta, beta)
         ahead, rate = metric.tangent(earlier)
-        column = beta * self.equations.column(found.theta)
-        tangent, log_rate = Bordered(spectrum, column, metric.weight * ahead, rate, metric.weight).solve(0.0 * ahead, 1.0)
-        length = metric.length(tangent, log_rate) or 1.0
-        point = self.equations.point(
-            found.theta, beta, found.loss, found.residual, spectrum, tangent / length, beta * log_rate / length
-        )
-        return Node(point, spectrum, found.effort)
+        column = self.equations.column_along(found.theta, beta)
+        tangent, along = Bordered(spectrum, column, metric.weight * ahead, rate, metric.weight).solve(0.0 * ahead, 1.0)
+        length = metric.length(tangent, along) or 1.0
+        beta_rate = self.axis.unit(beta) * along / length
+        point = self.equations.point(found.theta, beta, found.loss, found.residual, spectrum, tangent / length, beta_rate)
+        return Node(point, spectrum, self.axis, found.effort)
 
     def _growth(self, metric: Metric, node: Node, found: list[Node | Encounter]) -> float:
         """Return the factor by which the next step may be longer: by the turn, the effort and the area of this one."""
@@ -213,9 +215,9 @@ class Arclength:
         apart = metric.distance(a.point, b.point)
         (x, x_rate), (y, y_rate) = metric.tangent(a), metric.tangent(b)
         theta = 0.5 * (a.point.theta + b.point.theta) + 0.125 * apart * (x - y)
-        log_beta = 0.5 * math.log(a.point.beta * b.point.beta) + 0.125 * apart * (x_rate - y_rate)
-        corrected = self._corrected(metric, a, theta, log_beta)
-        strayed = metric.length(corrected.theta - theta, corrected.log_beta - log_beta)
+        place = self.axis.halfway(a.point.beta, b.point.beta) + 0.125 * apart * (x_rate - y_rate)
+        corrected = self._corrected(metric, a, theta, place)
+        strayed = metric.length(corrected.theta - theta, corrected.place - place)
         return self._node(metric, a, corrected) if corrected.converged and strayed <= 0.5 * apart else None
 
     def _polished(self, metric: Metric, a: Node, b: Node, kind: str) -> Encounter | None:
@@ -224,13 +226,13 @@ class Arclength:
         weight = zero_between(a, b, kind)
         near = a if weight < 0.5 else b
         theta = (1.0 - weight) * a.point.theta + weight * b.point.theta
-        beta = a.point.beta ** (1.0 - weight) * b.point.beta**weight
+        beta = self.axis.between(a.point.beta, b.point.beta, weight)
         polish = polish_fold if kind == "fold" else polish_branch_point
         guess = near.point.tangent if kind != "crossing" else crossing_mode(a, b)
         found = polish(self.equations, theta, beta, guess)
-        if not found.converged or not found.beta > 0:
+        if not found.converged or not self.axis.allows(found.beta):
             return None
-        ends = [metric.length(found.theta - end.point.theta, math.log(found.beta / end.point.beta)) for end in (a, b)]
+        ends = [metric.length(found.theta - end.point.theta, self.axis.step(end.point.beta, found.beta)) for end in (a, b)]
         if max(ends) > 1.2 * apart + 1e-7 or not explains(a, b, kind, found):
             return None
         return self._encounter(metric, kind, found, a, b)
@@ -239,9 +241,9 @@ class Arclength:
         """Return a special point as a point of the walk: along phi at a fold and at the end of a side branch."""
         tangent, rate = (found.trunk, 1.0) if kind == "crossing" else (found.mode, 0.0)
         way, way_rate = metric.tangent(a)
-        along = metric.weight * float(way @ tangent) + way_rate * rate / found.beta
+        along = metric.weight * float(way @ tangent) + way_rate * rate / self.axis.unit(found.beta)
         point = self._singular_point(metric, found, math.copysign(1.0, along), tangent, rate)
-        return Encounter(kind, found, a, b, Node(replace(point, index=a.point.index), found.spectrum))
+        return Encounter(kind, found, a, b, Node(replace(point, index=a.point.index), found.spectrum, self.axis))
 
     def _unresolved(self, metric: Metric, a: Node, b: Node, kind: str) -> Encounter:
         """Return the record of a special point that could not be polished, at the nearer of its neighbours."""
@@ -272,9 +274,14 @@ class Arclength:
         for beta in self._asked(self.node.point.beta, node.point.beta):
             exact = self._exact(metric, node, beta)
             if exact is not None:
-                self._ready.append(exact.point)
-        self._ready.append(node.point)
+                self._emit(exact.point)
+        self._emit(node.point)
         self.earlier, self.node = self.node, node
+
+    def _emit(self, point: StationaryPoint) -> None:
+        """Hand out a point; its place is the number of those before it."""
+        self._ready.append(point)
+        self._found += 1
 
     def _asked(self, a: float, b: float) -> list[float]:
         low, high = min(a, b), max(a, b)
@@ -283,12 +290,12 @@ class Arclength:
     def _exact(self, metric: Metric, node: Node, beta: float) -> Node | None:
         """Return the point at exactly this beta, between the current one and `node`."""
         a, b = self.node, node
-        weight = math.log(beta / a.point.beta) / math.log(b.point.beta / a.point.beta)
+        weight = self.axis.step(a.point.beta, beta) / self.axis.step(a.point.beta, b.point.beta)
         near = a if weight < 0.5 else b
-        away = math.log(beta / near.point.beta) / (near.log_rate or math.inf)
+        away = self.axis.step(near.point.beta, beta) / (near.rate or math.inf)
         theta = near.point.theta + away * near.point.tangent
         border = self._border(metric, near, 0.0 * near.point.tangent, 1.0)
-        found = correct(self.equations, theta, math.log(beta), border)
+        found = correct(self.equations, theta, self.axis.place(beta), border)
         return self._node(metric, near, found) if found.converged else None
 
     def _bounded(self, metric: Metric, node: Node) -> bool:
@@ -321,36 +328,36 @@ class Arclength:
         """Keep a special point; tell whether what follows it in this step is to be forgotten."""
         overlap = self._overlap(met.found)
         if met.kind == "fold":
-            self.folds.append(fold_record(met, overlap))
             self._pass(metric, met.node)
+            self.folds.append(fold_record(met, overlap, self._found - 1))
             self.stop = "" if self.through_folds else "fold"
             return not self.through_folds
         if met.kind == "side":
             return self._switch(metric, met, overlap)
-        self.branch_points.append(branch_point_record(met, overlap, met.b.point.index))
         self._pass(metric, met.node)
+        self.branch_points.append(branch_point_record(met, overlap, met.b.point.index, self._found - 1))
         return False
 
     def _switch(self, metric: Metric, met: Encounter, overlap: float) -> bool:
         """Go on from the end of a side branch along the trunk, to where that is stable."""
         found = met.found
         others = found.spectrum.index - int(found.curvature < -found.spectrum.zero)
-        self.branch_points.append(branch_point_record(met, overlap, others))
         self._pass(metric, met.node)
+        self.branch_points.append(branch_point_record(met, overlap, others, self._found - 1))
         if not found.converged:
             self.stop = "not classified"
             return True
         departure = self._singular_point(metric, found, math.copysign(1.0, found.crossing), found.trunk, 1.0)
         departure = replace(departure, index=others)
-        self._ready.append(departure)
-        self.node, self.earlier, self.step = Node(departure, found.spectrum), None, FIRST
+        self._emit(departure)
+        self.node, self.earlier, self.step = Node(departure, found.spectrum, self.axis), None, FIRST
         return True
 
     def _singular_point(
         self, metric: Metric, found: Singular, sign: float, tangent: Tensor, beta_rate: float
     ) -> StationaryPoint:
         """Return the record of a special point with a tangent of length one."""
-        length = sign * (metric.length(tangent, beta_rate / found.beta) or 1.0)
+        length = sign * (metric.length(tangent, beta_rate / self.axis.unit(found.beta)) or 1.0)
         return self.equations.point(
             found.theta, found.beta, found.loss, found.residual, found.spectrum, tangent / length, beta_rate / length
         )
@@ -358,4 +365,4 @@ class Arclength:
     def _overlap(self, found: Singular) -> float:
         """Return `|phi . (theta - centre)| / ||theta - centre||`, with the floor of the metric under the latter."""
         size = max(self.equations.size(found.theta), FLOOR * self.largest) or 1.0
-        return abs(float(found.mode @ self.equations.penalty.offset(found.theta))) / size
+        return 0.5 * abs(float(found.mode @ self.equations.column(found.theta))) / size

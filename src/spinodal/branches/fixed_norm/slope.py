@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from spinodal.branches.fixed_norm.sphere import tangential
+from spinodal.definitions import ALONG_NEGATIVE
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def slope(
         curvature, length = float(direction @ push), float(direction @ direction)
         largest = max(largest, curvature / length)
         if curvature <= 1e-14 * largest * length:
-            escape = direction if curvature < -1e-8 * largest * length else None
+            escape = direction if curvature < -ALONG_NEGATIVE * largest * length else None
             break
         v, image = v + (square / curvature) * direction, image + (square / curvature) * push
         pull = pull + (square / curvature) * tangential(push, offset)

@@ -49,7 +49,7 @@ class SampleGroups:
 
     def trace(self, known: Deflation) -> PassOfProbes:
         """Return one unbiased estimate of tr H, of which only `tr P H P` is not known; it counts as one product."""
-        self.landscape.counts.hessian_products += 1
+        self.landscape.ledger.charge(hessian_products=1)
         total = known.trace()
         for weights, batches in self._chunks():
             vectors = known.outside(self.probes.rows(len(batches)))

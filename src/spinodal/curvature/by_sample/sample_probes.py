@@ -73,7 +73,7 @@ class SampleProbes:
 
     def trace(self, known: Deflation) -> PassOfProbes:
         """Return one unbiased estimate of tr H and its residual part; it counts as one product. `known` is not needed."""
-        self.landscape.counts.hessian_products += 1
+        self.landscape.ledger.charge(hessian_products=1)
         whole, residual = 0.0, 0.0
         with self.landscape.at(self.theta) as model:
             for weight, batch in self.landscape.batches.weighted():

@@ -8,7 +8,7 @@ from typing import Any
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape.layout import Layout
-from spinodal.phases.diagram import PhaseDiagram
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.recorded import TaskMaker, recorded_diagram
 from spinodal.store.run import RunFolder
 from spinodal.tasks.registry import BUILT_IN

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from spinodal.definitions import TRIVIAL
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
-from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import lbfgs_batch
+from spinodal.observe import Observation
 
-RATIO = 300.0  # LOW = HIGH / RATIO
-TRIVIAL_VARIANCE = 1e-6  # of the outputs, relative to the deepest phase
 ROUGH, ROUGH_ITERATIONS = 1e-2, 100
 CLOSE_ITERATIONS = 150
 DOUBLINGS = 60
@@ -50,8 +51,22 @@ def no_predictions() -> SpinodalError:
     )
 
 
-def climb(landscape: Landscape, penalty: Penalty, starts: Tensor, variance: Callable[[Tensor], float | None]) -> Ladder:
-    """Let the first start climb, doubling beta until its outputs are constant over the sample.
+class Search(Protocol):
+    """Minimises L from k starts, each by itself: `lbfgs_batch`, or the same done by workers."""
+
+    def __call__(self, loss: Regularised, starts: Tensor, *, tolerance: float, iterations: int) -> tuple[Tensor, Tensor]:
+        """Return the ends, shape (k, n), and L there, shape (k,)."""
+        ...
+
+
+def climb(
+    landscape: Landscape,
+    control: Control,
+    starts: Tensor,
+    observe: Callable[[Tensor], Observation],
+    search: Search = lbfgs_batch,
+) -> Ladder:
+    """Let the first start climb, doubling beta until it is trivial: its outputs are constant, or those of the centre.
 
     It begins at 1e-3 of the beta at which penalty and error balance. A rough climb may fall early;
     the sweep extends the range where it did.
@@ -59,18 +74,20 @@ def climb(landscape: Landscape, penalty: Penalty, starts: Tensor, variance: Call
     Parameters
     ----------
     starts : Tensor, shape (k, n)
-    variance : callable theta -> variance of the outputs, None if the model cannot be asked
+    observe : callable theta -> Observation
+        Without a variance of the outputs where the model cannot be asked.
+    search : Search
     """
-    beta = _balance(landscape, penalty, starts)
-    bottom = _rough(landscape, penalty, beta, starts)
+    beta = _balance(landscape, control, starts)
+    bottom = _rough(landscape, control, beta, starts, search)
     climber, most = bottom[:1], 0.0
     for _ in range(DOUBLINGS):
-        climber = _rough(landscape, penalty, beta, climber)
-        spread = variance(climber[0])
-        if spread is None:
+        climber = _rough(landscape, control, beta, climber, search)
+        view = observe(climber[0])
+        if view.output_variance is None:
             raise no_predictions()
-        most = max(most, spread)
-        if spread < TRIVIAL_VARIANCE * most:
+        most = max(most, view.output_variance)
+        if is_trivial(view, most):
             return Ladder(beta, bottom, climber[0])
         beta *= 2.0
     raise SpinodalError(
@@ -80,46 +97,56 @@ def climb(landscape: Landscape, penalty: Penalty, starts: Tensor, variance: Call
     )
 
 
-def deepest(landscape: Landscape, penalty: Penalty, beta: float, thetas: Tensor) -> Tensor:
+def is_trivial(view: Observation, variance: float | None) -> bool:
+    """Tell the trivial phase: outputs that differ little from those that a large value leaves (see `Observation.liveliness`).
+
+    `variance` is that of the outputs in the deepest phase, of which 1e-6 is little.
+    """
+    return view.liveliness is not None and variance is not None and view.liveliness < TRIVIAL * variance
+
+
+def deepest(landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search = lbfgs_batch) -> Tensor:
     """Return the end with the lowest L at beta among k starts, shape (k, n), loosely minimised."""
-    loss = Regularised(landscape, beta, penalty)
-    ends, values = lbfgs_batch(loss, thetas, tolerance=ROUGH, iterations=CLOSE_ITERATIONS)
+    loss = Regularised(landscape, beta, control)
+    ends, values = search(loss, thetas, tolerance=ROUGH, iterations=CLOSE_ITERATIONS)
     return ends[int(torch.argmin(values.nan_to_num(nan=torch.inf)))]
 
 
-def annealed(landscape: Landscape, penalty: Penalty, low: float, high: float, starts: Tensor) -> Tensor:
+def annealed(
+    landscape: Landscape, control: Control, low: float, high: float, starts: Tensor, search: Search = lbfgs_batch
+) -> Tensor:
     """Return a rough minimum at `low`, reached by halving beta from the deepest start at `high / 10`, shape (n,).
 
     A stronger penalty smooths the landscape, so this often ends deeper than a random start at `low`;
     but modes that are dead at `high / 10` may stay so, hence it is one candidate among others.
     """
     beta = max(0.1 * high, low)
-    theta = deepest(landscape, penalty, beta, starts)
+    theta = deepest(landscape, control, beta, starts, search)
     while beta > low:
         beta = max(0.5 * beta, low)
-        theta = _rough(landscape, penalty, beta, theta[None])[0]
+        theta = _rough(landscape, control, beta, theta[None], search)[0]
     return theta
 
 
-def raised(landscape: Landscape, penalty: Penalty, low: float, start: Tensor) -> Tensor:
+def raised(landscape: Landscape, control: Control, low: float, start: Tensor, search: Search = lbfgs_batch) -> Tensor:
     """Return a rough minimum at `low`, reached by doubling beta from far below, shape (n,).
 
     As weights shrink modes only die, so this ends with modes that a start at `low` itself may never find.
     """
     beta, theta = low / FAR_BELOW, start
     while beta < low:
-        theta = _rough(landscape, penalty, beta, theta[None])[0]
+        theta = _rough(landscape, control, beta, theta[None], search)[0]
         beta *= 2.0
     return theta
 
 
-def _rough(landscape: Landscape, penalty: Penalty, beta: float, thetas: Tensor) -> Tensor:
-    loss = Regularised(landscape, beta, penalty)
-    return lbfgs_batch(loss, thetas, tolerance=ROUGH, iterations=ROUGH_ITERATIONS)[0]
+def _rough(landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search) -> Tensor:
+    loss = Regularised(landscape, beta, control)
+    return search(loss, thetas, tolerance=ROUGH, iterations=ROUGH_ITERATIONS)[0]
 
 
-def _balance(landscape: Landscape, penalty: Penalty, starts: Tensor) -> float:
+def _balance(landscape: Landscape, control: Control, starts: Tensor) -> float:
     """Return 1e-3 of the beta at which penalty and error are equal, averaged over the starts."""
     errors, _ = landscape.values_and_gradients(starts)
-    norms = penalty.offset(starts).square().sum(1)
-    return 1e-3 * float(errors.abs().mean()) / max(float(norms.mean()), 1e-12)
+    conjugates, _ = control.on(landscape).conjugates_and_forces(starts)
+    return 1e-3 * float(errors.abs().mean()) / max(abs(float(conjugates.mean())), 1e-12)

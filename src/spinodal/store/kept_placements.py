@@ -1,4 +1,4 @@
-"""Placements in a run folder: each in a journal of its own, so that it survives a kill, too."""
+"""Placements in a run folder: their points in the journal of the run, so that they survive a kill, too."""
 
 from __future__ import annotations
 
@@ -11,31 +11,30 @@ from torch import Tensor
 
 from spinodal.errors import printable
 from spinodal.files import reading, write_json, writing
+from spinodal.store.beside import Beside
 from spinodal.store.journal import Journal
 
 if TYPE_CHECKING:
-    from spinodal.phases.placement import Placement
+    from spinodal.results.placement import Placement
 
 FOLDER, NAME = "placements", "placement.json"
 
 
 def placement_folder(run: Path, theta: Tensor, weight_decay: float) -> Path:
     """Return where the placement of a model lies; the same parameters and weight_decay have the same place."""
-    digest = hashlib.sha256(theta.detach().cpu().double().numpy().tobytes()).hexdigest()[:12]
-    return run / FOLDER / f"{digest}-{weight_decay:.12g}"
+    return run / FOLDER / _name(theta, weight_decay)
 
 
-def placement_journal(folder: Path) -> Journal:
-    """Return the journal of a placement, begun or to be continued."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return Journal(folder, anew=f"delete {folder} and place the model again")
+def placement_recorder(journal: Journal, theta: Tensor, weight_decay: float) -> Beside:
+    """Return where the points of a placement are recorded, begun or to be continued."""
+    return Beside(journal, f"placement {_name(theta, weight_decay)}")
 
 
 def save_placement(folder: Path, placement: Placement, checkpoint: Path) -> None:
     """Write `placement.json`."""
     target = folder / NAME
     with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         write_json(target, {"file": checkpoint.name, **placement.to_dict()})
 
 
@@ -52,3 +51,8 @@ def placements(run: Path) -> list[dict[str, Any]]:
             except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
                 continue  # it is made again by the command that made it
     return sorted(found, key=lambda value: float(value["beta"]))
+
+
+def _name(theta: Tensor, weight_decay: float) -> str:
+    digest = hashlib.sha256(theta.detach().cpu().double().numpy().tobytes()).hexdigest()[:12]
+    return f"{digest}-{weight_decay:.12g}"

@@ -7,21 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from spinodal.landscape.penalty import weight_decay
-from spinodal.minima.minimise import SECOND_ORDER
+from spinodal.conventions import weight_decay
+from spinodal.definitions import EQUALLY_DEEP, MACROSCOPIC, SAME_PLACE, STILL
+from spinodal.minima.solver import sees_kinks
 from spinodal.phases.answer import METASTABLE, Answer, answer_up
-from spinodal.phases.diagram import PhaseDiagram
 from spinodal.phases.phase import Phase
 from spinodal.phases.step import Step, steps_through
+from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.transition import MACROSCOPIC, Transition
+from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import at, significant
-from spinodal.words.sentences import as_deep, decay, losses_phrase, place
-
-SAME_PLACE = 0.01  # transitions of one branch differ by less in beta, relative: brackets of coarse walks are as wide
-SAME_DEPTH = 1e-4  # losses of equally deep minima differ by less, relative to the range of E
-STILL = 0.1  # residual, relative to 2 beta ||theta - centre||, below which a model counts as trained to the end
+from spinodal.words.sentences import as_deep, decay, losses_phrase, where
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Placement:
     def deeper(self) -> Rival | None:
         """Return the deepest of the rivals that are deeper, None if the model is the deepest one known."""
         best = min(self.rivals, key=lambda rival: rival.point.minimum.loss, default=None)
-        margin = SAME_DEPTH * self.error_range
+        margin = EQUALLY_DEEP * self.error_range
         return best if best is not None and best.point.minimum.loss < self.point.minimum.loss - margin else None
 
     @cached_property
@@ -154,7 +151,7 @@ class Placement:
         end, met = self._mapped.end, self._met
         if met and abs(met[0].beta / end.beta - 1.0) < SAME_PLACE:
             return ""
-        last = place(met[0]) if met else f"{at(self.sweep.points[-1].beta, None)} without one"
+        last = where(met[0]) if met else f"{at(self.sweep.points[-1].beta, None)} without one"
         return (
             f"; followed from the model itself, the next transition is not where the map has it: its branch went on to {last}"
         )
@@ -208,7 +205,7 @@ class Placement:
         end = f"weight_decay = {weight_decay(self.sweep.points[-1].beta):.4g}"
         if self.sweep.status != "complete":
             return f"No transition was met up to {end}, where the search {self.sweep.status}."
-        if self.diagram.solver in SECOND_ORDER:
+        if sees_kinks(self.diagram.solver):
             return f"No transition lies above it up to {end}."
         return f"No jump lies above it up to {end} (solver {self.diagram.solver} sees no second-order transitions)."
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
-from spinodal.commands.arguments import Debug, Json, console_for
+from spinodal.commands.arguments import console_for
 from spinodal.commands.json_file import check_json, write_json_file
-from spinodal.commands.tables import theory_table
+from spinodal.commands.table import Column, table
+from spinodal.commands.verbs.options import Debug, Json
+from spinodal.conventions import CONVENTION, weight_decay
 from spinodal.errors import SpinodalError
-from spinodal.landscape.penalty import CONVENTION
-from spinodal.theory import deep_linear
+from spinodal.theory import ExactTransition, deep_linear
 
 
 def theory_command(
@@ -29,6 +32,18 @@ def theory_command(
     console.print(f"convention: {CONVENTION}; E is the mean over samples of the sum over outputs")
     rows = [asdict(item) for item in found]
     write_json_file(json_file, {"matrices": matrices, "convention": CONVENTION, "transitions": rows})
+
+
+def theory_table(found: Sequence[ExactTransition], width: int) -> Table:
+    """Return closed-form transitions, one per row."""
+    columns = [
+        Column("singular value", [f"{item.singular_value:g}" for item in found]),
+        Column("order", [item.order for item in found]),
+        Column("spinodal beta", [f"{item.beta:.9g}" for item in found]),
+        Column("weight_decay", [f"{weight_decay(item.beta):.9g}" for item in found], spare=1),
+        Column("coexistence beta", ["-" if item.coexistence is None else f"{item.coexistence:.9g}" for item in found]),
+    ]
+    return table("Exact transitions", columns, width)
 
 
 def _numbers(text: str) -> list[float]:

@@ -1,0 +1,123 @@
+"""`spinodal map`: the phases of a task, in tables, figures, a report and a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spinodal.commands.arguments import pairs
+from spinodal.commands.json_file import check_json
+from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Sets, Threads
+from spinodal.errors import SpinodalError
+
+MAP_HELP = """Map the phases of TASK: tables, figures, report, run folder.
+
+\b
+Examples:
+  spinodal map digits
+  spinodal map gaussian --set activation=linear --set hidden=10,10 --json result.json
+  spinodal map my_net.py:task --beta 1e-4:0.1 --out runs/mine --resume
+  spinodal map gaussian --branches --curvature
+Where does a model of mine stand, trained with SGD or Adam and weight_decay=0.01?
+  spinodal map my_net.py:task --start model.safetensors --at-weight-decay 0.01
+Another one on the same map:
+  spinodal map my_net.py:task --resume --start other.pt --at-weight-decay 0.02
+The phases around a model, of L = E + beta ||theta - centre||^2:
+  spinodal map gaussian --centre runs/gaussian-1:12
+"""
+
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Run folder. Default: runs/TASK-N, the next N; with --resume, the last one.")
+]
+
+
+def map_command(
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
+    ],
+    settings: Sets = None,
+    out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the run folder if there is one.")] = False,
+    beta: Annotated[
+        str | None, typer.Option(help="Range LOW:HIGH. Default: HIGH by doubling until the trivial phase, LOW = HIGH/300.")
+    ] = None,
+    direction: Annotated[
+        str, typer.Option(help="up: follow the deepest phase; down: the trivial one; loop: up and back.")
+    ] = "up",
+    branches: Annotated[
+        bool, typer.Option("--branches", help="Follow every phase through its fold; find where phases are equally deep.")
+    ] = False,
+    curvature: Annotated[
+        bool, typer.Option("--curvature", help="Compute scalar curvature, saddle index and Fisher trace at every point.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
+    starts: Annotated[int, typer.Option(help="Random starts from which the deepest phase is chosen.")] = 4,
+    solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",
+    tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
+    bracket: Annotated[
+        float | None,
+        typer.Option(help="Relative width of brackets. Default: 1e-5 dense, beyond 800 parameters 1e-4; 1e-3 matrix-free."),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    centre: Centre = None,
+    soften: Annotated[
+        str | None,
+        typer.Option(help="Sharpness of what takes the place of ReLU and its kin; LOW:HIGH also finds transitions without it."),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="A trained model to place on the map: a checkpoint, safetensors or PyTorch's (nothing in it is run)."
+        ),
+    ] = None,
+    at_weight_decay: Annotated[
+        float | None, typer.Option(help="The weight_decay it was trained with, as of SGD or Adam: 2 * beta.")
+    ] = None,
+    threads: Threads = 0,
+    json_file: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Map the phases of TASK (see `MAP_HELP`)."""
+    from spinodal.commands.map import map_task  # torch takes seconds to import, and the help needs none of it
+    from spinodal.mapping.options import MapOptions
+
+    options = MapOptions(
+        beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
+        tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
+        soften=_sharpness(soften),
+    )  # fmt: skip
+    check_json(json_file)
+    map_task(
+        task, pairs(settings or []), options, out=out, resume=resume, centre=centre, model=(start, at_weight_decay),
+        threads=threads, json_file=json_file, quiet=quiet, debug=debug,
+    )  # fmt: skip
+
+
+def _sharpness(text: str | None) -> float | tuple[float, float] | None:
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    try:
+        return (float(low), float(high)) if colon else float(low)
+    except ValueError as cause:
+        raise SpinodalError(
+            got=f"--soften {text!r}", allowed="a sharpness, or LOW:HIGH, is allowed", do="for example --soften 20"
+        ) from cause
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError(text)
+        return float(low), float(high)
+    except ValueError as cause:
+        raise SpinodalError(
+            got=f"--beta {text!r}", allowed="LOW:HIGH with two numbers is allowed", do="for example --beta 1e-4:0.1"
+        ) from cause

@@ -1,0 +1,25 @@
+"""Options that several verbs have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[str | None, typer.Option("--json", help="Write the result as JSON to this file, or '-' for standard output.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="A task argument, key=value; lists as 10,10. Repeatable.")]
+Centre = Annotated[
+    str | None,
+    typer.Option(
+        "--centre", metavar="RUN:POINT", help="The penalty pulls to this model, a point of a run or a checkpoint, not to 0."
+    ),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no tables.")]
+Threads = Annotated[
+    int,
+    typer.Option(
+        help="Processor threads. Default 0: those of the run that is resumed, else 1 for small problems and all for others.",
+        min=0,
+    ),
+]

@@ -1,0 +1,21 @@
+"""`spinodal show`: the tables of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spinodal.commands.json_file import check_json
+from spinodal.commands.verbs.options import Debug, Json
+
+
+def show_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], json_file: Json = None, debug: Debug = False
+) -> None:
+    """Print the tables of a run: of an unfinished one what is there, and the command that goes on with it."""
+    from spinodal.commands.show import show_run  # torch takes seconds to import, and the help needs none of it
+
+    check_json(json_file)
+    show_run(run, json_file)

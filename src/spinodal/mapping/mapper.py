@@ -1,0 +1,225 @@
+"""One map in the making: the walk from one end of the range to the other, and what builds on it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from functools import partial
+from itertools import count
+
+from spinodal.errors import SpinodalError
+from spinodal.landscape.control_record import ControlRecord
+from spinodal.mapping.after_walk import AfterWalk, Walk
+from spinodal.mapping.deepest import DOUBLINGS, is_trivial
+from spinodal.mapping.options import MapOptions
+from spinodal.mapping.progress import Progress
+from spinodal.mapping.starts import Starts
+from spinodal.minima.glimpse import affords_glimpses_only
+from spinodal.minima.minimise import LOST
+from spinodal.missing import Attempts
+from spinodal.parallel import Crew
+from spinodal.phases.transition_record import to_record
+from spinodal.phases.tree import falls_along
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.problem import Problem
+from spinodal.sweeps.resolution import LARGEST_SPARING, Resolution, bracket_for
+from spinodal.sweeps.scout import Scout
+from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import Transition
+from spinodal.sweeps.walk import Point, Recorder
+from spinodal.tasks.models import Models
+from spinodal.tasks.task import Task
+from spinodal.theory import ExactTransition
+
+BESIDE = 0.1  # relative width of minor brackets where phases are followed beside the ways of a loop
+
+
+class Mapper:
+    """One map in the making.
+
+    Parameters
+    ----------
+    task : Task
+    options : MapOptions
+    problem : Problem
+        The task, prepared.
+    recorder : Recorder
+    progress : Progress
+    crew : Crew
+        What does not depend on one another is shared out among its workers.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        options: MapOptions,
+        problem: Problem,
+        *,
+        recorder: Recorder,
+        progress: Progress,
+        crew: Crew[Problem],
+    ) -> None:
+        self.began = time.perf_counter()
+        self.task, self.options, self.problem = task, options, problem
+        self.recorder, self.progress, self.crew = recorder, progress, crew
+        self.landscape, self.control = problem.landscape, problem.control
+        self.walker = problem.walker(recorder)
+        self.starts = Starts(problem, task, options, crew)
+        self.record = ControlRecord.of(self.control)
+        self.attempts = Attempts(problem.owner, progress.failed)
+        self._number = count()  # of the next transition on the way
+
+    def run(self) -> PhaseDiagram:
+        """Map, and add what was asked for beside the walk."""
+        walk = self._walked()
+        diagram = self._diagram(walk)
+        joins = walk.sweep.status == "complete" and self.options.direction != "down"
+        loops, branches = joins and self.options.direction == "loop", joins and self.options.branches
+        limits = self.options.soften if isinstance(self.options.soften, tuple) else None
+        if not (loops or branches or self.options.curvature or limits):
+            return diagram
+        self.recorder.note("walk", diagram.to_dict)
+        self.progress.walked(diagram)
+        after = AfterWalk(self.walker, partial(self._scout, walk.bottom, walk.top), self.attempts, self._seconds, self.crew)
+        if loops:
+            diagram = after.with_way_back(diagram, walk)
+        elif branches:
+            diagram = after.with_branches(diagram, walk)
+        if limits:
+            diagram = after.with_limits(diagram, self.task, limits[1])
+        if self.options.curvature:
+            diagram = after.with_curvature(diagram, self.options.seed, self.progress.curvature)
+        return replace(diagram, missing=self.attempts.missing)
+
+    def _seconds(self) -> float:
+        return self.recorder.seconds(time.perf_counter() - self.began)
+
+    def _walked(self) -> Walk:
+        """Walk from one end of the range to the other."""
+        self._refuse_other_control()
+        self._refuse_other_data()
+        (low, high), spent = self.starts.range(self.recorder)
+        self.walker.spent = self.walker.spent + spent
+        self.progress.range(low, high, self.problem.solver)
+        bottom, top = self._ends(low, high)
+        self.progress.stage("the first step")
+        if self.options.direction == "down":
+            scout = self._scout(bottom, top)
+            return Walk((low, high), scout.walk(top, low), bottom, top, scout.criteria.norm_range)
+        scout = self._scout(bottom, top, upward=True)
+        sweep = scout.walk(bottom, high)
+        for _ in range(DOUBLINGS if self.options.beta is None else 0):
+            if sweep.status != "complete" or scout.is_end(sweep.points[-1]):
+                break
+            high *= 2.0  # coarse doubling fell early: the true end lies higher
+            sweep = _extended(sweep, scout.walk(sweep.points[-1], high))
+        return Walk((low, high), sweep, bottom, top, scout.criteria.norm_range)
+
+    def _ends(self, low: float, high: float) -> tuple[Point, Point]:
+        """Return the deepest minimum that is found at the lower end, and one at the upper end."""
+        self.progress.stage(f"the deepest of {self.options.starts} starts at beta = {low:.4g}")
+        bottom = self.walker.find(low, lambda: self.starts.deepest(low, high))
+        self.progress.stage(f"the upper end at beta = {high:.4g}")
+        top = self.walker.find(high, lambda: self.starts.trivial(high))
+        if bottom.minimum.stop in LOST:
+            raise _no_minimum(bottom)
+        return bottom, top
+
+    def _refuse_other_control(self) -> None:
+        """Refuse to go on with a run that turned something else."""
+        noted = ControlRecord.from_dict(self.recorder.note("control", self.record.to_dict))
+        if noted != self.record:
+            raise SpinodalError(
+                got=f"the control is {self.record.described}, and was {noted.described} when this run began",
+                allowed="a run is resumed with the control that began it",
+                do="give that one, or start anew in another folder",
+            )
+
+    def _exact(self) -> tuple[ExactTransition, ...]:
+        """Return the closed forms of the task, which are of its own control."""
+        return self.task.exact if ControlRecord.of(self.task.penalty(self.landscape)) == self.record else ()
+
+    def _refuse_other_data(self) -> None:
+        """Refuse to go on with a run whose task has other data or another model now, though its settings are the same."""
+        error = self.landscape.uncounted_value(self.landscape.vector(self.task.initial(1000 * self.options.seed)))
+        noted = self.recorder.note("first start", lambda: {"error": error})["error"]
+        if not math.isclose(error, noted, rel_tol=1e-6, abs_tol=1e-12):
+            raise SpinodalError(
+                got=f"E at the first random start is {error:.8g}, and was {noted:.8g} when this run began",
+                allowed="a task that gives the same model and data every time is allowed",
+                do="seed what it draws (torch.Generator().manual_seed(0)), and start anew in another folder",
+            )
+
+    # -- walking ----------------------------------------------------------------------------
+
+    def _scout(self, bottom: Point, top: Point, watched: bool = True, *, upward: bool = False) -> Scout:
+        variance = bottom.observation.output_variance
+        progress = self.progress if watched else Progress()
+        resolution = Resolution(bracket=self.options.bracket or bracket_for(self.problem.solver, self.landscape.size))
+
+        if affords_glimpses_only(self.landscape):
+            resolution = replace(resolution, largest=LARGEST_SPARING)
+
+        def is_end(point: Point) -> bool:
+            return upward and is_trivial(point.observation, variance)
+
+        trivial = self._trivial_error(bottom, top)
+        least = 1e-9 * (1.0 + abs(trivial))  # all there is to tell apart in a range that begins in the trivial phase
+        return Scout(
+            self.walker,
+            error_range=max(trivial - bottom.error, least),
+            norm_range=max(bottom.norm_squared, least / top.beta),
+            lowest=bottom.beta,
+            resolution=resolution if watched else replace(resolution, minor=BESIDE),
+            is_end=is_end,
+            on_point=progress.point,
+            on_transition=self._met if watched else progress.transition,
+        )
+
+    def _met(self, transition: Transition) -> None:
+        """Record a transition, so that an interrupted walk can be shown, and tell of it."""
+        self.recorder.note(f"transition {next(self._number)}", lambda: to_record(transition))
+        self.progress.transition(transition)
+
+    def _trivial_error(self, bottom: Point, top: Point) -> float:
+        """Return E of the trivial phase: that of the upper end, or of the centre if a given range ends before it."""
+        spread, most = top.observation.liveliness, bottom.observation.output_variance
+        centre = self.control.trivial(top.minimum.theta)
+        if spread is None or most is None or centre is None or is_trivial(top.observation, most):
+            return top.error
+        at_centre = self.landscape.value(centre)
+        return max(top.error, at_centre) if math.isfinite(at_centre) else top.error
+
+    def _diagram(self, walk: Walk) -> PhaseDiagram:
+        """Return the diagram of a walk alone."""
+        sweep = walk.sweep
+        phases = range(len(sweep.stretches))[:: -1 if self.options.direction == "down" else 1]
+        return PhaseDiagram(
+            task={"name": self.task.name, **self.task.settings},
+            seed=self.options.seed,
+            range=walk.range,
+            points=sweep.points,
+            transitions=sweep.transitions,
+            tree=falls_along(phases, sweep.transitions),
+            spent=self.walker.spent,
+            seconds=self._seconds(),
+            solver=self.problem.solver,
+            run_status=sweep.status,
+            exact=self._exact(),
+            control=self.record,
+            models=Models.of(self.task),
+            sharpness=self.options.sharpness,
+        )
+
+
+def _extended(first: Sweep, second: Sweep) -> Sweep:
+    return Sweep(first.points + second.points[1:], first.transitions + second.transitions, second.status)
+
+
+def _no_minimum(point: Point) -> SpinodalError:
+    return SpinodalError(
+        got=f"L has no minimum at beta = {point.beta:.4g} ({point.minimum.status})",
+        allowed="an error that is bounded below, or falls more slowly than the penalty grows, is allowed",
+        do="check the sign of the loss, or begin at a larger beta (--beta LOW:HIGH)",
+    )

@@ -1,0 +1,116 @@
+"""How to map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from spinodal.arguments import real_number, switch, whole_number
+from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.landscape.soften import check_sharpness
+from spinodal.sweeps.resolution import Resolution
+from spinodal.sweeps.sweeping import DIRECTIONS
+from spinodal.tasks.task import DTYPES
+
+OWN = "auto"  # the precision that a task is computed in of itself
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """How to map; every default is stated here and nowhere else.
+
+    Attributes
+    ----------
+    beta : (low, high) or None
+        Range of beta. None: HIGH by doubling until the trivial phase, LOW = HIGH / 300.
+    direction : {"up", "down", "loop"}
+        "up" follows the deepest phase, "down" the trivial one. "loop" goes up and back down, and follows every phase to
+        both of its ends.
+    seed : int
+        Of the random starts; start k uses seed `1000 * seed + k`.
+    starts : int
+        Number of random starts from which the deepest phase is chosen.
+    solver : {"auto", "newton", "newton_cg", "lbfgs"}
+        "auto": the task's own, if it names one, else by size (see `solver_for`).
+    tolerance : float or None
+        Relative residual; None: the solver's default.
+    bracket : float or None
+        Relative width of macroscopic brackets; None: 1e-5 dense, 1e-4 beyond 800 parameters, 1e-3 matrix-free.
+    dtype : {"auto", "float64", "float32"}
+        "auto": the task's own, which is float64 unless it names another.
+    device : str
+    branches : bool
+        Whether to follow, in a map upwards, every phase as a branch through the fold in which it may end, and to find
+        where phases are equally deep. A loop always does so.
+    curvature : bool
+        Whether to compute, after the walk, the curvature of E and of L at every followed point (see `Curvature`). No phase
+        and no transition depends on it.
+    soften : float, or (low, high), or None
+        Sharpness s of the smooth operations that take the place of ReLU and its kin (see `Softening`). With two, the map is
+        made at `low`, and every macroscopic transition of it is followed to `high`, extrapolated to the network as given
+        and compared with that (see `Limit`). None: E is as it is given.
+    """
+
+    beta: tuple[float, float] | None = None
+    direction: str = "up"
+    seed: int = 0
+    starts: int = 4
+    solver: str = "auto"
+    tolerance: float | None = None
+    bracket: float | None = None
+    dtype: str = OWN
+    device: str = "cpu"
+    branches: bool = False
+    curvature: bool = False
+    soften: float | tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse options that mean nothing."""
+        if self.beta is not None:
+            low, high = (positive_beta(value) for value in self.beta)
+            if not low < high:
+                raise SpinodalError(
+                    got=f"beta range {low:g}:{high:g} is reversed or empty",
+                    allowed="LOW < HIGH is allowed",
+                    do=f"try {high:g}:{low:g}",
+                )
+        if self.direction not in DIRECTIONS:
+            raise unknown_name("direction", self.direction, DIRECTIONS)
+        if self.dtype not in (OWN, *DTYPES):
+            raise unknown_name("dtype", self.dtype, (OWN, *DTYPES))
+        if switch("branches", self.branches) and self.direction == "down":
+            raise SpinodalError(
+                got="branches in a map downwards", allowed="branches in direction up or loop are allowed", do="go up"
+            )
+        switch("curvature", self.curvature)
+        if self.soften is not None:
+            check_sharpness(self.soften)
+        whole_number("starts", self.starts, least=1, do="try 4")
+        if self.bracket is not None:
+            Resolution(bracket=self.bracket)
+        if self.tolerance is not None and not 0 < real_number(self.tolerance) < 1:
+            raise SpinodalError(
+                got=f"tolerance = {self.tolerance}", allowed="a number between 0 and 1 is allowed", do="try 1e-6"
+            )
+
+    @property
+    def sharpness(self) -> float | None:
+        """Return the sharpness of the map itself."""
+        return self.soften[0] if isinstance(self.soften, tuple) else self.soften
+
+
+class MapSettings(TypedDict, total=False):
+    """The fields of `MapOptions` as keyword arguments."""
+
+    beta: tuple[float, float] | None
+    direction: str
+    seed: int
+    starts: int
+    solver: str
+    tolerance: float | None
+    bracket: float | None
+    dtype: str
+    device: str
+    branches: bool
+    curvature: bool
+    soften: float | tuple[float, float] | None

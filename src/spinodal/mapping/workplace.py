@@ -1,0 +1,61 @@
+"""What workers need to open the problem of a map: its task, told by name where it has one, and how to prepare it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+import torch
+
+from spinodal.landscape.control import Control
+from spinodal.landscape.weight import Term
+from spinodal.mapping.options import MapOptions
+from spinodal.mapping.preparing import Prepared, prepare
+from spinodal.minima.minimise import solver_for
+from spinodal.observe import Observer
+from spinodal.sweeps.problem import Problem
+from spinodal.tasks.blame import owner_of
+from spinodal.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A task, and how it is prepared.
+
+    Attributes
+    ----------
+    task : Task
+    options : MapOptions
+    control : Control
+    solver : str
+    threads : int
+        Of this process, and so of every worker: other threads round otherwise.
+    token : str
+        Tells one from another.
+    """
+
+    task: Task
+    options: MapOptions
+    control: Control
+    solver: str
+    threads: int = field(default_factory=torch.get_num_threads)
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @classmethod
+    def of(cls, problem: Problem, task: Task, options: MapOptions) -> Workplace:
+        """Return where others open a problem."""
+        turned = problem.control
+        return cls(task, options, turned.control if isinstance(turned, Term) else turned, problem.solver)
+
+    def open(self) -> Problem:
+        """Return the problem, prepared."""
+        return problem_of(self.task, self.options, prepare(self.task, self.options, self.control), self.solver)
+
+
+def problem_of(task: Task, options: MapOptions, prepared: Prepared, solver: str) -> Problem:
+    """Return the problem of a task that was prepared."""
+    landscape, control = prepared
+    return Problem(
+        landscape, control, Observer(landscape, control, task),
+        solver=solver_for(landscape, solver), tolerance=options.tolerance, owner=owner_of(task),
+    )  # fmt: skip

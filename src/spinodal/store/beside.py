@@ -1,0 +1,63 @@
+"""Work beside a map, in the journal of its run: under keys of its own, its points without numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from spinodal.store.journal import Journal
+from spinodal.sweeps.request import Request
+from spinodal.sweeps.walk import Point
+
+
+class Beside:
+    """A recorder for work that is not part of the map itself.
+
+    Parameters
+    ----------
+    journal : Journal
+    scope : str
+        What the work is, apart from any other: "placement 0a1b2c-0.2".
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     journal = Journal(Path(folder))
+    ...     made = Beside(journal, "placement a").note("model", lambda: {"crc32": 7})
+    ...     (made, journal.recorded("placement a: model"), journal.recorded("model"))
+    ({'crc32': 7}, {'crc32': 7}, None)
+    """
+
+    def __init__(self, journal: Journal, scope: str) -> None:
+        self.journal, self.scope = journal, scope
+
+    def recall(self, request: Request, index: int) -> Point | None:
+        """Return the recorded point of a request, or None if it was not computed yet."""
+        entry = self.journal.find(self._scoped(request).key)
+        return None if entry is None else self.journal.point_of(entry, index)
+
+    def keep(self, request: Request, point: Point) -> None:
+        """Record a point."""
+        self.journal.take(self._scoped(request), point)
+
+    def take(self, request: Request, point: Point) -> None:
+        """Record a point that was computed ahead, if it is not known."""
+        self.journal.take(self._scoped(request), point)
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a fact is recorded."""
+        return self.journal.knows(f"{self.scope}: {name}")
+
+    def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return a recorded fact, made and recorded if it is not there yet."""
+        return self.journal.note(f"{self.scope}: {name}", make)
+
+    def seconds(self, now: float) -> float:
+        """Return the seconds of this process."""
+        return now
+
+    def _scoped(self, request: Request) -> Request:
+        return replace(request, part=f"{self.scope}: {request.part}")
