@@ -150,7 +150,7 @@ def what(point: Point) -> tuple[Any, ...]:
 def test_a_walk_that_is_resumed_anywhere_is_the_same_to_the_last_bit(
     landscape: sp.Landscape, here: sp.Minimum, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spinodal.sweeps.walk.OWN_HESSIANS", 0)
+    monkeypatch.setattr("spinodal.sweeps.landmarks.OWN_HESSIANS", 0)
     whole = walk(landscape, here, [])
     assert any(point.minimum.stats.hessians == 0 for point in whole)
     for first in range(1, len(whole)):
