@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
+from spinodal.definitions import CAREFUL
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
@@ -30,7 +31,6 @@ __all__ = ["Forgetful", "Point", "Recorder", "Walker"]
 
 LOOSE = 30.0  # how much more loosely first-order solvers minimise between transitions
 LOOSE_SINGLE = 2.0  # the same of large networks in single precision
-CAREFUL = 0.1  # the same at the end of a branch, beyond which a search may stop where there is no minimum
 
 
 class Recorder(Protocol):
