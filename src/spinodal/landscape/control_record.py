@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError, printable
-from spinodal.landscape.control import Control
+from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.penalty import Penalty
 
 
@@ -49,7 +49,15 @@ class ControlRecord:
             centre = digest(control.centre) if control.centre is not None and control.has_centre else None
             mask = None if control.mask is None else digest(control.mask != 0)
             source = control.source
-        return cls(control.name, control.convention, control.axis.name, centre, mask, source, control)
+        return cls(
+            control.name,
+            control.convention,
+            control.axis.name,
+            centre,
+            mask,
+            source,
+            control.given if isinstance(control, Turned) else control,
+        )
 
     @property
     def is_l2(self) -> bool:

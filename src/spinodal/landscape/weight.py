@@ -165,6 +165,11 @@ class Term(Turned):
         self.name, self.axis = control.name, control.axis
 
     @property
+    def given(self) -> Control:
+        """Return the weight or the field."""
+        return self.control
+
+    @property
     def energy(self) -> Landscape:
         """Return the term as a landscape that spends on the counts of E."""
         self._energy.ledger = self.landscape.ledger

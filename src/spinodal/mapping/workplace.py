@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 
 from spinodal.landscape.control import Control
-from spinodal.landscape.weight import Term
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.preparing import Prepared, prepare
 from spinodal.minima.minimise import solver_for
@@ -44,8 +43,7 @@ class Workplace:
     @classmethod
     def of(cls, problem: Problem, task: Task, options: MapOptions) -> Workplace:
         """Return where others open a problem."""
-        turned = problem.control
-        return cls(task, options, turned.control if isinstance(turned, Term) else turned, problem.solver)
+        return cls(task, options, problem.control.given, problem.solver)
 
     def open(self) -> Problem:
         """Return the problem, prepared."""
