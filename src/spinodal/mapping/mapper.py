@@ -15,6 +15,7 @@ from spinodal.mapping.deepest import DOUBLINGS, is_trivial
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.progress import Progress
 from spinodal.mapping.starts import Starts
+from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import LOST
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew
@@ -22,7 +23,7 @@ from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.resolution import Resolution, bracket_for
+from spinodal.sweeps.resolution import LARGEST_SPARING, Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
@@ -154,9 +155,12 @@ class Mapper:
     # -- walking ----------------------------------------------------------------------------
 
     def _scout(self, bottom: Point, top: Point, watched: bool = True, *, upward: bool = False) -> Scout:
-        variance = bottom.observation.output_variance
+        variance = bottom.observation.breadth
         progress = self.progress if watched else Progress()
         resolution = Resolution(bracket=self.options.bracket or bracket_for(self.problem.solver, self.landscape.size))
+
+        if affords_glimpses_only(self.landscape):
+            resolution = replace(resolution, largest=LARGEST_SPARING)
 
         def is_end(point: Point) -> bool:
             return upward and is_trivial(point.observation, variance)
@@ -181,7 +185,7 @@ class Mapper:
 
     def _trivial_error(self, bottom: Point, top: Point) -> float:
         """Return E of the trivial phase: that of the upper end, or of the centre if a given range ends before it."""
-        spread, most = top.observation.liveliness, bottom.observation.output_variance
+        spread, most = top.observation.liveliness, bottom.observation.breadth
         centre = self.control.trivial(top.minimum.theta)
         if spread is None or most is None or centre is None or is_trivial(top.observation, most):
             return top.error
