@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spinodal.conventions import CONVENTION
+from spinodal.conventions import CONVENTION, is_l2
 from spinodal.errors import SpinodalError, printable
 from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.penalty import Penalty
@@ -62,7 +62,7 @@ class ControlRecord:
     @property
     def is_l2(self) -> bool:
         """Tell the L2 penalty, of which PyTorch's `weight_decay` is twice the value."""
-        return "weight_decay" in self.convention
+        return is_l2(self.convention)
 
     def require_l2(self, what: str) -> None:
         """Refuse what is told in `weight_decay` for a map along another control."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spinodal.conventions import CONVENTION, weight_decay
+from spinodal.conventions import CONVENTION, is_l2, weight_decay
 from spinodal.errors import SpinodalError
 from spinodal.observe import Observation
 from spinodal.sweeps.walk import Point
@@ -59,7 +59,7 @@ class Snapshot:
     @property
     def weight_decay(self) -> float:
         """Return PyTorch's `weight_decay`, `2 * beta`; NaN along another control than the L2 penalty."""
-        return weight_decay(self.beta) if "weight_decay" in self.convention else math.nan
+        return weight_decay(self.beta) if is_l2(self.convention) else math.nan
 
     @property
     def error(self) -> float:
