@@ -62,6 +62,13 @@ class Snapshot:
         return weight_decay(self.beta) if is_l2(self.convention) else math.nan
 
     @property
+    def where(self) -> str:
+        """Return the weight_decay in words, or the value of another control."""
+        if is_l2(self.convention):
+            return f"weight_decay = {self.weight_decay:.6g}"
+        return f"beta of L = {self.convention} is {self.beta:.6g}"
+
+    @property
     def error(self) -> float:
         """Return E."""
         return self.point.error
@@ -151,6 +158,6 @@ class Snapshot:
     def __str__(self) -> str:
         """Return the snapshot in one line."""
         return (
-            f"Model of {self.task['name']} at beta = {self.beta:.6g} (weight_decay = {self.weight_decay:.6g}): "
+            f"Model of {self.task['name']} at beta = {self.beta:.6g} ({self.where}): "
             f"E = {self.error:.6g}, rank {self.observation.rank}, point {self.point.index}"
         )
