@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +17,7 @@ from spinodal.minima.landmark import Landmark, price
 from spinodal.minima.lbfgs import Preconditioned, lbfgs
 from spinodal.minima.newton import newton
 from spinodal.minima.newton_cg import newton_cg
-from spinodal.minima.solution import LOST, Solution
+from spinodal.minima.solution import LOST, Departure, Solution
 from spinodal.spectrum.margin import LANCZOS_STEPS
 from spinodal.spectrum.operator import SMALL
 
@@ -39,15 +38,15 @@ class Search:
         Of the first trust region.
     landmark, factors : Landmark or None, Kronecker or None
         Second-order knowledge from nearby.
-    has_left : callable E -> bool, or None
-        Tells from E that the search is far from where it should have stayed.
+    has_left : Departure or None
+        Tells that the search is far from where it should have stayed.
     """
 
     tolerance: float
     radius: float
     landmark: Landmark | None = None
     factors: Kronecker | None = None
-    has_left: Callable[[float], bool] | None = None
+    has_left: Departure | None = None
 
 
 class Run(Protocol):
