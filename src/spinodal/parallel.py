@@ -69,7 +69,7 @@ class Crew(Generic[P]):
     Raises
     ------
     SpinodalError
-        If the problem cannot be sent to another process, or no worker can open it.
+        If the problem cannot be sent to another process; with the first jobs, if no worker can open it.
     """
 
     def __init__(self, executor: Executor | None = None, workplace: Workplace[P] | None = None) -> None:
@@ -77,7 +77,7 @@ class Crew(Generic[P]):
         self._packs = not isinstance(executor, ThreadPoolExecutor)  # by pickle alone: torch would send shared memory
         if executor is not None and workplace is not None:
             self._token, self._threads, self._sent = workplace.token, workplace.threads, self._packed(workplace)
-            self._try(executor)
+        self._is_tried = False
 
     @property
     def is_alone(self) -> bool:
@@ -95,7 +95,8 @@ class Crew(Generic[P]):
         """
         futures: dict[Any, int] = {}
         try:
-            if self.executor is not None:
+            if self.executor is not None and jobs:
+                self._try(self.executor)
                 for place, job in enumerate(jobs):
                     futures[self._submitted(self.executor, function, job)] = place
             for future in _as_they_come(futures):
@@ -139,7 +140,9 @@ class Crew(Generic[P]):
         warn(told, RuntimeWarning, stacklevel=3)
 
     def _try(self, executor: Executor) -> None:
-        """Let one worker open the problem, before anything depends on it."""
+        """Let one worker open the problem, once, before anything depends on it."""
+        if self._is_tried:
+            return
         try:
             done, told = self._submitted(executor, _nothing, None).result()
         except BrokenExecutor as cause:
@@ -154,6 +157,7 @@ class Crew(Generic[P]):
                 allowed="a task that is the same wherever it is made is allowed",
                 do=f"see that its file and its data are there for every process; or {ALONE}",
             )
+        self._is_tried = True
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from torch import Tensor
 from spinodal.landscape import Landscape
 from spinodal.paths.interval import Interval, measured
 
-
 COARSE = 0.1  # of a height over the level: accuracy while a path still changes
 
 

@@ -82,9 +82,7 @@ class Search:
     def _walked(self, start: str, share: float) -> Found:
         first, last = (self.a, self.b) if start == "a" else (self.b, self.a)
         errors = self.ends if start == "a" else self.ends[::-1]
-        walk = Walk(
-            self.landscape, first, last, errors=errors, height=self.height, effort=Effort(self.landscape, share)
-        ).run()
+        walk = Walk(self.landscape, first, last, errors=errors, height=self.height, effort=Effort(self.landscape, share)).run()
         found = Found(torch.stack(walk.points), tuple(walk.errors), f"L2 walk from {start}", tuple(walk.jumps))
         return found if start == "a" else found.reversed()
 
@@ -138,9 +136,7 @@ class Search:
 
     def _line(self, found: Found, relative: float = 0.1) -> Line:
         tolerance = getattr(self, "tolerance", 0.0)
-        return Line(
-            self.landscape, list(found.points), found.errors, level=self.level, tolerance=tolerance, relative=relative
-        )
+        return Line(self.landscape, list(found.points), found.errors, level=self.level, tolerance=tolerance, relative=relative)
 
     def _sharp(self, line: Line) -> Line:
         line.sharpen(EXACT)
@@ -152,13 +148,12 @@ class Search:
         if known is not None:
             record, tensors = known
             self._cost = float(record["cost"])
-            self.landscape.counts = self.landscape.counts + Counts(*record["counts"])
+            self.landscape.ledger.add(Counts(*record["counts"]))
             jumps = tuple(Jump(**{name: tuple(value) for name, value in jump.items()}) for jump in record["jumps"])
             return Found(tensors["points"].to(self.a), tuple(record["errors"]), record["way"], jumps)
         self.settings.tell(key)
-        before = self.landscape.counts.copy()
-        found = make()
-        spent = self.landscape.counts - before
+        with self.landscape.counting() as spent:
+            found = make()
         self._cost = spent.gradient_equivalents
         record = {"errors": list(found.errors), "way": found.way, "jumps": [asdict(jump) for jump in found.jumps]}
         cost = {"counts": list(astuple(spent)), "cost": self._cost}

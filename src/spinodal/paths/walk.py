@@ -14,7 +14,10 @@ from spinodal.landscape.penalty import Penalty
 from spinodal.minima.lbfgs import descend
 from spinodal.paths.effort import Effort
 
-FIRST, LAST = 1e-3, 1e2  # beta times the squared distance, over the barrier of the straight line, at which the walk may begin and end
+FIRST, LAST = (
+    1e-3,
+    1e2,
+)  # beta times the squared distance, over the barrier of the straight line, at which the walk may begin and end
 STEP, LONGEST, SHORTEST = 4.0, 16.0, 1.3  # factors in beta: the first one, the largest, and that of a jump's bracket
 FAR, NEAR = 0.2, 0.05  # parts of the distance that a step may go before it is halved, and below which the next one is longer
 KEPT = 0.04  # part of the distance after which a fall leaves a point
