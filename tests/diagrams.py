@@ -164,20 +164,21 @@ class Curve:
             norm_rate=-2 * x * self.copies**0.5,
         )
 
-    def fold(self, x: float, *, minor: bool = False) -> Fold:
+    def fold(self, x: float, place: int = 0, *, minor: bool = False) -> Fold:
         """Return the fold at x, which the branch meets from larger x."""
         point = self.at(x)
         before, after = (self.at(x + side).index for side in (1e-3, -1e-3))
         phi = torch.ones_like(point.theta) / self.copies**0.5
         side = "upper" if before < after else "lower"
-        return Fold(point, phi, 1e-17, 1.0, side, (before, after), (point.beta, point.beta), minor, "converged", 3)
+        return Fold(point, phi, 1e-17, 1.0, side, (before, after), (point.beta, point.beta), minor, "converged", 3, place)
 
     def branch(self, start: float, stop: float, count: int = 60, **of_folds: Any) -> Branch:
         """Return the branch from one x down to another, with the folds between."""
         inside = [x for x in self.folds if stop < x < start]
         grid = {start + (stop - start) * k / (count - 1) for k in range(count)}
-        folds = {x: self.fold(x, **of_folds) for x in inside}
-        points = tuple(folds[x].point if x in folds else self.at(x) for x in sorted(grid | set(inside), reverse=True))
+        places = sorted(grid | set(inside), reverse=True)
+        folds = {x: self.fold(x, places.index(x), **of_folds) for x in inside}
+        points = tuple(folds[x].point if x in folds else self.at(x) for x in places)
         return Branch(points, tuple(folds[x] for x in inside), (), "arclength", "range", Counts())
 
     def x_at(self, beta: float, low: float, high: float) -> float:

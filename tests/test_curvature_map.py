@@ -18,6 +18,7 @@ import pytest
 import torch
 import xarray
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from spinodal.curvature.kinks import has_kinks
 
 import spinodal as sp
 from documents import DOCS
@@ -25,7 +26,6 @@ from small_run import OPTIONS, digests, kept_as_it_is, linear, linear_run, lines
 from spinodal.curvature import survey as surveys
 from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.gauss import ricci
-from spinodal.curvature.kinks import has_kinks
 from spinodal.curvature.scalar import scalar_curvature
 from spinodal.curvature.survey import Survey, note_name, point_seed, survey
 from spinodal.plots import curvature_record, diagram_record

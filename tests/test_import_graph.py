@@ -23,7 +23,7 @@ MOST_LINES, LONGEST_BODY = 400, 40
 LEVELS = """
 errors version definitions
 conventions arguments counts files
-words.numbers theory
+words.numbers theory parallel
 landscape
 tasks
 missing

@@ -17,6 +17,7 @@ import torch
 import spinodal as sp
 from conftest import integral_of_norm
 from diagrams import diagram as by_hand
+from diagrams import loop_diagram
 from spinodal.errors import SpinodalError
 from spinodal.words.sentences import where
 
@@ -330,6 +331,12 @@ def test_kinks_that_the_solver_does_not_see_are_not_denied() -> None:
         "No jump was found between beta = 0.3 and 1.2, but the rank goes from 2 to 0; "
         "lbfgs does not see kinks (second-order transitions): --solver newton_cg does."
     )
+
+
+def test_a_phase_owns_what_is_known_of_it() -> None:
+    made = loop_diagram()
+    assert {phase.id: phase.branch for phase in made.phases if phase.branch is not None} == made.branches != {}
+    assert {phase.id: phase.existence for phase in made.phases if phase.existence is not None} == made.existence != {}
 
 
 def test_only_a_map_without_any_transition_or_change_of_rank_is_called_smooth() -> None:

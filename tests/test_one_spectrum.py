@@ -17,7 +17,10 @@ from spinodal import definitions
 from spinodal.branches import StationaryPoint
 from spinodal.cli import app
 from spinodal.curvature import curvature_at, extreme_eigenvalues, saddle_index, spectral_density
+from spinodal.curvature.second_order import SecondOrder
 from spinodal.landscape import Landscape
+from spinodal.landscape.objective import Regularised
+from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import Minimum
 from spinodal.spectrum.eigenbasis import eigenbasis
 from spinodal.spectrum.lowest import WHOLE_SPECTRUM, lowest_eigenbasis
@@ -71,10 +74,8 @@ def test_a_branch_has_the_same_at_its_first_point(found: tuple[sp.Task, Landscap
 def test_a_branch_at_fixed_norm_has_the_same(found: tuple[sp.Task, Landscape, Minimum]) -> None:
     _, landscape, minimum = found
     point = sp.continue_branch(landscape, minimum, to=1.01 * BETA, method="fixed_norm").points[0]
-    assert point.index == 0
-    if point.index_is_exact:
-        assert point.margin == pytest.approx(minimum.margin, abs=SAME)
-        assert point.zero_modes == minimum.zero_modes
+    assert (point.index, point.index_is_exact, point.zero_modes) == (0, True, minimum.zero_modes)
+    assert point.margin == pytest.approx(minimum.margin, abs=SAME)
 
 
 def test_the_dense_routes_of_the_spectrum_agree(found: tuple[sp.Task, Landscape, Minimum]) -> None:
@@ -115,6 +116,42 @@ def test_a_saddle_has_one_index_on_its_branch_and_off_it() -> None:
         counted = saddle_index(landscape, point.theta, beta=point.beta)
         assert (point.index, point.zero_modes) == (counted.value, counted.zero_modes)
         assert (point.margin, point.index) == pytest.approx(answer(lapack(task, point.theta, point.beta))[:2], abs=SAME)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_centre_a_mask_and_several_batches_change_nothing_of_that(masked: bool) -> None:
+    task = task_of("tanh", (3,))
+    inputs, targets = task.data
+    batches = [(inputs[:7], targets[:7]), (inputs[7:], targets[7:])]
+    landscape = Landscape(task.model, task.loss, batches)
+    mask = torch.arange(landscape.size) % 3 > 0 if masked else None
+    penalty = Penalty(centre=0.1 * torch.ones(landscape.size, dtype=torch.float64), mask=mask)
+    minimum = sp.minimise(landscape, beta=BETA, start=task.initial(0), penalty=penalty)
+    shift = 2.0 * BETA * (torch.ones(landscape.size).double() if mask is None else mask.double())
+    values = torch.linalg.eigvalsh(Oracle(task.model, task.loss, batches).hessian(minimum.theta) + torch.diag(shift))
+    margin, index, zero_modes = answer(values)
+    curved = curvature_at(landscape, minimum.theta, beta=BETA, penalty=penalty)
+    counted = saddle_index(landscape, minimum.theta, beta=BETA, penalty=penalty)
+    point = sp.continue_branch(landscape, minimum, to=1.01 * BETA, penalty=penalty).points[0]
+    known = SecondOrder.at(Regularised(landscape, BETA, penalty), minimum.theta)
+    assert minimum.margin == pytest.approx(margin, rel=1e-8)
+    assert known.basis_of_loss.margin == pytest.approx(margin, rel=1e-8)
+    assert point.margin == pytest.approx(margin, abs=SAME)
+    indices = (minimum.index, curved.index_of_loss.value, counted.value, point.index, known.basis_of_loss.index)
+    assert set(indices) == {index} == {0}
+    assert {minimum.zero_modes, curved.index_of_loss.zero_modes, counted.zero_modes, point.zero_modes} == {zero_modes}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_agrees_with_the_processor() -> None:
+    task = task_of("tanh", (5, 5))
+    there, here = task.landscape(device="cuda"), task.landscape()
+    minimum = sp.minimise(there, beta=BETA, start=task.initial(0).to("cuda"))
+    counted = saddle_index(there, minimum.theta, beta=BETA)
+    margin, index, zero_modes = answer(lapack(task, minimum.theta.cpu(), BETA))
+    assert minimum.margin == pytest.approx(margin, abs=SAME)
+    assert (counted.value, counted.zero_modes) == (index, zero_modes)
+    assert saddle_index(here, minimum.theta.cpu(), beta=BETA).value == index
 
 
 def test_single_precision_agrees_within_its_own_rounding() -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 # -- what it costs, in gradients over the full sample --------------------------------------------------------------------
 
 ERROR_COST = 0.4  # an evaluation of E: a pass forwards, of the three that a gradient takes
+GRADIENT_COST = 1.0  # the unit: a pass forwards and one backwards
 HESSIAN_PRODUCT_COST = 2.5  # measured: a gradient of a gradient
 
 # -- zero modes, margins, the saddle index -------------------------------------------------------------------------------
 
-ZERO_MODE = 1e-8  # |eigenvalue| up to this fraction of the largest one is a zero mode: continuous symmetries make exact ones
+ZERO_MODE = 1e-8  # of the largest magnitude: eigenvalues up to it are zero modes; continuous symmetries make exact ones
 ZERO_MODE_ROUNDINGS = 10  # roundings of the largest eigenvalue within which there is no other answer: rules in float32
 CLEAR_OF_ZERO = 10.0  # times the size of a zero mode: an eigenvalue found by inversion is none beyond it
 UNSYMMETRIC = 10  # roundings of the largest Ritz value by which one may be off, at least
@@ -35,8 +36,8 @@ SMALL_GAP = 0.2 * MACROSCOPIC  # a gap in E that no macroscopic jump leaves
 NEGLIGIBLE = 1e-4  # of both ranges: gaps below it are not pursued
 QUIET = 5.0 * NEGLIGIBLE  # of the range of E: a change that is too small to spend steps on
 ROUNDING = 1e-9  # of both ranges: gaps below it are rounding
-LEAST_RANGE = 1e-9  # of 1 + |E|: the least range of E; what differs by less does not differ
-TENTH_OF_ERROR = 0.1  # of |E|: the least range of E of a walk that begins in a trivial minimum
+LEAST_RANGE = 1e-9  # of 1 + E in magnitude: the least range of E; what differs by less does not differ
+TENTH_OF_ERROR = 0.1  # of E in magnitude: the least range of E of a walk that begins in a trivial minimum
 
 # -- what is smooth, a jump, a kink (Criteria) ---------------------------------------------------------------------------
 
@@ -71,12 +72,16 @@ WITNESSES_WITHIN = 0.1  # of beta: witnesses of a power law that lie further beh
 WITNESS, FAR_WITNESS, NEAR_WITNESS = 10.0, 30.0, 3.0  # brackets behind: the ratio of two witnesses, and where the first one is
 BLUR = 1e-2  # of beta: most that the tolerance of a search can blur a transition
 BLURS = 0.01  # of a bracket's width: tolerances below it do not blur it
+BRACKET_DENSE = 1e-5  # relative width to which macroscopic transitions are bracketed with dense Hessians,
+BRACKET_LARGE = 1e-4  # where these are dear,
+BRACKET_ROUGH = 1e-3  # and without them
+BRACKET_MINOR = 1e-2  # the same of minor ones: soft modes make many; and the smallest step on a smooth branch
 BRACKETS = (1e-9, 1e-2)  # relative widths of brackets that can be asked for: the narrowest that rounding lets a walk reach
 CONVERGED_BRACKET = 1.01  # times the width asked for: a bracket that is no wider has converged
 
 # -- errors of what is shown ---------------------------------------------------------------------------------------------
 
-SHORTEST = 1e-3  # least `||theta - centre||` that lengths are relative to
+SHORTEST = 1e-3  # least distance from the centre that lengths are relative to
 COSINE = 0.5  # between the tangent of a branch and `theta - centre`: .4 to 1 on branches of minima
 HIGHER_ORDERS = 2.0  # times a first-order error: what higher orders may add
 ROUNDED_DOUBLE, ROUNDED_SINGLE = 1e-14, 1e-6  # roundings of a sum over samples, relative
@@ -90,6 +95,15 @@ ALIVE = 0.5  # recall from which a class is alive at a point; in a phase, on mos
 TRIVIAL = 1e-6  # of the variance of the deepest phase's outputs: those of a trivial phase vary by less
 RANGE = 300.0  # default range of beta: HIGH is the first trivial one by doubling, LOW = HIGH / RANGE
 
+# -- points of a branch ---------------------------------------------------------------------------------------------------
+
+REACHABLE = 1e-8  # residual over `Regularised.scale` up to which a point where rounding ends the search is a solution
+SINGULAR = 1e-10  # of the scale of Hess L: a soft mode of less curvature is null, and the point a fold or a branch point
+SINGULAR_MET = 1e-3  # of that: where the iteration onto it need not go on
+TOGETHER = 3.0  # modes within this factor of the softest vanish with it
+SYMMETRIC = 1e-6  # of the scale of Hess L: a third derivative along the null mode that is less makes a pitchfork
+TURNS = 1e-7  # of rho: a rate of rho along a branch that is less is none, so that rho turns with beta
+
 # -- the identity of minima and phases -----------------------------------------------------------------------------------
 
 SAME_SPECTRUM = 0.05  # of the largest singular value: minima of one phase differ by less
@@ -100,7 +114,8 @@ SAME_DISTANCE = 1e-3  # of the norm: a minimum that may lie further is not known
 
 # -- equal depth, stability, existence -----------------------------------------------------------------------------------
 
-EQUAL_DEPTH = 1e-13  # of |L| and of beta times the latent heat: where both phases are solved to rounding
+EQUAL_DEPTH = 1e-13  # of L in magnitude and of beta times the latent heat: where both phases are solved to rounding
+NEARLY_EQUAL = 1e-6  # of 1 + L in magnitude: losses as close where a search ends are told as an approximate crossing
 EQUAL_DEPTH_WALKED = 1e-8  # of the range of E: where they are walked minima
 EQUALLY_DEEP = 1e-4  # of the range of E: losses that differ by less are equally deep
 NORM_RISES = 1e-3  # of the range of the squared norm: a rise along the lower envelope by less is none
@@ -113,7 +128,7 @@ END_KNOWN = 0.01  # relative: how far an end that a walk found may lie from the 
 SAME_BETA = 1e-9  # relative difference of two values of beta that are one
 NEAR_BETA = 1e-6  # the same of a value that was computed in another way, as a coexistence point and the edge it makes
 SAME_PLACE = 0.01  # relative: transitions of one branch lie no further apart, as brackets of coarse walks are as wide
-STILL = 0.1  # residual, relative to 2 beta ||theta - centre||, below which a model counts as trained to the end
+STILL = 0.1  # residual, relative to 2 beta times the distance from the centre, below which a model counts as trained to the end
 WORTH = 0.01  # fall of the training accuracy from which it is called a loss
 
 # -- where a walk looks next: these decide what it costs, and nothing of what it finds ------------------------------------

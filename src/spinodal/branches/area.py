@@ -5,31 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 from spinodal.branches.point import StationaryPoint
-
-TURNS = 1e-7  # |d rho/ds| below this fraction of rho is none
-
-
-class OnBranch(Protocol):
-    """A point on a branch with the rates of beta and of the squared norm along it."""
-
-    @property
-    def beta(self) -> float:
-        """Return beta."""
-
-    @property
-    def norm_squared(self) -> float:
-        """Return rho."""
-
-    @property
-    def beta_rate(self) -> float:
-        """Return `dbeta/ds`."""
-
-    @property
-    def norm_rate(self) -> float:
-        """Return `d rho/ds`."""
+from spinodal.definitions import TURNS
 
 
 @dataclass(frozen=True)
@@ -69,7 +47,7 @@ def discrepancy(a: StationaryPoint, b: StationaryPoint) -> float:
     return b.loss - a.loss - area(a, b)
 
 
-def area(a: OnBranch, b: OnBranch) -> float:
+def area(a: StationaryPoint, b: StationaryPoint) -> float:
     """Return the integral of rho dbeta between neighbours, by the trapezoidal rule with end corrections.
 
     `integral f dx = h (f_a + f_b) / 2 + h^2 (f'_a - f'_b) / 12 + O(h^5)`, in beta where rho varies less than
@@ -84,12 +62,12 @@ def area(a: OnBranch, b: OnBranch) -> float:
     return in_beta[0] if in_beta else 0.5 * (b.beta - a.beta) * (a.norm_squared + b.norm_squared)
 
 
-def _ends_branch(point: OnBranch, other: OnBranch) -> bool:
+def _ends_branch(point: StationaryPoint, other: StationaryPoint) -> bool:
     """Tell the end of a side branch, where beta and rho turn together."""
     return point.beta_rate == 0.0 and abs(point.norm_rate) <= TURNS * max(abs(point.norm_squared), abs(other.norm_squared))
 
 
-def _towards_turn(a: OnBranch, b: OnBranch) -> float:
+def _towards_turn(a: StationaryPoint, b: StationaryPoint) -> float:
     """Integrate to or from the end of a side branch by a parabola, as only the other end has a slope."""
     width = b.beta - a.beta
     if not (a.beta_rate or b.beta_rate):
@@ -99,11 +77,11 @@ def _towards_turn(a: OnBranch, b: OnBranch) -> float:
     return width * (known.norm_squared + sign * width * slope / 6.0 + change / 3.0)
 
 
-def _is_steep(a: OnBranch, b: OnBranch) -> bool:
+def _is_steep(a: StationaryPoint, b: StationaryPoint) -> bool:
     return any(abs(point.norm_rate * point.beta) > abs(point.beta_rate * point.norm_squared) for point in (a, b))
 
 
-def _in_beta(a: OnBranch, b: OnBranch) -> tuple[float, float] | None:
+def _in_beta(a: StationaryPoint, b: StationaryPoint) -> tuple[float, float] | None:
     """Return the integral over beta and the size of its end correction; None where beta turns."""
     if not (a.beta_rate and b.beta_rate):
         return None
@@ -111,7 +89,7 @@ def _in_beta(a: OnBranch, b: OnBranch) -> tuple[float, float] | None:
     return plain + correction, abs(correction)
 
 
-def _in_norm(a: OnBranch, b: OnBranch) -> tuple[float, float] | None:
+def _in_norm(a: StationaryPoint, b: StationaryPoint) -> tuple[float, float] | None:
     """Return the integral by parts, over rho, and the size of its end correction; None where rho turns."""
     if not (a.norm_rate and b.norm_rate):
         return None

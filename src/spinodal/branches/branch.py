@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 from spinodal.branches.area import AreaCertificate, area_certificate
 from spinodal.branches.coexistence import Coexistence
@@ -26,6 +27,9 @@ STATUSES = {
     "start": "not begun: the start could not be solved to the tolerance",
 }
 COMPLETE = ("reached", "range", "fold", "norm", "closed")
+
+
+Special = TypeVar("Special", Fold, BranchPoint)
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,34 @@ class Branch:
         """Return the area certificate of the whole branch."""
         return area_certificate(self.points)
 
+    @property
+    def special(self) -> dict[int, Fold | BranchPoint]:
+        """Return folds and branch points by the places of their points."""
+        special: tuple[Fold | BranchPoint, ...] = (*self.folds, *self.branch_points)
+        return {item.place: item for item in special}
+
+    def at_places(self, places: Sequence[int]) -> Branch:
+        """Return the branch with its points at these places alone, and the special ones among them.
+
+        Places need not rise: in falling order the branch is walked the other way.
+        """
+        back = len(places) > 1 and places[0] > places[-1]
+        new = {place: k for k, place in enumerate(places)}
+        points = tuple(self.points[place].reversed() if back else self.points[place] for place in places)
+
+        def moved(items: Sequence[Special]) -> tuple[Special, ...]:
+            kept = sorted((item for item in items if item.place in new), key=lambda item: new[item.place])
+            return tuple(_moved(item, points, new[item.place], back=back) for item in kept)
+
+        return replace(self, points=points, folds=moved(self.folds), branch_points=moved(self.branch_points))
+
     def followed_by(self, more: Branch) -> Branch:
         """Return this branch with its continuation, whose first point is the last one of this."""
+        shift = len(self.points) - 1
         return Branch(
             points=self.points + more.points[1:],
-            folds=self.folds + more.folds,
-            branch_points=self.branch_points + more.branch_points,
+            folds=self.folds + tuple(replace(fold, place=fold.place + shift) for fold in more.folds),
+            branch_points=self.branch_points + tuple(replace(item, place=item.place + shift) for item in more.branch_points),
             method=more.method,
             stop=more.stop,
             spent=self.spent + more.spent,
@@ -106,11 +132,11 @@ class Branch:
 
     def parts(self) -> Iterator[tuple[StationaryPoint, ...]]:
         """Yield the stretches between special points, stable and unstable ones, ends shared."""
-        special = {id(fold.point) for fold in self.folds} | {id(crossed.point) for crossed in self.branch_points}
+        special = self.special
         stretch: list[StationaryPoint] = []
-        for point in self.points:
+        for place, point in enumerate(self.points):
             stretch.append(point)
-            if id(point) in special and len(stretch) > 1:
+            if place in special and len(stretch) > 1:
                 yield tuple(stretch)
                 stretch = [point]
         if len(stretch) > 1:
@@ -124,3 +150,9 @@ class Branch:
             f"index {self.points[0].index_text} to {self.points[-1].index_text}; {self.status}; {self.area}"
         )
         return "\n".join([head, *map(str, (*self.folds, *self.branch_points, *self.coexistence))])
+
+
+def _moved(item: Special, points: Sequence[StationaryPoint], place: int, *, back: bool) -> Special:
+    """Return a special point at another place of a branch, which may be walked the other way."""
+    index, vector = (item.index[::-1], -item.null_vector) if back else (item.index, item.null_vector)
+    return replace(item, point=points[place], null_vector=vector, index=index, place=place)

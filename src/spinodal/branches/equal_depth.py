@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import torch
 
-from spinodal.branches.arclength.equations import Equations
-from spinodal.branches.arclength.exact import Exact, nearest
+from spinodal.branches.arclength.exact import nearest
 from spinodal.branches.area import area, discrepancy
 from spinodal.branches.branch import Branch
 from spinodal.branches.coexistence import Coexistence
-from spinodal.branches.fixed_norm.matrix_free import MatrixFree
+from spinodal.branches.maxwell import Difference, meeting
+from spinodal.branches.move import Move, Mover
 from spinodal.branches.point import StationaryPoint
+from spinodal.definitions import EQUAL_DEPTH, NEARLY_EQUAL
 from spinodal.landscape import Landscape
 from spinodal.landscape.axis import LOG, Axis
 from spinodal.landscape.control import Control, Turned, one_control
-from spinodal.landscape.penalty import Penalty, l2
+from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import Minimum
-from spinodal.spectrum.operator import affords_dense
 
-MOST = 20  # Newton steps in beta
-EQUAL = 1e-13  # of |L| and of beta times the latent heat: where the iteration has arrived
 LONGEST, DEPTH = 0.5, 6  # steps in log beta along a phase for the area rule, and how often they are halved
 AREA = 1e-11  # of L: what one such step may miss
 
-Solve = Callable[[StationaryPoint, float], StationaryPoint | None]
 Side = tuple[StationaryPoint, Branch | StationaryPoint]
 
 
@@ -38,7 +35,7 @@ def coexistence(
     *,
     penalty: Control | None = None,
     control: Control | None = None,
-    solve: Solve | None = None,
+    solve: Move | None = None,
 ) -> Coexistence | None:
     """Return where the phases of two branches have equal L; None if they do not cross where both are known.
 
@@ -74,35 +71,26 @@ def coexistence(
     0.250000000
     """
     turned = (one_control(penalty, control) or Penalty()).on(landscape)
-    a, b = (of_minimum(item, turned) if isinstance(item, Minimum) else item for item in (a, b))
-    solver, precision = (solve, EQUAL) if solve is not None else _solver(landscape, turned, (a, b))
+    a, b = (_on_branch(item, turned) if isinstance(item, Minimum) else item for item in (a, b))
+    solver, precision = (solve, EQUAL_DEPTH) if solve is not None else _mover(landscape, turned, (a, b))
     found = [_crossing(solver, x, y, precision) for x in _stable_parts(a) for y in _stable_parts(b) if x is not y]
     best = next((item for item in found if item is not None), None)
     return None if best is None else _completed(solver, best, a, b)
 
 
-def _solver(landscape: Landscape, control: Control, items: Sequence[Branch | StationaryPoint]) -> tuple[Solve, float]:
+def _mover(landscape: Landscape, control: Control, items: Sequence[Branch | StationaryPoint]) -> tuple[Mover, float]:
     """Return what solves for points of the items at another beta, and how exact beta can be with it."""
-    branches = [item for item in items if isinstance(item, Branch)]
-    if affords_dense(landscape) and all(branch.method == "arclength" for branch in branches):
-        return Exact(Equations(landscape, control)), EQUAL
-    free = MatrixFree(landscape, l2(control, "equal depth without dense Hessians", "give solve=..."), branches)
-    return free, free.precision
+    mover = Mover(landscape, control, [item for item in items if isinstance(item, Branch)])
+    return mover, mover.precision
 
 
-def of_minimum(minimum: Minimum, control: Turned) -> StationaryPoint:
-    """Return a minimum as a point of a branch, its tangent unknown."""
-    return StationaryPoint(
-        theta=minimum.theta, beta=minimum.beta, error=minimum.error, loss=minimum.loss,
-        norm_squared=control.conjugate(minimum.theta), residual=minimum.residual, index=0, index_is_exact=False,
-        margin=minimum.margin, zero_modes=minimum.zero_modes, tangent=torch.zeros_like(minimum.theta),
-        beta_rate=0.0, norm_rate=0.0,
-    )  # fmt: skip
+def _on_branch(minimum: Minimum, control: Turned) -> StationaryPoint:
+    return StationaryPoint.of(minimum, control.conjugate(minimum.theta))
 
 
-def within(branch: Branch, solver: Solve, precision: float = EQUAL) -> tuple[Coexistence, ...]:
-    """Return where stable parts of one branch have equal L; `precision` is that of beta, relative."""
-    found = [_crossing(solver, x, y, precision) for x, y in combinations(_stable_parts(branch), 2)]
+def within(branch: Branch, solver: Mover) -> tuple[Coexistence, ...]:
+    """Return where stable parts of one branch have equal L."""
+    found = [_crossing(solver, x, y, solver.precision) for x, y in combinations(_stable_parts(branch), 2)]
     return tuple(_completed(solver, item, branch, branch) for item in found if item is not None)
 
 
@@ -120,34 +108,36 @@ def _is_stable(part: Sequence[StationaryPoint]) -> bool:
 
 
 def _crossing(
-    solve: Solve, x: Sequence[StationaryPoint], y: Sequence[StationaryPoint], precision: float = EQUAL
+    solve: Move, x: Sequence[StationaryPoint], y: Sequence[StationaryPoint], precision: float = EQUAL_DEPTH
 ) -> tuple[float, StationaryPoint, StationaryPoint, str] | None:
     """Return beta and both points where the L of two stretches cross, by Newton's method from the middle of what they share."""
     axis = axis_of(solve)
     start = _shared(x, y, axis)
     if start is None:
         return None
-    beta, bounds = start
-    pair: tuple[StationaryPoint, StationaryPoint] | None = None
-    for _ in range(MOST):
+    pairs: list[tuple[StationaryPoint, StationaryPoint]] = []
+
+    def compare(beta: float) -> Difference | None:
         p, q = solve(nearest(x, beta, axis), beta), solve(nearest(y, beta, axis), beta)
         if p is None or q is None or not (p.is_stable and q.is_stable):
-            break
-        pair = p, q
-        heat = p.norm_squared - q.norm_squared
-        apart = p.loss_at(beta) - q.loss_at(beta)
-        step = -apart / heat if heat else math.inf
-        if abs(step) <= precision * (axis.unit(beta) + abs(p.loss / heat if heat else 0.0)):
-            return beta + step, p, q, "converged"
-        if not bounds[0] <= beta + step <= bounds[1]:
             return None
-        beta += step
-    if pair is None or abs(pair[0].loss - pair[1].loss) > 1e-6 * (1.0 + abs(pair[0].loss)):
+        pairs.append((p, q))
+        return Difference(p.loss_at(beta) - q.loss_at(beta), p.norm_squared - q.norm_squared)
+
+    def is_equal(beta: float, found: Difference) -> bool:
+        size = abs(pairs[-1][0].loss / found.heat) if found.heat else 0.0
+        return abs(found.step) <= precision * (axis.unit(beta) + size)
+
+    found = meeting(compare, start[0], bounds=start[1], is_equal=is_equal)
+    if found.stop == "equal":
+        return found.beta, *pairs[-1], "converged"
+    if found.stop == "outside" or not pairs:
         return None
-    return pair[0].beta, *pair, "not converged"
+    p, q = pairs[-1]
+    return None if abs(p.loss - q.loss) > NEARLY_EQUAL * (1.0 + abs(p.loss)) else (p.beta, p, q, "not converged")
 
 
-def axis_of(solve: Solve) -> Axis:
+def axis_of(solve: Move) -> Axis:
     """Return the axis on which a solver moves points; a log one where it does not tell."""
     return getattr(solve, "axis", LOG)
 
@@ -183,7 +173,7 @@ def _nearly_equal(
 
 
 def _completed(
-    solve: Solve,
+    solve: Move,
     found: tuple[float, StationaryPoint, StationaryPoint, str],
     a: Branch | StationaryPoint,
     b: Branch | StationaryPoint,
@@ -199,7 +189,7 @@ def _completed(
     return Coexistence(beta, (first, second), saddle, by_area, status)
 
 
-def _saddle(solve: Solve, branches: Sequence[Branch], beta: float) -> StationaryPoint | None:
+def _saddle(solve: Move, branches: Sequence[Branch], beta: float) -> StationaryPoint | None:
     """Return the saddle of lowest L among the unstable stretches that pass beta."""
     parts = [part for branch in branches for part in branch.parts() if not _is_stable(part)]
     passing = [part for part in parts if min(p.beta for p in part) <= beta <= max(p.beta for p in part)]
@@ -209,7 +199,7 @@ def _saddle(solve: Solve, branches: Sequence[Branch], beta: float) -> Stationary
 
 
 def _left_over(
-    solve: Solve,
+    solve: Move,
     first: tuple[StationaryPoint, Branch | StationaryPoint],
     second: tuple[StationaryPoint, Branch | StationaryPoint],
 ) -> float | None:
@@ -252,7 +242,7 @@ def _place(points: Sequence[StationaryPoint], point: StationaryPoint) -> int | N
 
 
 def _down_and_back(
-    solve: Solve, branch: Branch, x: StationaryPoint, y: StationaryPoint, other: Branch | StationaryPoint
+    solve: Move, branch: Branch, x: StationaryPoint, y: StationaryPoint, other: Branch | StationaryPoint
 ) -> float | None:
     """Return the integral from x along its branch to the end, and from there, on the other phase, back to y."""
     place = _place(branch.points, x)
@@ -267,7 +257,7 @@ def _down_and_back(
     return there + (back[-1].loss - end.loss) - sum(area(u, v) for u, v in pairwise(back))
 
 
-def _stretch_down(solve: Solve, point: StationaryPoint, beta: float) -> list[StationaryPoint] | None:
+def _stretch_down(solve: Move, point: StationaryPoint, beta: float) -> list[StationaryPoint] | None:
     """Return points of a phase from one beta down to another, as close as the area rule needs them."""
     axis = axis_of(solve)
     count = max(1, math.ceil(axis.step(beta, point.beta) / LONGEST))
@@ -280,7 +270,7 @@ def _stretch_down(solve: Solve, point: StationaryPoint, beta: float) -> list[Sta
     return way
 
 
-def _filled(solve: Solve, a: StationaryPoint, b: StationaryPoint, depth: int) -> list[StationaryPoint]:
+def _filled(solve: Move, a: StationaryPoint, b: StationaryPoint, depth: int) -> list[StationaryPoint]:
     """Return the points of (a, b], with others in between until the area rule holds from one to the next."""
     least = max(AREA, 100 * torch.finfo(a.theta.dtype).eps)
     if depth == 0 or abs(discrepancy(a, b)) <= least * (abs(a.loss) + abs(b.loss)):

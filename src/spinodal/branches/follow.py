@@ -11,14 +11,14 @@ from itertools import islice
 
 from spinodal.arguments import real_number, whole_number
 from spinodal.branches.arclength.equations import Equations
-from spinodal.branches.arclength.exact import Exact, node_at
+from spinodal.branches.arclength.exact import node_at
 from spinodal.branches.arclength.metric import Node
 from spinodal.branches.arclength.trace import Arclength
 from spinodal.branches.branch import Branch
 from spinodal.branches.equal_depth import within
-from spinodal.branches.fixed_norm.matrix_free import MatrixFree
 from spinodal.branches.fixed_norm.trace import FixedNorm
 from spinodal.branches.minor import fall_from, mark_minor
+from spinodal.branches.move import Mover
 from spinodal.branches.point import StationaryPoint
 from spinodal.branches.start import Candidate, Start, bounds_of, candidate, not_stationary
 from spinodal.counts import Counts
@@ -31,6 +31,7 @@ from spinodal.spectrum.operator import affords_dense
 
 OF_NORM = "a walk at fixed norm", "take method='arclength', where a dense Hessian is affordable"
 METHODS = ("auto", "arclength", "fixed_norm")
+ELSEWHERE, ELSEWHERE_LOOSE = 1e-3, 0.1  # of beta: a walk at fixed norm that begins further away is on another branch
 
 
 def continue_branch(
@@ -162,10 +163,12 @@ def _arclength(landscape: Landscape, route: Route, bounds: tuple[float, float], 
         route.on_point(point)
         found.append(point)
     stop = walk.stop or "points"
-    branch = Branch(tuple(found), tuple(walk.folds), tuple(walk.branch_points), "arclength", stop, Counts())
+    folds = tuple(fold for fold in walk.folds if fold.place < len(found))
+    crossed = tuple(item for item in walk.branch_points if item.place < len(found))
+    branch = Branch(tuple(found), folds, crossed, "arclength", stop, Counts())
     branch = start.followed_by(branch) if isinstance(start, Branch) else branch
     branch = mark_minor(branch, size, partial(fall_from, landscape, route.control))
-    return replace(branch, coexistence=within(branch, Exact(equations)))
+    return replace(branch, coexistence=within(branch, Mover(landscape, route.control, dense=True)))
 
 
 def _begun(equations: Equations, first: Candidate, to: float, start: Start) -> Node:
@@ -190,11 +193,24 @@ def _fixed_norm(landscape: Landscape, route: Route, bounds: tuple[float, float],
         through_folds=route.through_folds, down=down, at=route.at,
     )  # fmt: skip
     for point in islice(walk, route.points):
+        if not walk.points[1:]:
+            _refuse_elsewhere(point, first, ELSEWHERE if walk.effort.second_order else ELSEWHERE_LOOSE)
         route.on_point(point)
     branch = walk.branch()
     branch = start.followed_by(branch) if isinstance(start, Branch) else branch
-    solve = MatrixFree(landscape, l2(route.control, *OF_NORM), [walk.branch()])
-    return replace(branch, coexistence=branch.coexistence + within(walk.branch(), solve, solve.precision))
+    walked = walk.branch()
+    return replace(branch, coexistence=branch.coexistence + within(walked, Mover(landscape, route.control, [walked])))
+
+
+def _refuse_elsewhere(point: StationaryPoint, first: Candidate, most: float) -> None:
+    """Refuse a start on whose sphere the lowest point lies on another branch: its norm is rounding, or it is a saddle there."""
+    if abs(point.beta - first.beta) > most * first.beta:
+        raise SpinodalError(
+            got=f"a start with ||theta - centre|| = {math.sqrt(point.norm_squared):.1e} at beta = {first.beta:.6g}, on whose "
+            f"sphere E is lowest at a point that is stationary at beta = {point.beta:.6g}",
+            allowed="a start that is the lowest point on its sphere is allowed, as a walk at fixed norm goes on from there",
+            do='use method="arclength", or start from a minimum away from the centre',
+        )
 
 
 def _error_range(landscape: Landscape, control: Control, point: StationaryPoint) -> float:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from spinodal.conventions import weight_decay
+from spinodal.minima.minimum import Minimum
+from spinodal.minima.point import Stationary
 
 
 @dataclass(frozen=True)
-class StationaryPoint:
+class StationaryPoint(Stationary):
     """A solution of `grad E + 2 beta (theta - centre) = 0`, with its stability and the way the branch goes on.
 
     Attributes
@@ -36,22 +38,39 @@ class StationaryPoint:
     tangent : Tensor, shape (n,)
         `dtheta/ds` of the branch, in the direction walked.
     beta_rate, norm_rate : float
-        `dbeta/ds` and `d rho/ds` for the same s. Their ratio is the slope of the branch: `beta_rate` is 0 at a fold.
+        `dbeta/ds` and `d rho/ds` for the same s. Their ratio is the slope of the branch: `beta_rate` is 0 at a fold. All
+        three are 0 where the way on is not known.
     """
 
-    theta: Tensor
-    beta: float
-    error: float
-    loss: float
     norm_squared: float
-    residual: float
     index: int
     index_is_exact: bool
-    margin: float
     zero_modes: int | None
     tangent: Tensor
     beta_rate: float
     norm_rate: float
+
+    @classmethod
+    def of(
+        cls, minimum: Minimum, norm_squared: float, *, tangent: Tensor | None = None, norm_slope: float = 0.0
+    ) -> StationaryPoint:
+        """Return a minimum as a point of its branch, which goes on as its tangent and slope in beta say; s is beta then."""
+        known = tangent is not None
+        return cls(
+            theta=minimum.theta,
+            beta=minimum.beta,
+            error=minimum.error,
+            loss=minimum.loss,
+            norm_squared=norm_squared,
+            residual=minimum.residual,
+            index=minimum.index,
+            index_is_exact=minimum.index_is_exact,
+            margin=minimum.margin,
+            zero_modes=minimum.zero_modes,
+            tangent=tangent if tangent is not None else 0.0 * minimum.theta,
+            beta_rate=float(known),
+            norm_rate=norm_slope,
+        )
 
     @property
     def is_stable(self) -> bool:
@@ -71,6 +90,10 @@ class StationaryPoint:
     def reversed(self) -> StationaryPoint:
         """Return this point walked the other way."""
         return replace(self, tangent=-self.tangent, beta_rate=-self.beta_rate, norm_rate=-self.norm_rate)
+
+    def coincides(self, other: StationaryPoint) -> bool:
+        """Tell whether another point is this one, walked either way: it has the same place, to the last digit."""
+        return (self.beta, self.loss, self.norm_squared) == (other.beta, other.loss, other.norm_squared)
 
     def loss_at(self, beta: float) -> float:
         """Return L of this branch at a beta close by, to first order: `dL/dbeta = rho`."""

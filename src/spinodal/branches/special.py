@@ -43,6 +43,8 @@ class Fold:
         A key of `STATUSES`.
     iterations : int
         Newton steps spent on the polish.
+    place : int
+        Of its point among those of the branch.
     fall : Minimum or None
         Where a phase ends: the minimum that it falls into just past its end. None where that was not followed.
     """
@@ -57,6 +59,7 @@ class Fold:
     minor: bool
     status: str
     iterations: int
+    place: int
     fall: Minimum | None = None
 
     @property
@@ -113,6 +116,8 @@ class BranchPoint:
     status : str
         A key of `STATUSES`.
     iterations : int
+    place : int
+        Of its point among those of the branch.
     """
 
     point: StationaryPoint
@@ -125,6 +130,7 @@ class BranchPoint:
     index: tuple[int, int]
     status: str
     iterations: int
+    place: int
 
     @property
     def beta(self) -> float:

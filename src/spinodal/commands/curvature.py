@@ -9,9 +9,9 @@ from typing import Any
 from rich.text import Text
 
 from spinodal.commands.arguments import console_for
+from spinodal.commands.chosen_theta import Choice, ChosenTheta, chosen_theta
 from spinodal.commands.curvature_table import curvature_table
 from spinodal.commands.json_file import write_json_file
-from spinodal.commands.place import Place, Words, place_of
 from spinodal.commands.threads import threads_for, use_threads
 from spinodal.conventions import weight_decay
 from spinodal.counts import Counts
@@ -27,11 +27,11 @@ from spinodal.spectrum.margin import lanczos_margin
 ENDS = 3  # eigenvalues shown of either end of the spectrum
 
 
-def tell_curvature(words: Words, how: dict[str, Any], *, threads: int, json_file: str | None) -> None:
-    """Print and write the curvature at the place that a command line names."""
-    place = place_of(words)
-    use_threads(threads or threads_for(place.landscape.size * place.landscape.batches.total))
-    found = _measured(place, how)
+def tell_curvature(choice: Choice, how: dict[str, Any], *, threads: int, json_file: str | None) -> None:
+    """Print and write the curvature at the theta that a command line names."""
+    chosen = chosen_theta(choice)
+    use_threads(threads or threads_for(chosen.landscape.size * chosen.landscape.batches.total))
+    found = _measured(chosen, how)
     write_json_file(json_file, found.to_dict())
     console = console_for(json_file, soft_wrap=True)
     console.print()
@@ -41,9 +41,9 @@ def tell_curvature(words: Words, how: dict[str, Any], *, threads: int, json_file
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of a place."""
+    """What is known of a theta."""
 
-    place: Place
+    chosen: ChosenTheta
     curvature: Curvature
     margin: float
     extremes: Extremes
@@ -55,15 +55,15 @@ class Measured:
         """Return it in JSON types."""
         record = to_record(self.curvature)
         ends = {name: getattr(self.extremes, name) for name in ("largest", "smallest")}
-        place = self.place
+        chosen = self.chosen
         return {
-            "task": {"name": place.task.name, **place.task.settings},
-            "at": place.name,
-            "point": None if place.snapshot is None else place.snapshot.point.index,
-            "beta": place.beta,
-            "weight_decay": weight_decay(place.beta),
-            "convention": f"{place.control.convention}; {SCALED}",
-            "parameters": place.landscape.size,
+            "task": {"name": chosen.task.name, **chosen.task.settings},
+            "at": chosen.name,
+            "point": None if chosen.snapshot is None else chosen.snapshot.point.index,
+            "beta": chosen.beta,
+            "weight_decay": weight_decay(chosen.beta),
+            "convention": f"{chosen.control.convention}; {SCALED}",
+            "parameters": chosen.landscape.size,
             "E": self.error,
             "L": self.loss,
             "curvature": {name: record[name] for name in ("error", "loss", "trace", "fisher_trace", "index")},
@@ -81,12 +81,12 @@ class Measured:
         return Text(
             "\n".join(
                 [
-                    f"E = {self.error:.6g}, L = {self.loss:.6g}, {self.place.landscape.size:,} parameters",
+                    f"E = {self.error:.6g}, L = {self.loss:.6g}, {self.chosen.landscape.size:,} parameters",
                     *(f"{name} eigenvalues of H: {_listed(result['eigenvalues'][name])}" for name in ends),
-                    f"convention: {self.place.control.convention}",
+                    f"convention: {self.chosen.control.convention}",
                     f"{SCALED}; R defines no phase",
                     *self.curvature.caveats,
-                    *([f"checkpoint: {self.place.remark}"] if self.place.remark else []),
+                    *([f"checkpoint: {self.chosen.remark}"] if self.chosen.remark else []),
                     f"{self.spent.gradient_evaluations:,} gradients, {self.spent.hessian_products:,} Hessian products, "
                     f"{self.spent.hessians:,} Hessians",
                 ]
@@ -94,49 +94,49 @@ class Measured:
         )
 
 
-def _measured(place: Place, how: dict[str, Any]) -> Measured:
-    landscape, loss = place.landscape, Regularised(place.landscape, place.beta, place.control)
+def _measured(chosen: ChosenTheta, how: dict[str, Any]) -> Measured:
+    landscape, loss = chosen.landscape, Regularised(chosen.landscape, chosen.beta, chosen.control)
     with landscape.counting() as spent:  # checks of the code are not costs of the answer
         dense = is_dense(landscape, how["method"], how["budget"])
-        found, spectrum, margin = _exact(place, loss, how["seed"]) if dense else _estimated(place, loss, how)
-        error = landscape.value(place.theta)
+        found, spectrum, margin = _exact(chosen, loss, how["seed"]) if dense else _estimated(chosen, loss, how)
+        error = landscape.value(chosen.theta)
     return Measured(
-        place=place,
+        chosen=chosen,
         curvature=found,
         margin=margin,
         extremes=spectrum,
         error=error,
-        loss=error + place.beta * place.control.conjugate(place.theta),
+        loss=error + chosen.beta * chosen.control.conjugate(chosen.theta),
         spent=spent,
     )
 
 
-def _exact(place: Place, loss: Regularised, seed: int) -> tuple[Curvature, Extremes, float]:
+def _exact(chosen: ChosenTheta, loss: Regularised, seed: int) -> tuple[Curvature, Extremes, float]:
     """Return curvature, ends of the spectrum and margin, all from one dense Hessian."""
-    known = SecondOrder.at(loss, place.theta)
-    found = exact_curvature(loss, place.theta, known, seed=seed)
+    known = SecondOrder.at(loss, chosen.theta)
+    found = exact_curvature(loss, chosen.theta, known, seed=seed)
     ends = dense_extremes(known.error.hessian, largest=ENDS, smallest=ENDS, basis=known.basis_of_error)
     return found, ends, known.basis_of_loss.margin
 
 
-def _estimated(place: Place, loss: Regularised, how: dict[str, Any]) -> tuple[Curvature, Extremes, float]:
+def _estimated(chosen: ChosenTheta, loss: Regularised, how: dict[str, Any]) -> tuple[Curvature, Extremes, float]:
     """Return the same from Hessian products.
 
     The margin is that of the run at its own beta, unless the index finds a direction that the run did not see.
     """
     found = curvature_at(
-        place.landscape,
-        place.theta,
-        beta=place.beta,
-        penalty=l2(place.control, "the curvature of L"),
+        chosen.landscape,
+        chosen.theta,
+        beta=chosen.beta,
+        penalty=l2(chosen.control, "the curvature of L"),
         **how | {"method": "probes"},
     )
-    ends = extreme_eigenvalues(place.landscape, place.theta, largest=ENDS, smallest=ENDS, method="lanczos", seed=how["seed"])
+    ends = extreme_eigenvalues(chosen.landscape, chosen.theta, largest=ENDS, smallest=ENDS, method="lanczos", seed=how["seed"])
     if found.index_of_loss.value:
         return found, ends, found.index_of_loss.lowest
-    if place.snapshot is not None and place.beta == place.snapshot.beta:
-        return found, ends, place.snapshot.point.minimum.margin
-    return found, ends, lanczos_margin(loss.hessian_operator(place.theta), place.theta).value
+    if chosen.snapshot is not None and chosen.beta == chosen.snapshot.beta:
+        return found, ends, chosen.snapshot.point.minimum.margin
+    return found, ends, lanczos_margin(loss.hessian_operator(chosen.theta), chosen.theta).value
 
 
 def _listed(values: list[float]) -> str:

@@ -10,11 +10,11 @@ from torch import Tensor
 from spinodal.arguments import accuracy, seed_number, whole_number
 from spinodal.counts import Counts
 from spinodal.curvature.fisher import fisher_trace
-from spinodal.curvature.kinks import KINKS, has_kinks
 from spinodal.curvature.scalar import BUDGET, METHODS, SMALL, curvatures
 from spinodal.curvature.second_order import SecondOrder
 from spinodal.errors import SpinodalError, positive_beta, told, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.kinks import KINKS, has_kinks
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty, l2
 from spinodal.spectrum.estimate import Estimate

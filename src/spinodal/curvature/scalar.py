@@ -15,11 +15,11 @@ from spinodal.curvature.by_sample.sample_groups import GROUPS, SampleGroups
 from spinodal.curvature.by_sample.sample_probes import SampleProbes
 from spinodal.curvature.by_sample.samples import SampleError
 from spinodal.curvature.gauss_newton_trace import exact_trace
-from spinodal.curvature.kinks import KINKS, has_kinks
 from spinodal.curvature.probed import DEEPEST, FEWEST, Probed, Shifted
 from spinodal.curvature.probes import Probes
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.kinks import KINKS, has_kinks
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty, l2
 from spinodal.spectrum.estimate import Estimate

@@ -44,6 +44,7 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
         "incomplete": _incomplete(diagram),
         "answer": diagram.conclusion.to_dict() | {"text": concluded(diagram)},
         "curvature": _curvature(diagram),
+        "softened": None if diagram.softened is None else diagram.softened.to_dict(),
         "reading": dict(diagram.points[0].observation.reading),
         "missing": [item.to_dict() for item in diagram.missing],
         "placement": None,  # of a model on this map; `spinodal map --start` puts it here

@@ -174,7 +174,8 @@ class Slope:
         direction = torch.empty_like(self.theta)
         for part, sign in zip(self._parts, signs, strict=True):
             along, random = self.gradient[part], noise[part]
-            share = along / along.norm() if bool(along.any()) else torch.zeros_like(along)
+            size = along.norm()  # which a gradient so small that its square is none, of a unit that is off, does not have
+            share = along / size if bool(size > 0) else torch.zeros_like(along)
             direction[part] = self._reach(part) * (sign * share + random / random.norm())
         return direction
 

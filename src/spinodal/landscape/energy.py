@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Self
 
 import torch
@@ -19,6 +19,7 @@ from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.gradient_graph import GradientGraph
 from spinodal.landscape.lender import Lender
 from spinodal.landscape.parameters import Parameters, Substitution
+from spinodal.landscape.soften import Softening, check_sharpness
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
@@ -47,7 +48,10 @@ class Energy:
         device: str | torch.device,
         memory: int,
         samples: Samples | None = None,
+        soften: float | None = None,
     ) -> None:
+        if soften is not None:
+            check_sharpness(soften)
         self.device, self.dtype, self.memory, self.samples = torch.device(device), dtype, memory, samples
         self.model = evaluable(plain_module(model)).to(device=self.device, dtype=dtype)
         self.notes = hooks_left_out(model)
@@ -56,7 +60,9 @@ class Energy:
         self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)
         self.batches.check_finite()
         self.ledger = Ledger(parameters=self.size)
-        self.lender = Lender(self.model, self.parameters, torch.empty(self.size, dtype=dtype, device=self.device))
+        self.softening = None if soften is None else Softening(soften)
+        flat = torch.empty(self.size, dtype=dtype, device=self.device)
+        self.lender = Lender(self.model, self.parameters, flat, self.softening)
         self._substituted = Substitution(_Scalar(self.model, self.loss))
         self._leaves = self.lender.leaves
         self._given = self.lender.flat.clone()
@@ -70,6 +76,11 @@ class Energy:
     def initial(self) -> Tensor:
         """Return theta of the module as it was given, shape (n,)."""
         return self._given.clone()
+
+    @property
+    def sharpness(self) -> float | None:
+        """Return the sharpness of what takes the place of kinks, None where E is as it was given."""
+        return None if self.softening is None else self.softening.sharpness
 
     # -- what is spent ----------------------------------------------------------------------
 
@@ -125,6 +136,20 @@ class Energy:
         values, gradients = zip(*(self.value_and_gradient(theta) for theta in thetas), strict=True)
         return thetas.new_tensor(values), torch.stack(gradients)
 
+    @contextmanager
+    def as_given(self) -> Iterator[None]:
+        """Evaluate with the kinks of the model and the loss as they were given, while the context lasts."""
+        self.lender.softening, kept = nullcontext(), self.lender.softening
+        try:
+            yield
+        finally:
+            self.lender.softening = kept
+
+    def error_as_given(self, theta: Tensor) -> float:
+        """Return E of the model and the loss as they were given, kinks and all, uncounted: what softening is compared with."""
+        with self.as_given():
+            return self.uncounted_value(theta)
+
     # -- products -------------------------------------------------------------------------------
 
     def uncounted_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
@@ -170,7 +195,7 @@ class Energy:
     def call(self, theta: Tensor, batch: Batch) -> Tensor:
         """Return the loss of one batch as a differentiable function of theta, shape ()."""
         named = {f"model.{name}": value for name, value in self.parameters.unflatten(theta).items()}
-        with plain_attention():
+        with plain_attention(), self.lender.softening:
             error: Tensor = self._substituted(named, (batch,))
         return error
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from spinodal.counts import Ledger
 from spinodal.errors import SpinodalError
 from spinodal.landscape import hessian as dense
 from spinodal.landscape.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
@@ -16,6 +17,7 @@ from spinodal.landscape.checks import check_loss, check_second_derivatives, refu
 from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
 from spinodal.landscape.energy import Energy, LossFunction
 from spinodal.landscape.gradient_graph import products_at_once
+from spinodal.landscape.kinks import smoothness
 from spinodal.landscape.listed import settled_list
 from spinodal.landscape.reading.idle import idle_parameters
 from spinodal.landscape.reading.sizes import settle_sizes
@@ -50,6 +52,9 @@ class Landscape(Energy):
     samples : callable batch -> int, optional
         The number of samples of a batch. Default: the first axis of its tensors; where they begin with different axes, it is
         read from the loss (see `settle_sizes`).
+    soften : float, optional
+        The sharpness s > 0 of the smooth operations that ReLU and its kin are replaced by (see `Softening`). Default: none
+        are replaced.
 
     Raises
     ------
@@ -82,10 +87,11 @@ class Landscape(Energy):
         device: str | torch.device = "cpu",
         memory: int = 512 * 2**20,
         samples: Samples | None = None,
+        soften: float | None = None,
     ) -> None:
         refuse_complex(model)
         refuse_randomness(model)
-        super().__init__(model, loss, data, dtype=dtype, device=device, memory=memory, samples=samples)
+        super().__init__(model, loss, data, dtype=dtype, device=device, memory=memory, samples=samples, soften=soften)
         self._hessian_method: dense.Method | None = None
         self._bends = False  # whether second derivatives were checked
         self.remarks: tuple[str, ...] = ()  # what a user should know about how E was read
@@ -95,7 +101,7 @@ class Landscape(Energy):
         self._source = self.batches.source  # as it was given
         settle_sizes(self)
         self.batches = self._affordable()
-        self.remarks = check_loss(self)
+        self.remarks = (*check_loss(self), *smoothness(self))
 
     def batches_of(self, data: object) -> Batches:
         """Return other data as this landscape reads its own, refused where they are not finite."""
@@ -138,6 +144,7 @@ class Landscape(Energy):
                 device=self.device,
                 memory=self.memory,
                 samples=self.samples,
+                soften=self.sharpness,
             )
 
     def vector(self, theta: object) -> Tensor:
@@ -238,6 +245,22 @@ class Landscape(Energy):
             return None
         twin = copy.copy(self)
         twin.batches = batches
+        return twin
+
+    def part(self, pieces: int) -> Landscape | None:
+        """Return E over every `pieces`-th sample of each batch, with counts of its own; None where `split` returns None."""
+        batches = self._split(self._given, pieces)
+        if batches is None:
+            return None
+        parts, firsts = iter(batches), []
+        for batch in self.batches:
+            firsts.append(next(parts))
+            left = size_of(batch) - size_of(firsts[-1])
+            while left > 0:
+                left -= size_of(next(parts))
+        twin = copy.copy(self)
+        twin.batches = Batches(firsts, dtype=self.dtype, device=self.device)
+        twin.ledger = Ledger(parameters=self.size)
         return twin
 
     # -- plumbing ---------------------------------------------------------------------------

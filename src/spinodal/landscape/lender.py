@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,15 @@ class Lender:
     (2.0, 3.0)
     """
 
-    def __init__(self, model: nn.Module, parameters: Parameters, flat: Tensor) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        parameters: Parameters,
+        flat: Tensor,
+        softening: AbstractContextManager[object] | None = None,
+    ) -> None:
         self.model, self.flat, self.parameters = model, flat, parameters
+        self.softening = nullcontext() if softening is None else softening
         self.leaves = parameters.bind(model, flat)
         self._borrowers = 0
         self._held: list[Tensor] = []  # theta of those who may still look at the module
@@ -44,7 +51,7 @@ class Lender:
         self._borrowers += 1
         try:
             self.flat.copy_(theta.detach())
-            with torch.enable_grad(), plain_attention():
+            with torch.enable_grad(), plain_attention(), self.softening:
                 yield self.model
         finally:
             self._borrowers -= 1
@@ -64,7 +71,7 @@ class Lender:
         (2.0, 3.0)
         """
         if any(not torch.equal(theta.to(held), held) for held in self._held):
-            twin = Lender(copied(self.model), self.parameters, self.flat.clone())
+            twin = Lender(copied(self.model), self.parameters, self.flat.clone(), self.softening)
             with twin.at(theta) as model:
                 yield model
             return

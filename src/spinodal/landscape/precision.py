@@ -64,22 +64,23 @@ def where_lower(model: nn.Module, evaluate: Callable[[], object], dtype: torch.d
     ('1 (Rounded)', torch.float32)
     """
     watch = _Watch(dtype)
-    with _naming(model, watch.modules), watch:
+    with naming(model, watch.modules), watch:
         evaluate()
     return watch.found
 
 
 @contextmanager
-def _naming(model: nn.Module, stack: list[str]) -> Iterator[None]:
+def naming(model: nn.Module, stack: list[str] | None = None) -> Iterator[list[str]]:
     """Keep the names of the modules that are being called on a stack while the context lasts."""
     hooks: list[Any] = []
+    stack = [] if stack is None else stack
     for name, module in model.named_modules():
         if not isinstance(module, torch.jit.ScriptModule):
             title = f"{name or 'the model'} ({type(module).__name__})"
             hooks.append(module.register_forward_pre_hook(lambda *_, title=title: stack.append(title)))
             hooks.append(module.register_forward_hook(lambda *_: stack.pop() and None))
     try:
-        yield
+        yield stack
     finally:
         for hook in hooks:
             hook.remove()

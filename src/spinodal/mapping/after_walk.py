@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
+from spinodal.counts import Counts
 from spinodal.curvature.survey import survey
 from spinodal.curvature.survey_ahead import survey_ahead
 from spinodal.landscape.penalty import l2
+from spinodal.mapping.sharpening import Sharpening
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew
 from spinodal.phases.beside_walk import branched, with_unjoined
+from spinodal.phases.diagram import stretches_of
 from spinodal.phases.joined import Joined
 from spinodal.phases.joining import Joiner
+from spinodal.phases.limit import Limit
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
+from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point, Walker
+from spinodal.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,18 @@ class AfterWalk:
             self.walker, quiet, walk.sweep, back, beta=walk.beta, attempts=self.attempts, crew=self.crew, **ranges
         ).join()
 
+    def with_limits(self, diagram: PhaseDiagram, task: Task, high: float) -> PhaseDiagram:
+        """Return a diagram of a softened network with where its macroscopic transitions go as kinks become sharper."""
+        limits = list[Limit]()
+        stretches = stretches_of(diagram.points, diagram.transitions)
+        for number, transition in enumerate(diagram.macroscopic):
+            with self.attempts.part(f"the transition at beta = {transition.beta:.6g} of the network as given"):
+                sharpening = Sharpening(task, self.walker, self.scout(False).criteria, high)
+                note = self.recorder.note(f"limit {number}", partial(_noted, sharpening, transition, stretches[number]))
+                self.walker.spent = self.walker.spent + Counts(**note["counts"])
+                limits.append(Limit.from_dict(note["limit"]))
+        return self._checked(replace(diagram, limits=tuple(limits)))
+
     def with_curvature(self, diagram: PhaseDiagram, seed: int, on_point: Callable[[int, int], None]) -> PhaseDiagram:
         """Return a diagram with the curvature at its followed points."""
         points = diagram.points + (diagram.back.points if diagram.back else ())
@@ -118,3 +138,9 @@ class AfterWalk:
         made = replace(diagram, spent=self.walker.spent, seconds=self.seconds())
         made.to_dict()
         return made
+
+
+def _noted(sharpening: Sharpening, transition: Transition, before: Sequence[Point]) -> dict[str, Any]:
+    """Return a limit with what it cost, in JSON types."""
+    limit = sharpening.limit(transition, before)
+    return {"limit": limit.to_dict(), "counts": vars(sharpening.spent)}

@@ -11,10 +11,11 @@ from itertools import count
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.mapping.after_walk import AfterWalk, Walk
+from spinodal.mapping.deepest import DOUBLINGS, is_trivial
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.progress import Progress
 from spinodal.mapping.starts import Starts
-from spinodal.minima.deepest import DOUBLINGS, is_trivial
+from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import LOST
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew
@@ -22,7 +23,7 @@ from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.resolution import Resolution, bracket_for
+from spinodal.sweeps.resolution import LARGEST_SPARING, Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
@@ -75,7 +76,8 @@ class Mapper:
         diagram = self._diagram(walk)
         joins = walk.sweep.status == "complete" and self.options.direction != "down"
         loops, branches = joins and self.options.direction == "loop", joins and self.options.branches
-        if not (loops or branches or self.options.curvature):
+        limits = self.options.soften if isinstance(self.options.soften, tuple) else None
+        if not (loops or branches or self.options.curvature or limits):
             return diagram
         self.recorder.note("walk", diagram.to_dict)
         self.progress.walked(diagram)
@@ -84,6 +86,8 @@ class Mapper:
             diagram = after.with_way_back(diagram, walk)
         elif branches:
             diagram = after.with_branches(diagram, walk)
+        if limits:
+            diagram = after.with_limits(diagram, self.task, limits[1])
         if self.options.curvature:
             diagram = after.with_curvature(diagram, self.options.seed, self.progress.curvature)
         return replace(diagram, missing=self.attempts.missing)
@@ -93,7 +97,7 @@ class Mapper:
 
     def _walked(self) -> Walk:
         """Walk from one end of the range to the other."""
-        self._refuse_other_control()
+        self._settle_control()
         self._refuse_other_data()
         (low, high), spent = self.starts.range(self.recorder)
         self.walker.spent = self.walker.spent + spent
@@ -122,8 +126,8 @@ class Mapper:
             raise _no_minimum(bottom)
         return bottom, top
 
-    def _refuse_other_control(self) -> None:
-        """Refuse to go on with a run that turned something else."""
+    def _settle_control(self) -> None:
+        """Refuse to go on with a run that turned something else; where its centre came from stays as it was noted."""
         noted = ControlRecord.from_dict(self.recorder.note("control", self.record.to_dict))
         if noted != self.record:
             raise SpinodalError(
@@ -131,6 +135,7 @@ class Mapper:
                 allowed="a run is resumed with the control that began it",
                 do="give that one, or start anew in another folder",
             )
+        self.record = replace(self.record, source=noted.source)
 
     def _exact(self) -> tuple[ExactTransition, ...]:
         """Return the closed forms of the task, which are of its own control."""
@@ -150,9 +155,12 @@ class Mapper:
     # -- walking ----------------------------------------------------------------------------
 
     def _scout(self, bottom: Point, top: Point, watched: bool = True, *, upward: bool = False) -> Scout:
-        variance = bottom.observation.output_variance
+        variance = bottom.observation.breadth
         progress = self.progress if watched else Progress()
         resolution = Resolution(bracket=self.options.bracket or bracket_for(self.problem.solver, self.landscape.size))
+
+        if affords_glimpses_only(self.landscape):
+            resolution = replace(resolution, largest=LARGEST_SPARING)
 
         def is_end(point: Point) -> bool:
             return upward and is_trivial(point.observation, variance)
@@ -177,7 +185,7 @@ class Mapper:
 
     def _trivial_error(self, bottom: Point, top: Point) -> float:
         """Return E of the trivial phase: that of the upper end, or of the centre if a given range ends before it."""
-        spread, most = top.observation.liveliness, bottom.observation.output_variance
+        spread, most = top.observation.liveliness, bottom.observation.breadth
         centre = self.control.trivial(top.minimum.theta)
         if spread is None or most is None or centre is None or is_trivial(top.observation, most):
             return top.error
@@ -202,6 +210,7 @@ class Mapper:
             exact=self._exact(),
             control=self.record,
             models=Models.of(self.task),
+            sharpness=self.options.sharpness,
         )
 
 

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from spinodal.arguments import real_number, switch, whole_number
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
+from spinodal.landscape.soften import check_sharpness
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.sweeping import DIRECTIONS
 from spinodal.tasks.task import DTYPES
@@ -21,7 +22,7 @@ class MapOptions:
     Attributes
     ----------
     beta : (low, high) or None
-        Range of beta. None: HIGH by doubling until the trivial phase, LOW = HIGH / 300.
+        Range of beta. None: HIGH by doubling until the trivial phase, LOW = HIGH / 300 or below, where E hardly changes.
     direction : {"up", "down", "loop"}
         "up" follows the deepest phase, "down" the trivial one. "loop" goes up and back down, and follows every phase to
         both of its ends.
@@ -44,6 +45,10 @@ class MapOptions:
     curvature : bool
         Whether to compute, after the walk, the curvature of E and of L at every followed point (see `Curvature`). No phase
         and no transition depends on it.
+    soften : float, or (low, high), or None
+        Sharpness s of the smooth operations that take the place of ReLU and its kin (see `Softening`). With two, the map is
+        made at `low`, and every macroscopic transition of it is followed to `high`, extrapolated to the network as given
+        and compared with that (see `Limit`). None: E is as it is given.
     """
 
     beta: tuple[float, float] | None = None
@@ -57,6 +62,7 @@ class MapOptions:
     device: str = "cpu"
     branches: bool = False
     curvature: bool = False
+    soften: float | tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse options that mean nothing."""
@@ -77,6 +83,8 @@ class MapOptions:
                 got="branches in a map downwards", allowed="branches in direction up or loop are allowed", do="go up"
             )
         switch("curvature", self.curvature)
+        if self.soften is not None:
+            check_sharpness(self.soften)
         whole_number("starts", self.starts, least=1, do="try 4")
         if self.bracket is not None:
             Resolution(bracket=self.bracket)
@@ -84,6 +92,11 @@ class MapOptions:
             raise SpinodalError(
                 got=f"tolerance = {self.tolerance}", allowed="a number between 0 and 1 is allowed", do="try 1e-6"
             )
+
+    @property
+    def sharpness(self) -> float | None:
+        """Return the sharpness of the map itself."""
+        return self.soften[0] if isinstance(self.soften, tuple) else self.soften
 
 
 class MapSettings(TypedDict, total=False):
@@ -100,3 +113,4 @@ class MapSettings(TypedDict, total=False):
     device: str
     branches: bool
     curvature: bool
+    soften: float | tuple[float, float] | None

@@ -123,10 +123,10 @@ def found_of(start: nn.Module | Mapping[str, Any] | Tensor, task: Task, landscap
 
 
 def _as_mapped(options: MapOptions, diagram: PhaseDiagram) -> MapOptions:
-    """Return options with the range and the precision of a map."""
+    """Return options with the range, the precision and the softening of a map."""
     mapped = diagram.points[0].minimum.theta.dtype
     named: dict[torch.dtype, Any] = {dtype: name for name, dtype in DTYPES.items()}
-    return replace(options, beta=diagram.range, dtype=named[mapped])
+    return replace(options, beta=diagram.range, dtype=named[mapped], soften=diagram.sharpness)
 
 
 def _control(diagram: PhaseDiagram) -> Control | None:

@@ -6,22 +6,22 @@ import math
 import zlib
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.definitions import MACROSCOPIC, SAME_NORM, SAME_SPECTRUM
 from spinodal.errors import SpinodalError
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import l2
+from spinodal.mapping.deepest import is_trivial
 from spinodal.mapping.rivals import Find, minimum_from
-from spinodal.minima.deepest import is_trivial
 from spinodal.minima.minimise import LOST
 from spinodal.parallel import Crew
+from spinodal.phases.catalogue import Allowance, Fingerprint
 from spinodal.phases.phase import Phase
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.results.placement import Placement, Rival, Start
 from spinodal.sweeps.ahead import record_ahead
+from spinodal.sweeps.moved import moved
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
@@ -136,7 +136,7 @@ class Placing:
 
     def _is_trivial(self, point: Point) -> bool:
         """Tell a model without outputs worth the name, or one whose outputs nobody knows."""
-        known = [view for p in self.diagram.points if (view := p.observation.output_variance) is not None]
+        known = [view for p in self.diagram.points if (view := p.observation.breadth) is not None]
         return point.observation.liveliness is None or is_trivial(point.observation, max(known, default=math.inf))
 
     # -- which phase ------------------------------------------------------------------------
@@ -157,9 +157,7 @@ class Placing:
     def _agrees(self, branch: tuple[Point, ...], mapped: Point) -> bool:
         """Tell whether the branch, followed to the beta of a mapped point, is that point."""
         near = min(branch, key=lambda point: abs(math.log(point.beta / mapped.beta)))
-        step = mapped.beta - near.beta
-        point = near if step == 0.0 else self.walker.finish(self.walker.follow(near, mapped.beta, step * near.tangent))
-        return self._same(point, mapped)
+        return self._same(moved(self.walker, near, mapped.beta), mapped)
 
     def _is_open(self, phase: Phase) -> bool:
         """Tell whether the map did not see where a phase ends at its upper side."""
@@ -174,10 +172,10 @@ class Placing:
         return not self._has_fallen(walked) and walked.status == "complete" and self._same(walked.points[-1], own)
 
     def _same(self, a: Point, b: Point) -> bool:
-        """Tell one minimum from another at the same beta, by what no symmetry of the network changes."""
-        error = abs(a.error - b.error) < MACROSCOPIC * self.error_range
-        norm = abs(a.norm_squared - b.norm_squared) < SAME_NORM * self.norm_range
-        return error and norm and _same_spectra(a, b)
+        """Tell one minimum from another at the same beta, as phases are told apart."""
+        allowance = Allowance.of_phases(self.error_range, self.norm_range)
+        first, second = (Fingerprint.of(point.minimum, point.observation) for point in (a, b))
+        return first.is_one_with(second, allowance)
 
     # -- which depth ------------------------------------------------------------------------
 
@@ -207,13 +205,3 @@ def _distance(phase: Phase, beta: float) -> float:
     """Return how far from a phase beta lies, in log beta; 0 inside."""
     low, high = phase.beta
     return max(math.log(low / beta), math.log(beta / high), 0.0)
-
-
-def _same_spectra(a: Point, b: Point) -> bool:
-    first, second = a.observation.singular_values, b.observation.singular_values
-    for name, values in first.items():
-        largest = max(*values, *second[name], 1e-3)
-        difference = (torch.tensor(values) - torch.tensor(second[name])).abs().max()
-        if float(difference) > SAME_SPECTRUM * largest:
-            return False
-    return True

@@ -10,9 +10,9 @@ from spinodal.landscape.axis import LOG
 from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.penalty import l2
 from spinodal.landscape.scale import refuse_scale_invariance
+from spinodal.mapping.deepest import no_predictions
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.trial import try_start
-from spinodal.minima.deepest import no_predictions
 from spinodal.minima.minimise import solver_for
 from spinodal.tasks.task import DTYPES, Task
 
@@ -25,7 +25,7 @@ def prepare(task: Task, options: MapOptions, control: Control | None = None) -> 
     device = usable_device(options.device)
     allowed, do = "a model, a loss and data that work together are allowed", "check the task, or add --debug to see where"
     with blaming(f"task {task.name}", allowed=allowed, do=do):
-        landscape = task.landscape(dtype=DTYPES.get(options.dtype), device=device)
+        landscape = task.landscape(dtype=DTYPES.get(options.dtype), device=device, soften=options.sharpness)
         turned = task.penalty(landscape, control)
         _refuse_unmappable(turned, options)
         refuse_scale_invariance(landscape, turned)

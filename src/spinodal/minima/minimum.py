@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from spinodal.conventions import weight_decay
 from spinodal.counts import Counts
+from spinodal.minima.point import Stationary
 
 STATUSES = {
     "converged": "converged: the residual is below the tolerance and the margin is not negative",
@@ -27,14 +26,14 @@ CONVERGED = ("converged", "rounding", "undecided")
 
 
 @dataclass(frozen=True)
-class Minimum:
+class Minimum(Stationary):
     """A stationary point of `L = E + beta ||theta - centre||^2` with non-negative margin.
 
     Attributes
     ----------
     theta : Tensor, shape (n,)
     beta : float
-        PyTorch's `weight_decay` is `2 * beta`.
+        PyTorch's `weight_decay` is `2 * beta`. Of another control, its value.
     error, loss : float
         E and L at theta.
     residual : float
@@ -51,19 +50,26 @@ class Minimum:
         The solver that was used.
     stats : Counts
         Evaluations spent.
+    of : str or None
+        The name of what is turned, where that is another control than the L2 penalty.
     """
 
-    theta: Tensor
-    beta: float
-    error: float
-    loss: float
-    residual: float
-    margin: float
     margin_error: float
     zero_modes: int | None
     stop: str
     solver: str
     stats: Counts
+    of: str | None = None
+
+    @property
+    def index(self) -> int:
+        """Return the Morse index as far as the margin tells it: 1, a lower bound, where that is negative beyond its error."""
+        return int(self.margin < -self.margin_error)
+
+    @property
+    def index_is_exact(self) -> bool:
+        """Tell whether the index is known: 0, by a margin that is not negative and below which all eigenvalues were seen."""
+        return self.zero_modes is not None and self.margin >= 0.0
 
     @property
     def converged(self) -> bool:
@@ -75,9 +81,15 @@ class Minimum:
         """Return a sentence about how the search ended."""
         return STATUSES[self.stop]
 
+    @property
+    def _where(self) -> str:
+        if self.of is not None:
+            return f"{self.of} = {self.beta:.6g}"
+        return f"beta = {self.beta:.6g} (weight_decay = {weight_decay(self.beta):.6g})"
+
     def __str__(self) -> str:
         """Return the minimum in one line."""
         return (
-            f"Minimum at beta = {self.beta:.6g} (weight_decay = {weight_decay(self.beta):.6g}): E = {self.error:.6g}, "
+            f"Minimum at {self._where}: E = {self.error:.6g}, "
             f"L = {self.loss:.6g}, residual {self.residual:.1e}, margin {self.margin:.3g}; {self.status}"
         )

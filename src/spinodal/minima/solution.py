@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-STUCK = ("kink", "precision", "gradient", "conditioned")  # reasons of a search that no longer moves
+AT_KINK = "kink"  # of a search that ends where the slope of L jumps
+STUCK = (AT_KINK, "precision", "gradient", "conditioned")  # reasons of a search that no longer moves
 LOST = ("unbounded", "not finite")  # reasons to end where there is no minimum to be found
 UNBOUNDED = 1e30  # L below minus this is taken to have no minimum
 
@@ -26,6 +27,27 @@ class Solution:
     iterations: int
     stop: str
     hessian: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Departure:
+    """Tells a search that is far from where it should have stayed, so that it may be given up.
+
+    Attributes
+    ----------
+    error, most : float
+        E there, and how far from it a point that is loosely minimised may lie.
+    floor : float
+        What L cannot be less than there, however loosely it is minimised.
+    """
+
+    error: float
+    most: float
+    floor: float = -math.inf
+
+    def __call__(self, error: float) -> bool:
+        """Tell from E whether a point that is loosely minimised lies elsewhere."""
+        return abs(error - self.error) > self.most
 
 
 def hopeless(value: float) -> str:

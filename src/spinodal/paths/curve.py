@@ -11,7 +11,7 @@ from spinodal.minima.lbfgs import descend
 from spinodal.paths.effort import Effort
 
 NODES = 7  # of the mean along a Bezier curve, and at which a chain of two bends is met
-DRAWN = 33  # points of a Bezier curve, between which the path is straight
+DRAWN = 17  # points of a Bezier curve, between which the path is straight
 
 
 def bezier(places: Tensor) -> Tensor:

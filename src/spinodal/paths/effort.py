@@ -21,12 +21,12 @@ class Effort:
 
     def __init__(self, landscape: Landscape, share: float) -> None:
         self.landscape, self.share = landscape, share
-        self._began = landscape.counts.gradient_equivalents
+        self._began = landscape.counts.copy()
 
     @property
     def spent(self) -> float:
         """Return what was spent since."""
-        return self.landscape.counts.gradient_equivalents - self._began
+        return (self.landscape.counts - self._began).gradient_equivalents
 
     @property
     def left(self) -> float:

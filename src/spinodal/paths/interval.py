@@ -50,11 +50,11 @@ def measured(
 
     The parabola through three samples is compared with samples at its quarters. An interval is done where the largest
     difference is at most `tolerance` or the part `relative` of the height over `level`, or where the largest value that
-    parabola and difference allow stays at most `below`; else its halves follow.
+    parabola and difference allow exceeds neither `below` nor what was met elsewhere; else its halves follow.
 
     Examples
     --------
-    The top of a cosine, in nine evaluations:
+    The top of a cosine, in eleven evaluations:
 
     >>> import math
     >>> found = measured(lambda t: math.sin(2.5 * t), 0.0, math.sin(2.5), below=0.0, tolerance=1e-2)
@@ -72,14 +72,14 @@ def measured(
         samples |= {place: error(place) for place in quarters}
         off = max(abs(samples[place] - parabola(part)) for place, part in zip(quarters, (0.25, 0.75), strict=True))
         largest = max(parabola.largest, *(samples[place] for place in (low, *quarters, (low + high) / 2, high)))
-        enough = max(tolerance, relative * (max(samples.values()) - level))
-        if off <= enough or largest + off <= below or high - low < 2.0**-HALVINGS:
+        top = max(samples.values())
+        enough = max(tolerance, relative * (top - level))
+        if off <= enough or largest + off <= max(below, top) or high - low < 2.0**-HALVINGS:
             unknown = max(unknown, largest + off)
         else:
             waiting += [(low, (low + high) / 2), ((low + high) / 2, high)]
     found = tuple(sorted(samples.items()))
-    top = max(value for _, value in found)
-    return Interval(found, max(0.0, unknown - top))
+    return Interval(found, max(0.0, unknown - max(samples.values())))
 
 
 @dataclass(frozen=True)

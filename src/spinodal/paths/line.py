@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -71,7 +72,7 @@ class Line:
             top = max(interval.highest[1] for interval in self.intervals())
             if bound - top <= max(self.tolerance, relative * (top - self.level)):
                 return
-            self._intervals[segment] = self._measured(segment)
+            self._intervals[segment] = self._measured(segment, below=top)
 
     def between(self, segment: int, place: float) -> Tensor:
         """Return theta at a place, 0 to 1, of a segment."""
@@ -97,7 +98,7 @@ class Line:
         """Return the length of every segment."""
         return [float((b - a).norm()) for a, b in pairwise(self.points)]
 
-    def _measured(self, segment: int) -> Interval:
+    def _measured(self, segment: int, below: float = -math.inf) -> Interval:
         def error(place: float) -> float:
             return self.landscape.value(self.between(segment, place))
 
@@ -105,7 +106,7 @@ class Line:
             error,
             self.errors[segment],
             self.errors[segment + 1],
-            below=self.level,
+            below=max(below, self.level),
             tolerance=self.tolerance,
             level=self.level,
             relative=self.relative,

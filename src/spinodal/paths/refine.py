@@ -13,6 +13,7 @@ from spinodal.paths.line import Line
 ITERATIONS = 12  # of the minimisation of one point across the path
 INSIDE = 0.1  # of a segment: where E is largest nearer than this to an end, the end is moved in place of a new point
 GAIN = 0.05  # part of the height over the aim by which the largest E has to fall within as many changes as there are points
+BOWED = 3.0  # times the height over the aim: what E may become beside a point that came down
 DEEP = 0.25  # part of the tolerance below the aim that is deep enough
 REACHES = (1.0, 0.1)  # how far from a segment, over its length, the point in it may go
 SHORT = 1e-6  # segments shorter than this part of the distance of the ends are not split
@@ -23,11 +24,12 @@ class Refinement:
 
     The place of the largest E becomes a point, or the point that is there is taken, and E is minimised over the hyperplane
     through it across the path, no farther away than the path is long there. What does not lower the largest E is undone:
-    near a saddle of E nothing does.
+    near a saddle of E nothing does. Below `small` E may rise between a point that came down and its neighbours, where the
+    path is bent: the next points mend that.
     """
 
-    def __init__(self, line: Line, aim: float, effort: Effort) -> None:
-        self.line, self.aim, self.effort = line, aim, effort
+    def __init__(self, line: Line, aim: float, effort: Effort, small: float) -> None:
+        self.line, self.aim, self.effort, self.small = line, aim, effort, small
         self.floor = min(line.errors)
 
     def run(self) -> bool:
@@ -43,7 +45,8 @@ class Refinement:
                 return False
 
     def _lowered(self, segment: int, place: float, largest: float) -> bool:
-        """Change the path where E is largest, and tell whether that was possible without raising it."""
+        """Change the path where E is largest, and tell whether that was possible without raising it much."""
+        largest = max(largest, min(self.aim + BOWED * (largest - self.aim), self.small))
         point = segment if place < 0.5 else segment + 1
         at_point = not INSIDE <= place <= 1.0 - INSIDE and 0 < point < len(self.line.points) - 1
         if at_point and self._moved(point, largest):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
+from spinodal.definitions import MACROSCOPIC
 from spinodal.landscape import Landscape
 from spinodal.paths.band import Band
 from spinodal.paths.curve import trained_bezier, trained_chain
@@ -18,9 +19,10 @@ from spinodal.paths.refine import Refinement
 from spinodal.paths.settings import Settings
 from spinodal.paths.walk import Jump, Walk
 
-EXACT = 0.01  # of the height over the larger end: accuracy of what is reported
+EXACT = 1e-3  # of the height over the larger end: accuracy of what is reported
 SINGLE, DOUBLE = 1e-4, 1e-6  # tolerance over the height of the straight line, by precision
 ROUNDING = 32  # units of rounding that E may be off by
+WALK = 0.3  # part of the budget that one walk may take
 HIGH = 0.25  # part of the barrier from which on a path belongs to its pass
 IMAGES = 9  # points of the band that is laid over a pass
 
@@ -66,35 +68,49 @@ class Search:
     # -- the L2 walk ------------------------------------------------------------------------
 
     def _both_ways(self) -> tuple[Line, Found]:
-        """Walk from a and, unless that joins, from b, each with half of the budget; return the lower path."""
-        found = [self._one_way("a")]
-        if found[0][0].highest()[2] > self.level + self.tolerance:
-            found.append(self._one_way("b"))
-        line, best = min(found, key=lambda pair: pair[0].highest()[2])
-        return self._sharp(line), best
+        """Walk from a and, unless that leaves no barrier worth the name, from b; return the lower path, lowered further."""
+        whole = Effort(self.landscape, self.settings.budget)
+        ways = [self._one_way("a", whole, 0.5)]
+        if not self._is_near(ways[0][0]):
+            ways.append(self._one_way("b", whole, 1.0))
+        line, found = min(ways, key=lambda pair: pair[0].highest()[2])
+        if self._is_near(line) and line.highest()[2] > self._aim and not whole.is_spent:
+            found = self._kept("path, lowered", lambda: self._refined(found, whole.left))
+            line = self._line(found)
+        return self._sharp(line), found
 
-    def _one_way(self, start: str) -> tuple[Line, Found]:
-        share = self.settings.budget / 2.0
-        walked = self._kept(f"walk from {start}", lambda: self._walked(start, share))
-        found = self._kept(f"path from {start}", lambda: self._refined(walked, share))
+    def _one_way(self, start: str, whole: Effort, part: float) -> tuple[Line, Found]:
+        """Walk and lower what was walked, until a part of the whole budget is spent."""
+        walked = self._kept(f"walk from {start}", lambda: self._walked(start, WALK * whole.share))
+        found = self._kept(f"path from {start}", lambda: self._refined(walked, part * whole.share - whole.spent))
         return self._line(found), found
+
+    def _lowered(self, line: Line, effort: Effort) -> bool:
+        return Refinement(line, self._aim, effort, self.level + MACROSCOPIC * self.height).run()
+
+    def _is_near(self, line: Line) -> bool:
+        return line.highest()[2] - self.level <= MACROSCOPIC * self.height
+
+    @property
+    def _aim(self) -> float:
+        return self.level + self.tolerance
 
     def _walked(self, start: str, share: float) -> Found:
         first, last = (self.a, self.b) if start == "a" else (self.b, self.a)
         errors = self.ends if start == "a" else self.ends[::-1]
-        walk = Walk(self.landscape, first, last, errors=errors, height=self.height, effort=Effort(self.landscape, share)).run()
+        effort = Effort(self.landscape, share)
+        walk = Walk(self.landscape, first, last, errors=errors, height=self.height, effort=effort).run()
         found = Found(torch.stack(walk.points), tuple(walk.errors), f"L2 walk from {start}", tuple(walk.jumps))
         return found if start == "a" else found.reversed()
 
     def _refined(self, found: Found, share: float) -> Found:
-        """Lower a path with what the walk left of its share: between its points, then as a band over its pass."""
-        effort = Effort(self.landscape, max(share - self._cost, 0.0))
+        """Lower a path: between its points and, where that leaves a barrier, as a band over its pass."""
+        effort = Effort(self.landscape, max(share, 0.0))
         line = self._line(found)
-        aim = self.level + self.tolerance
-        joined = Refinement(line, aim, effort).run()
-        if not joined and not effort.is_spent:
+        joined = self._lowered(line, effort)
+        if not joined and not effort.is_spent and not self._is_near(line):
             line = self._over_the_pass(line, effort)
-            Refinement(line, aim, effort).run()
+            self._lowered(line, effort)
         return Found(torch.stack(line.points), tuple(line.errors), found.way, found.jumps)
 
     def _over_the_pass(self, line: Line, effort: Effort) -> Line:
@@ -146,18 +162,15 @@ class Search:
         """Return a part of the search that is on record, or find it and put it there, with what it cost."""
         known = self.settings.recorder.find(key)
         if known is not None:
-            record, tensors = known
-            self._cost = float(record["cost"])
+            record = known.record
             self.landscape.ledger.add(Counts(*record["counts"]))
-            jumps = tuple(Jump(**{name: tuple(value) for name, value in jump.items()}) for jump in record["jumps"])
-            return Found(tensors["points"].to(self.a), tuple(record["errors"]), record["way"], jumps)
+            jumps = tuple(map(Jump.from_dict, record["jumps"]))
+            return Found(known.tensors()["points"].to(self.a), tuple(record["errors"]), record["way"], jumps)
         self.settings.tell(key)
         with self.landscape.counting() as spent:
             found = make()
-        self._cost = spent.gradient_equivalents
         record = {"errors": list(found.errors), "way": found.way, "jumps": [asdict(jump) for jump in found.jumps]}
-        cost = {"counts": list(astuple(spent)), "cost": self._cost}
-        self.settings.recorder.add("path", key, record | cost, {"points": found.points})
+        self.settings.recorder.add("path", key, record | {"counts": list(astuple(spent))}, {"points": found.points})
         return found
 
 

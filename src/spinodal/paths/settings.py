@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,17 +13,28 @@ from spinodal.arguments import real_number, whole_number
 from spinodal.errors import SpinodalError, unknown_name
 
 METHODS = ("l2", "straight", "bezier", "chain", "band")
-BUDGET = 2000.0  # gradient-equivalents
+BUDGET = 3000.0  # gradient-equivalents
+
+
+class Kept(Protocol):
+    """A part of a search that is on record."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return it in JSON types."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return its tensors by name."""
 
 
 class Recorder(Protocol):
-    """What keeps the parts of a search: a journal, by the request of each part."""
+    """What keeps the parts of a search by the request of each: a `spinodal.store.Journal`."""
 
-    def find(self, key: str) -> tuple[Mapping[str, Any], Mapping[str, Tensor]] | None:
-        """Return the record and the tensors of a request, None where there are none."""
+    def find(self, key: str) -> Kept | None:
+        """Return what is on record under a request, None if it is not there."""
 
-    def add(self, kind: str, key: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Keep the record and the tensors of a request."""
+    def add(self, kind: str, key: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> object:
+        """Put what was found on record."""
 
 
 class Forgetful:
@@ -65,12 +77,12 @@ class Settings:
         for name, value, known in (("method", self.method, METHODS), ("start", self.start, METHODS)):
             if value not in known:
                 raise unknown_name(name, str(value), known)
-        if not 0.0 < real_number(self.budget) < float("inf"):
-            raise _refused(f"budget = {self.budget!r}", f"try {BUDGET:g}, in gradients")
-        if self.tolerance is not None and not 0.0 < real_number(self.tolerance) < float("inf"):
-            raise _refused(f"tolerance = {self.tolerance!r}", "give what E may rise by, such as 1e-3")
+        _positive("budget", self.budget, f"try {BUDGET:g}, in gradients")
+        if self.tolerance is not None:
+            _positive("tolerance", self.tolerance, "give what E may rise by, such as 1e-3")
         whole_number("bends", self.bends, least=1, do="give the number of points between the ends, such as 3")
 
 
-def _refused(got: str, do: str) -> SpinodalError:
-    return SpinodalError(got=got, allowed="a positive number is allowed", do=do)
+def _positive(name: str, value: object, do: str) -> None:
+    if not 0.0 < real_number(value) < math.inf:
+        raise SpinodalError(got=f"{name} = {value!r}", allowed="a finite number > 0 is allowed", do=do)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from spinodal.definitions import MACROSCOPIC
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
@@ -27,7 +30,7 @@ ARRIVED = 1e-3  # part of the distance from which on the target is the next poin
 
 @dataclass(frozen=True)
 class Jump:
-    """A first-order transition of the walk: within the bracket of beta its minimiser jumps towards the target.
+    """A first-order transition of the walk: within the bracket of beta its minimiser jumps, and E changes on the way.
 
     Attributes
     ----------
@@ -36,11 +39,20 @@ class Jump:
     distance : (before, after)
         From the target.
     error : (before, after)
+    highest : float
+        The largest E at points of the fall.
     """
 
     beta: tuple[float, float]
     distance: tuple[float, float]
     error: tuple[float, float]
+    highest: float
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Jump:
+        """Return the jump of `dataclasses.asdict`."""
+        pairs = {name: (float(value[name][0]), float(value[name][1])) for name in ("beta", "distance", "error")}
+        return cls(**pairs, highest=float(value["highest"]))
 
 
 @dataclass
@@ -91,7 +103,7 @@ class Walk:
     ) -> None:
         self.landscape, self.target, self.effort = landscape, target, effort
         self.penalty, self.distance = Penalty(centre=target), float((start - target).norm())
-        self.unit = height / self.distance**2
+        self.height, self.unit = height, height / self.distance**2
         self.end_error = errors[1]
         self.walked = Walked([start], [errors[0]])
 
@@ -119,12 +131,14 @@ class Walk:
         return there, min(factor**2, LONGEST) if gone < NEAR else max(factor, STEP if gone > FAR else SHORTEST)
 
     def _jumped(self, here: _Rest, there: _Rest) -> None:
-        """Report a jump, and go the way that the minimisation fell."""
-        away = self._away(here.theta) * self.distance, self._away(there.theta) * self.distance
-        self.walked.jumps.append(Jump((here.beta, there.beta), away, (here.error, there.error)))
+        """Go the way that the minimisation fell, and report a jump unless E stays what it is, as along a valley of minima."""
         for theta, error in there.trail:
             self.walked.points.append(theta)
             self.walked.errors.append(error)
+        met = [here.error, *(error for _, error in there.trail), there.error]
+        if max(met) - min(met) >= MACROSCOPIC * self.height:
+            away = self._away(here.theta) * self.distance, self._away(there.theta) * self.distance
+            self.walked.jumps.append(Jump((here.beta, there.beta), away, (here.error, there.error), max(met)))
 
     def _keep(self, there: _Rest) -> None:
         if not torch.equal(there.theta, self.walked.points[-1]):

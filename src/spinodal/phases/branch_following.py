@@ -8,11 +8,11 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from spinodal.branches import Branch, StationaryPoint, coexistence, continue_branch
+from spinodal.branches import Branch, coexistence, continue_branch
+from spinodal.branches.move import Mover
 from spinodal.branches.special import STATUSES, BranchPoint, Fold
 from spinodal.counts import Counts
-from spinodal.definitions import CONTINUOUS, END_EXPLAINED, END_KNOWN, FLAT, NEAR_BETA
-from spinodal.minima.minimise import minimise
+from spinodal.definitions import CONTINUOUS, END_EXPLAINED, END_KNOWN, NEAR_BETA
 from spinodal.missing import OUTCOMES, Attempts
 from spinodal.phases.branch_record import from_record, to_record
 from spinodal.phases.coexistence import PhaseCoexistence, Saddle
@@ -184,7 +184,7 @@ class BranchFollower:
             up = self._continued(start, to=max(top, start.beta * BEYOND), through_folds=phase.upper is not None)
             if start.beta > self.low * (1.0 + NEAR_BETA):
                 down = stable_part(self._continued(start, to=self.low, through_folds=False))
-                up = turned(down).followed_by(up)
+                up = down.at_places(range(len(down.points))[::-1]).followed_by(up)
             self._live[phase.id] = up
         return self._live[phase.id]
 
@@ -210,7 +210,7 @@ class BranchFollower:
     def _ends(self, number: int, branch: Branch, upper: Transition | None) -> Iterator[Spinodal]:
         """Yield the polished ends of a phase."""
         with self.attempts.part(f"the spinodals of phase {number}"):
-            first = branch.folds[0] if branch.folds and branch.folds[0].point is branch.points[0] else None
+            first = branch.folds[0] if branch.folds and branch.folds[0].place == 0 else None
             if first is not None and first.is_spinodal:
                 yield _spinodal(first, number, "lower")
             special = None if upper is None else special_point(upper, branch)
@@ -246,24 +246,14 @@ class BranchFollower:
 
     def _equally_deep(self, phase: Followable, other: Followable, *, followed: bool) -> PhaseCoexistence | None:
         branch = self._with_parameters(phase)
-        below = first_minima(self._with_parameters(other)) if followed else stationary(other.points[0])
-        solve = self._minimised if self._large else None
+        first = other.points[0]
+        below = first_minima(self._with_parameters(other)) if followed else first.minimum
+        solve = Mover(self.landscape, self.control, solver=self.walker.solver.name) if self._large else None
         found = coexistence(self.landscape, branch, below, control=self.control, solve=solve)
         if found is None:
             return None
         record = PhaseCoexistence.of(found, (phase.id, other.id))
         return record.over(saddle_between(branch, found.beta)) if self._large else record
-
-    def _minimised(self, point: StationaryPoint, beta: float) -> StationaryPoint | None:
-        """Return the minimum of a phase at another beta, matrix-free; None for a saddle, to which no descent leads."""
-        if not point.is_stable:
-            return None
-        minimum = minimise(self.landscape, beta=beta, start=point.theta, control=self.control, solver=self.walker.solver.name)
-        flat = minimum.stop == "saddle" and minimum.margin > -FLAT * 2.0 * beta  # a symmetry, seen through rounding
-        return None if not (minimum.converged or flat) else replace(
-            point, theta=minimum.theta, beta=beta, error=minimum.error, loss=minimum.loss, residual=minimum.residual,
-            margin=minimum.margin, norm_squared=self.control.conjugate(minimum.theta), index_is_exact=False,
-        )  # fmt: skip
 
 
 def wanted_of(phases: Sequence[Followable]) -> list[int]:
@@ -272,57 +262,15 @@ def wanted_of(phases: Sequence[Followable]) -> list[int]:
     return sorted({phase.id for phase in ending} | {phase.falls_to for phase in ending if phase.falls_to is not None})
 
 
-def stationary(point: Point) -> StationaryPoint:
-    """Return a point of a walk as one on a branch."""
-    minimum = point.minimum
-    return StationaryPoint(
-        theta=minimum.theta, beta=point.beta, error=point.error, loss=minimum.loss, norm_squared=point.norm_squared,
-        residual=minimum.residual, index=0, index_is_exact=minimum.zero_modes is not None, margin=minimum.margin,
-        zero_modes=minimum.zero_modes, tangent=point.tangent, beta_rate=point.beta_rate, norm_rate=point.norm_rate,
-    )  # fmt: skip
-
-
-def turned(branch: Branch) -> Branch:
-    """Return a branch walked the other way.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from spinodal import Landscape, minimise
-    >>> class X(torch.nn.Module):
-    ...     def __init__(self):
-    ...         super().__init__()
-    ...         self.x = torch.nn.Parameter(torch.tensor(0.8))
-    >>> E = Landscape(X(), lambda model, batch: model.x**6 - model.x**4, None)
-    >>> branch = continue_branch(E, minimise(E, beta=0.1, start=E.initial), to=0.5)
-    >>> back = turned(branch)
-    >>> [(fold.index, fold.point is back.points[k]) for fold in back.folds for k in [back.beta.index(fold.beta)]]
-    [((1, 0), True)]
-    """
-    flipped = {id(point): point.reversed() for point in branch.points}
-
-    def special(item: Any) -> Any:
-        return replace(item, point=flipped[id(item.point)], null_vector=-item.null_vector, index=item.index[::-1])
-
-    return replace(
-        branch,
-        points=tuple(flipped[id(point)] for point in reversed(branch.points)),
-        folds=tuple(map(special, reversed(branch.folds))),
-        branch_points=tuple(map(special, reversed(branch.branch_points))),
-    )
-
-
 def stable_part(branch: Branch) -> Branch:
     """Return the first stretch of minima of a branch alone, with the special point at which it ends."""
-    special: dict[int, Fold | BranchPoint] = {id(item.point): item for item in branch.folds}
-    special |= {id(item.point): item for item in branch.branch_points}
-    last = next((k for k, point in enumerate(branch.points) if id(point) in special and k), len(branch.points) - 1)
-    end = special.get(id(branch.points[last]))
+    last = min((place for place in branch.special if place), default=len(branch.points) - 1)
+    part = branch.at_places(range(last + 1))
+    keep = branch.special.keys() & {last}
     return replace(
-        branch,
-        points=branch.points[: last + 1],
-        folds=(end,) if isinstance(end, Fold) else (),
-        branch_points=(end,) if isinstance(end, BranchPoint) else (),
+        part,
+        folds=tuple(fold for fold in part.folds if fold.place in keep),
+        branch_points=tuple(item for item in part.branch_points if item.place in keep),
         coexistence=(),
     )
 

@@ -21,15 +21,14 @@ METHODS, SIDES, KINDS = ("arclength", "fixed norm"), ("upper", "lower"), ("pitch
 
 def to_record(branch: Branch) -> dict[str, Any]:
     """Return a branch in JSON types: everything but theta, tangents, null vectors and what it cost."""
-    places = {id(point): place for place, point in enumerate(branch.points)}
     certificate = branch.area
     return {
         "method": branch.method,
         "status": branch.status,
         "stop": branch.stop,
         "points": _points(branch.points),
-        "folds": [_fold(fold, places) for fold in branch.folds],
-        "branch_points": [_branch_point(item, places) for item in branch.branch_points],
+        "folds": [_fold(fold) for fold in branch.folds],
+        "branch_points": [_branch_point(item) for item in branch.branch_points],
         "area": {"worst": _null(certificate.worst), "place": certificate.place},
     }
 
@@ -79,7 +78,7 @@ def _stationary(columns: Mapping[str, Any]) -> tuple[StationaryPoint, ...]:
     return tuple(made)
 
 
-def _special(item: Fold | BranchPoint, places: Mapping[int, int]) -> dict[str, Any]:
+def _special(item: Fold | BranchPoint) -> dict[str, Any]:
     point = item.point
     return {
         "beta": point.beta,
@@ -91,18 +90,18 @@ def _special(item: Fold | BranchPoint, places: Mapping[int, int]) -> dict[str, A
         "eigenvalue": _null(item.eigenvalue),
         "residual": _null(point.residual),
         "status": item.status,
-        "point": places[id(point)],
+        "point": item.place,
         "iterations": item.iterations,
     }
 
 
-def _fold(fold: Fold, places: Mapping[int, int]) -> dict[str, Any]:
-    return _special(fold, places) | {"side": fold.side, "minor": fold.minor, "bracket": list(fold.bracket)}
+def _fold(fold: Fold) -> dict[str, Any]:
+    return _special(fold) | {"side": fold.side, "minor": fold.minor, "bracket": list(fold.bracket)}
 
 
-def _branch_point(item: BranchPoint, places: Mapping[int, int]) -> dict[str, Any]:
+def _branch_point(item: BranchPoint) -> dict[str, Any]:
     own = {"kind": item.kind, "side_branch": item.side_branch, "multiplicity": item.multiplicity}
-    return _special(item, places) | own
+    return _special(item) | own
 
 
 def _common(item: Mapping[str, Any], points: Sequence[StationaryPoint]) -> dict[str, Any]:
@@ -115,6 +114,7 @@ def _common(item: Mapping[str, Any], points: Sequence[StationaryPoint]) -> dict[
         "index": (before, after),
         "status": _one_of(special.STATUSES, item["status"]),
         "iterations": int(item["iterations"]),
+        "place": int(item["point"]),
     }
 
 

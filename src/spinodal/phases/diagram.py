@@ -21,7 +21,9 @@ from spinodal.phases.certificates import Certificates
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.envelope import Violation
 from spinodal.phases.existence import Existence
+from spinodal.phases.limit import Limit
 from spinodal.phases.phase import Phase
+from spinodal.phases.softened import Softened
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.step import Step, steps_through
 from spinodal.phases.tree import Fall
@@ -80,6 +82,10 @@ class Diagram:
         What is turned: the L2 penalty, with its centre and mask, unless another control was given.
     missing : tuple of Missing
         What was asked for and is not there, each with its cause; the rest stands.
+    sharpness : float or None
+        Of the smooth operations that took the place of kinks; None where E is as it was given.
+    limits : tuple of Limit
+        Where macroscopic transitions go as those become sharper, where a map was asked for it.
     """
 
     task: Mapping[str, Any]
@@ -106,6 +112,8 @@ class Diagram:
     curvature: Survey | None = None
     control: ControlRecord = field(default_factory=ControlRecord)
     missing: tuple[Missing, ...] = ()
+    sharpness: float | None = None
+    limits: tuple[Limit, ...] = ()
 
     @property
     def change_points(self) -> tuple[CurvatureChange, ...]:
@@ -120,6 +128,12 @@ class Diagram:
         """Return the points of the first leg, and of the way back of a loop, each with its direction."""
         first = "up" if self.points[0].beta <= self.points[-1].beta else "down"
         return (self.points, first), *([(self.back.points, "down")] if self.back else [])
+
+    @property
+    def softened(self) -> Softened | None:
+        """Return how far the E that was mapped is from that of the network as given; None where it is that."""
+        walked = (*self.points, *(self.back.points if self.back else ()))
+        return None if self.sharpness is None else Softened.of(self.sharpness, walked, self.limits)
 
     @property
     def loop(self) -> Loop | None:
@@ -160,7 +174,7 @@ class Diagram:
         last = len(ordered) - 1
         first = [(stretch, _next_phase(index, last, upward)) for index, stretch in enumerate(ordered)]
         return tuple(
-            Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()))
+            Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()), self.branches.get(index))
             for index, (stretch, falls_to) in enumerate([*first, *self._met_on_the_way_back(len(first))])
         )
 

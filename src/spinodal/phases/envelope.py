@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from spinodal.definitions import EQUALLY_DEEP, NORM_RISES
+from spinodal.branches.maxwell import Difference, meeting
+from spinodal.definitions import EQUAL_DEPTH, EQUALLY_DEEP, NORM_RISES
 from spinodal.phases.loss_curve import LossCurve
 from spinodal.sweeps.walk import Point
+
+MOST = 60  # steps to a border: as many halvings find it to rounding
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,6 @@ def _deepest(curves: Sequence[LossCurve], beta: float) -> LossCurve:
 
 def _border(first: LossCurve, second: LossCurve, low: float, high: float, known: Sequence[float]) -> float:
     """Return where two phases are equally deep between two values of beta, or where the one that ends does so."""
-    from scipy.optimize import brentq  # slow to import, and needed in loops only
-
     slack = 0.01 * (high - low)
     for beta in known:
         if low - slack <= beta <= high + slack:
@@ -78,7 +79,14 @@ def _border(first: LossCurve, second: LossCurve, low: float, high: float, known:
         return first.betas[-1]
     if not second.covers(low):
         return second.betas[0]
-    return float(brentq(lambda beta: first.loss(beta) - second.loss(beta), low, high, xtol=1e-14))
+
+    def compare(beta: float) -> Difference:
+        return Difference(first.loss(beta) - second.loss(beta), first.slope(beta) - second.slope(beta))
+
+    def is_equal(beta: float, found: Difference) -> bool:
+        return abs(found.step) <= EQUAL_DEPTH * beta
+
+    return meeting(compare, 0.5 * (low + high), bounds=(low, high), is_equal=is_equal, rises=True, most=MOST).beta
 
 
 def violations(

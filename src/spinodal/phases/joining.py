@@ -7,13 +7,8 @@ from itertools import pairwise
 
 from spinodal.definitions import (
     ADJACENT,
-    EQUAL_DEPTH_WALKED,
     EQUALLY_DEEP,
     FURTHER,
-    MACROSCOPIC,
-    NORM_RISES,
-    SAME_NORM,
-    SAME_SPECTRUM,
     SMALLEST,
 )
 from spinodal.missing import Attempts
@@ -31,6 +26,7 @@ from spinodal.phases.descents import (
     walk_down,
 )
 from spinodal.phases.envelope import Part, Violation, envelope, violations
+from spinodal.phases.equal_depth import equally_deep
 from spinodal.phases.existence import Existence, Interval, divided
 from spinodal.phases.follow_ahead import SharedFollower
 from spinodal.phases.joined import Joined
@@ -41,14 +37,12 @@ from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.tree import Fall, falls_along
 from spinodal.sweeps.ahead import record_ahead
 from spinodal.sweeps.gap import gap
+from spinodal.sweeps.moved import moved
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import NAMES, Transition
 from spinodal.sweeps.walk import Forgetful, Point, Walker
-
-STEPS = 8  # of Newton's method towards equal depth
-BY_WALKS = "found by walks: both phases were minimised at this beta; a saddle is interpolated on the branch"
 
 
 class Joiner:
@@ -90,8 +84,7 @@ class Joiner:
         self.walker, self.scout, self.up, self.back = walker, scout, up, back
         self.low, self.high = beta
         self.error_range, self.norm_range = error_range, norm_range
-        allowance = Allowance(error=MACROSCOPIC * error_range, norm_squared=SAME_NORM * norm_range, spectrum=SAME_SPECTRUM)
-        self.catalogue = Catalogue(allowance)
+        self.catalogue = Catalogue(Allowance.of_phases(error_range, norm_range))
         self.follower = SharedFollower(crew, walker, beta=beta, norm_range=norm_range, attempts=attempts)
         self.phases: list[KnownPhase] = []
         self.falls: list[Fall] = []
@@ -263,31 +256,10 @@ class Joiner:
                 or min(first.depth(a.high), second.depth(a.high)) <= ADJACENT
             ):
                 continue  # a second-order transition, where one ends as the other begins, is no coexistence
-            if (found := self._meeting(first, second, a.high)) is not None:
+            ranges = {"error_range": self.error_range, "norm_range": self.norm_range}
+            if (found := equally_deep(self.walker, first, second, a.high, **ranges)) is not None:
                 branch = followed.branches.get(first.id)
                 yield found.over(saddle_between(branch, found.beta)) if branch else found
-
-    def _meeting(self, first: KnownPhase, second: KnownPhase, beta: float) -> PhaseCoexistence | None:
-        """Return where two phases have equal L, by Newton's method in beta: the slope of L is `||theta - centre||^2`."""
-        a, b = first.nearest(beta), second.nearest(beta)
-        for _ in range(STEPS):
-            a, b = self._moved(a, beta), self._moved(b, beta)
-            heat, gap_in_loss = a.norm_squared - b.norm_squared, a.minimum.loss - b.minimum.loss
-            if heat <= NORM_RISES * self.norm_range:
-                return None
-            if abs(gap_in_loss) <= EQUAL_DEPTH_WALKED * self.error_range:
-                return PhaseCoexistence(
-                    beta - gap_in_loss / heat, (first.id, second.id), a.minimum.loss, heat, None, None, None, BY_WALKS
-                )
-            beta -= gap_in_loss / heat
-            if min(first.depth(beta), second.depth(beta)) <= 0.0:
-                return None
-        return None
-
-    def _moved(self, point: Point, beta: float) -> Point:
-        """Return the point of the same phase at another beta."""
-        step = beta - point.beta
-        return self.walker.finish(self.walker.follow(point, beta, step * point.tangent)) if step else point
 
     # -- matching ---------------------------------------------------------------------------
 
@@ -311,7 +283,7 @@ class Joiner:
     def _agrees(self, phase: KnownPhase, point: Point) -> bool:
         """Tell whether a phase, followed from its nearest point to the beta of another one, is that point."""
         near = phase.nearest(point.beta)
-        there = self._moved(near, point.beta)
+        there = moved(self.walker, near, point.beta)
         if there is not near and self.scout().criteria.may_have_jumped(gap(near, there), believe_loss=False):
             return False
         self.catalogue.add(_fingerprint(there), continues=phase.entry)
@@ -327,8 +299,8 @@ class Joiner:
         beside = LossCurve.through(phase.id, phase.points).loss(point.beta)
         if abs(beside - point.minimum.loss) > EQUALLY_DEEP * self.error_range:
             return False
-        ways = (self._moved(near, point.beta) for near in phase.beside(point.beta))
-        return any(_fingerprint(there).distance(_fingerprint(point), Allowance()) <= 1.0 for there in ways)
+        ways = (moved(self.walker, near, point.beta) for near in phase.beside(point.beta))
+        return any(_fingerprint(there).is_one_with(_fingerprint(point)) for there in ways)
 
     def _within(self, phase: KnownPhase) -> list[Point]:
         """Return the points of a phase in the range of the map, where every phase was followed to its ends."""

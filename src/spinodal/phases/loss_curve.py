@@ -39,6 +39,18 @@ class LossCurve:
         """Tell whether beta lies between the first and the last point."""
         return self.betas[0] <= beta <= self.betas[-1]
 
+    def slope(self, beta: float) -> float:
+        """Return `dL/dbeta` of the same interpolation."""
+        place = max(bisect_left(self.betas, beta), 1)
+        if len(self.points) == 1:
+            return self.points[0].norm_squared
+        a, b = self.points[place - 1], self.points[place]
+        width = b.beta - a.beta
+        t = (beta - a.beta) / width
+        mean = (b.minimum.loss - a.minimum.loss) / width
+        first, last = a.norm_squared - mean, b.norm_squared - mean
+        return mean + (1.0 - t) * (1.0 - 3.0 * t) * first + t * (3.0 * t - 2.0) * last
+
     def loss(self, beta: float) -> float:
         """Return L at a beta that is covered."""
         place = bisect_left(self.betas, beta)

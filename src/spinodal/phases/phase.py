@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from spinodal.branches.branch import Branch
 from spinodal.definitions import ALIVE
 from spinodal.phases.existence import Existence
 from spinodal.sweeps.walk import Point
@@ -28,6 +29,8 @@ class Phase:
         In a loop: the whole range in which the phase is a minimum.
     beyond : tuple of Point
         In a loop: points of the phase outside of `beta`, to which it was followed in search of its ends; by rising beta.
+    branch : Branch or None
+        Where branches were followed: through the fold in which the phase ends, and along the saddles behind it.
     """
 
     id: int
@@ -35,6 +38,7 @@ class Phase:
     falls_to: int | None
     existence: Existence | None = None
     beyond: tuple[Point, ...] = ()
+    branch: Branch | None = field(default=None, compare=False, repr=False)
 
     @property
     def beta(self) -> tuple[float, float]:

@@ -167,19 +167,16 @@ def stability(branch: Branch) -> tuple[tuple[int, int, int], ...]:
 
     At a special point an eigenvalue is 0, so what its index says is decided by rounding: the neighbour counts.
     """
-    special = {id(fold.point) for fold in branch.folds} | {id(found.point) for found in branch.branch_points}
-    kinds = [min(_index_between(a, b, special), MANY) for a, b in pairwise(branch.points)]
+    special = branch.special
+    regular = [None if place in special else point.index for place, point in enumerate(branch.points)]
+    known = [[index for index in pair if index is not None] for pair in pairwise(regular)]
+    kinds = [min(max(seen or (a.index, b.index)), MANY) for seen, (a, b) in zip(known, pairwise(branch.points), strict=True)]
     found, start = [], 0
     for kind, run in groupby(kinds):
         stop = start + len(list(run))
         found.append((start, stop + 1, kind))
         start = stop
     return tuple(found)
-
-
-def _index_between(a: StationaryPoint, b: StationaryPoint, special: set[int]) -> int:
-    regular = [point.index for point in (a, b) if id(point) not in special]
-    return max(regular or [a.index, b.index])
 
 
 def _minima(diagram: Diagram) -> list[Piece]:

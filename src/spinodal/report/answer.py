@@ -25,6 +25,7 @@ from spinodal.words.sentences import (
     named,
     where,
 )
+from spinodal.words.trust import limits_line, softened_line, unconverged_line
 
 MOST_NAMED = 8  # losses named one after the other
 
@@ -59,7 +60,8 @@ def answer_sentences(diagram: Diagram) -> tuple[str, ...]:
     else:
         gains = [_gain(step) for step in reversed(found)]
         body = [*_downward(diagram, _sequence("First to appear", gains)), _end(diagram)]
-    return (*filter(None, body), *_warnings(diagram))
+    before = unconverged_line(diagram.points), softened_line(diagram.softened)
+    return (*filter(None, [*before, *body, limits_line(diagram.limits)]), *_warnings(diagram))
 
 
 def _smooth(diagram: Diagram) -> str:
@@ -190,7 +192,7 @@ def _warnings(diagram: Diagram) -> list[str]:
     warnings = [] if diagram.run_status == "complete" else [f"The map is not complete: {diagram.run_status}."]
     if not diagram.sees_kinks:
         warnings.append(f"The solver {unseen_kinks(diagram.solver)}.")
-    if unfinished:
+    if unfinished and not unconverged_line(diagram.points):
         total = len(diagram.points)
         warnings.append(f"{unfinished:,} of {total:,} points did not converge; the figures say why at each.")
     return [*warnings, *filter(None, [listed(diagram.missing)])]

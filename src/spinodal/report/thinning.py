@@ -102,14 +102,12 @@ def _walk(points: tuple[Point, ...], transitions: Sequence[Transition], most: in
 
 def _branch(branch: Branch, share: float) -> Branch:
     """Return a branch with about a share of its points."""
-    special = {id(fold.point) for fold in branch.folds} | {id(item.point) for item in branch.branch_points}
     last = len(branch.points) - 1
     needed = {0, last}
-    for position, point in enumerate(branch.points):
-        if id(point) in special:
-            needed |= set(range(max(position - NEIGHBOURS, 0), min(position + NEIGHBOURS, last) + 1))
+    for place in branch.special:
+        needed |= set(range(max(place - NEIGHBOURS, 0), min(place + NEIGHBOURS, last) + 1))
     kept, _ = _kept(needed, last + 1, math.ceil(share * (last + 1)))
-    return replace(branch, points=tuple(branch.points[position] for position in kept))
+    return branch.at_places(kept)
 
 
 def _kept(needed: set[int], total: int, most: int) -> tuple[list[int], int]:

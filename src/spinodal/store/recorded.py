@@ -15,6 +15,7 @@ from spinodal.curvature.survey import Survey, recalled
 from spinodal.errors import SpinodalError, printable
 from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
+from spinodal.phases.limit import Limit
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.control import recorded_control
 from spinodal.store.entry import STATES
@@ -77,6 +78,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
     low, high = map(positive, result["range"])
     stats = {key: whole(value) for key, value in result["stats"].items() if key in Counts.__dataclass_fields__}
     task = {**result["task"], "name": text(result["task"]["name"])}
+    softened = result.get("softened") or {}
     diagram = PhaseDiagram(
         task=task,
         seed=whole(result["seed"]),
@@ -93,6 +95,8 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         curvature=_curvature(result.get("curvature"), journal),
         control=recorded_control(journal),
         missing=tuple(_missing(item) for item in result.get("missing", ())),
+        sharpness=optional(number, softened.get("sharpness")),
+        limits=tuple(map(Limit.from_dict, softened.get("limits", ()))),
     )
     whole_diagram = joined(result, points, up, back).to(diagram)
     _check_phases(whole_diagram)

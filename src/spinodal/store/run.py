@@ -36,7 +36,7 @@ from spinodal.tasks.models import Models
 
 BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
 REMARKS = {"control.from"}  # settings that identify nothing: the same centre may lie elsewhere
-LATER = {"map.curvature": False}  # settings that older versions did not know, as they behaved
+LATER = {"map.curvature": False, "map.soften": "auto"}  # settings that older versions did not know, as they behaved
 
 
 class RunFolder:

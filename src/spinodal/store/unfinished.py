@@ -51,6 +51,7 @@ def unfinished_diagram(journal: Journal, command: str) -> PhaseDiagram:
         seconds=journal.elapsed,
         solver=printable(points[0].minimum.solver),
         run_status=UNFINISHED,
+        sharpness=_sharpness(options.get("soften")),
         control=recorded_control(journal),
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         missing=(Missing(reached, f"unfinished; go on with {command}"),),
@@ -102,6 +103,12 @@ def _spent(journal: Journal) -> Counts:
     for index in range(journal.count):
         spent = spent + journal.point(index).minimum.stats
     return spent
+
+
+def _sharpness(asked: object) -> float | None:
+    """Return the sharpness of a map, asked for alone or as the first of two."""
+    first = asked[0] if isinstance(asked, list) and asked else asked
+    return None if first in (None, "auto") else positive(first)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

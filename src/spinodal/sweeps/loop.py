@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from spinodal.branches.area import area
+from spinodal.branches.point import StationaryPoint
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Point
 
@@ -83,5 +84,9 @@ def _fall(item: Transition) -> float:
 
 def _part(a: Point, b: Point, jump: float | None) -> float:
     if jump is None:
-        return area(a, b)
+        return area(_on_branch(a), _on_branch(b))
     return (jump - a.beta) * a.norm_squared + (b.beta - jump) * b.norm_squared
+
+
+def _on_branch(point: Point) -> StationaryPoint:
+    return StationaryPoint.of(point.minimum, point.norm_squared, tangent=point.tangent, norm_slope=point.norm_slope)

@@ -129,10 +129,12 @@ class Task:
         self.remake: Callable[[], Task] | None = None  # makes the same task elsewhere, where it was made by its name
         self._initial = initial
 
-    def landscape(self, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Landscape:
+    def landscape(
+        self, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu", soften: float | None = None
+    ) -> Landscape:
         """Return the error of this task as a `Landscape`, in its own precision unless another is given."""
         chosen = DTYPES[self.dtype] if dtype is None else dtype
-        return Landscape(self.model, self.loss, self.data, dtype=chosen, device=device, samples=self.samples)
+        return Landscape(self.model, self.loss, self.data, dtype=chosen, device=device, samples=self.samples, soften=soften)
 
     def initial(self, seed: int = 0) -> Tensor:
         """Return a random start theta, shape (n,), the same for the same seed."""

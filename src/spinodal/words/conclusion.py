@@ -6,6 +6,7 @@ from spinodal.missing import listed
 from spinodal.phases.diagram import UNFINISHED, Diagram
 from spinodal.words.numbers import significant
 from spinodal.words.sentences import answer_line, error_text, where
+from spinodal.words.trust import limits_line, softened_line, unconverged_line
 
 
 def answer(diagram: Diagram) -> str:
@@ -18,7 +19,9 @@ def concluded(diagram: Diagram) -> str:
     """Return what the walk tells and whether it ended early: the answer without what going on with the run may add."""
     found = _found(diagram) if diagram.macroscopic else _nothing_found(diagram)
     is_whole = diagram.run_status in ("complete", UNFINISHED)
-    return found if is_whole else f"{found} The walk {diagram.run_status.rstrip('.')}."
+    ended = "" if is_whole else f"The walk {diagram.run_status.rstrip('.')}."
+    first = unconverged_line(diagram.points), softened_line(diagram.softened)
+    return " ".join(filter(None, [*first, found, limits_line(diagram.limits), ended]))
 
 
 def _nothing_found(diagram: Diagram) -> str:

@@ -9,8 +9,7 @@ from torch import Tensor
 from spinodal.branches.arclength.metric import Node
 from spinodal.branches.arclength.singular import Singular
 from spinodal.branches.special import BranchPoint, Fold
-
-SYMMETRIC = 1e-6  # |D^3 E [phi, phi, phi]| below this fraction of the largest eigenvalue: a pitchfork
+from spinodal.definitions import SYMMETRIC
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def explains(a: Node, b: Node, kind: str, found: Singular) -> bool:
     return change <= max(found.multiplicity - min(a.spectrum.null_modes, b.spectrum.null_modes), 1)
 
 
-def fold_record(met: Encounter, overlap: float) -> Fold:
+def fold_record(met: Encounter, overlap: float, place: int) -> Fold:
     """Return the record of a fold."""
     betas = sorted((met.a.point.beta, met.b.point.beta))
     done = met.found.converged
@@ -81,10 +80,11 @@ def fold_record(met: Encounter, overlap: float) -> Fold:
         minor=False,
         status="converged" if done else "not converged",
         iterations=met.found.iterations,
+        place=place,
     )
 
 
-def branch_point_record(met: Encounter, overlap: float, after: int) -> BranchPoint:
+def branch_point_record(met: Encounter, overlap: float, after: int, place: int) -> BranchPoint:
     """Return the record of a branch point."""
     found, symmetries = met.found, min(met.a.spectrum.null_modes, met.b.spectrum.null_modes)
     symmetric = abs(found.bend) <= SYMMETRIC * found.spectrum.scale
@@ -99,4 +99,5 @@ def branch_point_record(met: Encounter, overlap: float, after: int) -> BranchPoi
         index=(met.a.point.index, after),
         status="converged" if found.converged else "not classified",
         iterations=found.iterations,
+        place=place,
     )

@@ -64,7 +64,7 @@ class Exact:
     def _node(self, point: StationaryPoint) -> Node | None:
         """Return a point with its spectrum, and its tangent the way of rising beta."""
         for known in self._known:
-            if known.point is point:
+            if known.point.coincides(point):
                 return known
         found = node_at(self.equations, point.theta, point.beta, self.equations.spectrum(point.theta, point.beta))
         if found is not None:
@@ -98,5 +98,5 @@ def node_at(equations: Equations, theta: torch.Tensor, beta: float, spectrum: Sp
     tangent, rate = Bordered(spectrum, column, nothing, 1.0, metric.weight).solve(nothing, 1.0)
     length = metric.length(tangent, rate)
     beta_rate = axis.unit(beta) * rate / length
-    point = equations.point(found.theta, beta, found.loss, found.residual, spectrum, tangent / length, beta_rate)
+    point = equations.point(found.theta, beta, found.value, found.gradient, spectrum, tangent / length, beta_rate)
     return Node(point, spectrum, axis)

@@ -10,12 +10,11 @@ import numpy as np
 from torch import Tensor
 
 from spinodal.branches.arclength.bordered import Spectrum
-from spinodal.branches.arclength.corrector import REACHABLE, TOLERANCE
+from spinodal.branches.arclength.corrector import TOLERANCE
 from spinodal.branches.arclength.equations import Equations
+from spinodal.definitions import REACHABLE, SINGULAR, SINGULAR_MET, TOGETHER
 
 MOST = 12  # Newton steps
-SINGULAR = 1e-10  # |eigenvalue| below this fraction of the largest counts as zero: the iteration has arrived
-TOGETHER = 3.0  # modes within this factor of the softest vanish with it
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def _polish(
             theta, beta, loss, residual, spectrum, mode, curvature, float(bend @ mode), crossing, local.with_beta,
             vanishing, count, size <= REACHABLE and abs(curvature) <= SINGULAR * spectrum.scale,
         )  # fmt: skip
-        if found.converged and size <= TOLERANCE and abs(curvature) <= 1e-3 * SINGULAR * spectrum.scale:
+        if found.converged and size <= TOLERANCE and abs(curvature) <= SINGULAR_MET * SINGULAR * spectrum.scale:
             return found
         if best is not None and not _defect(found, equations) < 0.5 * _defect(best, equations):
             if best.converged or count > MOST // 2:

@@ -84,7 +84,9 @@ class Arclength:
         self.folds: list[Fold] = []
         self.branch_points: list[BranchPoint] = []
         self.stop = ""
-        self._ready: deque[StationaryPoint] = deque([start.point])
+        self._ready: deque[StationaryPoint] = deque()
+        self._found = 0
+        self._emit(start.point)
 
     node: Node
     earlier: Node | None
@@ -162,8 +164,8 @@ class Arclength:
         tangent, along = Bordered(spectrum, column, metric.weight * ahead, rate, metric.weight).solve(0.0 * ahead, 1.0)
         length = metric.length(tangent, along) or 1.0
         beta_rate = self.axis.unit(beta) * along / length
-        point = self.equations.point(found.theta, beta, found.loss, found.residual, spectrum, tangent / length, beta_rate)
-        return Node(point, spectrum, self.axis, found.effort)
+        point = self.equations.point(found.theta, beta, found.value, found.gradient, spectrum, tangent / length, beta_rate)
+        return Node(point, spectrum, self.axis, found.iterations)
 
     def _growth(self, metric: Metric, node: Node, found: list[Node | Encounter]) -> float:
         """Return the factor by which the next step may be longer: by the turn, the effort and the area of this one."""
@@ -272,9 +274,14 @@ class Arclength:
         for beta in self._asked(self.node.point.beta, node.point.beta):
             exact = self._exact(metric, node, beta)
             if exact is not None:
-                self._ready.append(exact.point)
-        self._ready.append(node.point)
+                self._emit(exact.point)
+        self._emit(node.point)
         self.earlier, self.node = self.node, node
+
+    def _emit(self, point: StationaryPoint) -> None:
+        """Hand out a point; its place is the number of those before it."""
+        self._ready.append(point)
+        self._found += 1
 
     def _asked(self, a: float, b: float) -> list[float]:
         low, high = min(a, b), max(a, b)
@@ -321,28 +328,28 @@ class Arclength:
         """Keep a special point; tell whether what follows it in this step is to be forgotten."""
         overlap = self._overlap(met.found)
         if met.kind == "fold":
-            self.folds.append(fold_record(met, overlap))
             self._pass(metric, met.node)
+            self.folds.append(fold_record(met, overlap, self._found - 1))
             self.stop = "" if self.through_folds else "fold"
             return not self.through_folds
         if met.kind == "side":
             return self._switch(metric, met, overlap)
-        self.branch_points.append(branch_point_record(met, overlap, met.b.point.index))
         self._pass(metric, met.node)
+        self.branch_points.append(branch_point_record(met, overlap, met.b.point.index, self._found - 1))
         return False
 
     def _switch(self, metric: Metric, met: Encounter, overlap: float) -> bool:
         """Go on from the end of a side branch along the trunk, to where that is stable."""
         found = met.found
         others = found.spectrum.index - int(found.curvature < -found.spectrum.zero)
-        self.branch_points.append(branch_point_record(met, overlap, others))
         self._pass(metric, met.node)
+        self.branch_points.append(branch_point_record(met, overlap, others, self._found - 1))
         if not found.converged:
             self.stop = "not classified"
             return True
         departure = self._singular_point(metric, found, math.copysign(1.0, found.crossing), found.trunk, 1.0)
         departure = replace(departure, index=others)
-        self._ready.append(departure)
+        self._emit(departure)
         self.node, self.earlier, self.step = Node(departure, found.spectrum, self.axis), None, FIRST
         return True
 

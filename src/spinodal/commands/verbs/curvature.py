@@ -61,8 +61,8 @@ def curvature_command(
     debug: Debug = False,
 ) -> None:
     """Print the curvature of E and of L at one point (see `CURVATURE_HELP`)."""
+    from spinodal.commands.chosen_theta import Choice
     from spinodal.commands.curvature import tell_curvature  # torch takes seconds to import, and the help needs none of it
-    from spinodal.commands.place import Words
     from spinodal.curvature.scalar import METHODS
 
     check_json(json_file)
@@ -70,5 +70,5 @@ def curvature_command(
         raise unknown_name("method", method, METHODS)
     how = {"method": method, "budget": budget, "rtol": accuracy(rtol, called="--rtol"), "seed": seed_number(seed)}
     beta = None if beta is None else positive_beta(beta)
-    words = Words(task, at, pairs(settings or []), at_weight_decay, beta, device, centre)
-    tell_curvature(words, how, threads=threads, json_file=json_file)
+    choice = Choice(task, at, pairs(settings or []), at_weight_decay, beta, device, centre)
+    tell_curvature(choice, how, threads=threads, json_file=json_file)

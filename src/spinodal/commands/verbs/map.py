@@ -63,6 +63,10 @@ def map_command(
     dtype: Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     centre: Centre = None,
+    soften: Annotated[
+        str | None,
+        typer.Option(help="Sharpness of what takes the place of ReLU and its kin; LOW:HIGH also finds transitions without it."),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -85,12 +89,25 @@ def map_command(
     options = MapOptions(
         beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
+        soften=_sharpness(soften),
     )  # fmt: skip
     check_json(json_file)
     map_task(
         task, pairs(settings or []), options, out=out, resume=resume, centre=centre, model=(start, at_weight_decay),
         threads=threads, workers=workers, json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
+
+
+def _sharpness(text: str | None) -> float | tuple[float, float] | None:
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    try:
+        return (float(low), float(high)) if colon else float(low)
+    except ValueError as cause:
+        raise SpinodalError(
+            got=f"--soften {text!r}", allowed="a sharpness, or LOW:HIGH, is allowed", do="for example --soften 20"
+        ) from cause
 
 
 def _range(text: str | None) -> tuple[float, float] | None:

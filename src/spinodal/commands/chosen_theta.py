@@ -31,8 +31,8 @@ SAME = {torch.float64: 1e-6, torch.float32: 1e-3}  # relative difference of E up
 
 
 @dataclass(frozen=True)
-class Words:
-    """What a command line says of a place.
+class Choice:
+    """What a command line says of a theta.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Place:
+class ChosenTheta:
     """A theta of a task, where it comes from, and what is to be said of that."""
 
     task: Task
@@ -73,46 +73,47 @@ class Place:
     remark: str = ""
 
 
-def place_of(words: Words) -> Place:
-    """Return the place that a command line names, or refuse what is not there or does not fit."""
-    if os.path.isfile(words.at) or is_checkpoint_folder(words.at):
-        return _of_file(words)
-    folder, point = run_and_point(words.at)
+def chosen_theta(choice: Choice) -> ChosenTheta:
+    """Return the theta that a command line names, or refuse what is not there or does not fit."""
+    if os.path.isfile(choice.at) or is_checkpoint_folder(choice.at):
+        return _of_file(choice)
+    folder, point = run_and_point(choice.at)
     diagram = load(folder)
-    if point is None and words.weight_decay is None:
+    if point is None and choice.weight_decay is None:
         raise SpinodalError(
-            got=f"--at {words.at} names no point",
+            got=f"--at {choice.at} names no point",
             allowed="RUN:POINT, or RUN with --at-weight-decay, is allowed",
-            do=f"for example --at {words.at}:{diagram.points[0].index}; points are numbered in result.json and in the report",
+            do=f"for example --at {choice.at}:{diagram.points[0].index}; points are numbered in result.json and in the report",
         )
-    return _of_run(words, diagram, chosen_point(diagram, point, at_weight_decay=words.weight_decay))
+    return _of_run(choice, diagram, chosen_point(diagram, point, at_weight_decay=choice.weight_decay))
 
 
-def _of_file(words: Words) -> Place:
-    if words.beta is None and words.weight_decay is None:
+def _of_file(choice: Choice) -> ChosenTheta:
+    if choice.beta is None and choice.weight_decay is None:
         raise SpinodalError(
-            got=f"--at {words.at} without its weight_decay",
+            got=f"--at {choice.at} without its weight_decay",
             allowed="a checkpoint with --at-weight-decay or --beta is allowed",
             do="add --at-weight-decay W, with which it was trained",
         )
-    task = make_task(words.task, words.settings)
-    beta = words.beta or one_beta(None, words.weight_decay)
-    options = MapOptions(device=words.device, beta=(beta, 2.0 * beta))
-    landscape, control = prepare(task, options, centred(words.centre, task, words.device))
-    found = found_of(read_checkpoint(words.at), task, landscape)
-    return Place(task, landscape, control, found.theta, beta, words.at, remark=found.remark)
+    task = make_task(choice.task, choice.settings)
+    beta = choice.beta or one_beta(None, choice.weight_decay)
+    options = MapOptions(device=choice.device, beta=(beta, 2.0 * beta))
+    landscape, control = prepare(task, options, centred(choice.centre, task, choice.device))
+    found = found_of(read_checkpoint(choice.at), task, landscape)
+    return ChosenTheta(task, landscape, control, found.theta, beta, choice.at, remark=found.remark)
 
 
-def _of_run(words: Words, diagram: PhaseDiagram, snapshot: Snapshot) -> Place:
-    task = make_task(words.task, {**_settings(words.task, diagram), **words.settings})
+def _of_run(choice: Choice, diagram: PhaseDiagram, snapshot: Snapshot) -> ChosenTheta:
+    task = make_task(choice.task, {**_settings(choice.task, diagram), **choice.settings})
     if diagram.models is not None:
         diagram.models.layout.refuse_other(task.model, task.name)
     theta = snapshot.theta
-    landscape = task.landscape(dtype=theta.dtype, device=usable_device(words.device))
+    landscape = task.landscape(dtype=theta.dtype, device=usable_device(choice.device), soften=diagram.sharpness)
     theta = landscape.vector(theta)
-    _refuse_other(landscape, theta, snapshot, words.at)
-    turned = centred(words.centre, task, words.device) or _of_map(diagram, landscape)
-    return Place(task, landscape, task.penalty(landscape, turned), theta, words.beta or snapshot.beta, words.at, snapshot)
+    _refuse_other(landscape, theta, snapshot, choice.at)
+    turned = centred(choice.centre, task, choice.device) or _of_map(diagram, landscape)
+    beta = choice.beta or snapshot.beta
+    return ChosenTheta(task, landscape, task.penalty(landscape, turned), theta, beta, choice.at, snapshot)
 
 
 def _of_map(diagram: PhaseDiagram, landscape: Landscape) -> Control | None:

@@ -1,0 +1,11 @@
+"""The same minimum at another beta, by the walker, so that it is recorded."""
+
+from __future__ import annotations
+
+from spinodal.sweeps.walk import Point, Walker
+
+
+def moved(walker: Walker, point: Point, beta: float) -> Point:
+    """Return the minimum that a point leads to along its tangent at another beta; the point itself at its own."""
+    step = beta - point.beta
+    return walker.finish(walker.follow(point, beta, step * point.tangent)) if step else point
