@@ -77,6 +77,9 @@ BRACKET_LARGE = 1e-4  # where these are dear,
 BRACKET_ROUGH = 1e-3  # and without them
 BRACKET_MINOR = 1e-2  # the same of minor ones: soft modes make many; and the smallest step on a smooth branch
 BRACKETS = (1e-9, 1e-2)  # relative widths of brackets that can be asked for: the narrowest that rounding lets a walk reach
+FORETOLD_WITHIN = 0.6  # of a bracket: a fold that three points foretell further ahead is not stepped to
+LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it is bracketed at once
+CAREFUL = 0.1  # relative residual at the end of a branch where searches are dear: beyond it there may be no minimum
 CONVERGED_BRACKET = 1.01  # times the width asked for: a bracket that is no wider has converged
 
 # -- errors of what is shown ---------------------------------------------------------------------------------------------

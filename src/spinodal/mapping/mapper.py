@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 
+from spinodal.definitions import LARGEST_SPARING
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.mapping.after_walk import AfterWalk, Walk
@@ -23,7 +24,7 @@ from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.resolution import LARGEST_SPARING, Resolution, bracket_for
+from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
