@@ -8,8 +8,9 @@ from typing import Any
 from spinodal.curvature.survey import note_name, noted
 from spinodal.landscape.penalty import l2
 from spinodal.parallel import Crew
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.walk import Point, Recorder
+from spinodal.sweeps.recorder import Recorder
 
 
 def survey_ahead(

@@ -25,7 +25,7 @@ from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.results.placement import Placement
 from spinodal.sweeps.memory import Memory
 from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.walk import Forgetful, Recorder
+from spinodal.sweeps.recorder import Forgetful, Recorder
 from spinodal.tasks.fitted import Fitted, fitted
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import DTYPES, Task

@@ -22,11 +22,12 @@ from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.results.placement import Placement, Rival, Start
 from spinodal.sweeps.ahead import record_ahead
 from spinodal.sweeps.moved import moved
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
+from spinodal.sweeps.recorder import Recorder
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.walk import Point, Recorder
 from spinodal.tasks.fitted import Fitted
 
 DOUBLINGS = 12  # of beta beyond the map, in search of a transition that it did not reach

@@ -9,12 +9,13 @@ from spinodal.definitions import FURTHER, STIFF
 from spinodal.sweeps.ahead import Made
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.memory import Memory
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,13 @@ from spinodal.phases.tree import Fall, falls_along
 from spinodal.sweeps.ahead import record_ahead
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.moved import moved
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
+from spinodal.sweeps.recorder import Forgetful
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import NAMES, Transition
-from spinodal.sweeps.walk import Forgetful, Point, Walker
+from spinodal.sweeps.walk import Walker
 
 
 class Joiner:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from spinodal.parallel import Crew
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
+from spinodal.sweeps.recorder import Recorder
 from spinodal.sweeps.request import Request
-from spinodal.sweeps.walk import Point, Recorder
 
 
 class Part(Protocol):

@@ -1,4 +1,4 @@
-"""Points on a branch of minima, each found from an earlier one, and the geometry that leads on."""
+"""Makes points on a branch of minima, each from an earlier one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -25,147 +24,16 @@ from spinodal.minima.minimise import Local, Minimum, solve
 from spinodal.minima.solution import Departure
 from spinodal.minima.solver import solver_named
 from spinodal.observe import Observation
+from spinodal.sweeps.point import Point
+from spinodal.sweeps.recorder import Forgetful, Recorder
 from spinodal.sweeps.request import Request
+
+__all__ = ["Forgetful", "Point", "Recorder", "Walker"]
 
 OWN_HESSIANS = 800  # parameters up to which no landmark serves
 LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
 LOOSE = 30.0  # how much more loosely first-order solvers minimise between transitions
 LOOSE_SINGLE = 2.0  # the same of large networks in single precision
-
-
-@dataclass(frozen=True)
-class Point:
-    """A minimum with what is needed to step on from it and to describe it.
-
-    Attributes
-    ----------
-    index : int
-        Number, in the order in which the walk came to it; `origin` is the number of the point it was followed from (or None).
-    minimum : Minimum
-    observation : Observation
-    tangent : Tensor, shape (n,)
-        `dtheta/dbeta = -(Hess L)^+ grad C` along the branch, `-(Hess L)^+ 2 (theta - centre)` with the L2 penalty.
-    norm_slope : float
-        `dC/dbeta = d2L/dbeta2 <= 0`, `d||theta - centre||^2 / dbeta` with the L2 penalty.
-    margin_slope : float
-        `d margin / dbeta` along the branch.
-    speed : float
-        `||dtheta/dbeta||`, the length of the tangent, which a record keeps; NaN where it is not known.
-    reference : float
-        The value of the control at which L is what jumps are measured in (see `Axis.reference`); 0, and so E, unless the
-        control may have either sign.
-    key : str
-        Of the request that it answers (see `Request`); "" where there was none.
-    """
-
-    index: int
-    origin: int | None
-    minimum: Minimum
-    observation: Observation
-    tangent: Tensor
-    norm_slope: float
-    margin_slope: float
-    speed: float = math.nan
-    reference: float = 0.0
-    key: str = ""
-
-    @property
-    def beta(self) -> float:
-        """Return beta; PyTorch's `weight_decay` is twice this."""
-        return self.minimum.beta
-
-    @property
-    def left(self) -> bool:
-        """Tell whether the search for this point was given up because it had left the branch."""
-        return self.minimum.stop == "left"
-
-    @property
-    def error(self) -> float:
-        """Return E."""
-        return self.minimum.error
-
-    @property
-    def norm_squared(self) -> float:
-        """Return `C = dL/dbeta`: `||theta - centre||^2` over the penalised parameters with the L2 penalty."""
-        return self.observation.turned
-
-    @property
-    def height(self) -> float:
-        """Return `E + reference C`, in which jumps are measured: E with the L2 penalty."""
-        return self.error + self.reference * self.norm_squared
-
-    @property
-    def tangent_curvature(self) -> float:
-        """Return `t . Hess L t / t . t` along the tangent t of the branch, which the smallest eigenvalue cannot exceed.
-
-        At a fold, and at a branch point approached along the branch that ends there, the tangent turns into the
-        mode that becomes soft, so both vanish together. Along the trunk of a pitchfork, which goes on, it does not.
-        """
-        return -self.norm_slope / max(float(self.tangent @ self.tangent), 1e-300)
-
-    @property
-    def error_slope(self) -> float:
-        """Return the slope of `height`, `dE/dbeta = -beta d||theta - centre||^2 / dbeta` (envelope theorem)."""
-        return -self.drive * self.norm_slope
-
-    @property
-    def drive(self) -> float:
-        """Return `beta - reference`, by which L exceeds `height` for each unit of C."""
-        return self.beta - self.reference
-
-
-class Recorder(Protocol):
-    """Where points are kept, and recalled from when an interrupted computation is repeated, or one that went ahead is met."""
-
-    def recall(self, request: Request, index: int) -> Point | None:
-        """Return the recorded point of a request under this number, or None if it was not computed yet."""
-        ...
-
-    def keep(self, request: Request, point: Point) -> None:
-        """Record a point before what builds on it is started."""
-        ...
-
-    def take(self, request: Request, point: Point) -> None:
-        """Record a point that was computed ahead, if it is not known; it has its number once the walk comes to it."""
-        ...
-
-    def knows(self, name: str) -> bool:
-        """Tell whether a fact is recorded."""
-        ...
-
-    def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return a recorded fact, made and recorded if it is not there yet."""
-        ...
-
-    def seconds(self, now: float) -> float:
-        """Return the seconds spent so far, `now` of them in this process."""
-        ...
-
-
-class Forgetful:
-    """A recorder that keeps nothing."""
-
-    def recall(self, request: Request, index: int) -> Point | None:
-        """Return None: nothing was recorded."""
-        return None
-
-    def keep(self, request: Request, point: Point) -> None:
-        """Do nothing."""
-
-    def take(self, request: Request, point: Point) -> None:
-        """Do nothing."""
-
-    def knows(self, name: str) -> bool:
-        """Return False: nothing was recorded."""
-        return False
-
-    def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Make the fact."""
-        return make()
-
-    def seconds(self, now: float) -> float:
-        """Return the seconds of this process."""
-        return now
 
 
 class Walker:
