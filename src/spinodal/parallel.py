@@ -111,7 +111,8 @@ class Crew(Generic[P]):
 
     def _submitted(self, executor: Executor, function: Callable[[P, J], R], job: J) -> Any:
         sent = pickle.dumps(job) if self._packs else job
-        return executor.submit(_done, self._token, self._threads, self._sent, function, sent)
+        with _held_interrupts():  # a pool begins its processes here, which have the signals of this thread
+            return executor.submit(_done, self._token, self._threads, self._sent, function, sent)
 
     def _packed(self, workplace: Workplace[P]) -> object:
         """Return a workplace as it travels, or refuse one that cannot be sent to another process."""
@@ -186,6 +187,19 @@ def worker_pool(workers: int) -> Iterator[Executor | None]:
         held.close()  # whoever is still at work ends
         pool.shutdown(cancel_futures=True)
         life.close()
+
+
+@contextmanager
+def _held_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back from this thread, and for good from the processes that are begun meanwhile."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def use_threads(threads: int) -> None:
