@@ -6,9 +6,10 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Generic, Protocol, TypeVar
@@ -26,6 +27,7 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 ALONE = "leave executor out, or use workers=1"
+MOST = 64  # jobs under way at once, as their tensors may be large
 _HERE = threading.local()  # the problem that this thread of a worker has opened last
 
 
@@ -93,20 +95,24 @@ class Crew(Generic[P]):
             Of a module, as it is sent by its name.
         jobs : sequence
         """
-        futures: dict[Any, int] = {}
+        pending: dict[Any, int] = {}
+        waiting = enumerate(jobs)
         try:
             if self.executor is not None and jobs:
                 self._try(self.executor)
-                for place, job in enumerate(jobs):
-                    futures[self._submitted(self.executor, function, job)] = place
-            for future in _as_they_come(futures):
-                result = self._result(future)
+            while self.executor is not None:
+                for place, job in islice(waiting, MOST - len(pending)):
+                    pending[self._submitted(self.executor, function, job)] = place
+                if not pending:
+                    return
+                future = _next_done(pending)
+                place, result = pending.pop(future), self._result(future)
                 if result is not None:
-                    yield futures[future], result[0]
+                    yield place, result[0]
         except BrokenExecutor as cause:
             self._lose(cause)
         finally:
-            for future in futures:
+            for future in pending:
                 future.cancel()
 
     def _submitted(self, executor: Executor, function: Callable[[P, J], R], job: J) -> Any:
@@ -248,9 +254,9 @@ def _nothing(_problem: object, _job: object) -> bool:
     return True
 
 
-def _as_they_come(futures: dict[Any, int]) -> Iterator[Any]:
-    """Yield futures as they are done, where they tell."""
-    return as_completed(futures) if all(isinstance(future, Future) for future in futures) else iter(futures)
+def _next_done(futures: Iterable[Any]) -> Any:
+    """Return the first future that is done, where they tell; else the first one."""
+    return next(as_completed(futures) if all(isinstance(future, Future) for future in futures) else iter(futures))
 
 
 def _unsendable(cause: Exception) -> SpinodalError:
