@@ -161,8 +161,8 @@ class Crew(Generic[P]):
         if not done:
             raise SpinodalError(
                 got=f"a worker cannot open the task ({told})",
-                allowed="a task that is the same wherever it is made is allowed",
-                do=f"see that its file and its data are there for every process; or {ALONE}",
+                allowed="a task whose functions lie in files, and that is the same wherever it is made, is allowed",
+                do=f"see that its files and its data are there for every process; or {ALONE}",
             )
         self._is_tried = True
 
