@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         scalar_curvature,
         spectral_density,
     )
+    from spinodal.dynamics import Diagnosis, Trajectory, diagnose, train
     from spinodal.errors import SpinodalError
     from spinodal.landscape import Landscape
     from spinodal.landscape.control import Control
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from spinodal.mapping.options import MapOptions
     from spinodal.mapping.place import place
     from spinodal.minima.minimise import Minimum, minimise
+    from spinodal.paths import Path, connect
     from spinodal.phases.existence import Existence
     from spinodal.phases.phase import Phase
     from spinodal.phases.snapshot import Snapshot
@@ -50,6 +52,7 @@ __all__ = [
     "Coexistence",
     "Control",
     "Curvature",
+    "Diagnosis",
     "Estimate",
     "Existence",
     "Field",
@@ -59,6 +62,7 @@ __all__ = [
     "Loop",
     "MapOptions",
     "Minimum",
+    "Path",
     "Penalty",
     "Phase",
     "PhaseDiagram",
@@ -71,13 +75,16 @@ __all__ = [
     "Surface",
     "Sweep",
     "Task",
+    "Trajectory",
     "Transition",
     "Weight",
     "beta_of",
     "change_points",
     "coexistence",
+    "connect",
     "continue_branch",
     "curvature_at",
+    "diagnose",
     "extreme_eigenvalues",
     "fisher_trace",
     "load",
@@ -90,6 +97,7 @@ __all__ = [
     "sweep",
     "tasks",
     "theory",
+    "train",
     "weight_decay",
 ]
 
@@ -99,6 +107,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Coexistence": "spinodal.branches",
     "Control": "spinodal.landscape.control",
     "Curvature": "spinodal.curvature",
+    "Diagnosis": "spinodal.dynamics",
     "Estimate": "spinodal.curvature",
     "Existence": "spinodal.phases.existence",
     "Field": "spinodal.landscape.weight",
@@ -108,6 +117,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Loop": "spinodal.sweeps.loop",
     "MapOptions": "spinodal.mapping.options",
     "Minimum": "spinodal.minima.minimise",
+    "Path": "spinodal.paths",
     "Penalty": "spinodal.landscape.penalty",
     "Phase": "spinodal.phases.phase",
     "PhaseDiagram": "spinodal.results.phase_diagram",
@@ -120,13 +130,16 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Surface": "spinodal.curvature",
     "Sweep": "spinodal.sweeps.sweep",
     "Task": "spinodal.tasks",
+    "Trajectory": "spinodal.dynamics",
     "Transition": "spinodal.sweeps.transition",
     "Weight": "spinodal.landscape.weight",
     "beta_of": "spinodal.conventions",
     "change_points": "spinodal.curvature",
     "coexistence": "spinodal.branches",
+    "connect": "spinodal.paths",
     "continue_branch": "spinodal.branches",
     "curvature_at": "spinodal.curvature",
+    "diagnose": "spinodal.dynamics",
     "extreme_eigenvalues": "spinodal.curvature",
     "fisher_trace": "spinodal.curvature",
     "load": "spinodal.store",
@@ -137,6 +150,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "scalar_curvature": "spinodal.curvature",
     "spectral_density": "spinodal.curvature",
     "sweep": "spinodal.sweeps.sweeping",
+    "train": "spinodal.dynamics",
     "weight_decay": "spinodal.conventions",
 }
 

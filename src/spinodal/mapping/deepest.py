@@ -20,6 +20,7 @@ from spinodal.observe import Observation
 ROUGH, ROUGH_ITERATIONS = 1e-2, 100
 CLOSE_ITERATIONS = 150
 DOUBLINGS = 60
+FAR_BELOW = 16.0  # the factor from which beta is raised to the lower end of the range
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,18 @@ def _flat_up_to(rungs: Sequence[tuple[float, float]]) -> float:
     (_, first), (high, last) = rungs[0], rungs[-1]
     flat = [beta for beta, error in rungs if error - first <= MACROSCOPIC * (last - first)]
     return min(high / RANGE, max(flat, default=high))
+
+
+def raised(landscape: Landscape, control: Control, low: float, start: Tensor, search: Search = lbfgs_batch) -> Tensor:
+    """Return a rough minimum at `low`, reached by doubling beta from far below, shape (n,).
+
+    As weights shrink modes only die, so this ends with modes that a start at `low` itself may never find.
+    """
+    beta, theta = low / FAR_BELOW, start
+    while beta < low:
+        theta = _rough(landscape, control, beta, theta[None], search)[0][0]
+        beta *= 2.0
+    return theta
 
 
 def _rough(landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search) -> tuple[Tensor, Tensor]:
