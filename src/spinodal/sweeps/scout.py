@@ -140,6 +140,7 @@ class Scout:
                 return
             if AT_KINK in (state.point.minimum.stop, point.minimum.stop):
                 state.move(point, smooth=False)  # shorter steps, and brackets, prove nothing between points that are no minima
+                state.step = min(2.0 * state.step, self.resolution.largest)
                 return
             found = gap(state.point, point)
             smallest = step <= SMALLEST * self.resolution.minor

@@ -41,7 +41,8 @@ def map_command(
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the run folder if there is one.")] = False,
     beta: Annotated[
-        str | None, typer.Option(help="Range LOW:HIGH. Default: HIGH by doubling until the trivial phase, LOW = HIGH/300.")
+        str | None,
+        typer.Option(help="Range LOW:HIGH. Default: HIGH by doubling until the trivial phase, LOW = HIGH/300 or below."),
     ] = None,
     direction: Annotated[
         str, typer.Option(help="up: follow the deepest phase; down: the trivial one; loop: up and back.")
