@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 FLAT = 0.1  # |d log E / d log epoch| below which a curve is flat
-LONG = 1.5  # factor in epochs from which a flat stretch is a plateau
+LONG, POINTS = 2.0, 4  # factor in epochs, and points, from which a flat stretch is a plateau
 EARLY, LATE = 0.1, 0.9  # shares of a fall between which an escape happens
 
 
@@ -58,7 +58,7 @@ class Escape:
 
 
 def plateaus(epochs: Sequence[float], errors: Sequence[float]) -> list[Plateau]:
-    """Return the plateaus of a curve, in order; epoch 0 is left out, as the scale is logarithmic.
+    """Return the plateaus of a curve over rising epochs, in order; epoch 0 is left out, as the scale is logarithmic.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def plateaus(epochs: Sequence[float], errors: Sequence[float]) -> list[Plateau]:
         else:
             found.append([before, after])
             is_open = True
-    return [_plateau(points) for points in found if points[-1][0] >= LONG * points[0][0]]
+    return [_plateau(points) for points in found if len(points) >= POINTS and points[-1][0] >= LONG * points[0][0]]
 
 
 def escapes(epochs: Sequence[float], errors: Sequence[float], found: Sequence[Plateau]) -> list[Escape]:
@@ -87,8 +87,8 @@ def escapes(epochs: Sequence[float], errors: Sequence[float], found: Sequence[Pl
 
     Examples
     --------
-    >>> epochs = [1.0, 2.0, 4.0, 8.0, 9.0, 10.0, 20.0, 40.0]
-    >>> errors = [1.0, 1.0, 1.0, 1.0, 0.1, 0.01, 0.01, 0.01]
+    >>> epochs = [1.0, 2.0, 4.0, 8.0, 9.0, 10.0, 20.0, 40.0, 80.0]
+    >>> errors = [1.0, 1.0, 1.0, 1.0, 0.1, 0.01, 0.01, 0.01, 0.01]
     >>> fall = escapes(epochs, errors, plateaus(epochs, errors))[0]
     >>> round(fall.epoch, 6), fall.error
     (9.0, (1.0, 0.01))

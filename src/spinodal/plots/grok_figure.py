@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spinodal.dynamics.grokking import Grokking
 from spinodal.plots.grok_record import GrokRecord, Run, grok_record
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 COLOURS = {"random": GREEN, "intermediate": BLUE, "trivial": ORANGE}
 MARKS = {"intermediate": "o", "trivial": "s"}
-SIZE = (1.75 * WIDTH, 3.5)  # inches
+BELOW = (0.5, -0.15)  # where legends stand
+SIZE = (1.75 * WIDTH, 3.9)  # inches
 
 
 def save_grok(found: Grokking, folder: Path) -> list[Path]:
@@ -42,7 +43,7 @@ def _draw_curves(axes: Axes, record: GrokRecord) -> None:
         _draw_run(axes, run, record)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    low, high = 1.0, 1.15 * max(run.epochs[-1] for run in record.main)
+    low, high = 1.0, 2.2 * max(run.epochs[-1] for run in record.main)
     axes.set_xlim(low, high)
     errors = [error for run in record.main for error in (*run.errors, *run.held_out)]
     axes.set_ylim(0.6 * min(errors), 2.2 * max(errors))
@@ -54,11 +55,13 @@ def _draw_curves(axes: Axes, record: GrokRecord) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("E")
     axes.set_title(plain(record.subtitle), fontsize=6.5, color=GREY, loc="left")
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.12))
+    axes.axhline(record.threshold, color=GREY, linewidth=0.4, linestyle=":", zorder=0)
+    _name_times(axes, record)
+    _name_marks(axes, record)
 
 
 def _draw_run(axes: Axes, run: Run, record: GrokRecord) -> None:
-    """Draw one curve: its plateaus thick, its escapes as bands, the predicted time as a triangle on the threshold."""
+    """Draw one curve: its plateaus thick, its escapes as bands, the predicted and the measured time on the threshold."""
     colour = COLOURS[run.kind]
     axes.plot(run.epochs, run.errors, color=colour, linewidth=1.2, label=plain(f"{run.name} start"), zorder=3)
     if run.held_out:
@@ -71,14 +74,40 @@ def _draw_run(axes: Axes, run: Run, record: GrokRecord) -> None:
         )  # fmt: skip
     for early, _, late in run.falls:
         axes.axvspan(early, late, color=colour, alpha=0.08, linewidth=0, zorder=0)
-    if run.by_flow is not None and run.amplitude is not None:
-        axes.plot([run.by_flow], [record.threshold], marker="v", color=colour, markersize=6, markeredgecolor="white", zorder=5)
-    if run.measured is not None:
-        axes.plot([run.measured], [record.threshold], marker=".", color="black", markersize=4, zorder=6)
+    for time, marker, size in ((run.by_flow, "D", 8.0), (run.measured, ".", 5.0)):
+        if time is not None and (marker == "." or run.amplitude is not None):
+            look: dict[str, Any] = {
+                "color": colour if marker == "D" else "black",
+                "markerfacecolor": "none" if marker == "D" else "black",
+            }
+            axes.plot([time], [record.threshold], marker, markersize=size, zorder=6, **look)
+
+
+def _name_times(axes: Axes, record: GrokRecord) -> None:
+    """Write the measured waiting times beside the marks: the last one to the right, the others to the left."""
+    known = sorted((run for run in record.main if run.measured is not None), key=lambda run: run.measured or 0.0)
+    for place, run in enumerate(known):
+        side, align = (8, "left") if place == len(known) - 1 else (-8, "right")
         axes.annotate(
-            f"{run.measured:,.0f}", (run.measured, record.threshold), xytext=(5, 1), textcoords="offset points", fontsize=7,
-            color=colour, va="center",
+            f"{run.measured:,.0f}", (run.measured or 0.0, record.threshold), xytext=(side, 0), textcoords="offset points",
+            fontsize=7, color=COLOURS[run.kind], va="center", ha=align,
         )  # fmt: skip
+
+
+def _name_marks(axes: Axes, record: GrokRecord) -> None:
+    """Explain curves and marks."""
+    from matplotlib.lines import Line2D
+
+    handles, _ = axes.get_legend_handles_labels()
+    handles.append(Line2D([], [], color=GREY, linewidth=4.5, alpha=0.3, label="plateau"))
+    if any(run.by_flow is not None and run.amplitude is not None for run in record.main):
+        handles.append(
+            Line2D(
+                [], [], color=GREY, marker="D", markerfacecolor="none", markersize=6, linestyle="", label="escape, predicted"
+            )
+        )
+        handles.append(Line2D([], [], color="black", marker=".", markersize=5, linestyle="", label="escape, measured"))
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=BELOW, ncols=3)
 
 
 def _draw_times(axes: Axes, record: GrokRecord) -> None:
@@ -106,4 +135,13 @@ def _draw_times(axes: Axes, record: GrokRecord) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("amplitude of the dead modes at the start")
     axes.set_ylabel("epochs until the best phase")
-    axes.legend(loc="upper right", fontsize=6)
+    axes.legend(loc="upper center", bbox_to_anchor=BELOW, ncols=2, fontsize=6)
+    _set_ticks(axes, sorted({run.amplitude for run in record.others if run.amplitude is not None}))
+
+
+def _set_ticks(axes: Axes, amplitudes: list[float]) -> None:
+    """Name the amplitudes that were prepared, and nothing else."""
+    from matplotlib.ticker import NullLocator
+
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(amplitudes, [f"{amplitude:g}" for amplitude in amplitudes])
