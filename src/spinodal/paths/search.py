@@ -163,13 +163,12 @@ class Search:
         known = self.settings.recorder.find(key)
         if known is not None:
             record = known.record
-            self.landscape.counts = self.landscape.counts + Counts(*record["counts"])
+            self.landscape.ledger.add(Counts(*record["counts"]))
             jumps = tuple(map(Jump.from_dict, record["jumps"]))
             return Found(known.tensors()["points"].to(self.a), tuple(record["errors"]), record["way"], jumps)
         self.settings.tell(key)
-        before = self.landscape.counts.copy()
-        found = make()
-        spent = self.landscape.counts - before
+        with self.landscape.counting() as spent:
+            found = make()
         record = {"errors": list(found.errors), "way": found.way, "jumps": [asdict(jump) for jump in found.jumps]}
         self.settings.recorder.add("path", key, record | {"counts": list(astuple(spent))}, {"points": found.points})
         return found
