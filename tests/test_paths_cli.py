@@ -110,7 +110,7 @@ def test_points_of_a_run_are_ends(command: Command, ends: tuple[str, str]) -> No
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert found["check"]["error"][0] > found["check"]["error"][1]
-    assert "A runs/one names no point" in command("connect", *TASK, "runs/one", ends[0]).err
+    assert "A, runs/one: this names no point of the run" in command("connect", *TASK, "runs/one", ends[0]).err
 
 
 class Mine:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         scalar_curvature,
         spectral_density,
     )
+    from spinodal.dynamics import Diagnosis, Trajectory, diagnose, train
     from spinodal.errors import SpinodalError
     from spinodal.landscape import Landscape
     from spinodal.landscape.control import Control
@@ -51,6 +52,7 @@ __all__ = [
     "Coexistence",
     "Control",
     "Curvature",
+    "Diagnosis",
     "Estimate",
     "Existence",
     "Field",
@@ -73,6 +75,7 @@ __all__ = [
     "Surface",
     "Sweep",
     "Task",
+    "Trajectory",
     "Transition",
     "Weight",
     "beta_of",
@@ -81,6 +84,7 @@ __all__ = [
     "connect",
     "continue_branch",
     "curvature_at",
+    "diagnose",
     "extreme_eigenvalues",
     "fisher_trace",
     "load",
@@ -93,6 +97,7 @@ __all__ = [
     "sweep",
     "tasks",
     "theory",
+    "train",
     "weight_decay",
 ]
 
@@ -102,6 +107,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Coexistence": "spinodal.branches",
     "Control": "spinodal.landscape.control",
     "Curvature": "spinodal.curvature",
+    "Diagnosis": "spinodal.dynamics",
     "Estimate": "spinodal.curvature",
     "Existence": "spinodal.phases.existence",
     "Field": "spinodal.landscape.weight",
@@ -124,6 +130,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Surface": "spinodal.curvature",
     "Sweep": "spinodal.sweeps.sweep",
     "Task": "spinodal.tasks",
+    "Trajectory": "spinodal.dynamics",
     "Transition": "spinodal.sweeps.transition",
     "Weight": "spinodal.landscape.weight",
     "beta_of": "spinodal.conventions",
@@ -132,6 +139,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "connect": "spinodal.paths",
     "continue_branch": "spinodal.branches",
     "curvature_at": "spinodal.curvature",
+    "diagnose": "spinodal.dynamics",
     "extreme_eigenvalues": "spinodal.curvature",
     "fisher_trace": "spinodal.curvature",
     "load": "spinodal.store",
@@ -142,6 +150,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "scalar_curvature": "spinodal.curvature",
     "spectral_density": "spinodal.curvature",
     "sweep": "spinodal.sweeps.sweeping",
+    "train": "spinodal.dynamics",
     "weight_decay": "spinodal.conventions",
 }
 

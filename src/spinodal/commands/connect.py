@@ -70,7 +70,7 @@ def connect_ends(
 ) -> None:
     """Check two ends, join them unless only the check is asked for, and write and print all of it."""
     task = make_task(request.task, request.settings)
-    a, b = (named_theta(end, task, called=name) for end, name in zip(request.ends, ("A", "B"), strict=True))
+    a, b = (_end(end, task, name) for end, name in zip(request.ends, ("A", "B"), strict=True))
     landscape = task.landscape(dtype=_precision(request.dtype, task), device=usable_device(request.device))
     use_threads(threads or threads_for(landscape.size * landscape.batches.total))
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
@@ -141,6 +141,13 @@ def _paths(
                 **request.how,
             )
     return found
+
+
+def _end(named: str, task: Task, name: str) -> Tensor:
+    try:
+        return named_theta(named, task)
+    except SpinodalError as cause:
+        raise SpinodalError(got=f"{name}, {named}: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
 
 
 def methods_of(text: str) -> tuple[str, ...]:

@@ -95,8 +95,10 @@ def _coordinates(diagram: Diagram, labels: Mapping[str, list[Any]]) -> dict[str,
         add = arrays.words if any(isinstance(value, str) for value in values) else arrays.whole
         add(name, [name], values, name, COORDINATES[name])
     betas = [point.beta for point in diagram.points]
-    arrays.numbers("beta", ["point"], betas, "beta", "strength of the penalty: L = E + beta * ||theta - centre||^2")
-    decays = [weight_decay(beta) if diagram.control.is_l2 else math.nan for beta in betas]
+    is_l2, turned = diagram.control.is_l2, f"{diagram.control.name}: L = {diagram.control.convention}"
+    told = "strength of the penalty: L = E + beta * ||theta - centre||^2" if is_l2 else turned
+    arrays.numbers("beta", ["point"], betas, "beta", told)
+    decays = [weight_decay(beta) if is_l2 else math.nan for beta in betas]
     arrays.numbers("weight_decay", ["point"], decays, "weight_decay", "weight_decay of torch.optim.SGD and Adam: 2 * beta")
     return dict(arrays.variables)
 

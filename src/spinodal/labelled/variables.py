@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spinodal.conventions import CONVENTION
 from spinodal.labelled.arrays import Arrays
 from spinodal.observe.observation import PARTS
 from spinodal.phases.diagram import Diagram
@@ -19,7 +18,7 @@ RANK = "singular values above max(0.1 * largest, 1e-3)"
 
 MEASURED: dict[str, tuple[str, str, Callable[[Point], float | None]]] = {
     "error": ("error E", "mean of the loss over the training samples, without the penalty", lambda p: p.error),
-    "loss": ("regularised loss L", CONVENTION, lambda p: p.minimum.loss),
+    "loss": ("regularised loss L", "what is minimised: see the attribute `convention`", lambda p: p.minimum.loss),
     "norm": ("norm of theta", "over all trainable parameters, penalised or not", lambda p: p.observation.norm),
     "distance": (
         "distance from the centre",

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from spinodal.counts import Ledger
 from spinodal.errors import SpinodalError
 from spinodal.landscape import hessian as dense
 from spinodal.landscape.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
@@ -244,6 +245,22 @@ class Landscape(Energy):
             return None
         twin = copy.copy(self)
         twin.batches = batches
+        return twin
+
+    def part(self, pieces: int) -> Landscape | None:
+        """Return E over every `pieces`-th sample of each batch, with counts of its own; None where `split` returns None."""
+        batches = self._split(self._given, pieces)
+        if batches is None:
+            return None
+        parts, firsts = iter(batches), []
+        for batch in self.batches:
+            firsts.append(next(parts))
+            left = size_of(batch) - size_of(firsts[-1])
+            while left > 0:
+                left -= size_of(next(parts))
+        twin = copy.copy(self)
+        twin.batches = Batches(firsts, dtype=self.dtype, device=self.device)
+        twin.ledger = Ledger(parameters=self.size)
         return twin
 
     # -- plumbing ---------------------------------------------------------------------------

@@ -209,7 +209,7 @@ class _Placing:
 
     def _is_trivial(self, point: Point) -> bool:
         """Tell a model without outputs worth the name, or one whose outputs nobody knows."""
-        known = [view for p in self.diagram.points if (view := p.observation.output_variance) is not None]
+        known = [view for p in self.diagram.points if (view := p.observation.breadth) is not None]
         return point.observation.liveliness is None or is_trivial(point.observation, max(known, default=math.inf))
 
     # -- which phase ------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.definitions import HESSIAN_PRODUCT_COST, SHORTEST
 from spinodal.landscape.objective import Regularised
+from spinodal.minima.glimpse import affords_glimpses_only, glimpse
+from spinodal.minima.kronecker import Kronecker
 from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.newton_cg import conjugate_gradients
@@ -75,15 +77,21 @@ def certify(
     landmark: Landmark | None,
     spent: Counts,
     hints: Sequence[Tensor] = (),
+    *,
+    factors: Kronecker | None = None,
+    on_the_way: bool = False,
 ) -> Local | None:
     """Compute the margin at the end of a run; None where there is no finite Hessian (a kink).
 
     A point that took a Hessian ends with one, so that it is a landmark for its neighbours.
     """
     if not solver.is_dense:
+        bend = _bend(loss, solution) if solution.stop in CONVERGED else 0.0  # elsewhere it could hide any saddle
+        if factors is not None and affords_glimpses_only(loss.landscape):
+            margin, along = glimpse(loss, solution.theta, hints, factors, blur=bend, on_the_way=on_the_way)
+            return Local(loss, solution.theta, margin, solver, along=along)
         precision = torch.float32 if loss.single and not solver.sees_kinks else loss.landscape.dtype
         product = _operator(loss, solution.theta, solver)
-        bend = _bend(loss, solution) if solution.stop in CONVERGED else 0.0  # elsewhere it could hide any saddle
         noise, blur = (bend, 0.0) if solver.sees_kinks else (0.0, bend)
         steps = solver.margin_steps
         margin = lanczos_margin(product, solution.theta, steps=steps, precision=precision, noise=noise, blur=blur)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -20,7 +20,7 @@ from spinodal.minima.landmark import Landmark
 from spinodal.minima.lbfgs import lbfgs_batch
 from spinodal.minima.local import Local, certify
 from spinodal.minima.minimum import CONVERGED, Minimum
-from spinodal.minima.solution import LOST, STUCK, Solution
+from spinodal.minima.solution import LOST, STUCK, Departure, Solution
 from spinodal.minima.solver import SOLVERS, Search, solver_for, solver_named
 from spinodal.spectrum.margin import Margin
 
@@ -97,12 +97,15 @@ def solve(
     radius: float | None = None,
     landmark: Landmark | None = None,
     factors: Kronecker | None = None,
-    has_left: Callable[[float], bool] | None = None,
+    has_left: Departure | None = None,
     hints: Sequence[Tensor] = (),
+    on_the_way: bool = False,
 ) -> tuple[Minimum, Local | None]:
     """Minimise and certify; `landmark` or `factors` (from nearby), `radius` and `hints` (soft directions) serve warm starts.
 
-    `has_left` tells from E that the search is far from where it should have stayed; it is then given
+    Of large networks less is looked for `on_the_way`, where a branch does not end.
+
+    `has_left` tells that the search is far from where it should have stayed; it is then given
     up, loosely minimised and without a certificate.
     """
     landscape, method = loss.landscape, solver_named(solver)
@@ -114,7 +117,8 @@ def solve(
         solution = method.run(loss, theta, Search(tolerance, radius, landmark, factors, has_left))
         if solution.stop in ("left", *LOST):
             return _minimum(loss, solution, None, solver, landscape.counts - before), None
-        local = certify(loss, solution, method, landmark, landscape.counts - before, hints)
+        spent = landscape.counts - before
+        local = certify(loss, solution, method, landmark, spent, hints, factors=factors, on_the_way=on_the_way)
         if local is None or solution.stop in STUCK or not local.margin.is_negative:
             break
         escaped = _descend(loss, solution, local.margin)
@@ -156,4 +160,5 @@ def _minimum(loss: Regularised, solution: Solution, margin: Margin | None, solve
         stop=solution.stop,
         solver=solver,
         stats=spent,
+        of=None if isinstance(loss.control, Penalty) else loss.control.name,
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from spinodal.definitions import TRIVIAL
 from spinodal.landscape import Landscape
 from spinodal.landscape.batches import Batches
 from spinodal.landscape.control import Control, Turned
@@ -80,6 +82,16 @@ class Observation:
         """
         return self.output_variance if self.from_centre is None else self.from_centre
 
+    @property
+    def breadth(self) -> float | None:
+        """Return what `liveliness` is small against where this is the deepest phase: the variance of the outputs.
+
+        Or how far they are from those at the centre where that is less: a frozen layer may vary by far more than what is
+        trained beside it.
+        """
+        known = [value for value in (self.output_variance, self.from_centre) if value is not None]
+        return min(known, default=None)
+
 
 AS_GIVEN = "error_as_given"
 
@@ -126,9 +138,25 @@ class Observer:
 
     def _from_centre(self, theta: Tensor) -> float | None:
         centre, batches = self.control.trivial(theta), self._parts["train"]
-        if self.task is None or batches is None or centre is None or not self.control.has_centre:
+        if self.task is None or batches is None or centre is None or not self._is_told_by_centre:
             return None
         return outputs_apart(self.landscape, self.task, theta, centre, batches)
+
+    @cached_property
+    def _is_told_by_centre(self) -> bool:
+        """Tell whether the outputs of the trivial phase are those at the centre, and not any constant ones.
+
+        So it is where the centre is not the origin, and where outputs vary with the samples at the origin as well, as they do
+        beside a frozen layer or along a residual connection.
+        """
+        if self.control.has_centre:
+            return True
+        theta, batches = self.landscape.initial, self._parts["train"]
+        centre = self.control.trivial(theta)
+        if centre is None:
+            return False
+        here, there = (self._scores(place, batches).variance for place in (theta, centre))
+        return here is not None and there is not None and there > TRIVIAL * here
 
     def _telling(self, matrices: Mapping[str, Tensor]) -> tuple[tuple[str, ...], str]:
         return telling({name: matrix.shape for name, matrix in matrices.items()}, self.landscape.idle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,8 +58,8 @@ class Snapshot:
 
     @property
     def weight_decay(self) -> float:
-        """Return PyTorch's `weight_decay`, `2 * beta`."""
-        return weight_decay(self.beta)
+        """Return PyTorch's `weight_decay`, `2 * beta`; NaN along another control than the L2 penalty."""
+        return weight_decay(self.beta) if "weight_decay" in self.convention else math.nan
 
     @property
     def error(self) -> float:

@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
+from spinodal.definitions import CAREFUL
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
+from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.kronecker import Kronecker, kronecker
 from spinodal.minima.landmark import Landmark, price
 from spinodal.minima.local import near
 from spinodal.minima.minimise import Local, Minimum, solve
+from spinodal.minima.solution import Departure
 from spinodal.minima.solver import solver_named
 from spinodal.observe import Observation
 from spinodal.sweeps.request import Request
@@ -27,6 +30,7 @@ from spinodal.sweeps.request import Request
 OWN_HESSIANS = 800  # parameters up to which no landmark serves
 LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
 LOOSE = 30.0  # how much more loosely first-order solvers minimise between transitions
+LOOSE_SINGLE = 2.0  # the same of large networks in single precision
 
 
 @dataclass(frozen=True)
@@ -221,7 +225,8 @@ class Walker:
 
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
-            minimum, local = solve(self._loss(beta), theta, solver=self.solver.name, tolerance=self.tolerance)
+            factors = kronecker(self.landscape, theta) if affords_glimpses_only(self.landscape) else None
+            minimum, local = solve(self._loss(beta), theta, solver=self.solver.name, tolerance=self.tolerance, factors=factors)
             return _charge(minimum, counts), local
 
         return self._point("find", beta, None, make)
@@ -231,32 +236,34 @@ class Walker:
         point: Point,
         beta: float,
         displacement: Tensor,
-        has_left: Callable[[float], bool] | None = None,
+        has_left: Departure | None = None,
         *,
         travelling: bool = False,
     ) -> Point:
         """Minimise at another beta from `point.theta + displacement`, staying near if that is possible.
 
-        Where `has_left(E)` tells that it is not, the search may be given up; see `finish`. First-order
-        solvers minimise `LOOSE` times more loosely while `travelling`, between transitions.
+        Where `has_left` tells that it is not, the search may be given up; see `finish`. First-order
+        solvers minimise more loosely while `travelling`, between transitions.
         """
-        first_order = not self.solver.sees_kinks and self.landscape.dtype == torch.float64
-        loose = LOOSE * (self.tolerance or self.solver.tolerance) if travelling and first_order else self.tolerance
+        tolerance = self._looseness(travelling) * self.solver.tolerance_in(self.landscape.dtype, self.tolerance)
         reach = float(displacement.norm())
         radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
 
         def make() -> tuple[Minimum, Local | None]:
-            return solve(
+            factors, price = self._bought(point)
+            minimum, local = solve(
                 self._loss(beta),
                 point.minimum.theta + displacement,
                 solver=self.solver.name,
-                tolerance=loose,
+                tolerance=tolerance,
                 radius=radius,
                 landmark=self._landmark(point),
-                factors=self._factors(point),
+                factors=factors,
                 has_left=has_left,
                 hints=[point.tangent],
+                on_the_way=travelling,
             )
+            return _charge(minimum, Counts(passes=price if local else 0)), local
 
         return self._point("follow", beta, point, make)
 
@@ -281,6 +288,14 @@ class Walker:
             return _charge(minimum, spent), local
 
         return self._point("finish", point.beta, point, make)
+
+    def _looseness(self, travelling: bool) -> float:
+        """Return a factor on the tolerance: between transitions less will do; at one, of large networks more is needed."""
+        if self.solver.sees_kinks:
+            return 1.0
+        if affords_glimpses_only(self.landscape):
+            return LOOSE_SINGLE if travelling else CAREFUL
+        return LOOSE if travelling and self.landscape.dtype == torch.float64 else 1.0
 
     def lineage(self, point: Point) -> tuple[Point, ...]:
         """Return a point with all that its landmark can be made of again: what another walker has to know to follow it."""
@@ -386,6 +401,17 @@ class Walker:
         if point.index not in self._kronecker:
             self._kronecker = {point.index: kronecker(self.landscape, point.minimum.theta)}  # large: one is kept
         return self._kronecker[point.index]
+
+    def _bought(self, point: Point) -> tuple[Kronecker | None, int]:
+        """Return the factors at a point, and what is charged where a search from it ends in a point of its own.
+
+        Of large networks many searches begin at one point, and each of those that stay is followed with factors of its own:
+        they are charged once for every point, whoever asks in which order.
+        """
+        factors = self._factors(point)
+        if factors is None or not affords_glimpses_only(self.landscape):
+            return factors, 0
+        return replace(factors, price=0), factors.price
 
     def _remade(self, point: Point) -> Landmark | None:
         """Return the landmark of a point from what the journal holds: from its theta, and from the landmark of its origin."""
