@@ -42,9 +42,9 @@ class Saddle:
 def saddle_beside(loss: Regularised, minimum: Tensor, *, seed: int = 0) -> Saddle | None:
     """Return the lowest saddle of index 1 found around a minimum of L, shape (n,); None where none was found.
 
-    Rays begin along random combinations of the softest modes, are turned towards lower L on a sphere around the minimum, and are
-    followed until L falls below that of the minimum. From the highest points of the lowest of them the search climbs along the
-    lowest mode and descends along all others.
+    Rays begin along random combinations of the softest modes, are turned towards lower L on a sphere around the minimum, and
+    are followed until L falls below that of the minimum. From the highest points of the lowest of them the search climbs along
+    the lowest mode and descends along all others.
 
     *What it is not:* the lowest saddle there is. It is an upper bound of the barrier.
     """
@@ -68,7 +68,8 @@ def _weights(soft: Tensor, seed: int) -> Iterator[tuple[int, Tensor]]:
 
 def _turned(loss: Regularised, minimum: Tensor, direction: Tensor, radius: float) -> Tensor:
     """Return a unit vector along which L is low at a distance from the minimum, near a direction."""
-    length, unit = radius * (1.0 + float(minimum.norm())), direction / direction.norm()
+    length = radius * (1.0 + float(minimum.norm()))
+    unit: Tensor = direction / direction.norm()
     for turn in range(TURNS):
         _, gradient = loss.value_and_gradient(minimum + length * unit)
         tangent = gradient - (gradient @ unit) * unit

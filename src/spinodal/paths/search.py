@@ -14,7 +14,8 @@ from spinodal.landscape import Landscape
 from spinodal.paths.band import Band
 from spinodal.paths.curve import trained_bezier, trained_chain
 from spinodal.paths.effort import Effort
-from spinodal.paths.line import Line
+from spinodal.paths.interval import Interval
+from spinodal.paths.line import COARSE, Line
 from spinodal.paths.refine import Refinement
 from spinodal.paths.settings import Settings
 from spinodal.paths.walk import Jump, Walk
@@ -35,10 +36,11 @@ class Found:
     errors: tuple[float, ...]
     way: str
     jumps: tuple[Jump, ...] = ()
+    known: tuple[Interval, ...] = ()
 
     def reversed(self) -> Found:
         """Return the same path from its other end."""
-        return Found(self.points.flip(0), self.errors[::-1], self.way, self.jumps)
+        return Found(self.points.flip(0), self.errors[::-1], self.way, self.jumps)  # of a walk, which nothing is measured of
 
 
 class Search:
@@ -111,7 +113,7 @@ class Search:
         if not joined and not effort.is_spent and not self._is_near(line):
             line = self._over_the_pass(line, effort)
             self._lowered(line, effort)
-        return Found(torch.stack(line.points), tuple(line.errors), found.way, found.jumps)
+        return Found(torch.stack(line.points), tuple(line.errors), found.way, found.jumps, tuple(line.intervals()))
 
     def _over_the_pass(self, line: Line, effort: Effort) -> Line:
         """Return the line with a relaxed band in place of its highest part, or as it was if that is no lower."""
@@ -150,9 +152,12 @@ class Search:
 
     # -- plumbing ---------------------------------------------------------------------------
 
-    def _line(self, found: Found, relative: float = 0.1) -> Line:
+    def _line(self, found: Found, relative: float = COARSE) -> Line:
         tolerance = getattr(self, "tolerance", 0.0)
-        return Line(self.landscape, list(found.points), found.errors, level=self.level, tolerance=tolerance, relative=relative)
+        return Line(
+            self.landscape, list(found.points), found.errors, level=self.level, tolerance=tolerance, relative=relative,
+            known=found.known,
+        )  # fmt: skip
 
     def _sharp(self, line: Line) -> Line:
         line.sharpen(EXACT)
@@ -160,17 +165,25 @@ class Search:
 
     def _kept(self, key: str, make: Callable[[], Found]) -> Found:
         """Return a part of the search that is on record, or find it and put it there, with what it cost."""
+        key = f"{self.settings.method}: {key}"
         known = self.settings.recorder.find(key)
         if known is not None:
             record = known.record
             self.landscape.ledger.add(Counts(*record["counts"]))
             jumps = tuple(map(Jump.from_dict, record["jumps"]))
-            return Found(known.tensors()["points"].to(self.a), tuple(record["errors"]), record["way"], jumps)
+            intervals = tuple(map(Interval.from_list, record["intervals"]))
+            return Found(known.tensors()["points"].to(self.a), tuple(record["errors"]), record["way"], jumps, intervals)
         self.settings.tell(key)
         with self.landscape.counting() as spent:
             found = make()
-        record = {"errors": list(found.errors), "way": found.way, "jumps": [asdict(jump) for jump in found.jumps]}
-        self.settings.recorder.add("path", key, record | {"counts": list(astuple(spent))}, {"points": found.points})
+        record = {
+            "errors": list(found.errors),
+            "way": found.way,
+            "jumps": [asdict(jump) for jump in found.jumps],
+            "intervals": [[list(map(list, interval.samples)), interval.uncertainty] for interval in found.known],
+            "counts": list(astuple(spent)),
+        }
+        self.settings.recorder.add("path", key, record, {"points": found.points})
         return found
 
 

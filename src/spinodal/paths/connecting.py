@@ -102,10 +102,10 @@ def connect(
     refuse_same(first, last)
     settings = Settings(method, start, budget, tolerance, bends, recorder or Forgetful(), tell)
     alignment = align(landscape, first, last) if switch("aligned", aligned) else None
-    before = landscape.counts.copy()
-    search = Search(landscape, first, last if alignment is None else alignment.theta, settings)
-    line, found = search.run()
-    return replace(_path(landscape, search, line, found, task, landscape.counts - before), alignment=alignment)
+    with landscape.counting() as spent:
+        search = Search(landscape, first, last if alignment is None else alignment.theta, settings)
+        line, found = search.run()
+    return replace(_path(landscape, search, line, found, task, spent), alignment=alignment)
 
 
 def _path(landscape: Landscape, search: Search, line: Line, found: Found, task: Task | None, spent: Counts) -> Path:
