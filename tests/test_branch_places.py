@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import spinodal as sp
 from diagrams import point
 from spinodal.branches import Branch, continue_branch
 from spinodal.branches.fixed_norm.trace import FixedNorm
@@ -104,6 +105,16 @@ def test_a_fold_at_an_end_of_a_step_is_told_once_and_is_macroscopic(
     assert in_place(branch)
     assert len({point.norm_squared for point in points}) == len(points)
     assert branch.stop == ("range" if through_folds else "fold")
+
+
+@pytest.mark.parametrize("beta", [0.92, 1.2])
+def test_a_walk_at_fixed_norm_that_would_begin_on_another_branch_is_refused(beta: float) -> None:
+    task = sp.tasks.gaussian(activation="linear", hidden=(6,), singular_values=(0.9, 0.6), samples=30, bias=False)
+    landscape = task.landscape()
+    dead = minimise(landscape, beta=beta, start=task.initial(0))  # its norm is rounding
+    assert dead.converged
+    with pytest.raises(sp.SpinodalError, match=r"on whose sphere E is lowest at a point that is stationary at beta = 0\.9"):
+        continue_branch(landscape, dead, to=1.3, method="fixed_norm")
 
 
 # -- a point at another beta --------------------------------------------------------------------------

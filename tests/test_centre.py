@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import spinodal as sp
@@ -200,7 +201,7 @@ def test_the_command_line_maps_around_a_point_of_a_run(run: Command) -> None:
     assert json.loads(around_itself.out)["L"] == pytest.approx(json.loads(around_itself.out)["E"])
     again = run("map", *FAST, "--centre", "first:0", "--out", "second", "--resume", "--quiet")
     assert again.code == 0
-    other = run("map", *FAST, "--centre", "first:1", "--out", "second", "--resume", "--quiet")
+    other = run("map", *FAST, "--centre", "first:4", "--out", "second", "--resume", "--quiet")
     assert other.code == 2
     assert "second holds another run (control.centre: " in other.err
     none = run("map", *FAST, "--out", "second", "--resume", "--quiet")
@@ -213,15 +214,28 @@ def test_a_checkpoint_is_a_centre_and_the_same_model_elsewhere_resumes_the_run(r
     assert run("map", *FAST, "--centre", "centre.safetensors", "--out", "second", "--quiet").code == 0
     assert run("map", *FAST, "--centre", "first:0", "--out", "second", "--resume", "--quiet").code == 0
     assert sp.load("second").control.source == "centre.safetensors"
+    placing = ["--start", "centre.safetensors", "--at-weight-decay", "1.02"]
+    placed = run("map", *FAST, "--centre", "first:0", "--out", "second", "--resume", *placing)
+    assert placed.code == 0
+    assert "At weight_decay = 1.02 your model" in placed.out
+    state = {name: value * float("nan") for name, value in load_file("centre.safetensors").items()}
+    save_file(state, "nan.safetensors")
+    refused = run("map", *FAST, "--centre", "nan.safetensors", "--out", "third", "--quiet")
+    assert refused.code == 2
+    assert "not finite" in refused.err
+    assert not Path("third").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--centre", "first"], "--centre first names no point; RUN:POINT, or a checkpoint, is allowed; for example --centre"),
-        (["--centre", "first:99999"], "point 99999"),
-        (["--centre", "nowhere:0"], "no run in nowhere"),
-        (["--centre", "first:0", "--set=hidden=5"], "first"),
+        (
+            ["--centre", "first"],
+            "--centre first: this names no point of the run; RUN:POINT, or a checkpoint, is allowed",
+        ),
+        (["--centre", "first:99999"], "--centre first:99999: point 99999; "),
+        (["--centre", "nowhere:0"], "--centre nowhere:0: no run in nowhere; "),
+        (["--centre", "first:0", "--set=hidden=5"], "--centre first:0: the model of task gaussian does not fit"),
     ],
     ids=["no point", "a missing point", "no run", "another network"],
 )

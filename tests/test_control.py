@@ -293,6 +293,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         "penalty = 'kl'; a spinodal.Penalty is allowed",
     ),
     "a weight of nothing": (lambda: sp.Weight(3.0), "term is a float; a function (model, batch) -> scalar is allowed"),
+    "a weight without a name": (lambda: sp.Weight(term, name=""), "name = ''; a word is allowed"),
     "a term that is no scalar": (
         lambda: sp.minimise(
             single()[0], beta=1.0, start=torch.ones(1), control=sp.Weight(lambda model, _: model.m * torch.ones(2))
@@ -376,3 +377,34 @@ def test_a_run_along_another_control_is_mapped_shown_and_loaded(
     assert [item.what for item in loaded.missing] == ["the figures", "report.html"]
     assert [item.beta for item in loaded.transitions] == pytest.approx([2.0], rel=1e-5)
     assert all(math.isnan(value) for value in loaded.to_xarray().weight_decay.values)
+
+
+def test_a_model_along_another_control_has_no_weight_decay(collapse: sp.PhaseDiagram) -> None:
+    model = collapse.at(1.0)
+    assert math.isnan(model.weight_decay)
+    assert model.convention == "E + kl*divergence"
+    with pytest.raises(SpinodalError, match=r"a weight_decay in a map along kl, E \+ kl\*divergence; a value of kl is allowed"):
+        collapse.at(weight_decay=2.0)
+
+
+@pytest.mark.parametrize("solver", ["newton", "newton_cg", "lbfgs"])
+def test_every_solver_minimises_along_another_control(solver: str) -> None:
+    task = vae((1.0, 0.4), 2)
+    landscape = task.landscape()
+    found = sp.minimise(landscape, beta=0.5, start=task.initial(0), control=task.control, solver=solver, tolerance=1e-6)
+    error, conjugate = exact((1.0, 0.4), 0.5)
+    assert found.converged
+    assert found.loss == pytest.approx(error + 0.5 * conjugate, rel=1e-9)
+    assert "Minimum at kl = 0.5: E = " in str(found)
+
+
+@pytest.mark.parametrize("solver", ["newton_cg", "lbfgs"])
+def test_matrix_free_walks_along_another_control_find_the_collapse(solver: str) -> None:
+    task = vae((1.0,), 1)
+    landscape = task.landscape()
+    start = sp.minimise(landscape, beta=1.5, start=task.initial(0), control=task.control, solver=solver)
+    walk = sp.sweep(landscape, start=start, to=2.5, control=task.control, solver=solver)
+    assert walk.status == "complete"
+    assert walk.points[-1].error == pytest.approx(1.0, abs=1e-4)
+    near = min(walk.points, key=lambda point: abs(point.beta - 1.7))
+    assert near.norm_squared == pytest.approx(exact((1.0,), near.beta)[1], abs=1e-3)

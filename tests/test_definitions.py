@@ -12,6 +12,7 @@ import pytest
 import spinodal
 from spinodal import definitions
 from spinodal.counts import Counts
+from spinodal.sweeps.resolution import Resolution
 
 HOME = Path(spinodal.__file__).parent
 ROOMS = ("spectrum", "sweeps", "phases")
@@ -20,10 +21,10 @@ STEERING = {  # floats that no judgement depends on
     ("spectrum/density.py", "WIDTH"): "how a density is drawn",
     ("spectrum/density.py", "AROUND"): "how a density is drawn",
     ("spectrum/extremes.py", "TOLERANCE"): "the default of an argument; every value comes with its residual",
+    ("spectrum/lowest.py", "LARGEST"): "accuracy of an inner iteration, whose error is the square of it",
     ("spectrum/lowest.py", "INVERTED"): "accuracy of an inner iteration; what it finds is checked",
     ("spectrum/preconditioner.py", "FACTOR"): "growth of a shift that is tried until it suffices",
     ("sweeps/walk.py", "LOOSE"): "accuracy of the search between transitions",
-    ("sweeps/resolution.py", "LARGE"): "the default of an argument",
     ("phases/branch_following.py", "BEYOND"): "how far a branch is followed",
 }
 
@@ -80,7 +81,8 @@ def test_every_definition_is_used_and_assigned_once() -> None:
 
 def test_the_definitions_are_those_that_the_docs_state() -> None:
     assert (definitions.ZERO_MODE, definitions.MACROSCOPIC, definitions.TRIVIAL, definitions.ALIVE) == (1e-8, 0.01, 1e-6, 0.5)
-    assert (definitions.RANK, definitions.RANK_LEAST) == (0.1, 1e-3)
+    assert (definitions.RANK, definitions.RANK_LEAST, definitions.RANGE) == (0.1, 1e-3, 300.0)
+    assert (Resolution().bracket, Resolution().minor) == (definitions.BRACKET_DENSE, definitions.BRACKET_MINOR) == (1e-5, 1e-2)
     assert Counts(error_evaluations=10, gradient_evaluations=1, hessian_products=2).gradient_equivalents == 10.0
 
 

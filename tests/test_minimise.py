@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import spinodal as sp
 from conftest import Oracle
+from spinodal import arguments
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.hessian import Vectorised
@@ -624,3 +628,31 @@ def test_a_step_with_room_is_the_plain_newton_step() -> None:
     step, predicted, _ = trust_region_step(matrix, gradient, 10.0)
     torch.testing.assert_close(step, vector(-1, -0.5, -0.25), rtol=1e-10, atol=1e-10)
     assert predicted == pytest.approx(0.5 * (1 + 0.5 + 0.25))
+
+
+def test_solvers_are_known_by_the_names_that_tasks_and_options_use() -> None:
+    assert tuple(SOLVERS) == arguments.SOLVERS
+    assert all(name == solver.name for name, solver in SOLVERS.items())
+
+
+def test_what_follows_from_a_solver_is_asked_of_its_record_and_never_of_its_name() -> None:
+    home = Path(sp.__file__).parent
+    compared = []
+    for file in sorted(home.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare | ast.Match):
+                names = {item.value for item in ast.walk(node) if isinstance(item, ast.Constant)} & set(SOLVERS)
+                compared += [(str(file.relative_to(home)), node.lineno, name) for name in names]
+    assert not compared
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_solver_minimises_in_single_precision_or_says_that_it_does_not(name: str) -> None:
+    landscape = gaussian(activation="linear", hidden=(2,), samples=20).landscape(dtype=torch.float32)
+    if SOLVERS[name].float32_tolerance is None:
+        with pytest.raises(SpinodalError, match=f"solver {name} in float32; {name} certifies"):
+            minimise(landscape, beta=0.3, start=landscape.initial, solver=name)
+        return
+    found = minimise(landscape, beta=0.3, start=landscape.initial, solver=name)
+    assert found.converged
+    assert found.theta.dtype == torch.float32

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from spinodal.mapping.options import MapOptions
     from spinodal.mapping.place import place
     from spinodal.minima.minimise import Minimum, minimise
+    from spinodal.paths import Path, connect
     from spinodal.phases.existence import Existence
     from spinodal.phases.phase import Phase
     from spinodal.phases.snapshot import Snapshot
@@ -61,6 +62,7 @@ __all__ = [
     "Loop",
     "MapOptions",
     "Minimum",
+    "Path",
     "Penalty",
     "Phase",
     "PhaseDiagram",
@@ -79,6 +81,7 @@ __all__ = [
     "beta_of",
     "change_points",
     "coexistence",
+    "connect",
     "continue_branch",
     "curvature_at",
     "diagnose",
@@ -114,6 +117,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Loop": "spinodal.sweeps.loop",
     "MapOptions": "spinodal.mapping.options",
     "Minimum": "spinodal.minima.minimise",
+    "Path": "spinodal.paths",
     "Penalty": "spinodal.landscape.penalty",
     "Phase": "spinodal.phases.phase",
     "PhaseDiagram": "spinodal.results.phase_diagram",
@@ -132,6 +136,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "beta_of": "spinodal.conventions",
     "change_points": "spinodal.curvature",
     "coexistence": "spinodal.branches",
+    "connect": "spinodal.paths",
     "continue_branch": "spinodal.branches",
     "curvature_at": "spinodal.curvature",
     "diagnose": "spinodal.dynamics",

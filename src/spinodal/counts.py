@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
-from spinodal.definitions import ERROR_COST, HESSIAN_PRODUCT_COST
+from spinodal.definitions import ERROR_COST, GRADIENT_COST, HESSIAN_PRODUCT_COST
 
 PASS_MULTIPLICATIONS = 3  # of a gradient, for each parameter and sample: one forwards, two backwards
 MATRIX_SPEED = 2.0  # how much faster products of large matrices are than such passes, multiplication for multiplication
@@ -39,7 +39,7 @@ class Counts:
 
         A dense Hessian is charged what the method that computed it did (see `Method.passes` in `spinodal.landscape.hessian`).
         """
-        plain = ERROR_COST * self.error_evaluations + self.gradient_evaluations
+        plain = ERROR_COST * self.error_evaluations + GRADIENT_COST * self.gradient_evaluations
         return plain + HESSIAN_PRODUCT_COST * self.hessian_products + self.passes
 
     def copy(self) -> Counts:

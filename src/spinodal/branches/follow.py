@@ -31,6 +31,7 @@ from spinodal.spectrum.operator import affords_dense
 
 OF_NORM = "a walk at fixed norm", "take method='arclength', where a dense Hessian is affordable"
 METHODS = ("auto", "arclength", "fixed_norm")
+ELSEWHERE, ELSEWHERE_LOOSE = 1e-3, 0.1  # of beta: a walk at fixed norm that begins further away is on another branch
 
 
 def continue_branch(
@@ -192,11 +193,24 @@ def _fixed_norm(landscape: Landscape, route: Route, bounds: tuple[float, float],
         through_folds=route.through_folds, down=down, at=route.at,
     )  # fmt: skip
     for point in islice(walk, route.points):
+        if not walk.points[1:]:
+            _refuse_elsewhere(point, first, ELSEWHERE if walk.effort.second_order else ELSEWHERE_LOOSE)
         route.on_point(point)
     branch = walk.branch()
     branch = start.followed_by(branch) if isinstance(start, Branch) else branch
     walked = walk.branch()
     return replace(branch, coexistence=branch.coexistence + within(walked, Mover(landscape, route.control, [walked])))
+
+
+def _refuse_elsewhere(point: StationaryPoint, first: Candidate, most: float) -> None:
+    """Refuse a start on whose sphere the lowest point lies on another branch: its norm is rounding, or it is a saddle there."""
+    if abs(point.beta - first.beta) > most * first.beta:
+        raise SpinodalError(
+            got=f"a start with ||theta - centre|| = {math.sqrt(point.norm_squared):.1e} at beta = {first.beta:.6g}, on whose "
+            f"sphere E is lowest at a point that is stationary at beta = {point.beta:.6g}",
+            allowed="a start that is the lowest point on its sphere is allowed, as a walk at fixed norm goes on from there",
+            do='use method="arclength", or start from a minimum away from the centre',
+        )
 
 
 def _error_range(landscape: Landscape, control: Control, point: StationaryPoint) -> float:

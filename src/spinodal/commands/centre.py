@@ -37,7 +37,10 @@ def centred(named: str | None, task: Task, device: str) -> Control | None:
             allowed="one of the two is allowed",
             do="leave --centre out, or the centre of the task",
         )
-    theta = _theta(named, task).to(usable_device(device))
+    try:
+        theta = _theta(named, task).to(usable_device(device))
+    except SpinodalError as cause:
+        raise SpinodalError(got=f"--centre {named}: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
     return replace(task.control or Penalty(), centre=theta, source=named)
 
 
@@ -54,7 +57,7 @@ def _theta(named: str, task: Task) -> Tensor:
     diagram = load(folder)
     if point is None:
         raise SpinodalError(
-            got=f"--centre {named} names no point",
+            got="this names no point of the run",
             allowed="RUN:POINT, or a checkpoint, is allowed",
             do=f"for example --centre {named}:{diagram.points[0].index}; points are numbered in result.json and in the report",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from spinodal.errors import RunFolderError
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
 from spinodal.missing import OUTCOMES, Attempts
-from spinodal.sweeps.walk import Point, Recorder
+from spinodal.sweeps.point import Point
+from spinodal.sweeps.recorder import Recorder
+from spinodal.tasks.blame import Owner
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def survey(
     for done, (index, point) in enumerate(sorted(distinct.items())):
         on_point(done, len(distinct))
         try:
-            note = recorder.note(note_name(index), _maker(point, landscape, penalty, seed, attempts))
+            note = recorder.note(note_name(index), partial(noted, point, landscape, penalty, seed, attempts.owner))
             spent = spent + Counts(**note["counts"])
             if note["failed"] is None:
                 known[index] = from_record(note)
@@ -127,17 +130,15 @@ def recalled(
     return Survey(known, {**without, **(failed or {})})
 
 
-def _maker(point: Point, landscape: Landscape, penalty: Penalty, seed: int, attempts: Attempts) -> Callable[[], dict[str, Any]]:
-    def make() -> dict[str, Any]:
-        before = landscape.counts.copy()
+def noted(point: Point, landscape: Landscape, penalty: Penalty, seed: int, owner: Owner) -> dict[str, Any]:
+    """Return what is noted of the curvature at a point: its record, or why it cannot be computed; and what that cost."""
+    with landscape.counting() as spent:
         theta, beta = point.minimum.theta, point.beta
         try:
             found = curvature_at(landscape, theta, beta=beta, penalty=penalty, seed=point_seed(seed, point.index))
             record = {**to_record(found), "failed": None}
         except OUTCOMES as cause:
-            if attempts.owner(cause) is not None:
+            if owner(cause) is not None:
                 raise
             record = {"failed": " ".join(str(cause).split())}
-        return record | {"counts": vars(landscape.counts - before)}
-
-    return make
+    return record | {"counts": vars(spent)}

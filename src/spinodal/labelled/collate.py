@@ -31,6 +31,7 @@ COORDINATES = {
     "bracket": "end of a bracket",
     "part": "of the data",
     "class": "index of the class",
+    "predicted": "index of the class that is predicted",
     "matrix": "name of the weight matrix",
     "mode": "place of the singular value, from the largest",
     "observable": "name of the order parameter",
@@ -71,6 +72,7 @@ def _labels(diagram: Diagram) -> dict[str, list[Any]]:
     """Return the labels along every dimension."""
     views = [point.observation for point in diagram.points]
     modes = max((len(values) for view in views for values in view.singular_values.values()), default=0)
+    confused = max((len(rows or ()) for view in views for rows in view.confusion.values()), default=0)
     classes = max((len(recall or ()) for view in views for recall in view.class_accuracy.values()), default=0)
     return {
         "point": [point.index for point in diagram.points],
@@ -83,6 +85,7 @@ def _labels(diagram: Diagram) -> dict[str, list[Any]]:
         "bracket": ["lower", "upper"],
         "part": list(PARTS),
         "class": list(range(classes)),
+        "predicted": list(range(confused)),
         "matrix": list(views[0].singular_values),
         "mode": list(range(modes)),
         "observable": list(views[0].custom),
@@ -95,8 +98,10 @@ def _coordinates(diagram: Diagram, labels: Mapping[str, list[Any]]) -> dict[str,
         add = arrays.words if any(isinstance(value, str) for value in values) else arrays.whole
         add(name, [name], values, name, COORDINATES[name])
     betas = [point.beta for point in diagram.points]
-    arrays.numbers("beta", ["point"], betas, "beta", "strength of the penalty: L = E + beta * ||theta - centre||^2")
-    decays = [weight_decay(beta) if diagram.control.is_l2 else math.nan for beta in betas]
+    is_l2, turned = diagram.control.is_l2, f"{diagram.control.name}: L = {diagram.control.convention}"
+    told = "strength of the penalty: L = E + beta * ||theta - centre||^2" if is_l2 else turned
+    arrays.numbers("beta", ["point"], betas, "beta", told)
+    decays = [weight_decay(beta) if is_l2 else math.nan for beta in betas]
     arrays.numbers("weight_decay", ["point"], decays, "weight_decay", "weight_decay of torch.optim.SGD and Adam: 2 * beta")
     return dict(arrays.variables)
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spinodal.conventions import CONVENTION
 from spinodal.labelled.arrays import Arrays
 from spinodal.observe.observation import PARTS
 from spinodal.phases.diagram import Diagram
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 SIDED = "[before, after] in the direction walked"
 ENDED = "at its lowest and at its highest beta"
 ACCURACY = "fraction of the samples whose largest output is the label; NaN where it does not apply"
 RECALL = "fraction of the samples of a class that are predicted right; NaN where it does not apply"
+CONFUSION = "samples of a class by the class that is predicted; -1 where it does not apply"
 RANK = "singular values above max(0.1 * largest, 1e-3)"
 
 MEASURED: dict[str, tuple[str, str, Callable[[Point], float | None]]] = {
     "error": ("error E", "mean of the loss over the training samples, without the penalty", lambda p: p.error),
-    "loss": ("regularised loss L", CONVENTION, lambda p: p.minimum.loss),
+    "loss": ("regularised loss L", "what is minimised: see the attribute `convention`", lambda p: p.minimum.loss),
     "norm": ("norm of theta", "over all trainable parameters, penalised or not", lambda p: p.observation.norm),
     "distance": (
         "distance from the centre",
@@ -88,6 +88,8 @@ def _add_order_parameters(arrays: Arrays, points: Sequence[Point]) -> None:
     arrays.numbers("accuracy", ["point", "part"], scores, "accuracy", ACCURACY)
     recalls = [[view.class_accuracy[part] for part in PARTS] for view in views]
     arrays.numbers("class_accuracy", ["point", "part", "class"], recalls, "accuracy per class (recall)", RECALL)
+    taken = [[view.confusion[part] for part in PARTS] for view in views]
+    arrays.whole("confusion", ["point", "part", "class", "predicted"], taken, "confusion matrix", CONFUSION)
     custom = [list(view.custom.values()) for view in views]
     arrays.numbers("custom", ["point", "observable"], custom, "observable", "order parameters of the task's own")
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from spinodal.counts import Ledger
 from spinodal.errors import SpinodalError
 from spinodal.landscape import hessian as dense
 from spinodal.landscape.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
@@ -16,6 +17,7 @@ from spinodal.landscape.checks import check_loss, check_second_derivatives, refu
 from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
 from spinodal.landscape.energy import Energy, LossFunction
 from spinodal.landscape.gradient_graph import products_at_once
+from spinodal.landscape.joint_scale import joint_blocks
 from spinodal.landscape.kinks import smoothness
 from spinodal.landscape.listed import settled_list
 from spinodal.landscape.reading.idle import idle_parameters
@@ -112,6 +114,11 @@ class Landscape(Energy):
     def idle(self) -> tuple[str, ...]:
         """Return the names of the parameters that E does not depend on; looked for once, at no count."""
         return idle_parameters(self)
+
+    @cached_property
+    def joint_blocks(self) -> tuple[tuple[str, ...], ...]:
+        """Return the blocks of parameter tensors whose common scale E does not feel; looked for once, at no count."""
+        return joint_blocks(self)
 
     @cached_property
     def single(self) -> Landscape | None:
@@ -244,6 +251,22 @@ class Landscape(Energy):
             return None
         twin = copy.copy(self)
         twin.batches = batches
+        return twin
+
+    def part(self, pieces: int) -> Landscape | None:
+        """Return E over every `pieces`-th sample of each batch, with counts of its own; None where `split` returns None."""
+        batches = self._split(self._given, pieces)
+        if batches is None:
+            return None
+        parts, firsts = iter(batches), []
+        for batch in self.batches:
+            firsts.append(next(parts))
+            left = size_of(batch) - size_of(firsts[-1])
+            while left > 0:
+                left -= size_of(next(parts))
+        twin = copy.copy(self)
+        twin.batches = Batches(firsts, dtype=self.dtype, device=self.device)
+        twin.ledger = Ledger(parameters=self.size)
         return twin
 
     # -- plumbing ---------------------------------------------------------------------------

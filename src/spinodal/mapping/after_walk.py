@@ -9,6 +9,7 @@ from typing import Any
 
 from spinodal.counts import Counts
 from spinodal.curvature.survey import survey
+from spinodal.curvature.survey_ahead import survey_ahead
 from spinodal.landscape.penalty import l2
 from spinodal.mapping.sharpening import Sharpening
 from spinodal.missing import Attempts
@@ -19,11 +20,12 @@ from spinodal.phases.joined import Joined
 from spinodal.phases.joining import Joiner
 from spinodal.phases.limit import Limit
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 from spinodal.tasks.task import Task
 
 
@@ -82,7 +84,9 @@ class AfterWalk:
     def with_branches(self, diagram: PhaseDiagram, walk: Walk) -> PhaseDiagram:
         """Return the diagram of a walk up with its phases followed as branches."""
         with self.attempts.part("branches and coexistence points"):
-            found = branched(self.walker, walk.sweep, beta=walk.beta, norm_range=walk.norm_range, attempts=self.attempts)
+            found = branched(
+                self.walker, walk.sweep, beta=walk.beta, norm_range=walk.norm_range, attempts=self.attempts, crew=self.crew
+            )
             return self._checked(found.to(diagram))
         return diagram
 
@@ -101,7 +105,9 @@ class AfterWalk:
     def _joined(self, walk: Walk, scout: Scout, back: Sweep) -> Joined:
         ranges = {"error_range": scout.criteria.error_range, "norm_range": scout.criteria.norm_range}
         quiet = lambda: self.scout(False)  # noqa: E731
-        return Joiner(self.walker, quiet, walk.sweep, back, beta=walk.beta, attempts=self.attempts, **ranges).join()
+        return Joiner(
+            self.walker, quiet, walk.sweep, back, beta=walk.beta, attempts=self.attempts, crew=self.crew, **ranges
+        ).join()
 
     def with_limits(self, diagram: PhaseDiagram, task: Task, high: float) -> PhaseDiagram:
         """Return a diagram of a softened network with where its macroscopic transitions go as kinks become sharper."""
@@ -119,6 +125,7 @@ class AfterWalk:
         """Return a diagram with the curvature at its followed points."""
         points = diagram.points + (diagram.back.points if diagram.back else ())
         with self.attempts.part("the curvature along the map"):
+            survey_ahead(self.crew, points, self.recorder, seed=seed, on_point=on_point)
             found, cost = survey(
                 points, self.walker.landscape, l2(self.walker.control, "the curvature of L"), self.recorder,
                 seed=seed, attempts=self.attempts, on_point=on_point,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from spinodal.definitions import TRIVIAL
+from spinodal.definitions import MACROSCOPIC, RANGE, TRIVIAL
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
@@ -20,6 +20,7 @@ from spinodal.observe import Observation
 ROUGH, ROUGH_ITERATIONS = 1e-2, 100
 CLOSE_ITERATIONS = 150
 DOUBLINGS = 60
+FAR_BELOW = 16.0  # the factor from which beta is raised to the lower end of the range
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Ladder:
     ----------
     high : float
         The first of the doubled values of beta at which the climber was trivial.
+    low : float
+        The last of them up to which its E had changed by no more than 1 % of its change up to `high`, and at most
+        `high / 300`.
     bottom : Tensor, shape (k, n)
         Rough minima of all starts at a beta far below the range, where no mode has died yet.
     top : Tensor, shape (n,)
@@ -37,6 +41,7 @@ class Ladder:
     """
 
     high: float
+    low: float
     bottom: Tensor
     top: Tensor
 
@@ -78,16 +83,17 @@ def climb(
     search : Search
     """
     beta = _balance(landscape, control, starts)
-    bottom = _rough(landscape, control, beta, starts, search)
-    climber, most = bottom[:1], 0.0
+    bottom, _ = _rough(landscape, control, beta, starts, search)
+    climber, most, rungs = bottom[:1], 0.0, list[tuple[float, float]]()
     for _ in range(DOUBLINGS):
-        climber = _rough(landscape, control, beta, climber, search)
+        climber, errors = _rough(landscape, control, beta, climber, search)
+        rungs.append((beta, float(errors[0])))
         view = observe(climber[0])
-        if view.output_variance is None:
+        if view.breadth is None:
             raise no_predictions()
-        most = max(most, view.output_variance)
+        most = max(most, view.breadth)
         if is_trivial(view, most):
-            return Ladder(beta, bottom, climber[0])
+            return Ladder(beta, _flat_up_to(rungs), bottom, climber[0])
         beta *= 2.0
     raise SpinodalError(
         got=f"no trivial phase up to beta = {beta:.3g}",
@@ -99,7 +105,7 @@ def climb(
 def is_trivial(view: Observation, variance: float | None) -> bool:
     """Tell the trivial phase: outputs that differ little from those that a large value leaves (see `Observation.liveliness`).
 
-    `variance` is that of the outputs in the deepest phase, of which 1e-6 is little.
+    `variance` is the `breadth` of the deepest phase, of which 1e-6 is little.
     """
     return view.liveliness is not None and variance is not None and view.liveliness < TRIVIAL * variance
 
@@ -123,13 +129,43 @@ def annealed(
     theta = deepest(landscape, control, beta, starts, search)
     while beta > low:
         beta = max(0.5 * beta, low)
-        theta = _rough(landscape, control, beta, theta[None], search)[0]
+        theta = _rough(landscape, control, beta, theta[None], search)[0][0]
     return theta
 
 
-def _rough(landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search) -> Tensor:
+def _flat_up_to(rungs: Sequence[tuple[float, float]]) -> float:
+    """Return where a range begins: where E, of rising beta, hardly changed yet, and at most a set part of its end.
+
+    A network without transitions decays so slowly that all of its change may lie below that part.
+
+    Examples
+    --------
+    >>> _flat_up_to([(1.0, 0.0), (2.0, 0.001), (4.0, 0.5), (1024.0, 1.0)])
+    2.0
+    """
+    (_, first), (high, last) = rungs[0], rungs[-1]
+    flat = [beta for beta, error in rungs if error - first <= MACROSCOPIC * (last - first)]
+    return min(high / RANGE, max(flat, default=high))
+
+
+def raised(landscape: Landscape, control: Control, low: float, start: Tensor, search: Search = lbfgs_batch) -> Tensor:
+    """Return a rough minimum at `low`, reached by doubling beta from far below, shape (n,).
+
+    As weights shrink modes only die, so this ends with modes that a start at `low` itself may never find.
+    """
+    beta, theta = low / FAR_BELOW, start
+    while beta < low:
+        theta = _rough(landscape, control, beta, theta[None], search)[0][0]
+        beta *= 2.0
+    return theta
+
+
+def _rough(landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search) -> tuple[Tensor, Tensor]:
+    """Return rough minima, shape (k, n), and E there, shape (k,)."""
     loss = Regularised(landscape, beta, control)
-    return search(loss, thetas, tolerance=ROUGH, iterations=ROUGH_ITERATIONS)[0]
+    ends, values = search(loss, thetas, tolerance=ROUGH, iterations=ROUGH_ITERATIONS)
+    conjugates, _ = loss.control.conjugates_and_forces(ends)
+    return ends, values - beta * conjugates.to(values)
 
 
 def _balance(landscape: Landscape, control: Control, starts: Tensor) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 
+from spinodal.definitions import LARGEST_SPARING
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.mapping.after_walk import AfterWalk, Walk
@@ -15,18 +16,20 @@ from spinodal.mapping.deepest import DOUBLINGS, is_trivial
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.progress import Progress
 from spinodal.mapping.starts import Starts
+from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import LOST
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew
 from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
+from spinodal.sweeps.recorder import Recorder
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Recorder
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import Task
 from spinodal.theory import ExactTransition
@@ -96,7 +99,7 @@ class Mapper:
 
     def _walked(self) -> Walk:
         """Walk from one end of the range to the other."""
-        self._refuse_other_control()
+        self._settle_control()
         self._refuse_other_data()
         (low, high), spent = self.starts.range(self.recorder)
         self.walker.spent = self.walker.spent + spent
@@ -125,8 +128,8 @@ class Mapper:
             raise _no_minimum(bottom)
         return bottom, top
 
-    def _refuse_other_control(self) -> None:
-        """Refuse to go on with a run that turned something else."""
+    def _settle_control(self) -> None:
+        """Refuse to go on with a run that turned something else; where its centre came from stays as it was noted."""
         noted = ControlRecord.from_dict(self.recorder.note("control", self.record.to_dict))
         if noted != self.record:
             raise SpinodalError(
@@ -134,6 +137,7 @@ class Mapper:
                 allowed="a run is resumed with the control that began it",
                 do="give that one, or start anew in another folder",
             )
+        self.record = replace(self.record, source=noted.source)
 
     def _exact(self) -> tuple[ExactTransition, ...]:
         """Return the closed forms of the task, which are of its own control."""
@@ -153,9 +157,12 @@ class Mapper:
     # -- walking ----------------------------------------------------------------------------
 
     def _scout(self, bottom: Point, top: Point, watched: bool = True, *, upward: bool = False) -> Scout:
-        variance = bottom.observation.output_variance
+        variance = bottom.observation.breadth
         progress = self.progress if watched else Progress()
         resolution = Resolution(bracket=self.options.bracket or bracket_for(self.problem.solver, self.landscape.size))
+
+        if affords_glimpses_only(self.landscape):
+            resolution = replace(resolution, largest=LARGEST_SPARING)
 
         def is_end(point: Point) -> bool:
             return upward and is_trivial(point.observation, variance)
@@ -180,7 +187,7 @@ class Mapper:
 
     def _trivial_error(self, bottom: Point, top: Point) -> float:
         """Return E of the trivial phase: that of the upper end, or of the centre if a given range ends before it."""
-        spread, most = top.observation.liveliness, bottom.observation.output_variance
+        spread, most = top.observation.liveliness, bottom.observation.breadth
         centre = self.control.trivial(top.minimum.theta)
         if spread is None or most is None or centre is None or is_trivial(top.observation, most):
             return top.error

@@ -22,7 +22,7 @@ class MapOptions:
     Attributes
     ----------
     beta : (low, high) or None
-        Range of beta. None: HIGH by doubling until the trivial phase, LOW = HIGH / 300.
+        Range of beta. None: HIGH by doubling until the trivial phase, LOW = HIGH / 300 or below, where E hardly changes.
     direction : {"up", "down", "loop"}
         "up" follows the deepest phase, "down" the trivial one. "loop" goes up and back down, and follows every phase to
         both of its ends.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any
 
@@ -11,15 +13,18 @@ from torch import Tensor
 
 from spinodal.counts import Counts
 from spinodal.definitions import RANGE
+from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
-from spinodal.mapping.deepest import Ladder, annealed, climb, deepest
+from spinodal.mapping.deepest import Ladder, annealed, climb, deepest, raised
 from spinodal.mapping.options import MapOptions
+from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import lbfgs_batch
 from spinodal.parallel import Crew
 from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.walk import Recorder
+from spinodal.sweeps.recorder import Recorder
 from spinodal.tasks.task import Task
 
+PIECES = 8  # of the samples of a large network, one of which leads the search for a start
 Wanted = tuple[float, Tensor, float, int]  # beta, start, tolerance and iterations
 Found = tuple[Tensor, float, Counts]
 
@@ -46,33 +51,53 @@ class Starts:
             return self.options.beta, Counts(parameters=self.landscape.size)
 
         def make() -> dict[str, Any]:
-            with self.landscape.counting() as spent:
-                high = self.ladder.high
-            return {"high": high, "counts": vars(spent)}
+            with self.landscape.counting() as spent, self._led():
+                ladder = self.ladder
+            return {"high": ladder.high, "low": ladder.low, "counts": vars(spent)}
 
         note = recorder.note("range", make)
-        return (note["high"] / RANGE, note["high"]), Counts(**note["counts"])
+        low = note.get("low", note["high"] / RANGE)  # which older runs did not note
+        return (low, note["high"]), Counts(**note["counts"])
 
     def deepest(self, low: float, high: float) -> tuple[Tensor, Counts]:
         """Return a start in the deepest phase that was found at `low`, and what it took."""
         candidates = self.thetas if self.options.beta is not None else self.ladder.bottom
-        with self.landscape.counting() as spent:
-            slow = annealed(self.landscape, self.control, low, high, self.thetas, self._search)
-            found = deepest(self.landscape, self.control, low, torch.cat([candidates, slow[None]]), self._search)
+        with self.landscape.counting() as spent, self._led():
+            slow = [annealed(self.leading, self.control, low, high, self.thetas, self._search)]
+            if self.leading is not self.landscape:
+                slow.append(raised(self.leading, self.control, low, self.thetas[0], self._search))
+            found = deepest(self.leading, self.control, low, torch.cat([candidates, torch.stack(slow)]), self._search)
         return found, spent
 
     def trivial(self, high: float) -> tuple[Tensor, Counts]:
         """Return a start at the upper end: the top of the ladder, or random starts in a given range; and what it took."""
         if self.options.beta is None:
             return self.ladder.top, Counts(parameters=self.landscape.size)  # its cost is in the note of the range
-        with self.landscape.counting() as spent:
-            found = deepest(self.landscape, self.control, high, self.thetas, self._search)
+        with self.landscape.counting() as spent, self._led():
+            found = deepest(self.leading, self.control, high, self.thetas, self._search)
         return found, spent
+
+    @cached_property
+    def leading(self) -> Landscape:
+        """Return the landscape in which starts are searched: of large networks that of fewer samples."""
+        part = self.landscape.part(PIECES) if affords_glimpses_only(self.landscape) else None
+        return part or self.landscape
+
+    @contextmanager
+    def _led(self) -> Iterator[None]:
+        """Charge what is spent on fewer samples pro rata."""
+        if self.leading is self.landscape:
+            yield
+            return
+        with self.leading.counting() as spent:
+            yield
+        share = self.leading.batches.total / self.landscape.batches.total
+        self.landscape.ledger.charge(passes=math.ceil(share * spent.gradient_equivalents))
 
     @cached_property
     def ladder(self) -> Ladder:
         """Return what a rough climb in beta found."""
-        return climb(self.landscape, self.control, self.thetas, self.problem.observe, self._search)
+        return climb(self.leading, self.control, self.thetas, self.problem.observe, self._search)
 
     @cached_property
     def thetas(self) -> Tensor:
@@ -83,7 +108,7 @@ class Starts:
     def _search(self, loss: Regularised, starts: Tensor, *, tolerance: float, iterations: int) -> tuple[Tensor, Tensor]:
         """Minimise L from k starts, shape (k, n), each by itself, like `lbfgs_batch`."""
         alone = partial(lbfgs_batch, loss, tolerance=tolerance, iterations=iterations)
-        if self.crew.is_alone or len(starts) == 1:
+        if self.crew.is_alone or len(starts) == 1 or self.leading is not self.landscape:
             return alone(starts)
         jobs: list[Wanted] = [(loss.beta, start.cpu(), tolerance, iterations) for start in starts]
         found = dict(self._shared_out(jobs, starts))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 
 from spinodal.landscape.control import Control
-from spinodal.landscape.weight import Term
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.preparing import Prepared, prepare
 from spinodal.minima.minimise import solver_for
@@ -44,12 +46,24 @@ class Workplace:
     @classmethod
     def of(cls, problem: Problem, task: Task, options: MapOptions) -> Workplace:
         """Return where others open a problem."""
-        turned = problem.control
-        return cls(task, options, turned.control if isinstance(turned, Term) else turned, problem.solver)
+        return cls(task, options, problem.control.given, problem.solver)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel with the name of the task where it has one, in place of the task."""
+        made = self.task.remake or partial(_itself, self.task)
+        return _remade, (made, self.options, self.control, self.solver, self.threads, self.token)
 
     def open(self) -> Problem:
         """Return the problem, prepared."""
         return problem_of(self.task, self.options, prepare(self.task, self.options, self.control), self.solver)
+
+
+def _itself(task: Task) -> Task:
+    return task
+
+
+def _remade(make: Callable[[], Task], *rest: Any) -> Workplace:
+    return Workplace(make(), *rest)
 
 
 def problem_of(task: Task, options: MapOptions, prepared: Prepared, solver: str) -> Problem:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spinodal.landscape.objective import Regularised
-from spinodal.minima.solution import Solution, Stillness, hopeless
+from spinodal.minima.solution import Departure, Solution, Stillness, hopeless
 from spinodal.minima.stall import stall
 from spinodal.spectrum.preconditioner import Preconditioner
 
@@ -30,14 +30,14 @@ def lbfgs(
     *,
     tolerance: float,
     iterations: int = 20_000,
-    has_left: Callable[[float], bool] | None = None,
+    has_left: Departure | None = None,
     memory: Memory | None = None,
 ) -> Solution:
     """Minimise L from `start` until `||grad L|| <= tolerance * loss.scale(theta)`.
 
     Where single precision is faster, it is used down to a relative residual of 1e-3; the end is
-    always one of double precision. Where `has_left(E)` holds at a point that is loosely minimised,
-    the search ends there ("left"). A `memory` that is given, such as a preconditioned one, is used and added to.
+    always one of double precision. Where `has_left` tells that the search is elsewhere, it ends there ("left").
+    A `memory` that is given, such as a preconditioned one, is used and added to.
     """
     travelled = 0
     if memory is None and (single := loss.single):
@@ -52,7 +52,7 @@ def _search(
     start: Tensor,
     tolerance: float,
     iterations: int,
-    has_left: Callable[[float], bool] | None,
+    has_left: Departure | None,
     memory: Memory | None = None,
 ) -> Solution:
     """Run one descent, one gradient at a time."""
@@ -61,7 +61,9 @@ def _search(
         residual = float(gradient.norm()) / loss.scale(theta)
         if residual <= tolerance:
             return "converged"
-        left = has_left is not None and residual <= FAR and has_left(loss.error(value, theta))
+        if has_left is None:
+            return None
+        left = value < has_left.floor or (residual <= FAR and has_left(loss.error(value, theta)))
         return "left" if left else None
 
     search = descend(start, stop, iterations, memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from spinodal.counts import Counts
 from spinodal.definitions import HESSIAN_PRODUCT_COST, SHORTEST
 from spinodal.landscape.objective import Regularised
+from spinodal.minima.glimpse import affords_glimpses_only, glimpse
+from spinodal.minima.kronecker import Kronecker
 from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.newton_cg import conjugate_gradients
@@ -57,6 +60,17 @@ class Local:
             return _solved(matrix, right, self.margin.largest)
         return conjugate_gradients(lambda vector: matrix @ vector, right, tolerance=1e-9, inverse=self.landmark.factor.inverse)
 
+    def margin_slope(self, tangent: Tensor) -> float:
+        """Return `mode . Hess C mode + D^3 L [mode, mode, tangent]` by a central difference of Hessian products."""
+        mode, speed = self.margin.mode, float(tangent.norm())
+        stiffening = self.loss.stiffening(self.theta, mode)
+        if speed == 0.0 or not math.isfinite(speed):
+            return stiffening
+        width = 1e-4 * (1.0 + float(self.theta.norm()))
+        ahead = self.loss.bent_product(self.theta + (width / speed) * tangent, mode)
+        behind = self.loss.bent_product(self.theta - (width / speed) * tangent, mode)
+        return stiffening + float(mode @ (ahead - behind)) * speed / (2.0 * width)
+
 
 def _solved(matrix: Tensor, right: Tensor, largest: float) -> Tensor:
     """Return `A^+ right` for a dense A, positive semi-definite."""
@@ -75,15 +89,21 @@ def certify(
     landmark: Landmark | None,
     spent: Counts,
     hints: Sequence[Tensor] = (),
+    *,
+    factors: Kronecker | None = None,
+    on_the_way: bool = False,
 ) -> Local | None:
     """Compute the margin at the end of a run; None where there is no finite Hessian (a kink).
 
     A point that took a Hessian ends with one, so that it is a landmark for its neighbours.
     """
     if not solver.is_dense:
+        bend = _bend(loss, solution) if solution.stop in CONVERGED else 0.0  # elsewhere it could hide any saddle
+        if factors is not None and affords_glimpses_only(loss.landscape):
+            margin, along = glimpse(loss, solution.theta, hints, factors, blur=bend, on_the_way=on_the_way)
+            return Local(loss, solution.theta, margin, solver, along=along)
         precision = torch.float32 if loss.single and not solver.sees_kinks else loss.landscape.dtype
         product = _operator(loss, solution.theta, solver)
-        bend = _bend(loss, solution) if solution.stop in CONVERGED else 0.0  # elsewhere it could hide any saddle
         noise, blur = (bend, 0.0) if solver.sees_kinks else (0.0, bend)
         steps = solver.margin_steps
         margin = lanczos_margin(product, solution.theta, steps=steps, precision=precision, noise=noise, blur=blur)

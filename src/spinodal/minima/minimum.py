@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spinodal.conventions import weight_decay
 from spinodal.counts import Counts
@@ -33,7 +33,7 @@ class Minimum(Stationary):
     ----------
     theta : Tensor, shape (n,)
     beta : float
-        PyTorch's `weight_decay` is `2 * beta`.
+        PyTorch's `weight_decay` is `2 * beta`. Of another control, its value.
     error, loss : float
         E and L at theta.
     residual : float
@@ -50,6 +50,8 @@ class Minimum(Stationary):
         The solver that was used.
     stats : Counts
         Evaluations spent.
+    of : str or None
+        The name of what is turned, where that is another control than the L2 penalty.
     """
 
     margin_error: float
@@ -57,6 +59,11 @@ class Minimum(Stationary):
     stop: str
     solver: str
     stats: Counts
+    of: str | None = None
+
+    def charged(self, counts: Counts) -> Minimum:
+        """Return the same minimum with more spent on it."""
+        return replace(self, stats=self.stats + counts)
 
     @property
     def index(self) -> int:
@@ -78,9 +85,15 @@ class Minimum(Stationary):
         """Return a sentence about how the search ended."""
         return STATUSES[self.stop]
 
+    @property
+    def _where(self) -> str:
+        if self.of is not None:
+            return f"{self.of} = {self.beta:.6g}"
+        return f"beta = {self.beta:.6g} (weight_decay = {weight_decay(self.beta):.6g})"
+
     def __str__(self) -> str:
         """Return the minimum in one line."""
         return (
-            f"Minimum at beta = {self.beta:.6g} (weight_decay = {weight_decay(self.beta):.6g}): E = {self.error:.6g}, "
+            f"Minimum at {self._where}: E = {self.error:.6g}, "
             f"L = {self.loss:.6g}, residual {self.residual:.1e}, margin {self.margin:.3g}; {self.status}"
         )

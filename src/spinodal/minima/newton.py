@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from spinodal.landscape.objective import Regularised, symmetric_norm
 from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes, price
 from spinodal.minima.landmark import FLOOR as FLOOR_OF_BETA
 from spinodal.minima.lbfgs import Preconditioned, lbfgs
-from spinodal.minima.solution import LOST, STUCK, Solution, Stillness
+from spinodal.minima.solution import LOST, STUCK, Departure, Solution, Stillness
 from spinodal.minima.stall import stall
 from spinodal.spectrum.preconditioner import Cholesky
 
@@ -31,7 +30,7 @@ def newton(
     tolerance: float,
     radius: float,
     landmark: Landmark | None = None,
-    has_left: Callable[[float], bool] | None = None,
+    has_left: Departure | None = None,
     iterations: int = 500,
 ) -> Solution:
     """Minimise L from `start` (Moré & Sorensen 1983; Nocedal & Wright, algorithms 4.1 and 7.4).
@@ -125,7 +124,7 @@ class _Search:
                 break
         return False
 
-    def travel(self, tolerance: float, has_left: Callable[[float], bool] | None) -> str:
+    def travel(self, tolerance: float, has_left: Departure | None) -> str:
         """Descend by L-BFGS to a loose tolerance; return why it stopped."""
         return self._arrive(lbfgs(self.loss, self.theta, tolerance=tolerance, iterations=2000, has_left=has_left))
 
@@ -136,7 +135,7 @@ class _Search:
         self.count += end.iterations
         return end.stop
 
-    def glide(self, landmark: Landmark | None, tolerance: float, has_left: Callable[[float], bool] | None) -> str:
+    def glide(self, landmark: Landmark | None, tolerance: float, has_left: Departure | None) -> str:
         """Descend by L-BFGS in the coordinates of a Hessian from nearby; return why it stopped.
 
         Where the margin nearby is small, a small residual leaves a large error along its mode: the search goes on for a while.

@@ -29,6 +29,27 @@ class Solution:
     hessian: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Departure:
+    """Tells a search that is far from where it should have stayed, so that it may be given up.
+
+    Attributes
+    ----------
+    error, most : float
+        E there, and how far from it a point that is loosely minimised may lie.
+    floor : float
+        What L cannot be less than there, however loosely it is minimised.
+    """
+
+    error: float
+    most: float
+    floor: float = -math.inf
+
+    def __call__(self, error: float) -> bool:
+        """Tell from E whether a point that is loosely minimised lies elsewhere."""
+        return abs(error - self.error) > self.most
+
+
 def hopeless(value: float) -> str:
     """Return why a search that has come to `value` should end, "" if it should not."""
     if math.isnan(value):

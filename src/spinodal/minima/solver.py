@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from spinodal.definitions import BRACKET_DENSE, BRACKET_ROUGH
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
@@ -17,7 +17,7 @@ from spinodal.minima.landmark import Landmark, price
 from spinodal.minima.lbfgs import Preconditioned, lbfgs
 from spinodal.minima.newton import newton
 from spinodal.minima.newton_cg import newton_cg
-from spinodal.minima.solution import LOST, Solution
+from spinodal.minima.solution import LOST, Departure, Solution
 from spinodal.spectrum.margin import LANCZOS_STEPS
 from spinodal.spectrum.operator import SMALL
 
@@ -38,15 +38,15 @@ class Search:
         Of the first trust region.
     landmark, factors : Landmark or None, Kronecker or None
         Second-order knowledge from nearby.
-    has_left : callable E -> bool, or None
-        Tells from E that the search is far from where it should have stayed.
+    has_left : Departure or None
+        Tells that the search is far from where it should have stayed.
     """
 
     tolerance: float
     radius: float
     landmark: Landmark | None = None
     factors: Kronecker | None = None
-    has_left: Callable[[float], bool] | None = None
+    has_left: Departure | None = None
 
 
 class Run(Protocol):
@@ -139,15 +139,17 @@ def _aided(loss: Regularised, start: Tensor, search: Search, factors: Kronecker)
 
 
 NEWTON = Solver(
-    name="newton", run=_newton, tolerance=1e-9, float32_tolerance=None, bracket=1e-5, sees_kinks=True, is_dense=True,
+    name="newton", run=_newton, tolerance=1e-9, float32_tolerance=None, bracket=BRACKET_DENSE, sees_kinks=True, is_dense=True,
     takes_factors=False, escapes=20, margin_steps=300, tangent=(1e-6, 500),
 )  # fmt: skip
 NEWTON_CG = Solver(
-    name="newton_cg", run=_newton_cg, tolerance=1e-7, float32_tolerance=FLOAT32_TOLERANCE, bracket=1e-3, sees_kinks=True,
+    name="newton_cg", run=_newton_cg, tolerance=1e-7, float32_tolerance=FLOAT32_TOLERANCE,
+    bracket=BRACKET_ROUGH, sees_kinks=True,
     is_dense=False, takes_factors=False, escapes=3, margin_steps=300, tangent=(1e-6, 500),
 )  # fmt: skip
 LBFGS = Solver(
-    name="lbfgs", run=_lbfgs, tolerance=1e-4, float32_tolerance=FLOAT32_TOLERANCE, bracket=1e-3, sees_kinks=False,
+    name="lbfgs", run=_lbfgs, tolerance=1e-4, float32_tolerance=FLOAT32_TOLERANCE,
+    bracket=BRACKET_ROUGH, sees_kinks=False,
     is_dense=False, takes_factors=True, escapes=3, margin_steps=LANCZOS_STEPS, tangent=(0.05, 30),
 )  # fmt: skip
 SOLVERS = {solver.name: solver for solver in (NEWTON, NEWTON_CG, LBFGS)}

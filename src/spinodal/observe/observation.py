@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from spinodal.definitions import TRIVIAL
 from spinodal.landscape import Landscape
 from spinodal.landscape.batches import Batches
 from spinodal.landscape.control import Control, Turned
@@ -41,6 +43,8 @@ class Observation:
         Per weight matrix; `rank` is the smallest of the ranks (0 without matrices), of the matrices that E depends on
         and that have more than one row and column, if there are any.
     accuracy, class_accuracy : mapping of "train" and "held_out" to values, None where they do not apply
+    confusion : mapping of "train" and "held_out" to rows
+        How many samples of every class were taken for which; None where that does not apply, or there are over 64 classes.
     output_variance : float or None
         Variance of the outputs over the training sample, summed over outputs; None if there are none to be read.
     from_centre : float or None
@@ -62,6 +66,9 @@ class Observation:
     class_accuracy: Mapping[str, tuple[float | None, ...] | None] = field(
         default_factory=lambda: {"train": None, "held_out": None}
     )
+    confusion: Mapping[str, tuple[tuple[int, ...], ...] | None] = field(
+        default_factory=lambda: {"train": None, "held_out": None}
+    )
     output_variance: float | None = None
     from_centre: float | None = None
     custom: Mapping[str, float] = field(default_factory=dict)
@@ -79,6 +86,16 @@ class Observation:
         That is their variance, or how far they are from those at the centre where the control has one.
         """
         return self.output_variance if self.from_centre is None else self.from_centre
+
+    @property
+    def breadth(self) -> float | None:
+        """Return what `liveliness` is small against where this is the deepest phase: the variance of the outputs.
+
+        Or how far they are from those at the centre where that is less: a frozen layer may vary by far more than what is
+        trained beside it.
+        """
+        known = [value for value in (self.output_variance, self.from_centre) if value is not None]
+        return min(known, default=None)
 
 
 AS_GIVEN = "error_as_given"
@@ -111,6 +128,7 @@ class Observer:
             rank=min((ranks[name] for name in telling), default=0),
             accuracy={part: score.accuracy for part, score in found.items()},
             class_accuracy={part: score.classes for part, score in found.items()},
+            confusion={part: score.confusion for part, score in found.items()},
             output_variance=found["train"].variance,
             from_centre=self._from_centre(theta),
             custom=self._custom(theta),
@@ -126,9 +144,25 @@ class Observer:
 
     def _from_centre(self, theta: Tensor) -> float | None:
         centre, batches = self.control.trivial(theta), self._parts["train"]
-        if self.task is None or batches is None or centre is None or not self.control.has_centre:
+        if self.task is None or batches is None or centre is None or not self._is_told_by_centre:
             return None
         return outputs_apart(self.landscape, self.task, theta, centre, batches)
+
+    @cached_property
+    def _is_told_by_centre(self) -> bool:
+        """Tell whether the outputs of the trivial phase are those at the centre, and not any constant ones.
+
+        So it is where the centre is not the origin, and where outputs vary with the samples at the origin as well, as they do
+        beside a frozen layer or along a residual connection.
+        """
+        if self.control.has_centre:
+            return True
+        theta, batches = self.landscape.initial, self._parts["train"]
+        centre = self.control.trivial(theta)
+        if centre is None:
+            return False
+        here, there = (self._scores(place, batches).variance for place in (theta, centre))
+        return here is not None and there is not None and there > TRIVIAL * here
 
     def _telling(self, matrices: Mapping[str, Tensor]) -> tuple[tuple[str, ...], str]:
         return telling({name: matrix.shape for name, matrix in matrices.items()}, self.landscape.idle)

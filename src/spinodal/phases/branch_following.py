@@ -19,8 +19,9 @@ from spinodal.phases.coexistence import PhaseCoexistence, Saddle
 from spinodal.phases.existence import Interval
 from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
 from spinodal.spectrum.operator import affords_dense
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 
 BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed
 BACK = 3  # points before the end of a phase at which a large network's branch begins
@@ -121,8 +122,7 @@ class BranchFollower:
         """
         known = {phase.id: phase for phase in phases}
         ending = [phase for phase in phases if phase.is_worth_following]
-        wanted = sorted({phase.id for phase in ending} | {phase.falls_to for phase in ending if phase.falls_to is not None})
-        found = [(number, self._attempted(known[number])) for number in wanted]
+        found = [(number, self._attempted(known[number])) for number in wanted_of(phases)]
         branches = {number: branch for number, branch in found if branch is not None}
         uppers = dict(self._uppers(known, branches))
         spinodals = [item for number in branches for item in self._ends(number, branches[number], uppers.get(number))]
@@ -255,6 +255,12 @@ class BranchFollower:
             return None
         record = PhaseCoexistence.of(found, (phase.id, other.id))
         return record.over(saddle_between(branch, found.beta)) if self._large else record
+
+
+def wanted_of(phases: Sequence[Followable]) -> list[int]:
+    """Return the phases that are followed: those that may end in a fold, and those that they fall into."""
+    ending = [phase for phase in phases if phase.is_worth_following]
+    return sorted({phase.id for phase in ending} | {phase.falls_to for phase in ending if phase.falls_to is not None})
 
 
 def stable_part(branch: Branch) -> Branch:

@@ -48,6 +48,8 @@ class Fingerprint:
     singular_values : mapping of parameter names to values
     radius : float
         How far, in theta, the exact minimum may lie: `residual / margin`, ten times that to be safe.
+    pull : float or None
+        Half the norm of the force of another control than the L2 penalty, of which it is the distance from the centre.
 
     Notes
     -----
@@ -59,6 +61,7 @@ class Fingerprint:
     norm_squared: float
     singular_values: Mapping[str, tuple[float, ...]]
     radius: float
+    pull: float | None = None
 
     @classmethod
     def of(cls, minimum: Minimum, observation: Observation) -> Fingerprint:
@@ -70,8 +73,14 @@ class Fingerprint:
             error=minimum.error,
             norm_squared=observation.turned,
             singular_values=observation.singular_values,
+            pull=None if observation.conjugate is None else observation.distance,
             radius=min(radius, SAME_DISTANCE * observation.norm) if math.isfinite(radius) else SAME_DISTANCE * observation.norm,
         )
+
+    @property
+    def length(self) -> float:
+        """Return the distance from the centre of the penalty, or half the norm of the force of another control."""
+        return math.sqrt(self.norm_squared) if self.pull is None else self.pull
 
     def is_one_with(self, other: Fingerprint, allowance: Allowance = Allowance()) -> bool:
         """Tell whether two minima at one beta are one."""
@@ -81,10 +90,15 @@ class Fingerprint:
         """Return how far two minima at one beta are apart, in units of what may separate copies: up to 1 they are one."""
         if self.beta != other.beta:
             return math.inf
-        radius, norm = self.radius + other.radius, math.sqrt(max(self.norm_squared, other.norm_squared))
+        radius, norm = self.radius + other.radius, max(self.length, other.length)
         scale = max(abs(self.error), abs(other.error))
         error = allowance.error + 2.0 * self.beta * norm * radius + SAME_ROUNDING * scale
-        squared = allowance.norm_squared + 2.0 * norm * radius + radius**2 + SAME_ROUNDING * norm**2
+        squared = (
+            allowance.norm_squared
+            + 2.0 * norm * radius
+            + radius**2
+            + SAME_ROUNDING * max(abs(self.norm_squared), abs(other.norm_squared))
+        )
         return max(
             _ratio(self.error - other.error, error),
             _ratio(self.norm_squared - other.norm_squared, squared),

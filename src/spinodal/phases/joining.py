@@ -10,27 +10,41 @@ from spinodal.definitions import (
     EQUALLY_DEEP,
     FURTHER,
     SMALLEST,
-    STIFF,
 )
 from spinodal.missing import Attempts
-from spinodal.phases.branch_following import BranchFollower, Followable, Followed, borders, bracketed, saddle_between
+from spinodal.parallel import Crew
+from spinodal.phases.branch_following import Followable, Followed, borders, bracketed, saddle_between
 from spinodal.phases.catalogue import Allowance, Catalogue, Fingerprint
 from spinodal.phases.coexistence import PhaseCoexistence
+from spinodal.phases.descents import (
+    Descent,
+    descended,
+    descent_of,
+    is_macroscopic,
+    is_stiff,
+    targets_below,
+    walk_down,
+)
 from spinodal.phases.envelope import Part, Violation, envelope, violations
 from spinodal.phases.equal_depth import equally_deep
 from spinodal.phases.existence import Existence, Interval, divided
+from spinodal.phases.follow_ahead import SharedFollower
 from spinodal.phases.joined import Joined
 from spinodal.phases.known_phase import KnownPhase
 from spinodal.phases.loss_curve import LossCurve
 from spinodal.phases.own_part import OwnPart
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.tree import Fall, falls_along
+from spinodal.sweeps.ahead import record_ahead
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.moved import moved
+from spinodal.sweeps.point import Point
+from spinodal.sweeps.problem import Problem
+from spinodal.sweeps.recorder import Forgetful
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import NAMES, Transition
-from spinodal.sweeps.walk import Forgetful, Point, Walker
+from spinodal.sweeps.walk import Walker
 
 
 class Joiner:
@@ -51,6 +65,8 @@ class Joiner:
         What "macroscopic" refers to.
     attempts : Attempts
         Branches, and what is told about the phases once they are matched, are parts that may be missing.
+    crew : Crew
+        Follows phases, and their branches, ahead.
     """
 
     def __init__(
@@ -64,13 +80,14 @@ class Joiner:
         error_range: float,
         norm_range: float,
         attempts: Attempts,
+        crew: Crew[Problem],
     ) -> None:
-        self.attempts = attempts
+        self.attempts, self.crew = attempts, crew
         self.walker, self.scout, self.up, self.back = walker, scout, up, back
         self.low, self.high = beta
         self.error_range, self.norm_range = error_range, norm_range
         self.catalogue = Catalogue(Allowance.of_phases(error_range, norm_range))
-        self.follower = BranchFollower(walker, beta=beta, norm_range=norm_range, attempts=attempts)
+        self.follower = SharedFollower(crew, walker, beta=beta, norm_range=norm_range, attempts=attempts)
         self.phases: list[KnownPhase] = []
         self.falls: list[Fall] = []
 
@@ -142,6 +159,7 @@ class Joiner:
         ends = macroscopic(self.up.transitions)
         for stretch, upper in zip(self.up.stretches, [*ends, None], strict=True):
             self._enter(stretch, upper)
+        self._descend_ahead()
         for phase, begun in zip(self.phases[:-1], [None, *ends], strict=False):
             self._descend(phase, phase.walked[0], begun)
         self._take_down(self.phases[-1], ends[-1] if ends else None)
@@ -182,17 +200,25 @@ class Joiner:
         else:
             phase.halted = self.back.status
 
+    def _descend_ahead(self) -> None:
+        """Let workers follow the phases of the way up, and the last one from where the way back left it, if it never fell."""
+        begun = [(phase.id, phase.walked[0]) for phase in self.phases[:-1]]
+        if len(self.back.stretches) == 1 and self.back.status == "complete":
+            begun.append((self.phases[-1].id, self.back.stretches[0][-1]))
+        scout = self.scout()
+        descents = [
+            Descent(phase, self.walker.lineage(point), self.low, scout.criteria, scout.resolution) for phase, point in begun
+        ]
+        record_ahead(self.crew, self.walker.recorder, descended, descents)
+
     def _descend(self, phase: KnownPhase, point: Point, begun: Transition | None = None) -> None:
         """Follow a phase down to its end or to the lowest beta of the map, and from there on as long as it is stiff.
 
         `begun` is the transition in which it began on the way up.
         """
-        further_down = (FURTHER * self.low,) if self.walker.control.is_quadratic else ()
-        for target in (self.low, *further_down):
-            if point.beta <= target:
-                continue
-            further = target < self.low
-            sweep = self.scout().walk(point, target, until=_is_macroscopic, enough=lambda p: further and not _is_stiff(p))  # noqa: B023
+        for target in targets_below(point, self.low, self.walker):
+            with self.walker.within(descent_of(phase.id)):
+                sweep = walk_down(self.scout(), point, target, self.low)
             phase.lower = self._take_walk(phase, sweep, begun)
             if phase.lower is not None or sweep.status != "complete":
                 phase.halted = "" if phase.lower is not None else sweep.status
@@ -201,7 +227,7 @@ class Joiner:
 
     def _ascend(self, phase: KnownPhase) -> None:
         """Follow a phase that only the way back met up to its end, or to that of the map."""
-        sweep = self.scout().walk(phase.walked[-1], self.high, until=_is_macroscopic)
+        sweep = self.scout().walk(phase.walked[-1], self.high, until=is_macroscopic)
         phase.upper = self._take_walk(phase, sweep)
 
     def _take_walk(self, phase: KnownPhase, walk: Sweep, begun: Transition | None = None) -> Transition | None:
@@ -314,7 +340,7 @@ class Joiner:
             return phase.lower.beta, self._fall_reason(phase, phase.lower, "down")
         last = phase.nearest(phase.range[0])
         further = [point for point in phase.points if point.beta <= self.low]
-        if last.beta <= SMALLEST * FURTHER * self.low and all(map(_is_stiff, further)):
+        if last.beta <= SMALLEST * FURTHER * self.low and all(map(is_stiff, further)):
             return 0.0, (
                 f"a minimum for every beta > 0: followed down to {last.beta:.3g}, where the smallest eigenvalue of Hess L is "
                 f"{last.minimum.margin / (2.0 * last.beta):.3g} times 2 beta{self._certainty()}, "
@@ -350,15 +376,6 @@ def _spinodals(phase: KnownPhase, followed: Followed) -> Iterator[Spinodal]:
 
 def _fingerprint(point: Point) -> Fingerprint:
     return Fingerprint.of(point.minimum, point.observation)
-
-
-def _is_macroscopic(transition: Transition) -> bool:
-    return not transition.minor
-
-
-def _is_stiff(point: Point) -> bool:
-    """Tell a minimum whose margin is a good part of what the penalty gives, so that Hess E has hardly a negative eigenvalue."""
-    return point.minimum.converged and point.minimum.margin >= STIFF * 2.0 * point.beta
 
 
 def macroscopic(transitions: Sequence[Transition]) -> list[Transition]:

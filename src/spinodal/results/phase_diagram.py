@@ -13,8 +13,8 @@ from spinodal.labelled import result
 from spinodal.phases.diagram import Diagram
 from spinodal.phases.phase import Phase
 from spinodal.phases.snapshot import Snapshot
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 from spinodal.words import conclusion
 
 if TYPE_CHECKING:
@@ -41,8 +41,15 @@ class PhaseDiagram(Diagram):
         Raises
         ------
         SpinodalError
-            Unless one of the two is given, as a finite positive number.
+            Unless one of the two is given, as a finite positive number; for a weight_decay where another control than the L2
+            penalty was turned.
         """
+        if weight_decay is not None and not self.control.is_l2:
+            raise SpinodalError(
+                got=f"a weight_decay in a map along {self.control.name}, {self.control.convention}",
+                allowed=f"a value of {self.control.name} is allowed",
+                do="give beta=..., which is that value",
+            )
         wanted = one_beta(beta, weight_decay)
         return self._snapshot(min(self.points, key=lambda point: abs(math.log(point.beta / wanted))))
 

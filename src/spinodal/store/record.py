@@ -14,7 +14,7 @@ from spinodal.minima.minimise import Minimum
 from spinodal.minima.minimum import STATUSES
 from spinodal.observe import Observation
 from spinodal.observe.observation import READINGS
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def to_record(point: Point) -> dict[str, Any]:
     minimum = point.minimum
     return {
         "beta": point.beta,
-        "minimum": {name: _null(getattr(minimum, name)) for name in (*NUMBERS, "zero_modes", "stop", "solver")}
+        "minimum": {name: _null(getattr(minimum, name)) for name in (*NUMBERS, "zero_modes", "stop", "solver", "of")}
         | {"stats": asdict(minimum.stats)},
         "observation": asdict(point.observation)
         | {"custom": {name: _null(value) for name, value in point.observation.custom.items()}},
@@ -103,11 +103,16 @@ def _minimum(record: Mapping[str, Any], beta: float, theta: Tensor) -> Minimum:
     return Minimum(
         theta=theta,
         beta=beta,
-        **{name: number(record[name]) for name in NUMBERS},
+        error=number(record["error"]),
+        loss=number(record["loss"]),
+        residual=number(record["residual"]),
+        margin=number(record["margin"]),
+        margin_error=number(record["margin_error"]),
         zero_modes=optional(whole, record["zero_modes"]),
         stop=record["stop"],
         solver=text(record["solver"]),
         stats=Counts(**_values(whole, record["stats"])),
+        of=optional(text, record.get("of")),
     )
 
 
@@ -121,6 +126,7 @@ def _observation(record: Mapping[str, Any]) -> Observation:
         rank=whole(record["rank"]),
         accuracy=_parts(number, record["accuracy"]),
         class_accuracy=_parts(_row(lambda value: optional(number, value)), record["class_accuracy"]),
+        confusion=_parts(_row(_row(whole)), record.get("confusion") or {"train": None, "held_out": None}),
         output_variance=optional(number, record["output_variance"]),
         from_centre=optional(number, record.get("from_centre")),
         custom=_values(number, record["custom"]),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from spinodal.definitions import ALMOST, EXTRAPOLATED, WITHIN
-from spinodal.sweeps.walk import Point
+from spinodal.definitions import ALMOST, EXTRAPOLATED, FORETOLD_WITHIN, WITHIN
+from spinodal.sweeps.point import Point
+from spinodal.sweeps.singularity import fold_beyond
 from spinodal.sweeps.way import Way
 
 
@@ -65,7 +67,10 @@ class Bracketing:
         tested = True  # whether `far` was reached from `near` itself
         patience, path = _Patience(), list[Point]()
         while not (tested and self._is_resolved(near, earlier, far)):
-            beta = self._next_beta(near, earlier, far, tested)
+            if self.way.is_blurred and (tested or abs(far.beta - near.beta) > self._width(near)):
+                beta = near.beta + self.way.sign * self._sparing_step(near, far, path)
+            else:
+                beta = self._next_beta(near, earlier, far, tested)
             beta = 0.5 * (near.beta + far.beta) if patience.is_out(abs(far.beta - near.beta)) else beta
             point = self.way.follow(near, earlier, beta)
             if not self.way.continues(near, earlier, point):
@@ -98,6 +103,21 @@ class Bracketing:
         else:
             step = self._extrapolated_step(near, ahead, room, width, tested)
         return near.beta + self.way.sign * step
+
+    def _width(self, near: Point) -> float:
+        """Return the width in beta of a bracket that has converged."""
+        return self.way.resolution.bracket * self.way.unit(near)
+
+    def _sparing_step(self, near: Point, far: Point, path: Sequence[Point]) -> float:
+        """Return a step to just short of a fold that three points foretell, to just past it once it is close, or half-way.
+
+        Every search is dear: `far` is not tried again from points on the way.
+        """
+        room, width = abs(far.beta - near.beta), self._width(near)
+        ahead = fold_beyond(path[-3:]) if len(path) > 2 else None
+        if ahead is None or ahead > FORETOLD_WITHIN * room:
+            return 0.5 * room
+        return min(max(ahead - max(0.4 * width, 0.1 * ahead), 0.9 * width), 0.9 * room)
 
     def _extrapolated_step(self, near: Point, ahead: float | None, room: float, width: float, tested: bool) -> float:
         """Return a step just short of the transition's place, or just past it once that is within the bracket."""

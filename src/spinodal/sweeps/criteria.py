@@ -28,8 +28,8 @@ from spinodal.definitions import (
 )
 from spinodal.landscape.axis import LOG, Axis
 from spinodal.sweeps.gap import Gap, gap, slope_error
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.singularity import expected_slope, kink_position, margin_vanishes_between
-from spinodal.sweeps.walk import Point
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Criteria:
         The lowest beta of the range that both refer to.
     axis : Axis
         Of the control.
+    trusts_loss : bool
+        Whether a fall of L is a jump although E hardly changes: searches of rough solvers may also just be loose.
     """
 
     error_range: float
@@ -53,6 +55,7 @@ class Criteria:
     rough: bool
     lowest: float = 0.0
     axis: Axis = LOG
+    trusts_loss: bool = False
 
     @property
     def reference(self) -> float:
@@ -111,7 +114,13 @@ class Criteria:
         They come from a few conjugate gradients there, so a jump must show in L as well, unless E hardly changes.
         """
         most = MAY_BE_MACROSCOPIC * self.error_range
-        return min(found.change, max(found.error, found.hidden, found.loss / FALL)) / most
+        seen = min(found.change, max(found.error, found.hidden, found.loss / FALL))
+        return max(seen, found.loss / FALL if self.trusts_loss else 0.0) / most
+
+    @property
+    def smallest_fall(self) -> float:
+        """Return the fall of L from which it is a jump."""
+        return FALL * MAY_BE_MACROSCOPIC * self.error_range
 
     def _is_quiet(self, found: Gap) -> bool:
         """Tell a change that is not a jump and too small in E to spend steps on."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinodal.arguments import real_number
-from spinodal.definitions import BRACKETS
+from spinodal.definitions import BRACKET_DENSE, BRACKET_LARGE, BRACKET_MINOR, BRACKETS
 from spinodal.errors import SpinodalError
 from spinodal.minima.solver import solver_named
 
-LARGE, WIDER = 800, 1e-4  # parameters from which a dense Hessian is dear, and the width of brackets there
+LARGE = 800  # parameters from which a dense Hessian is dear
 
 
 def bracket_for(solver: str, size: int) -> float:
@@ -21,7 +21,7 @@ def bracket_for(solver: str, size: int) -> float:
     (1e-05, 0.0001, 0.001)
     """
     bracket = solver_named(solver).bracket
-    return max(bracket, WIDER) if size > LARGE else bracket
+    return max(bracket, BRACKET_LARGE) if size > LARGE else bracket
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Resolution:
     first, largest : first and largest step.
     """
 
-    bracket: float = 1e-5
-    minor: float = 1e-2
+    bracket: float = BRACKET_DENSE
+    minor: float = BRACKET_MINOR
     first: float = 0.05
     largest: float = 0.5
 

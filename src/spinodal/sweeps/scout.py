@@ -7,7 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from spinodal.definitions import ARRIVED, BLURS, COARSE, CONTINUOUS, CONVERGED_BRACKET, JUMPED, LAST, MACROSCOPIC, SMALLEST
+from spinodal.definitions import (
+    ARRIVED,
+    BLURS,
+    COARSE,
+    CONTINUOUS,
+    CONVERGED_BRACKET,
+    JUMPED,
+    LAST,
+    MACROSCOPIC,
+    SHORTEST,
+    SMALLEST,
+)
+from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import LOST
 from spinodal.minima.solution import AT_KINK
 from spinodal.sweeps.blur import blur
@@ -16,10 +28,11 @@ from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import Gap, gap
 from spinodal.sweeps.law import LawOfMargin
 from spinodal.sweeps.order import Evidence, is_of_a_fold, order_of
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 from spinodal.sweeps.way import Way
 
 
@@ -74,8 +87,16 @@ class Scout:
         rough = not walker.solver.sees_kinks
         self.axis = walker.control.axis
         ranges = max(error_range, 1e-300), max(norm_range, 1e-300)
-        self.criteria = Criteria(*ranges, rough=rough, lowest=lowest, axis=self.axis)
+        dear = affords_glimpses_only(walker.landscape)
+        self.criteria = Criteria(*ranges, rough=rough, lowest=lowest, axis=self.axis, trusts_loss=dear)
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
+
+    @classmethod
+    def judging(cls, walker: Walker, criteria: Criteria, resolution: Resolution) -> Scout:
+        """Return a scout with the criteria and the resolution of another one, told to nobody."""
+        made = cls(walker, error_range=criteria.error_range, norm_range=criteria.norm_range, resolution=resolution)
+        made.criteria = criteria
+        return made
 
     def walk(
         self,
@@ -119,6 +140,7 @@ class Scout:
                 return
             if AT_KINK in (state.point.minimum.stop, point.minimum.stop):
                 state.move(point, smooth=False)  # shorter steps, and brackets, prove nothing between points that are no minima
+                state.step = min(2.0 * state.step, self.resolution.largest)
                 return
             found = gap(state.point, point)
             smallest = step <= SMALLEST * self.resolution.minor
@@ -159,6 +181,7 @@ class Scout:
 
     def _bracket(self, state: _State, beyond: Point) -> None:
         """Close in on the first event between `state.point` and `beyond`, then step through it."""
+        beyond = self._traced_back(state, beyond) if self.way.is_blurred else beyond
         near, earlier = self._settled(state)
         closed = Bracketing(self.way).close(near, earlier, beyond)
         state.points += self._needed(state.point, closed.path)
@@ -203,7 +226,7 @@ class Scout:
         First-order searches travel loosely and may stand where the branch has just ended; the near end
         is then the point before.
         """
-        if not self.criteria.rough:
+        if not self.criteria.rough or self.way.is_blurred:
             return state.point, state.earlier
         settled = self._settle(state.point)
         if settled is None and state.earlier is not None and (before := self._settle(state.earlier)) is not None:
@@ -212,10 +235,29 @@ class Scout:
             settled = before
         return settled or state.point, state.earlier
 
+    def _traced_back(self, state: _State, beyond: Point) -> Point:
+        """Go back to the last point at which a more precise search stays, and settle there; return the nearest far end."""
+        first = state.transitions[-1].after.index if state.transitions else -1
+        while True:
+            settled = self.way.follow(state.point, None, state.point.beta)
+            if self._stays(state.point, settled):
+                state.points[-1] = state.point = settled
+                return beyond
+            behind = [point for point in state.points[:-1] if point.index >= first]
+            if not behind:
+                return beyond
+            beyond = settled
+            state.points.pop()
+            state.point, state.earlier = behind[-1], behind[-2] if len(behind) > 1 else None
+
     def _settle(self, point: Point) -> Point | None:
         """Minimise a point to the full tolerance; None if that leads away from it."""
         settled = self.way.follow(point, None, point.beta)
-        return None if settled.left or not self.criteria.is_smooth(gap(point, settled)) else settled
+        return settled if self._stays(point, settled) else None
+
+    def _stays(self, point: Point, settled: Point) -> bool:
+        """Tell a point that a search to the full tolerance from another one did not lead away from."""
+        return not settled.left and self.criteria.is_smooth(gap(point, settled))
 
     # -- transitions --------------------------------------------------------------------------
 
@@ -231,11 +273,10 @@ class Scout:
             jump_curvature=abs(after.norm_slope - before.norm_slope),
         )
         order = order_of(evidence, norm_range=self.criteria.norm_range_at(before.beta))
-        lower, upper = sorted((before.beta, after.beta))
-        blurred = self._blur(before)
+        lower, upper = self._blurred(before, after)
         return Transition(
             beta=before.beta + self.sign * self._place(before, after, order, ahead),
-            bracket=(lower - blurred, upper + blurred),
+            bracket=(lower, upper),
             direction="up" if self.sign > 0 else "down",
             order=order,
             minor=self._is_minor(before, after, evidence),
@@ -245,11 +286,18 @@ class Scout:
             evidence=evidence,
         )
 
-    def _blur(self, before: Point) -> float:
-        """Return by how much the tolerance of the searches blurs a bracket: what is far narrower than it is left out."""
+    def _blurred(self, before: Point, after: Point) -> tuple[float, float]:
+        """Return a bracket, widened by what the tolerance of the searches blurs; far less than its width is left out."""
+        lower, upper = sorted((before.beta, after.beta))
+        if abs(before.norm_squared) <= CONTINUOUS * self.criteria.norm_range:
+            return lower, upper
+        unit = self.way.unit(before)
+        if self.way.is_blurred:  # the search left at the far end, so no minimum kept it there
+            doubt = blur(before, before.minimum.residual / (2.0 * unit * max(before.observation.distance, SHORTEST)), unit)
+            return (lower - doubt, upper) if self.sign > 0 else (lower, upper + doubt)
         tolerance = self.walker.solver.tolerance_in(self.walker.landscape.dtype, self.walker.tolerance)
-        alive = abs(before.norm_squared) > CONTINUOUS * self.criteria.norm_range
-        return blur(before, tolerance, self.way.unit(before)) if alive and tolerance >= BLURS * self.resolution.bracket else 0.0
+        doubt = blur(before, tolerance, unit) if tolerance >= BLURS * self.resolution.bracket else 0.0
+        return lower - doubt, upper + doubt
 
     def _place(self, before: Point, after: Point, order: str, ahead: float | None) -> float:
         """Return how far from `before`, inside the bracket, the transition should lie: the middle where nothing tells."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from spinodal.definitions import EXPONENTS, KINK_BEYOND, MARGIN_VANISHES, STEEPEST_POWER
 from spinodal.landscape.axis import LOG, Axis
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 
 def distance_to_singularity(point: Point, earlier: Point | None, sign: float) -> tuple[float, float] | None:
@@ -34,6 +35,36 @@ def _distance_by_slope(point: Point, earlier: Point | None, sign: float) -> tupl
         return None
     growth = (point.norm_slope / earlier.norm_slope) ** 2 - 1.0
     return (sign * (point.beta - earlier.beta) / growth, 0.5) if growth > 0.0 else None
+
+
+def fold_beyond(points: Sequence[Point]) -> float | None:
+    """Return how far beyond the last of three points a fold lies, by `d rho / d beta = A + B |beta* - beta|^(-1/2)`.
+
+    A is the slope that the branch would have without the fold. None where slopes do not grow as towards one.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Seen
+    >>> slopes = {beta: -3.0 - (0.5 - beta) ** -0.5 for beta in (0.1, 0.2, 0.4)}
+    >>> round(fold_beyond([Seen(beta=beta, norm_slope=slope) for beta, slope in slopes.items()]), 9)
+    0.1
+    """
+    first, middle, last = (abs(point.norm_slope) for point in points)
+    places = [abs(point.beta - points[-1].beta) for point in points]
+    if not first < middle < last:
+        return None
+
+    def misses(ahead: float) -> float:
+        grown = [1.0 / math.sqrt(place + ahead) for place in places]
+        return (last - middle) / (grown[2] - grown[1]) - (middle - first) / (grown[1] - grown[0])
+
+    low, high = 1e-6 * places[0], 4.0 * places[0]
+    if misses(high) <= 0.0:
+        return None
+    for _ in range(60):
+        centre = 0.5 * (low + high)
+        low, high = (centre, high) if misses(centre) < 0.0 else (low, centre)
+    return 0.5 * (low + high)
 
 
 def measured_exponent(point: Point, earlier: Point, sign: float) -> float | None:

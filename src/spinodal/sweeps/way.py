@@ -6,11 +6,14 @@ import math
 from dataclasses import dataclass
 
 from spinodal.definitions import FOLLOWED, MACROSCOPIC
+from spinodal.minima.glimpse import affords_glimpses_only
+from spinodal.minima.solution import Departure
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import gap
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.singularity import distance_to_singularity
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,21 @@ class Way:
         most = MACROSCOPIC * self.criteria.error_range + FOLLOWED * smooth
         is_error = self.criteria.reference == 0.0  # only then is what jumps are measured in what a search knows
 
-        def has_left(error: float) -> bool:
-            return is_error and abs(error - point.error) > most
-
+        has_left = Departure(point.error, most if is_error else math.inf, self._floor(point, beta))
         return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left, travelling=travelling)
+
+    @property
+    def is_blurred(self) -> bool:
+        """Tell whether only the residual at the end of a branch tells how well its place is known (see `blur`)."""
+        return affords_glimpses_only(self.walker.landscape)
+
+    def _floor(self, point: Point, beta: float) -> float:
+        """Return what L is nowhere less than on the branch of a point: by its slope, and twice its curvature, less a fall."""
+        if not self.criteria.trusts_loss:
+            return -math.inf
+        width = beta - point.beta
+        least = point.minimum.loss + width * point.norm_squared + width**2 * point.norm_slope
+        return least - self.criteria.smallest_fall
 
     def unit(self, point: Point) -> float:
         """Return what widths are relative to at a point: beta itself on a log axis."""

@@ -52,6 +52,35 @@ class Maker:
         return dict(inspect.signature(self.function).parameters)
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a task was made by its name, to be made again by another process: the same one, or it is refused.
+
+    Attributes
+    ----------
+    name : str
+    arguments : mapping
+        As text.
+    settings : mapping
+        What the task says of itself, the checksum of its file among it.
+    """
+
+    name: str
+    arguments: Mapping[str, str]
+    settings: Mapping[str, Any]
+
+    def __call__(self) -> Task:
+        """Return the task."""
+        task = make_task(self.name, self.arguments)
+        if task.settings != self.settings:
+            raise SpinodalError(
+                got=f"{self.name} makes another task now than it made when this run began",
+                allowed="a file that stays as it is while workers read it is allowed",
+                do="leave it alone, and go on with --resume",
+            )
+        return task
+
+
 def make_task(name: str, settings: Mapping[str, str]) -> Task:
     """Return the task of a name with arguments given as text (`{"hidden": "10,10"}`).
 
@@ -74,6 +103,7 @@ def make_task(name: str, settings: Mapping[str, str]) -> Task:
         source = hashlib.sha256(maker.path.read_bytes()).hexdigest()[:16]
         task.name = name
         task.settings = plain({**arguments, "source": source, **task.settings})
+    task.remake = Recipe(name, dict(settings), task.settings)
     return task
 
 

@@ -126,6 +126,7 @@ class Task:
         if dtype not in DTYPES:
             raise unknown_name("dtype", str(dtype), DTYPES)
         self.solver, self.dtype = solver, dtype
+        self.remake: Callable[[], Task] | None = None  # makes the same task elsewhere, where it was made by its name
         self._initial = initial
 
     def landscape(

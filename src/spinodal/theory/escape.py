@@ -53,9 +53,9 @@ def saddle_amplitude(beta: float, singular_value: float, *, matrices: int) -> fl
         return math.inf
     if n <= 2 or beta == 0.0:
         return 0.0
-    from scipy.optimize import brentq  # slow to import, and needed here only
-
     fold = (s * (n - 2) / (2 * n - 2)) ** (1.0 / n)
+    from scipy.optimize import brentq  # slow to import: help and other closed forms do without
+
     return float(brentq(lambda w: w ** (n - 2) * (s - w**n) - beta, 0.0, fold, xtol=1e-300, rtol=8.9e-16))
 
 
@@ -109,7 +109,7 @@ def escape_time(start: float, singular_value: float, *, beta: float, matrices: i
     end = (grown * mode_strength(beta, s, matrices=n)) ** (1.0 / n)
     if end <= start:
         return 0.0
-    from scipy.integrate import quad  # likewise
+    from scipy.integrate import quad  # slow to import: help and other closed forms do without
 
     time, _ = quad(
         lambda x: 1.0 / _growth(math.exp(x), beta, s, n), math.log(start), math.log(end), epsrel=PRECISION, limit=500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -10,33 +11,28 @@ from torch import Tensor
 from spinodal.branches.arclength.bordered import Bordered
 from spinodal.branches.arclength.equations import Equations
 from spinodal.definitions import REACHABLE
+from spinodal.minima.solution import Solution
 
 TOLERANCE = 1e-11  # of ||F||, relative to `Equations.scale`
 MOST = 16  # gradients for one point
 
 
 @dataclass(frozen=True)
-class Corrected:
-    """A solved point, and what the solve says about the step that led to it.
+class Corrected(Solution):
+    """The end of a solve across a branch, in which beta moves as well; `iterations` are the gradients spent.
 
     Attributes
     ----------
-    theta, place : Tensor of shape (n,), float
-        `place` is that of beta on its axis: log beta with the L2 penalty.
-    loss : float
-    residual : Tensor, shape (n,)
-        `F` at the end.
-    effort : int
-        Gradients spent.
-    converged : bool
+    place : float
+        That of beta on its axis: log beta with the L2 penalty.
     """
 
-    theta: Tensor
-    place: float
-    loss: float
-    residual: Tensor
-    effort: int
-    converged: bool
+    place: float = math.nan
+
+    @property
+    def converged(self) -> bool:
+        """Tell whether the equations hold to the tolerance, or to rounding."""
+        return self.stop == "converged"
 
 
 def correct(equations: Equations, theta: Tensor, place: float, border: Bordered, *, tolerance: float = TOLERANCE) -> Corrected:
@@ -49,27 +45,27 @@ def correct(equations: Equations, theta: Tensor, place: float, border: Bordered,
     steps: list[tuple[Tensor, float]] = []
     for effort in range(2, MOST + 1):
         scale = equations.scale(state.theta, equations.axis.value(state.place))
-        size = float(state.residual.norm())
+        size = float(state.gradient.norm())
         if not size <= 1e6 * max(scale, 1.0):
-            return replace(best, effort=effort)
+            return replace(best, iterations=effort)
         if size <= tolerance * scale:
-            return replace(state, converged=True)
-        step = _broyden_step(border, steps, state.residual)
+            return replace(state, stop="converged")
+        step = _broyden_step(border, steps, state.gradient)
         if not abs(step[1]) < 1.0:
-            return replace(best, effort=effort)
+            return replace(best, iterations=effort)
         steps.append(step)
         state = _evaluate(equations, state.theta + step[0], state.place + step[1], effort)
-        stuck = 0 if float(state.residual.norm()) < 0.9 * float(best.residual.norm()) else stuck + 1
-        best = state if float(state.residual.norm()) < float(best.residual.norm()) else best
+        stuck = 0 if float(state.gradient.norm()) < 0.9 * float(best.gradient.norm()) else stuck + 1
+        best = state if float(state.gradient.norm()) < float(best.gradient.norm()) else best
         if stuck >= 4:
             break
-    small = float(best.residual.norm()) <= REACHABLE * equations.scale(best.theta, equations.axis.value(best.place))
-    return replace(best, effort=state.effort, converged=small)
+    small = float(best.gradient.norm()) <= REACHABLE * equations.scale(best.theta, equations.axis.value(best.place))
+    return replace(best, iterations=state.iterations, stop="converged" if small else "iterations")
 
 
 def _evaluate(equations: Equations, theta: Tensor, place: float, effort: int) -> Corrected:
     loss, residual = equations.value_and_residual(theta, equations.axis.value(place))
-    return Corrected(theta, place, loss, residual, effort, converged=False)
+    return Corrected(theta, loss, residual, effort, "iterations", place=place)
 
 
 def _broyden_step(border: Bordered, steps: list[tuple[Tensor, float]], residual: Tensor) -> tuple[Tensor, float]:

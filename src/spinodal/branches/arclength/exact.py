@@ -98,5 +98,5 @@ def node_at(equations: Equations, theta: torch.Tensor, beta: float, spectrum: Sp
     tangent, rate = Bordered(spectrum, column, nothing, 1.0, metric.weight).solve(nothing, 1.0)
     length = metric.length(tangent, rate)
     beta_rate = axis.unit(beta) * rate / length
-    point = equations.point(found.theta, beta, found.loss, found.residual, spectrum, tangent / length, beta_rate)
+    point = equations.point(found.theta, beta, found.value, found.gradient, spectrum, tangent / length, beta_rate)
     return Node(point, spectrum, axis)

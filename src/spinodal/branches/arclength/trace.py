@@ -164,8 +164,8 @@ class Arclength:
         tangent, along = Bordered(spectrum, column, metric.weight * ahead, rate, metric.weight).solve(0.0 * ahead, 1.0)
         length = metric.length(tangent, along) or 1.0
         beta_rate = self.axis.unit(beta) * along / length
-        point = self.equations.point(found.theta, beta, found.loss, found.residual, spectrum, tangent / length, beta_rate)
-        return Node(point, spectrum, self.axis, found.effort)
+        point = self.equations.point(found.theta, beta, found.value, found.gradient, spectrum, tangent / length, beta_rate)
+        return Node(point, spectrum, self.axis, found.iterations)
 
     def _growth(self, metric: Metric, node: Node, found: list[Node | Encounter]) -> float:
         """Return the factor by which the next step may be longer: by the turn, the effort and the area of this one."""

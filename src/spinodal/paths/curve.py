@@ -1,0 +1,96 @@
+"""Curves that are trained as a whole: the mean of E along them is minimised over their control points."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spinodal.landscape import Landscape
+from spinodal.minima.lbfgs import descend
+from spinodal.paths.effort import Effort
+
+NODES = 7  # of the mean along a Bezier curve, and at which a chain of two bends is met
+DRAWN = 17  # points of a Bezier curve, between which the path is straight
+
+
+def bezier(places: Tensor) -> Tensor:
+    """Return the weights of start, control point and end at places of a quadratic Bezier curve, shape (k, 3)."""
+    back = 1.0 - places
+    return torch.stack([back**2, 2.0 * places * back, places**2], 1)
+
+
+def chain(places: Tensor, bends: int) -> Tensor:
+    """Return the weights of start, bends and end at places of a polygonal chain, shape (k, bends + 2).
+
+    Examples
+    --------
+    >>> chain(torch.tensor([0.25]), 1).tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+    knots = torch.linspace(0.0, 1.0, bends + 2, dtype=places.dtype)
+    return (1.0 - (places[:, None] - knots[None]).abs() * (bends + 1)).clamp_min(0.0)
+
+
+class Curve:
+    """A curve whose points are weighted means of its control points, of which the first and the last are the ends.
+
+    Parameters
+    ----------
+    landscape : Landscape
+    controls : Tensor, shape (c, n)
+    weights, shares : Tensor, shapes (k, c) and (k,)
+        Of the control points at the nodes, and of the nodes in the mean of E.
+    """
+
+    def __init__(self, landscape: Landscape, controls: Tensor, weights: Tensor, shares: Tensor) -> None:
+        self.landscape, self.controls = landscape, controls
+        self.weights, self.shares = weights.to(controls), shares.to(controls)
+
+    def train(self, effort: Effort) -> Tensor:
+        """Minimise the mean of E over the inner control points; return all of them, shape (c, n)."""
+        inner = self.controls[1:-1]
+        search = descend(inner.reshape(-1), lambda theta, value, gradient: self._end(effort), 10_000)
+        theta = next(search)
+        try:
+            while True:
+                theta = search.send(self._mean(theta))
+        except StopIteration as end:
+            self.controls = self._with(end.value.theta)
+        return self.controls
+
+    @staticmethod
+    def _end(effort: Effort) -> str | None:
+        return "spent" if effort.is_spent else None
+
+    def _with(self, inner: Tensor) -> Tensor:
+        return torch.cat([self.controls[:1], inner.reshape(-1, self.controls.shape[1]), self.controls[-1:]])
+
+    def _mean(self, inner: Tensor) -> tuple[float, Tensor]:
+        """Return the mean of E over the nodes and its gradient with respect to the inner control points, flat."""
+        errors, gradients = self.landscape.values_and_gradients(self.weights @ self._with(inner))
+        shared = self.weights[:, 1:-1] * self.shares[:, None]
+        return float(errors @ self.shares), (shared.T @ gradients).reshape(-1)
+
+
+def trained_bezier(landscape: Landscape, a: Tensor, b: Tensor, effort: Effort) -> Tensor:
+    """Return points, shape (`DRAWN`, n), of the quadratic Bezier curve from a to b of the smallest mean E."""
+    places, shares = _nodes(NODES)
+    controls = torch.stack([a, torch.lerp(a, b, 0.5), b])
+    controls = Curve(landscape, controls, bezier(places), shares).train(effort)
+    return bezier(torch.linspace(0.0, 1.0, DRAWN, dtype=torch.float64)).to(controls) @ controls
+
+
+def trained_chain(landscape: Landscape, a: Tensor, b: Tensor, effort: Effort, bends: int) -> Tensor:
+    """Return the points, shape (bends + 2, n), of the polygonal chain from a to b of the smallest mean E."""
+    segments = bends + 1
+    places, shares = _nodes(max(3, -(-NODES // segments)))
+    places = torch.cat([(segment + places) / segments for segment in range(segments)])
+    controls = torch.stack([torch.lerp(a, b, part / segments) for part in range(segments + 1)])
+    return Curve(landscape, controls, chain(places, bends), shares.repeat(segments) / segments).train(effort)
+
+
+def _nodes(count: int) -> tuple[Tensor, Tensor]:
+    """Return the nodes and weights of Gauss and Legendre on 0 to 1."""
+    places, shares = np.polynomial.legendre.leggauss(count)
+    return torch.from_numpy((places + 1.0) / 2.0), torch.from_numpy(shares / 2.0)

@@ -1,0 +1,191 @@
+"""The search for a path by one method, in parts that are kept as they are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, astuple, dataclass
+
+import torch
+from torch import Tensor
+
+from spinodal.counts import Counts
+from spinodal.definitions import MACROSCOPIC
+from spinodal.landscape import Landscape
+from spinodal.paths.band import Band
+from spinodal.paths.curve import trained_bezier, trained_chain
+from spinodal.paths.effort import Effort
+from spinodal.paths.line import Line
+from spinodal.paths.refine import Refinement
+from spinodal.paths.settings import Settings
+from spinodal.paths.walk import Jump, Walk
+
+EXACT = 1e-3  # of the height over the larger end: accuracy of what is reported
+SINGLE, DOUBLE = 1e-4, 1e-6  # tolerance over the height of the straight line, by precision
+ROUNDING = 32  # units of rounding that E may be off by
+WALK = 0.3  # part of the budget that one walk may take
+HIGH = 0.25  # part of the barrier from which on a path belongs to its pass
+IMAGES = 9  # points of the band that is laid over a pass
+
+
+@dataclass(frozen=True)
+class Found:
+    """Points of a path in order, E there, and how it was found."""
+
+    points: Tensor
+    errors: tuple[float, ...]
+    way: str
+    jumps: tuple[Jump, ...] = ()
+
+    def reversed(self) -> Found:
+        """Return the same path from its other end."""
+        return Found(self.points.flip(0), self.errors[::-1], self.way, self.jumps)
+
+
+class Search:
+    """A search for a low path from a to b, both of shape (n,)."""
+
+    def __init__(self, landscape: Landscape, a: Tensor, b: Tensor, settings: Settings) -> None:
+        self.landscape, self.a, self.b, self.settings = landscape, a, b, settings
+        self.ends = landscape.value(a), landscape.value(b)
+        self.level = max(self.ends)
+        straight = self._line(Found(torch.stack([a, b]), self.ends, "straight"), relative=EXACT)
+        self.height = straight.highest()[2] - self.level
+        rounding = ROUNDING * torch.finfo(landscape.dtype).eps * (1.0 + abs(self.level))
+        relative = DOUBLE if landscape.dtype == torch.float64 else SINGLE
+        self.tolerance = settings.tolerance or max(rounding, relative * self.height)
+        straight.tolerance = self.tolerance
+        self.straight = straight
+
+    def run(self) -> tuple[Line, Found]:
+        """Return the best path, with E measured along it, and how it was found."""
+        if self.settings.method == "straight" or self.height <= self.tolerance:
+            return self.straight, Found(torch.stack([self.a, self.b]), self.ends, "straight")
+        if self.settings.method == "l2":
+            return self._both_ways()
+        found = self._kept(self.settings.method, lambda: self._by(self.settings.method, self.settings.budget))
+        return self._sharp(self._line(found)), found
+
+    # -- the L2 walk ------------------------------------------------------------------------
+
+    def _both_ways(self) -> tuple[Line, Found]:
+        """Walk from a and, unless that leaves no barrier worth the name, from b; return the lower path, lowered further."""
+        whole = Effort(self.landscape, self.settings.budget)
+        ways = [self._one_way("a", whole, 0.5)]
+        if not self._is_near(ways[0][0]):
+            ways.append(self._one_way("b", whole, 1.0))
+        line, found = min(ways, key=lambda pair: pair[0].highest()[2])
+        if self._is_near(line) and line.highest()[2] > self._aim and not whole.is_spent:
+            found = self._kept("path, lowered", lambda: self._refined(found, whole.left))
+            line = self._line(found)
+        return self._sharp(line), found
+
+    def _one_way(self, start: str, whole: Effort, part: float) -> tuple[Line, Found]:
+        """Walk and lower what was walked, until a part of the whole budget is spent."""
+        walked = self._kept(f"walk from {start}", lambda: self._walked(start, WALK * whole.share))
+        found = self._kept(f"path from {start}", lambda: self._refined(walked, part * whole.share - whole.spent))
+        return self._line(found), found
+
+    def _lowered(self, line: Line, effort: Effort) -> bool:
+        return Refinement(line, self._aim, effort, self.level + MACROSCOPIC * self.height).run()
+
+    def _is_near(self, line: Line) -> bool:
+        return line.highest()[2] - self.level <= MACROSCOPIC * self.height
+
+    @property
+    def _aim(self) -> float:
+        return self.level + self.tolerance
+
+    def _walked(self, start: str, share: float) -> Found:
+        first, last = (self.a, self.b) if start == "a" else (self.b, self.a)
+        errors = self.ends if start == "a" else self.ends[::-1]
+        effort = Effort(self.landscape, share)
+        walk = Walk(self.landscape, first, last, errors=errors, height=self.height, effort=effort).run()
+        found = Found(torch.stack(walk.points), tuple(walk.errors), f"L2 walk from {start}", tuple(walk.jumps))
+        return found if start == "a" else found.reversed()
+
+    def _refined(self, found: Found, share: float) -> Found:
+        """Lower a path: between its points and, where that leaves a barrier, as a band over its pass."""
+        effort = Effort(self.landscape, max(share, 0.0))
+        line = self._line(found)
+        joined = self._lowered(line, effort)
+        if not joined and not effort.is_spent and not self._is_near(line):
+            line = self._over_the_pass(line, effort)
+            self._lowered(line, effort)
+        return Found(torch.stack(line.points), tuple(line.errors), found.way, found.jumps)
+
+    def _over_the_pass(self, line: Line, effort: Effort) -> Line:
+        """Return the line with a relaxed band in place of its highest part, or as it was if that is no lower."""
+        first, last = self._pass(line)
+        points = torch.stack(line.points[first : last + 1])
+        band = Band(self.landscape, spread(points, IMAGES + 2)).relax(Effort(self.landscape, 0.7 * effort.left))
+        joined = torch.cat([torch.stack(line.points[: first + 1]), band[1:-1], torch.stack(line.points[last:])])
+        other = self._line(Found(joined, tuple(self.landscape.value(point) for point in joined), ""))
+        return other if other.highest()[2] < line.highest()[2] else line
+
+    def _pass(self, line: Line) -> tuple[int, int]:
+        """Return the points around the largest E at which E is low again."""
+        segment, _, largest = line.highest()
+        high = self.level + HIGH * (largest - self.level)
+        low = [place for place, error in enumerate(line.errors) if error <= high] + [0, len(line.errors) - 1]
+        return max(place for place in low if place <= segment), min(place for place in low if place > segment)
+
+    # -- other methods ----------------------------------------------------------------------
+
+    def _by(self, method: str, share: float) -> Found:
+        """Return the path of a method, each with its whole share."""
+        effort, bends = Effort(self.landscape, share), self.settings.bends
+        if method == "bezier":
+            points = trained_bezier(self.landscape, self.a, self.b, effort)
+        elif method == "chain":
+            points = trained_chain(self.landscape, self.a, self.b, effort, bends)
+        elif method == "straight":
+            points = torch.stack([self.a, self.b])
+        elif method == "l2":
+            points = self._walked("a", share).points
+        else:
+            start = self._by(self.settings.start, share / 2.0).points
+            points = Band(self.landscape, spread(start, bends + 2)).relax(Effort(self.landscape, effort.left))
+        errors = (self.ends[0], *(self.landscape.value(point) for point in points[1:-1]), self.ends[1])
+        return Found(points, errors, method)
+
+    # -- plumbing ---------------------------------------------------------------------------
+
+    def _line(self, found: Found, relative: float = 0.1) -> Line:
+        tolerance = getattr(self, "tolerance", 0.0)
+        return Line(self.landscape, list(found.points), found.errors, level=self.level, tolerance=tolerance, relative=relative)
+
+    def _sharp(self, line: Line) -> Line:
+        line.sharpen(EXACT)
+        return line
+
+    def _kept(self, key: str, make: Callable[[], Found]) -> Found:
+        """Return a part of the search that is on record, or find it and put it there, with what it cost."""
+        known = self.settings.recorder.find(key)
+        if known is not None:
+            record = known.record
+            self.landscape.ledger.add(Counts(*record["counts"]))
+            jumps = tuple(map(Jump.from_dict, record["jumps"]))
+            return Found(known.tensors()["points"].to(self.a), tuple(record["errors"]), record["way"], jumps)
+        self.settings.tell(key)
+        with self.landscape.counting() as spent:
+            found = make()
+        record = {"errors": list(found.errors), "way": found.way, "jumps": [asdict(jump) for jump in found.jumps]}
+        self.settings.recorder.add("path", key, record | {"counts": list(astuple(spent))}, {"points": found.points})
+        return found
+
+
+def spread(points: Tensor, count: int) -> Tensor:
+    """Return so many points along a path, shape (m, n), at equal distances along it, both ends among them.
+
+    Examples
+    --------
+    >>> spread(torch.tensor([[0.0], [1.0], [4.0]]), 3).tolist()
+    [[0.0], [2.0], [4.0]]
+    """
+    lengths = (points[1:] - points[:-1]).norm(dim=1)
+    arc = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    wanted = torch.linspace(0.0, 1.0, count, dtype=arc.dtype, device=arc.device) * arc[-1]
+    segment = torch.searchsorted(arc, wanted, right=True).clamp(1, len(points) - 1) - 1
+    part = (wanted - arc[segment]) / lengths[segment].clamp_min(1e-300)
+    places = torch.lerp(points[segment], points[segment + 1], part[:, None])
+    return torch.cat([points[:1], places[1:-1], points[-1:]])

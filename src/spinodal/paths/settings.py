@@ -1,0 +1,88 @@
+"""How a path is sought, and what of it is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from spinodal.arguments import real_number, whole_number
+from spinodal.errors import SpinodalError, unknown_name
+
+METHODS = ("l2", "straight", "bezier", "chain", "band")
+BUDGET = 3000.0  # gradient-equivalents
+
+
+class Kept(Protocol):
+    """A part of a search that is on record."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return it in JSON types."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return its tensors by name."""
+
+
+class Recorder(Protocol):
+    """What keeps the parts of a search by the request of each: a `spinodal.store.Journal`."""
+
+    def find(self, key: str) -> Kept | None:
+        """Return what is on record under a request, None if it is not there."""
+
+    def add(self, kind: str, key: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> object:
+        """Put what was found on record."""
+
+
+class Forgetful:
+    """A recorder that keeps nothing."""
+
+    def find(self, key: str) -> None:
+        """Return None."""
+
+    def add(self, kind: str, key: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Keep nothing."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The resolved arguments of `connect`.
+
+    Attributes
+    ----------
+    method : one of `METHODS`
+    start : one of `METHODS`
+        What a band begins with.
+    budget : float
+        Gradient-equivalents.
+    tolerance : float or None
+        Of E.
+    bends : int
+        Of a chain; a band has as many points between its ends.
+    """
+
+    method: str
+    start: str
+    budget: float
+    tolerance: float | None
+    bends: int
+    recorder: Recorder
+    tell: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name, value, known in (("method", self.method, METHODS), ("start", self.start, METHODS)):
+            if value not in known:
+                raise unknown_name(name, str(value), known)
+        _positive("budget", self.budget, f"try {BUDGET:g}, in gradients")
+        if self.tolerance is not None:
+            _positive("tolerance", self.tolerance, "give what E may rise by, such as 1e-3")
+        whole_number("bends", self.bends, least=1, do="give the number of points between the ends, such as 3")
+
+
+def _positive(name: str, value: object, do: str) -> None:
+    if not 0.0 < real_number(value) < math.inf:
+        raise SpinodalError(got=f"{name} = {value!r}", allowed="a finite number > 0 is allowed", do=do)

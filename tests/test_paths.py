@@ -1,0 +1,254 @@
+"""Paths between minima: exact answers of deep linear nets, dense sampling, equivariance, resuming, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import spinodal as sp
+from spinodal.paths.interval import measured
+from spinodal.paths.search import spread
+from spinodal.tasks import Task
+
+SINGULAR_VALUES = (0.9, 0.5)
+METHODS = ("l2", "straight", "bezier", "chain", "band")
+
+
+@cache
+def linear(hidden: tuple[int, ...], inputs: int = 3) -> tuple[Task, sp.Landscape]:
+    task = sp.tasks.gaussian(
+        activation="linear", hidden=hidden, bias=False, samples=100, inputs=inputs, singular_values=SINGULAR_VALUES
+    )
+    return task, task.landscape()
+
+
+@cache
+def minimum(hidden: tuple[int, ...], seed: int, inputs: int = 3) -> Tensor:
+    task, landscape = linear(hidden, inputs)
+    found = sp.minimise(landscape, beta=1e-9, start=task.initial(seed), solver="lbfgs", tolerance=1e-2)
+    assert found.error < 0.02 + 1e-10  # the noise, exactly
+    return found.theta
+
+
+@cache
+def apart() -> tuple[sp.Path, sp.Path]:
+    """Return the paths there and back between minima whose determinants have opposite signs, at the width of the rank."""
+    thetas = [minimum((2,), seed, 2) for seed in range(6)]
+    signs = [determinant((2,), theta, 2) > 0 for theta in thetas]
+    a, b = thetas[signs.index(True)], thetas[signs.index(False)]
+    landscape = linear((2,), 2)[1]
+    return sp.connect(landscape, a, b), sp.connect(landscape, b, a)
+
+
+def determinant(hidden: tuple[int, ...], theta: Tensor, inputs: int) -> float:
+    first = next(iter(linear(hidden, inputs)[1].parameters.unflatten(theta).values()))
+    return float(first.det())
+
+
+def densely(landscape: sp.Landscape, path: sp.Path, count: int = 1501) -> float:
+    return max(landscape.value(path.at(t).theta) for t in torch.linspace(0, 1, count).double().tolist())
+
+
+# -- exact answers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("hidden", "seeds"), [((4, 4), (0, 1)), ((3,), (0, 1))])
+def test_minima_of_linear_nets_wider_than_the_rank_are_joined(hidden: tuple[int, ...], seeds: tuple[int, int]) -> None:
+    landscape = linear(hidden)[1]
+    a, b = (minimum(hidden, seed) for seed in seeds)
+    path = sp.connect(landscape, a, b)
+    assert path.reached
+    assert path.barrier < 1e-6
+    assert path.straight > 0.1
+    assert torch.equal(path.points[0], a)
+    assert torch.equal(path.points[-1], b)
+    assert densely(landscape, path) <= path.max_error + path.uncertainty + 1e-9
+
+
+def test_opposite_determinants_are_not_joined_and_the_height_is_that_of_the_weakest_mode() -> None:
+    """A path between both signs has a singular matrix on it; the lowest such point loses the weaker mode, s^2 of it."""
+    path, _ = apart()
+    assert not path.reached
+    assert path.barrier == pytest.approx(SINGULAR_VALUES[1] ** 2, rel=1e-3)
+    assert path.status.startswith("not joined: on the lowest path that was found E rises by 0.25")
+    assert path.jumps
+    assert all(jump.beta[0] < jump.beta[1] and jump.distance[0] > jump.distance[1] for jump in path.jumps)
+
+
+def test_equal_determinants_are_joined_at_the_width_of_the_rank() -> None:
+    thetas = [minimum((2,), seed, 2) for seed in range(6)]
+    signs = [determinant((2,), theta, 2) > 0 for theta in thetas]
+    a, b = (thetas[place] for place in range(6) if signs[place] == signs[0] and place in (0, signs.index(signs[0], 1)))
+    assert sp.connect(linear((2,), 2)[1], a, b).barrier < 1e-6
+
+
+# -- what a path knows of itself ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_says_how_high_its_path_is(method: str) -> None:
+    landscape = linear((4, 4))[1]
+    path = sp.connect(landscape, minimum((4, 4), 0), minimum((4, 4), 1), method=method, budget=150)
+    dense = densely(landscape, path)
+    assert dense <= path.max_error + path.uncertainty + 1e-9
+    assert dense >= path.max_error - 2e-2 * path.barrier - 1e-9
+    assert path.barrier <= path.straight * (1 + 1e-9)
+    assert path.stats.gradient_evaluations <= 150 + 12  # one mean over the nodes of a curve more
+    assert path.evaluations <= 150 + 150  # with the measurement
+    assert path.method == method
+
+
+def test_a_band_begins_where_it_is_told_to() -> None:
+    landscape = linear((4, 4))[1]
+    ends = minimum((4, 4), 0), minimum((4, 4), 1)
+    barriers = [sp.connect(landscape, *ends, method="band", start=start, budget=200).barrier for start in ("straight", "chain")]
+    assert barriers[0] != barriers[1]
+
+
+def test_order_parameters_are_known_along_the_path() -> None:
+    x = torch.tensor([[-1.0], [1.0]])
+    model = nn.Sequential(nn.Linear(1, 2), nn.Tanh(), nn.Linear(2, 2))
+    task = Task(model, nn.CrossEntropyLoss(), (x, torch.tensor([0, 1])), held_out=(2 * x, torch.tensor([0, 1])))
+    path = sp.connect(task.landscape(), task.initial(0), task.initial(1), task=task, method="straight")
+    assert len(path.along.norm) == len(path.points) == 2
+    assert path.along.norm[0] == pytest.approx(float(task.initial(0).norm()))
+    assert path.along.held_out_error is not None
+    with torch.no_grad():
+        module = path.at(1.0).module()
+        held_out = nn.functional.cross_entropy(module(2 * x.double()), torch.tensor([0, 1]))
+    assert path.along.held_out_error[1] == pytest.approx(float(held_out))
+    assert path.along.accuracy["train"] is not None
+    assert path.along.accuracy["held_out"] is not None
+    best = path.best()
+    assert best.t == (0.0 if path.along.held_out_error[0] < path.along.held_out_error[1] else 1.0)
+
+
+def test_both_barriers_follow_their_definitions() -> None:
+    landscape = linear((4, 4))[1]
+    a, b = minimum((4, 4), 0), torch.zeros(landscape.size, dtype=torch.float64)
+    path = sp.connect(landscape, a, b, method="straight")
+    first, last = landscape.value(a), landscape.value(b)
+    samples = [(t, landscape.value(torch.lerp(a, b, t))) for t in torch.linspace(0, 1, 801).double().tolist()]
+    assert path.barrier == pytest.approx(max(0.0, max(e for _, e in samples) - max(first, last)), abs=1e-3)
+    over_mean = max(e - (1 - t) * first - t * last for t, e in samples)
+    assert path.barrier_over_mean == pytest.approx(max(0.0, over_mean), abs=1e-3)
+
+
+def test_places_are_measured_along_the_path() -> None:
+    points = torch.tensor([[0.0, 0.0], [3.0, 0.0], [3.0, 1.0]])
+    assert spread(points, 5).tolist() == [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [3.0, 1.0]]
+
+
+def test_a_narrow_peak_between_two_samples_is_found() -> None:
+    found = measured(lambda t: 1.0 / (1.0 + (20.0 * (t - 0.3)) ** 2), 0.027, 0.005, below=0.0, tolerance=1e-3)
+    assert found.bound == pytest.approx(1.0, abs=2e-3)
+
+
+# -- what changes nothing -------------------------------------------------------------------------
+
+
+def test_reversed_ends_have_the_same_barrier() -> None:
+    there, back = apart()
+    assert there.reached == back.reached
+    assert there.barrier == pytest.approx(back.barrier, abs=1e-3 * there.straight)
+
+
+def test_units_of_both_ends_permuted_alike_change_nothing() -> None:
+    landscape = linear((4, 4))[1]
+    order = torch.tensor([2, 0, 3, 1])
+
+    def permuted(theta: Tensor) -> Tensor:
+        first, second, last = landscape.parameters.unflatten(theta).values()
+        return torch.cat([first[order].reshape(-1), second[:, order].reshape(-1), last.reshape(-1)])
+
+    a, b = minimum((4, 4), 0), minimum((4, 4), 1)
+    plain = sp.connect(landscape, a, b)
+    other = sp.connect(landscape, permuted(a), permuted(b))
+    assert landscape.value(permuted(a)) == pytest.approx(landscape.value(a))
+    assert other.straight == pytest.approx(plain.straight)
+    assert abs(other.barrier - plain.barrier) < 1e-6
+
+
+# -- resuming -------------------------------------------------------------------------------------
+
+
+class Notebook:
+    """Keeps parts in memory, and fails at the part of a number, as a process does that is killed then."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.parts: dict[str, tuple[dict[str, Any], dict[str, Tensor]]] = {}
+        self.fails_at = fails_at
+
+    def find(self, key: str) -> Any:
+        known = self.parts.get(key)
+        return None if known is None else SimpleNamespace(record=known[0], tensors=lambda: known[1])
+
+    def add(self, kind: str, key: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        if len(self.parts) == self.fails_at:
+            raise KeyboardInterrupt
+        self.parts[key] = dict(record), dict(tensors)
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_a_search_that_was_killed_ends_as_one_that_was_not(part: int) -> None:
+    landscape = linear((2,), 2)[1]
+    ends = minimum((2,), 0, 2), minimum((2,), 5, 2)
+    whole = sp.connect(landscape, *ends, budget=400)
+    notebook = Notebook(fails_at=part)
+    with pytest.raises(KeyboardInterrupt):
+        sp.connect(landscape, *ends, budget=400, recorder=notebook)
+    notebook.fails_at = None
+    again = sp.connect(landscape, *ends, budget=400, recorder=notebook)
+    assert torch.equal(again.points, whole.points)
+    assert again.to_dict() == whole.to_dict()
+
+
+# -- refusals -------------------------------------------------------------------------------------
+
+
+def refusal(*ends: object, **settings: Any) -> str:
+    with pytest.raises(sp.SpinodalError) as caught:
+        sp.connect(linear((4, 4))[1], *ends, **settings)
+    return str(caught.value)
+
+
+def test_ends_that_do_not_fit_are_refused_by_name() -> None:
+    good = minimum((4, 4), 0)
+    bad = good.clone()
+    bad[3] = float("nan")
+    assert "both ends of the path are the same point" in refusal(good, good.clone())
+    assert "the end b of the path: theta is not finite" in refusal(good, bad)
+    assert "the end a of the path: theta is (3,)" in refusal(good[:3], good)
+    assert "the end b of the path is a str" in refusal(good, "somewhere")
+    assert "the end b of the path: a module of another layout" in refusal(good, nn.Linear(3, 2))
+
+
+def test_state_dicts_with_missing_or_extra_tensors_are_refused() -> None:
+    task, landscape = linear((4, 4))
+    state = dict(task.model.state_dict())
+    names = list(state)
+    good = minimum((4, 4), 0)
+    assert f"has no {names[0]}" in refusal(good, {name: state[name] for name in names[1:]})
+    assert "extra.weight" in refusal(good, {**state, "extra.weight": torch.ones(2, 2)})
+    path = sp.connect(landscape, good, state, method="straight")
+    assert torch.equal(path.points[-1], landscape.vector(task.model))
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    ends = minimum((4, 4), 0), minimum((4, 4), 1)
+    assert "unknown method 'spline'" in refusal(*ends, method="spline")
+    assert "budget = -1" in refusal(*ends, budget=-1)
+    assert "tolerance = 0" in refusal(*ends, tolerance=0)
+    assert "bends = 0" in refusal(*ends, bends=0)
+
+
+def test_places_outside_of_a_path_are_refused() -> None:
+    path = sp.connect(linear((4, 4))[1], minimum((4, 4), 0), minimum((4, 4), 1), method="straight")
+    with pytest.raises(sp.SpinodalError, match=r"t = 1\.5; a number from 0"):
+        path.at(1.5)
