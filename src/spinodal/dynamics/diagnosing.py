@@ -14,7 +14,7 @@ from spinodal.arguments import real_number, seed_number
 from spinodal.definitions import DEEPER, DRIFTED, MACROSCOPIC, PLATEAU_LEFT
 from spinodal.dynamics.diagnosis import CONVERGED, DRIFTING, METASTABLE, SLOW, Diagnosis
 from spinodal.dynamics.flow import Flow, gradient_flow
-from spinodal.dynamics.saddle import saddle_beside
+from spinodal.dynamics.saddle import Saddle, saddle_beside
 from spinodal.errors import SpinodalError, positive_beta
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
@@ -136,8 +136,15 @@ def _judged(
         component=float(spectrum.smallest.vectors[0] @ gradient), largest=float(spectrum.largest.values[0]),
         escape_time=flow.when(error - min(0.5 * fall, PLATEAU_LEFT * span)) if verdict == SLOW else math.inf,
         drift_time=flow.when_norm(math.sqrt(0.5 * (norm**2 + last**2))) if norm > last else 0.0,
-        barrier=None if saddle is None else saddle.loss - end.loss, learning_rate=learning_rate,
+        barrier=None if saddle is None else saddle.loss - end.loss,
+        curvatures=None if saddle is None else _curvatures(loss, end.theta, saddle), learning_rate=learning_rate,
     )  # fmt: skip
+
+
+def _curvatures(loss: Regularised, minimum: Tensor, saddle: Saddle) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return all eigenvalues of Hess L at a minimum and at a saddle."""
+    values = torch.linalg.eigvalsh(loss.shifted(loss.landscape.hessian(minimum)))
+    return tuple(values.tolist()), tuple(saddle.values.tolist())
 
 
 def _verdict(fall: float, above: float, lost: float, span: float, squared: float) -> str:
