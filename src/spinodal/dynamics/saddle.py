@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spinodal.definitions import ZERO_MODE
 from spinodal.landscape.objective import Regularised
 from spinodal.spectrum.krylov import random_vectors
 
@@ -19,7 +20,6 @@ CLIMBS = 3  # rays from whose highest points the search climbs
 LENGTHS = 24  # points of a ray
 STEPS = 40
 RESIDUAL = 1e-8  # relative to the penalty's pull
-ZERO = 1e-8  # of the largest |eigenvalue|
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ def saddle_beside(loss: Regularised, minimum: Tensor, *, seed: int = 0) -> Saddl
     """
     value = loss.value(minimum)
     values, vectors = torch.linalg.eigh(loss.shifted(loss.landscape.hessian(minimum)))
-    positive = values[values > ZERO * values.abs().max()]
+    positive = values[values > ZERO_MODE * values.abs().max()]
     if not len(positive):
         return None
     soft = vectors[:, values <= SOFTEST * positive[0]]
@@ -105,7 +105,7 @@ def _climb(loss: Regularised, theta: Tensor, floor: float) -> Saddle | None:
     for _ in range(STEPS):
         value, gradient = loss.value_and_gradient(theta)
         values, vectors = torch.linalg.eigh(loss.shifted(loss.landscape.hessian(theta)))
-        alive = values.abs() > ZERO * values.abs().max()
+        alive = values.abs() > ZERO_MODE * values.abs().max()
         if float(gradient.norm()) <= RESIDUAL * max(loss.scale(theta), 1e-9):
             is_saddle = int((values[alive] < 0.0).sum()) == 1 and value > floor
             return Saddle(theta, value, values) if is_saddle else None
