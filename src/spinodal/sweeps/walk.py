@@ -30,7 +30,7 @@ OWN_HESSIANS = 800  # parameters up to which no landmark serves
 LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
 LOOSE = 30.0  # how much more loosely first-order solvers minimise between transitions
 LOOSE_SINGLE = 2.0  # the same of large networks in single precision
-CAREFUL = 0.1  # the same at the end of a branch, beyond which a search may stop where there is no minimum
+CAREFUL = 0.03  # the same at the end of a branch, beyond which a search may stop where there is no minimum
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.singularity import distance_to_singularity
 from spinodal.sweeps.walk import Point, Walker
 
+UNBLURRED = 0.6  # of a bracket: the rest is left for what the tolerance of searches adds
+
 
 @dataclass(frozen=True)
 class Way:
@@ -53,6 +55,11 @@ class Way:
     def is_blurred(self) -> bool:
         """Tell whether only the residual at the end of a branch tells how well its place is known (see `blur`)."""
         return affords_glimpses_only(self.walker.landscape)
+
+    @property
+    def bracket(self) -> float:
+        """Return the relative width to which searches close in: less than was asked for where they blur it (see `blur`)."""
+        return (UNBLURRED if self.is_blurred else 1.0) * self.resolution.bracket
 
     def _floor(self, point: Point, beta: float) -> float:
         """Return what L is nowhere less than on the branch of a point: by its slope, and twice its curvature, less a fall."""
