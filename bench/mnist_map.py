@@ -7,10 +7,10 @@
 
 784-128-128-10, sigmoid, biases, cross-entropy, float32, inputs normalised by (.1307, .3081), full batch: task `mnist`.
 `w = 2 beta` is PyTorch's weight_decay. Columns: the effective rank on both sides; w with its bracket and relative width; the
-residual `||grad L|| / (w ||theta||)` of the minimum before; w of the coexistence point and of the spinodal (`--branches`;
-without, the bracket holds the spinodal); the published value (arXiv 2512.11866: bisected in one run, mini-batches) and whether
-it lies between coexistence and spinodal, or by how much it does not; E on both sides; accuracy on held-out images, the mean
-over the points of the phase before.
+residual `||grad L|| / (w ||theta||)` of the minimum before; w of the coexistence point (see `equal_depth.py`) and of the
+spinodal (`--branches`; without, the bracket holds it); the published value (arXiv 2512.11866: bisected in one run, batches of
+64) and whether it lies between coexistence and spinodal, or by how much it does not; E on both sides; accuracy on held-out
+images, the mean over the points of the phase before.
 
 An epoch of the published protocol (Adam, batches of 64) is timed before and after; the protocol needs at least 451 values of
 w with six epochs each for a bracket of .0002.
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from equal_depth import equal_depth
 from hardware import hardware_line, print_table, use_threads
 
 import spinodal as sp
@@ -72,22 +73,24 @@ def main() -> None:
         device=options.device,
     )
     epoch = min(epoch, seconds_per_epoch(task, options.device))
-    rows = [row(diagram, transition) for transition in diagram.macroscopic]
+    landscape = task.landscape(device=options.device)
+    rows = [row(diagram, transition, landscape) for transition in diagram.macroscopic]
     print_table(HEADER, rows)
     minor = ", ".join(f"{2 * t.beta:.5f} ({ranks(t)})" for t in diagram.transitions if t.minor)
     print(f"\nminor: {minor or 'none'}; missing: {', '.join(map(str, diagram.missing)) or 'nothing'}")
     told = cost(diagram, epoch)
     print(told)
+    print(f"coexistence points: {landscape.counts.gradient_equivalents:,.0f} gradient-equivalents more")
     if options.json is not None:
         record = {"hardware": hardware_line(), "header": HEADER, "rows": rows, "cost": told}
         options.json.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def row(diagram: Any, transition: Transition) -> list[str]:
+def row(diagram: Any, transition: Transition, landscape: sp.Landscape) -> list[str]:
     """Return a transition as a row of the table."""
     before, after = transition.before, transition.after
     low, high = (2 * beta for beta in transition.bracket)
-    meeting, end = coexistence(diagram, transition), spinodal(diagram, transition)
+    meeting, end = coexistence(diagram, transition, landscape), spinodal(diagram, transition)
     name, published = PUBLISHED.get(after.observation.rank, ("", None))
     return [
         name,
@@ -110,11 +113,17 @@ def ranks(transition: Transition) -> str:
     return f"{transition.before.observation.rank} to {transition.after.observation.rank}"
 
 
-def coexistence(diagram: Any, transition: Transition) -> float | None:
+def coexistence(diagram: Any, transition: Transition, landscape: sp.Landscape) -> float | None:
     """Return w at which the phases on both sides are equally deep, None where it is not known."""
     step = diagram.step_of(transition)
-    found = () if step is None else diagram.coexistence
-    return next((2 * item.beta for item in found if set(item.phases) == set(step.phases)), None)
+    if step is None:
+        return None
+    known = next((2 * item.beta for item in diagram.coexistence if set(item.phases) == set(step.phases)), None)
+    if known is not None:
+        return known
+    phase = next(item for item in diagram.phases if item.id == min(step.phases))
+    found = equal_depth(landscape, phase.points, transition.after)
+    return None if found is None else 2 * found.beta
 
 
 def spinodal(diagram: Any, transition: Transition) -> float | None:
