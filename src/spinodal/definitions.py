@@ -77,6 +77,10 @@ BRACKET_LARGE = 1e-4  # where these are dear,
 BRACKET_ROUGH = 1e-3  # and without them
 BRACKET_MINOR = 1e-2  # the same of minor ones: soft modes make many; and the smallest step on a smooth branch
 BRACKETS = (1e-9, 1e-2)  # relative widths of brackets that can be asked for: the narrowest that rounding lets a walk reach
+FORETOLD_WITHIN = 0.6  # of a bracket: a fold that three points foretell further ahead is not stepped to
+LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it is bracketed at once
+UNBLURRED = 0.6  # of a bracket: where searches are dear they close in to this part of it, and their tolerance adds the rest
+CAREFUL = 0.03  # times the tolerance, at the end of a branch where searches are dear: beyond it there may be no minimum
 CONVERGED_BRACKET = 1.01  # times the width asked for: a bracket that is no wider has converged
 
 # -- errors of what is shown ---------------------------------------------------------------------------------------------
@@ -140,3 +144,8 @@ LAST = 1e-3  # of a minor step: a step that would leave less than this before th
 EXTRAPOLATED = 1.5  # times the room within a bracket: an end that is extrapolated to lie no further is looked for
 WITHIN = 0.6  # of a bracket's width: an end that lies nearer is stepped over
 ALMOST = 0.95  # of the room: a step that is as long goes to the end
+
+# -- scale invariance ------------------------------------------------------------------------------------------------------
+
+CANCELS = 2e-3  # of the slope of E along the scale of a tensor: what others leave of it where their common scale is not felt
+SHARE_OF_SCALE = 0.1  # least exponent with which a tensor belongs to such a block

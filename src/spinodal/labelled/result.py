@@ -13,9 +13,9 @@ from spinodal.observe.observation import PARTS
 from spinodal.phases.branch_record import to_record
 from spinodal.phases.diagram import Diagram
 from spinodal.phases.phase import Phase
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.uncertainty import of_error, of_margin, of_norm
-from spinodal.sweeps.walk import Point
 from spinodal.words.conclusion import concluded
 from spinodal.words.numbers import half
 

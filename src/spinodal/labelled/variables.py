@@ -8,7 +8,7 @@ from typing import Any
 from spinodal.labelled.arrays import Arrays
 from spinodal.observe.observation import PARTS
 from spinodal.phases.diagram import Diagram
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 SIDED = "[before, after] in the direction walked"
 ENDED = "at its lowest and at its highest beta"

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from spinodal.landscape import Landscape
@@ -129,6 +128,8 @@ class _Matching:
         of_b = self.landscape.parameters.unflatten(self.theta)
         gain = sum(_rows(self.of_a[slot], axis, count) @ _rows(of_b[slot], axis, count).T for slot, axis, _ in uses)
         assert isinstance(gain, Tensor)
+        from scipy.optimize import linear_sum_assignment  # slow to import
+
         order = torch.from_numpy(linear_sum_assignment((gain.abs() if units.odd else gain).numpy(), maximize=True)[1])
         chosen = gain[torch.arange(count), order]
         signs = torch.where(chosen < 0, -1.0, 1.0).double() if units.odd else torch.ones(count, dtype=torch.float64)

@@ -14,7 +14,7 @@ from spinodal.minima.minimise import Minimum
 from spinodal.minima.minimum import STATUSES
 from spinodal.observe import Observation
 from spinodal.observe.observation import READINGS
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 T = TypeVar("T")
 

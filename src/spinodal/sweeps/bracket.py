@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from spinodal.definitions import ALMOST, EXTRAPOLATED, WITHIN
+from spinodal.definitions import ALMOST, EXTRAPOLATED, FORETOLD_WITHIN, WITHIN
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.singularity import fold_beyond
-from spinodal.sweeps.walk import Point
 from spinodal.sweeps.way import Way
 
 
@@ -115,7 +115,7 @@ class Bracketing:
         """
         room, width = abs(far.beta - near.beta), self._width(near)
         ahead = fold_beyond(path[-3:]) if len(path) > 2 else None
-        if ahead is None or ahead > 0.6 * room:
+        if ahead is None or ahead > FORETOLD_WITHIN * room:
             return 0.5 * room
         return min(max(ahead - max(0.4 * width, 0.1 * ahead), 0.9 * width), 0.9 * room)
 

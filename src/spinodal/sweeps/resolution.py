@@ -9,7 +9,6 @@ from spinodal.definitions import BRACKET_DENSE, BRACKET_LARGE, BRACKET_MINOR, BR
 from spinodal.errors import SpinodalError
 from spinodal.minima.solver import solver_named
 
-LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it is bracketed at once
 LARGE = 800  # parameters from which a dense Hessian is dear
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from spinodal.definitions import FOLLOWED, MACROSCOPIC
+from spinodal.definitions import FOLLOWED, MACROSCOPIC, UNBLURRED
 from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.solution import Departure
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import gap
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.singularity import distance_to_singularity
-from spinodal.sweeps.walk import Point, Walker
-
-UNBLURRED = 0.6  # of a bracket: the rest is left for what the tolerance of searches adds
+from spinodal.sweeps.walk import Walker
 
 
 @dataclass(frozen=True)

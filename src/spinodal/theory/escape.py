@@ -17,9 +17,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.integrate import quad
-from scipy.optimize import brentq
-
 from spinodal.arguments import real_number, whole_number
 from spinodal.errors import SpinodalError
 from spinodal.theory.deep_linear_networks import mode_strength
@@ -57,6 +54,8 @@ def saddle_amplitude(beta: float, singular_value: float, *, matrices: int) -> fl
     if n <= 2 or beta == 0.0:
         return 0.0
     fold = (s * (n - 2) / (2 * n - 2)) ** (1.0 / n)
+    from scipy.optimize import brentq  # slow to import: help and other closed forms do without
+
     return float(brentq(lambda w: w ** (n - 2) * (s - w**n) - beta, 0.0, fold, xtol=1e-300, rtol=8.9e-16))
 
 
@@ -110,6 +109,8 @@ def escape_time(start: float, singular_value: float, *, beta: float, matrices: i
     end = (grown * mode_strength(beta, s, matrices=n)) ** (1.0 / n)
     if end <= start:
         return 0.0
+    from scipy.integrate import quad  # slow to import: help and other closed forms do without
+
     time, _ = quad(
         lambda x: 1.0 / _growth(math.exp(x), beta, s, n), math.log(start), math.log(end), epsrel=PRECISION, limit=500
     )
