@@ -79,7 +79,8 @@ BRACKET_MINOR = 1e-2  # the same of minor ones: soft modes make many; and the sm
 BRACKETS = (1e-9, 1e-2)  # relative widths of brackets that can be asked for: the narrowest that rounding lets a walk reach
 FORETOLD_WITHIN = 0.6  # of a bracket: a fold that three points foretell further ahead is not stepped to
 LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it is bracketed at once
-CAREFUL = 0.1  # relative residual at the end of a branch where searches are dear: beyond it there may be no minimum
+UNBLURRED = 0.6  # of a bracket: where searches are dear they close in to this part of it, and their tolerance adds the rest
+CAREFUL = 0.03  # times the tolerance, at the end of a branch where searches are dear: beyond it there may be no minimum
 CONVERGED_BRACKET = 1.01  # times the width asked for: a bracket that is no wider has converged
 
 # -- errors of what is shown ---------------------------------------------------------------------------------------------
