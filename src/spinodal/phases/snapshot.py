@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from spinodal.conventions import CONVENTION, is_l2, weight_decay
 from spinodal.errors import SpinodalError
 from spinodal.observe import Observation
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 from spinodal.tasks.model_file import save_model
 from spinodal.tasks.models import Models
 

@@ -78,11 +78,12 @@ def _save_all(diagram: Diagram, folder: Path, names: Iterable[str], part: Part) 
     for name in names if record is not None else ():
         with part(f"the figure {name}"):
             figure = FIGURES[name](record)
-            paths += [] if figure is None else _save(figure, folder, name)
+            paths += [] if figure is None else save_figure(figure, folder, name)
     return paths
 
 
-def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write one figure as PNG and PDF into a folder, made if needed, and return the paths."""
     folder.mkdir(exist_ok=True)
     paths = [folder / f"{name}{ending}" for ending in UNDATED]
     with paper():

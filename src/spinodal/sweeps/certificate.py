@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from spinodal.definitions import MACROSCOPIC
 from spinodal.sweeps.gap import gap
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A point of a walk: a minimum of L, and the geometry that leads on from it."""
+"""A point of a walk: a minimum, what is observed there, and the geometry that leads on."""
 
 from __future__ import annotations
 
