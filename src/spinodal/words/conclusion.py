@@ -6,7 +6,7 @@ from spinodal.missing import listed
 from spinodal.phases.diagram import UNFINISHED, Diagram
 from spinodal.words.numbers import significant
 from spinodal.words.sentences import answer_line, error_text, where
-from spinodal.words.trust import limits_line, low_end_line, softened_line, unconverged_line
+from spinodal.words.trust import limits_line, softened_line, unconverged_line
 
 
 def answer(diagram: Diagram) -> str:
@@ -21,12 +21,7 @@ def concluded(diagram: Diagram) -> str:
     found = _found(diagram) if diagram.macroscopic else "" if doubt else _nothing_found(diagram)
     is_whole = diagram.run_status in ("complete", UNFINISHED)
     ended = "" if is_whole else f"The walk {diagram.run_status.rstrip('.')}."
-    return " ".join(
-        filter(
-            None,
-            [doubt, softened_line(diagram.softened), found, limits_line(diagram.limits), low_end_line(diagram.low_end), ended],
-        )
-    )
+    return " ".join(filter(None, [doubt, softened_line(diagram.softened), found, limits_line(diagram.limits), ended]))
 
 
 def _nothing_found(diagram: Diagram) -> str:
