@@ -161,3 +161,9 @@ ALMOST = 0.95  # of the room: a step that is as long goes to the end
 
 CANCELS = 2e-3  # of the slope of E along the scale of a tensor: what others leave of it where their common scale is not felt
 SHARE_OF_SCALE = 0.1  # least exponent with which a tensor belongs to such a block
+
+# -- as beta goes to 0 -----------------------------------------------------------------------------------------------------
+
+DECADE = 10.0  # times the lowest beta: where the growth of the norm is compared with that at the lowest beta
+GROWING = 0.02  # least growth of log of the squared norm per log of beta that is one
+SLOWING = 0.2  # power of beta with which that growth falls where there is a finite minimiser, at least: 1, or 1/3 in a flat one
