@@ -12,8 +12,8 @@ from torch import nn
 from spinodal import Landscape, SpinodalError, diagnose, minimise, tasks, train
 from spinodal.dynamics.flow import gradient_flow
 from spinodal.dynamics.plateaus import escapes, plateaus
-from spinodal.dynamics.schedule import logarithmic
 from spinodal.dynamics.saddle import saddle_beside
+from spinodal.dynamics.schedule import logarithmic
 from spinodal.landscape.objective import Regularised
 from spinodal.theory import escape_time, mode_strength, saddle_amplitude
 from test_dynamics import Well, balanced, linear_chain
