@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 import spinodal as sp
+from spinodal.paths.effort import Effort
 from spinodal.paths.interval import measured
 from spinodal.paths.search import spread
+from spinodal.paths.walk import Walk
 from spinodal.tasks import Task
 
 SINGULAR_VALUES = (0.9, 0.5)
@@ -91,6 +94,21 @@ def test_equal_determinants_are_joined_at_the_width_of_the_rank() -> None:
     path = sp.connect(linear((2,), 2)[1], minimum((2,), 0, 2), minimum((2,), 1, 2))
     assert path.straight > 0.01
     assert path.barrier < 1e-6
+
+
+def test_a_walk_arrives_at_its_target_along_the_valley_of_minima() -> None:
+    landscape = linear((4, 4))[1]
+    ends = minimum((4, 4), 0), minimum((4, 4), 1)
+    errors = landscape.value(ends[0]), landscape.value(ends[1])
+    for first, last in (ends, ends[::-1]):
+        walked = Walk(landscape, first, last, errors=errors, height=0.3, effort=Effort(landscape, 1000.0)).run()
+        assert walked.left < 1e-2
+        assert torch.equal(walked.points[-1], last)
+        assert walked.jumps == []
+        assert max(walked.errors) < 0.02 + 1e-2 * 0.3
+        away = [float((theta - last).norm()) for theta in walked.points]
+        assert all(after < before + 1e-9 for before, after in pairwise(away))
+    assert len(walked.points) > 5
 
 
 # -- what a path knows of itself ------------------------------------------------------------------
