@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, replace
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from spinodal.counts import Counts
 from spinodal.definitions import MACROSCOPIC
+from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.paths.band import Band
 from spinodal.paths.curve import straight_chain, trained_bezier, trained_chain
@@ -54,6 +56,12 @@ class Search:
         self.level = max(self.ends)
         straight = self._line(Found(torch.stack([a, b]), self.ends, "straight"), relative=EXACT)
         self.height = straight.highest()[2] - self.level
+        if not math.isfinite(self.height):
+            raise SpinodalError(
+                got="E is not a finite number at the ends or on the straight line between them",
+                allowed="ends between which the model can be evaluated are allowed",
+                do="use float64, or align the units of b with those of a before",
+            )
         rounding = ROUNDING * torch.finfo(landscape.dtype).eps * (1.0 + abs(self.level))
         relative = DOUBLE if landscape.dtype == torch.float64 else SINGLE
         self.tolerance = settings.tolerance or max(rounding, relative * self.height)
