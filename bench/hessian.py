@@ -26,7 +26,7 @@ from hardware import hardware_line, print_table, use_threads
 from torch import Tensor, nn
 
 from spinodal import Landscape
-from spinodal import hessian as dense
+from spinodal.landscape import hessian as dense
 from spinodal.tasks.gaussian import network, squared_error
 
 NETS = (([3, 4, 4, 2], torch.float64), ([6, 13, 13, 8], torch.float64), ([784, 500, 200, 10], torch.float32))

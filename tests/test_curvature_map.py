@@ -18,7 +18,6 @@ import pytest
 import torch
 import xarray
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from spinodal.curvature.kinks import has_kinks
 
 import spinodal as sp
 from documents import DOCS
@@ -28,6 +27,7 @@ from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.curvature.gauss import ricci
 from spinodal.curvature.scalar import scalar_curvature
 from spinodal.curvature.survey import Survey, note_name, point_seed, survey
+from spinodal.landscape.kinks import has_kinks
 from spinodal.plots import curvature_record, diagram_record
 from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.report import render

@@ -21,6 +21,7 @@ STEERING = {  # floats that no judgement depends on
     ("spectrum/density.py", "WIDTH"): "how a density is drawn",
     ("spectrum/density.py", "AROUND"): "how a density is drawn",
     ("spectrum/extremes.py", "TOLERANCE"): "the default of an argument; every value comes with its residual",
+    ("spectrum/lowest.py", "LARGEST"): "accuracy of an inner iteration, whose error is the square of it",
     ("spectrum/lowest.py", "INVERTED"): "accuracy of an inner iteration; what it finds is checked",
     ("spectrum/preconditioner.py", "FACTOR"): "growth of a shift that is tried until it suffices",
     ("sweeps/walk.py", "LOOSE"): "accuracy of the search between transitions",

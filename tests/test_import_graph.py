@@ -158,6 +158,11 @@ def test_what_the_package_does_not_have_is_refused_as_python_does() -> None:
 # -- lengths --------------------------------------------------------------------------------------
 
 
+def test_no_file_is_long() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (*MODULES.values(), *SCRIPTS)}
+    assert {str(path): length for path, length in lengths.items() if length > MOST_LINES} == {}
+
+
 def test_no_function_is_long() -> None:
     assert [item for module, path in MODULES.items() for item in long_functions(module, tree_of(path))] == []
 

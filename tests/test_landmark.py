@@ -16,6 +16,7 @@ from spinodal.landscape.penalty import Penalty
 from spinodal.minima.landmark import Landmark
 from spinodal.minima.local import Local
 from spinodal.minima.minimise import solve
+from spinodal.minima.solution import Departure
 from spinodal.observe import Observer
 from spinodal.spectrum.preconditioner import Cholesky
 from spinodal.sweeps.request import Request
@@ -134,7 +135,7 @@ def walk(landscape: sp.Landscape, here: sp.Minimum, known: list[Point]) -> list[
     for step in (1.01, 1.03, 1.02, 1.1, 1.25, 1.02):
         beta = step * point.beta
         point = walker.follow(point, beta, (beta - point.beta) * point.tangent)
-    gone = walker.follow(point, 1.5 * point.beta, 0.0 * point.tangent, lambda error: True)
+    gone = walker.follow(point, 1.5 * point.beta, 0.0 * point.tangent, Departure(error=0.0, most=0.0))
     assert gone.left
     found = walker.finish(gone)
     walker.follow(found, 1.01 * found.beta, 0.0 * found.tangent)
@@ -150,7 +151,7 @@ def what(point: Point) -> tuple[Any, ...]:
 def test_a_walk_that_is_resumed_anywhere_is_the_same_to_the_last_bit(
     landscape: sp.Landscape, here: sp.Minimum, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spinodal.sweeps.walk.OWN_HESSIANS", 0)
+    monkeypatch.setattr("spinodal.sweeps.landmarks.OWN_HESSIANS", 0)
     whole = walk(landscape, here, [])
     assert any(point.minimum.stats.hessians == 0 for point in whole)
     for first in range(1, len(whole)):

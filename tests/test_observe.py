@@ -140,6 +140,19 @@ def test_an_observation_equals_what_is_computed_by_hand() -> None:
     assert dict(seen.custom) == {}
 
 
+def test_the_confusion_matrix_counts_every_sample_once() -> None:
+    x, labels = data()
+    seen = observe(task(held_out=(x[:3], labels[:3])), theta())
+    with task().landscape().at(theta()) as model:
+        chosen = model(x).argmax(1).tolist()
+    pairs = list(zip(labels.tolist(), chosen, strict=True))
+    expected = tuple(tuple(pairs.count((row, column)) for column in range(3)) for row in range(3))
+    assert seen.confusion["train"] == expected
+    assert sum(map(sum, seen.confusion["held_out"])) == 3
+    rows = zip(expected, seen.class_accuracy["train"], strict=True)
+    assert [row[k] / sum(row) for k, (row, _) in enumerate(rows)] == list(seen.class_accuracy["train"])
+
+
 def test_distance_is_measured_from_the_centre_over_the_penalised_parameters() -> None:
     point, mask = theta(), torch.zeros(16, dtype=torch.bool)
     mask[:3] = True

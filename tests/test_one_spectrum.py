@@ -193,7 +193,7 @@ def test_the_lowest_eigenpairs_are_those_of_the_whole_analysis(zero_modes: int) 
     part, whole = lowest_eigenbasis(matrix), eigenbasis(matrix)
     assert len(part.values) < len(whole.values)
     assert (part.margin, part.zero_modes, part.index) == pytest.approx((whole.margin, whole.zero_modes, whole.index), rel=1e-8)
-    assert part.largest == pytest.approx(whole.largest, rel=1e-8)
+    assert part.largest == pytest.approx(whole.largest, rel=1e-6)
 
 
 def test_a_loaded_run_tells_what_its_points_have(linear_run: tuple[Path, sp.PhaseDiagram]) -> None:  # noqa: F811

@@ -219,6 +219,7 @@ def test_parts_classes_and_observables_are_labelled(mixed_run: Run) -> None:  # 
         for part in ("train", "held_out"):
             assert here.accuracy.sel(part=part) == view.accuracy[part]
             assert here.class_accuracy.sel(part=part).values.tolist() == list(view.class_accuracy[part] or ())
+            assert here.confusion.sel(part=part).values.tolist() == [list(row) for row in view.confusion[part] or ()]
         assert here.custom.sel(observable="size of the bias") == view.custom["size of the bias"]
     lives = dataset.lives.isel(phase=0)
     assert tuple(lives["class"].values[lives == 1]) == diagram.phases[0].classes

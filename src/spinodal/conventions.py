@@ -8,6 +8,17 @@ CONVENTION = "E + beta*||theta||^2, weight_decay = 2*beta"
 CENTRED = "E + beta*||theta - centre||^2, weight_decay = 2*beta"
 
 
+def is_l2(convention: str) -> bool:
+    """Tell the convention of the L2 penalty, of which PyTorch's `weight_decay` is twice the value.
+
+    Examples
+    --------
+    >>> is_l2(CENTRED), is_l2("E + weight_decay*term")
+    (True, False)
+    """
+    return convention.endswith("weight_decay = 2*beta")
+
+
 def weight_decay(beta: float) -> float:
     """Return the `weight_decay` of `torch.optim.SGD` or `Adam` that adds the same gradient.
 

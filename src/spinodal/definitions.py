@@ -143,3 +143,8 @@ LAST = 1e-3  # of a minor step: a step that would leave less than this before th
 EXTRAPOLATED = 1.5  # times the room within a bracket: an end that is extrapolated to lie no further is looked for
 WITHIN = 0.6  # of a bracket's width: an end that lies nearer is stepped over
 ALMOST = 0.95  # of the room: a step that is as long goes to the end
+
+# -- scale invariance ------------------------------------------------------------------------------------------------------
+
+CANCELS = 2e-3  # of the slope of E along the scale of a tensor: what others leave of it where their common scale is not felt
+SHARE_OF_SCALE = 0.1  # least exponent with which a tensor belongs to such a block

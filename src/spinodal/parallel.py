@@ -6,9 +6,10 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Generic, Protocol, TypeVar
@@ -26,6 +27,7 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 ALONE = "leave executor out, or use workers=1"
+MOST = 64  # jobs under way at once, as their tensors may be large
 _HERE = threading.local()  # the problem that this thread of a worker has opened last
 
 
@@ -69,7 +71,7 @@ class Crew(Generic[P]):
     Raises
     ------
     SpinodalError
-        If the problem cannot be sent to another process, or no worker can open it.
+        If the problem cannot be sent to another process; with the first jobs, if no worker can open it.
     """
 
     def __init__(self, executor: Executor | None = None, workplace: Workplace[P] | None = None) -> None:
@@ -77,7 +79,7 @@ class Crew(Generic[P]):
         self._packs = not isinstance(executor, ThreadPoolExecutor)  # by pickle alone: torch would send shared memory
         if executor is not None and workplace is not None:
             self._token, self._threads, self._sent = workplace.token, workplace.threads, self._packed(workplace)
-            self._try(executor)
+        self._is_tried = False
 
     @property
     def is_alone(self) -> bool:
@@ -93,24 +95,30 @@ class Crew(Generic[P]):
             Of a module, as it is sent by its name.
         jobs : sequence
         """
-        futures: dict[Any, int] = {}
+        pending: dict[Any, int] = {}
+        waiting = enumerate(jobs)
         try:
-            if self.executor is not None:
-                for place, job in enumerate(jobs):
-                    futures[self._submitted(self.executor, function, job)] = place
-            for future in _as_they_come(futures):
-                result = self._result(future)
+            if self.executor is not None and jobs:
+                self._try(self.executor)
+            while self.executor is not None:
+                for place, job in islice(waiting, MOST - len(pending)):
+                    pending[self._submitted(self.executor, function, job)] = place
+                if not pending:
+                    return
+                future = _next_done(pending)
+                place, result = pending.pop(future), self._result(future)
                 if result is not None:
-                    yield futures[future], result[0]
+                    yield place, result[0]
         except BrokenExecutor as cause:
             self._lose(cause)
         finally:
-            for future in futures:
+            for future in pending:
                 future.cancel()
 
     def _submitted(self, executor: Executor, function: Callable[[P, J], R], job: J) -> Any:
         sent = pickle.dumps(job) if self._packs else job
-        return executor.submit(_done, self._token, self._threads, self._sent, function, sent)
+        with _held_interrupts():  # a pool begins its processes here, which have the signals of this thread
+            return executor.submit(_done, self._token, self._threads, self._sent, function, sent)
 
     def _packed(self, workplace: Workplace[P]) -> object:
         """Return a workplace as it travels, or refuse one that cannot be sent to another process."""
@@ -139,7 +147,9 @@ class Crew(Generic[P]):
         warn(told, RuntimeWarning, stacklevel=3)
 
     def _try(self, executor: Executor) -> None:
-        """Let one worker open the problem, before anything depends on it."""
+        """Let one worker open the problem, once, before anything depends on it."""
+        if self._is_tried:
+            return
         try:
             done, told = self._submitted(executor, _nothing, None).result()
         except BrokenExecutor as cause:
@@ -151,9 +161,10 @@ class Crew(Generic[P]):
         if not done:
             raise SpinodalError(
                 got=f"a worker cannot open the task ({told})",
-                allowed="a task that is the same wherever it is made is allowed",
-                do=f"see that its file and its data are there for every process; or {ALONE}",
+                allowed="a task whose functions lie in files, and that is the same wherever it is made, is allowed",
+                do=f"see that its files and its data are there for every process; or {ALONE}",
             )
+        self._is_tried = True
 
 
 @contextmanager
@@ -182,6 +193,19 @@ def worker_pool(workers: int) -> Iterator[Executor | None]:
         held.close()  # whoever is still at work ends
         pool.shutdown(cancel_futures=True)
         life.close()
+
+
+@contextmanager
+def _held_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back from this thread, and for good from the processes that are begun meanwhile."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def use_threads(threads: int) -> None:
@@ -230,9 +254,9 @@ def _nothing(_problem: object, _job: object) -> bool:
     return True
 
 
-def _as_they_come(futures: dict[Any, int]) -> Iterator[Any]:
-    """Yield futures as they are done, where they tell."""
-    return as_completed(futures) if all(isinstance(future, Future) for future in futures) else iter(futures)
+def _next_done(futures: Iterable[Any]) -> Any:
+    """Return the first future that is done, where they tell; else the first one."""
+    return next(as_completed(futures) if all(isinstance(future, Future) for future in futures) else iter(futures))
 
 
 def _unsendable(cause: Exception) -> SpinodalError:

@@ -11,7 +11,9 @@ from spinodal.branches.special import Fold
 from spinodal.definitions import MACROSCOPIC
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
-from spinodal.minima.minimise import Minimum, minimise
+from spinodal.landscape.objective import Regularised
+from spinodal.minima.minimise import Minimum, solve
+from spinodal.minima.solver import solver_for
 
 BEYOND = 1e-3  # of beta: how far past a fold its fall is looked at
 
@@ -37,7 +39,7 @@ def mark_minor(branch: Branch, error_range: float, fall: Callable[[Fold], Minimu
 def fall_from(landscape: Landscape, control: Control, fold: Fold) -> Minimum:
     """Return the minimum into which a phase falls just past its end."""
     beyond = control.axis.nudged(fold.beta, BEYOND if fold.side == "upper" else -BEYOND)
-    return minimise(landscape, beta=beyond, start=fold.theta, control=control)
+    return solve(Regularised(landscape, beyond, control), fold.theta, solver=solver_for(landscape))[0]
 
 
 def minor_pairs(errors: Sequence[float], least: float) -> set[int]:

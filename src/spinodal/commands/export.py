@@ -15,4 +15,4 @@ def export_model(run: str, file: Path, *, at_beta: float | None, at_weight_decay
     diagram = load(folder)
     snapshot = chosen_point(diagram, point, at_beta=at_beta, at_weight_decay=at_weight_decay)
     snapshot.save(file)
-    print(f"{file}: point {snapshot.point.index}, weight_decay = {snapshot.weight_decay:.6g}, E = {snapshot.error:.6g}")  # noqa: T201
+    print(f"{file}: point {snapshot.point.index}, {snapshot.where}, E = {snapshot.error:.6g}")  # noqa: T201

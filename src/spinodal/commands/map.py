@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -25,8 +26,10 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.reading.sentences import sentences
 from spinodal.mapping.map import map_phases
 from spinodal.mapping.options import OWN, MapOptions
+from spinodal.mapping.place import place
 from spinodal.mapping.preparing import Prepared, prepare
 from spinodal.missing import Attempts
+from spinodal.parallel import Executor, worker_pool
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import RunFolder, load
 from spinodal.store.control import keep_control
@@ -45,6 +48,7 @@ def map_task(
     centre: str | None,
     model: tuple[Path | None, float | None],
     threads: int,
+    workers: int,
     json_file: str | None,
     quiet: bool,
     debug: bool,
@@ -52,21 +56,24 @@ def map_task(
     """Map the phases of a task that is named, place a model if one is given, and write and print all of it."""
     made = make_task(task, settings)
     options = replace(options, dtype=made.dtype) if options.dtype == OWN else options
-    landscape, control = prepare(made, options, centred(centre, made, options.device))  # refuse bad input before writing
+    prepared = landscape, control = prepare(
+        made, options, centred(centre, made, options.device)
+    )  # refuse bad input before writing
     to_place = model_to_place(*model, made, landscape)
     path = out or default_folder(made.name, resume=resume)
     config = {"task": {"name": made.name, **made.settings}, "map": asdict(options), **setting(control, centre)}
-    config |= _threads(threads, landscape, path)
+    config |= _threads(threads, workers, landscape, path)
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
     for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
         console.print(sentence)
-    with RunFolder(path, config, resume=resume) as folder:
+    with RunFolder(path, config, resume=resume) as folder, worker_pool(workers) as executor:
         keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(debug))
-        diagram = _mapped(made, options, (landscape, control), folder, console, files.on_failure)
+        diagram = _mapped(made, options, prepared, folder, console, files.on_failure, executor)
         diagram = _saved(diagram, folder, files)
+        put = partial(place, task=made, options=options, prepared=prepared, executor=executor)
         try:
-            placement = None if to_place is None else placed(diagram, to_place, made, options, folder, console)
+            placement = None if to_place is None else placed(diagram, to_place, folder, console, put)
         finally:
             report = write_pictures(diagram, folder, files)
     result = folder.result()
@@ -78,7 +85,7 @@ def map_task(
     tell_missing((*diagram.missing, *files.missing), folder.command)
 
 
-def _threads(asked: int, landscape: Landscape, path: Path) -> dict[str, int]:
+def _threads(asked: int, workers: int, landscape: Landscape, path: Path) -> dict[str, int]:
     """Fix the threads, and return them as a setting of the run: other threads round otherwise, and may end on another branch.
 
     A run that is resumed keeps its own; one of an older version has none on record.
@@ -87,7 +94,7 @@ def _threads(asked: int, landscape: Landscape, path: Path) -> dict[str, int]:
     recorded = None if known is None else known.get("threads")
     if recorded is not None:
         whole_number(f"threads in {path / 'config.toml'}", recorded, least=1, do="mend that, or start anew in another folder")
-    chosen = asked or recorded or threads_for(landscape.size * landscape.batches.total)
+    chosen = asked or recorded or threads_for(landscape.size * landscape.batches.total, workers)
     use_threads(chosen)
     return {} if known is not None and recorded is None else {"threads": chosen}
 
@@ -107,6 +114,7 @@ def _mapped(
     folder: RunFolder,
     console: Console,
     on_failure: Callable[[str, BaseException], None],
+    executor: Executor | None,
 ) -> PhaseDiagram:
     """Map with a progress bar, and say on Ctrl-C, and where the walk fails, what is kept."""
 
@@ -118,7 +126,9 @@ def _mapped(
     try:
         convention = prepared[1].convention
         with ProgressBar(console, direction=options.direction, convention=convention, keep=keep, on_failure=on_failure) as bar:
-            return map_phases(task, options=options, recorder=folder.journal, progress=bar, prepared=prepared)
+            return map_phases(
+                task, options=options, recorder=folder.journal, progress=bar, prepared=prepared, executor=executor
+            )
     except KeyboardInterrupt:
         console.print(f"interrupted: {_kept(folder)}; continue with --resume --out {folder.path}")
         raise typer.Exit(INTERRUPTED) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ from torch import Tensor
 
 from spinodal.errors import SpinodalError, positive_beta
 from spinodal.landscape import Landscape
-from spinodal.mapping.options import MapOptions
-from spinodal.mapping.place import place, theta_of
+from spinodal.mapping.place import theta_of
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.results.placement import Placement
 from spinodal.store import RunFolder, placement_folder, placement_recorder, read_checkpoint, save_placement
@@ -35,11 +35,11 @@ def model_to_place(start: Path | None, decay: float | None, task: Task, landscap
     return start, positive_beta(decay, "--at-weight-decay"), held, theta_of(held, task, landscape)
 
 
-def placed(diagram: PhaseDiagram, model: Model, task: Task, options: MapOptions, run: RunFolder, console: Console) -> Placement:
-    """Place a model, and keep the placement in the run folder."""
+def placed(diagram: PhaseDiagram, model: Model, run: RunFolder, console: Console, put: Callable[..., Placement]) -> Placement:
+    """Place a model with `put`, which is `place` with what it needs besides, and keep the placement in the run folder."""
     start, decay, held, theta = model
     recorder = placement_recorder(run.journal, theta, decay)
     console.print(f"placing {start} at weight_decay = {decay:g}")
-    placement = place(diagram, held, weight_decay=decay, task=task, options=options, recorder=recorder)
+    placement = put(diagram, held, weight_decay=decay, recorder=recorder)
     save_placement(placement_folder(run.path, theta, decay), placement, start)
     return placement

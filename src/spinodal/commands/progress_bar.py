@@ -13,8 +13,8 @@ from spinodal.commands.estimate import Estimate, duration
 from spinodal.conventions import CONVENTION
 from spinodal.mapping.progress import Progress as Watcher
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 EVERY = 10.0  # seconds between two lines where there is no terminal
 

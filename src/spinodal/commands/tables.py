@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spinodal.commands.table import Column, table
-from spinodal.conventions import weight_decay
+from spinodal.conventions import is_l2, weight_decay
 from spinodal.errors import printable
 from spinodal.landscape.reading.sentences import remarkable
 from spinodal.words.doubts import doubts
@@ -72,7 +72,7 @@ def _column(name: str, rows: Sequence[Mapping[str, str]], *, heading: str = "", 
 
 def _has_decay(result: Mapping[str, Any]) -> bool:
     """Tell a map along the L2 penalty, whose beta is half a weight_decay; older results are of no other."""
-    return "weight_decay" in result["convention"]
+    return is_l2(result["convention"])
 
 
 def _accuracies(rows: Sequence[Mapping[str, str]], *, held_out: bool) -> list[Column]:

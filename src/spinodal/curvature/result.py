@@ -11,7 +11,7 @@ from spinodal.curvature.along import Curvature
 from spinodal.curvature.changes import ChangePoint, change_points
 from spinodal.curvature.record import estimate_record, index_record, null
 from spinodal.curvature.survey import Survey
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 Way = tuple[Sequence[Point], str]  # points in the order walked, and the direction
 SURFACES = ("error", "loss")

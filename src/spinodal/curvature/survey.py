@@ -17,7 +17,8 @@ from spinodal.errors import RunFolderError
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
 from spinodal.missing import OUTCOMES, Attempts
-from spinodal.sweeps.walk import Point, Recorder
+from spinodal.sweeps.point import Point
+from spinodal.sweeps.recorder import Recorder
 from spinodal.tasks.blame import Owner
 
 

@@ -18,6 +18,7 @@ STEPS = 300
 KRYLOV = 30  # products of a step where a dense Hessian is not affordable
 LONGEST, SHORTEST = 4.0, 0.2  # factors from one step to the next
 ZERO = 1e-9  # of the largest |eigenvalue|: no direction that grows
+FLAT = 0.01  # relative change of E over a factor e of the time, below which it rests on a plateau
 SMALL = 0.02  # arguments of phi functions below which their series are summed
 
 
@@ -55,15 +56,34 @@ class Flow:
                 return self.times[place - 1] + share * (self.times[place] - self.times[place - 1])
         return math.inf
 
+    def plateau(self) -> float:
+        """Return E where it changes least in a doubling of the time: the level of the first plateau."""
+        steps = [place for place in range(1, len(self.times) - 1) if self.times[place] > 0.0]
+        if not steps:
+            return self.errors[-1]
+
+        def slope(place: int) -> float:
+            change = abs(self.errors[place + 1] - self.errors[place]) / max(abs(self.errors[place]), 1e-300)
+            return change / math.log(self.times[place + 1] / self.times[place])
+
+        first = next((place for place in steps if slope(place) < FLAT), min(steps, key=slope))
+        return self.errors[first]
+
     def when_norm(self, norm: float) -> float:
         """Return the first recorded time at which the norm is at a value or below; infinite where it never is."""
         return next((time for time, value in zip(self.times, self.norms, strict=True) if value <= norm), math.inf)
 
 
 def gradient_flow(
-    loss: Regularised, theta: Tensor, *, horizon: float = math.inf, tolerance: float = TOLERANCE, steps: int = STEPS
+    loss: Regularised,
+    theta: Tensor,
+    *,
+    horizon: float = math.inf,
+    until: float = -math.inf,
+    tolerance: float = TOLERANCE,
+    steps: int = STEPS,
 ) -> Flow:
-    """Return the gradient flow of L from theta, shape (n,), to a stationary point or to a time.
+    """Return the gradient flow of L from theta, shape (n,), to a stationary point, a time, or an error.
 
     Every step solves the flow of the quadratic model at its beginning exactly, and corrects it for what the gradient at its
     end shows (the exponential Rosenbrock method of order 3 with its embedded second order, Hochbruck & Ostermann, Acta
@@ -87,6 +107,8 @@ def gradient_flow(
     for _ in range(steps):
         if float(gradient.norm()) <= RESIDUAL * max(loss.scale(theta), 1e-9):
             converged = True
+            break
+        if track[-1][1] <= until:
             break
         length = min(local.first_length() if math.isnan(length) else length, horizon - time)
         if length <= 0.0:

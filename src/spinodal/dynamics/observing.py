@@ -39,7 +39,7 @@ class Observing:
         self.loss, self.task, self.margins = loss, task, margins
         self._held_out = _other_data(loss.landscape, task)
         self._held_out_gradients = None if self._held_out is None else Gradients(self._held_out)
-        self._slots = _telling_slots(loss.landscape)
+        self._slots = telling_slots(loss.landscape)
 
     def held_out_error(self, thetas: Tensor) -> Tensor | None:
         """Return E over the held-out data, None where there are none."""
@@ -87,7 +87,7 @@ def _ranks(matrices: Tensor) -> Tensor:
     return above
 
 
-def _telling_slots(landscape: Landscape) -> list[tuple[int, int, int]]:
+def telling_slots(landscape: Landscape) -> list[tuple[int, int, int]]:
     """Return start, stop and rows of the weight matrices whose rank tells anything."""
     shapes = {name: matrix.shape for name, matrix in landscape.parameters.matrices(landscape.initial).items()}
     names, _ = telling(shapes, landscape.idle)

@@ -38,6 +38,8 @@ class Plan:
         Errors whose first crossings are timed.
     until : callable thetas (k, n) -> (k,), or None
         A run ends where this is 0 or less.
+    floor : float
+        A run ends where E is this or less; minus infinity for none.
     observing : Observing
     """
 
@@ -46,6 +48,7 @@ class Plan:
     epochs: int
     levels: tuple[float, ...]
     until: Arrival | None
+    floor: float
     observing: Observing
 
 
@@ -70,7 +73,7 @@ class Runs:
         self.curves, self.rare = Curves(runs), Curves(runs)
         self.final, self.rows = thetas.clone(), torch.arange(runs)
         self.ends, self.ended = ["finished"] * runs, [plan.epochs] * runs
-        self.levels = torch.tensor([*plan.levels, -math.inf], dtype=torch.float64)  # the last place is that of the arrival
+        self.levels = torch.tensor([*plan.levels, plan.floor], dtype=torch.float64)  # the last place is that of the arrival
         self.events = torch.full((runs, len(plan.levels) + 1), math.nan, dtype=torch.float64)
         self.last_error = torch.full((runs,), math.nan, dtype=torch.float64)  # of runs that have ended, before they did
         self.latest = self.last_error

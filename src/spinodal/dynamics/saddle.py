@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 from spinodal.landscape.objective import Regularised
 from spinodal.spectrum.krylov import random_vectors
 
-RAYS = 24  # directions that are tried
+RAYS = 12  # directions that are tried
+RADII = (0.15, 0.4)  # of the spheres on which they are turned towards lower L, relative to 1 + ||theta||
+TURNS, FIRST_TURN = 40, 0.5  # steps of that, and the first of them as an angle
 SOFTEST = 3.0  # times the smallest positive eigenvalue: modes that rays are made of
 CLIMBS = 3  # rays from whose highest points the search climbs
 LENGTHS = 24  # points of a ray
@@ -39,8 +42,9 @@ class Saddle:
 def saddle_beside(loss: Regularised, minimum: Tensor, *, seed: int = 0) -> Saddle | None:
     """Return the lowest saddle of index 1 found around a minimum of L, shape (n,); None where none was found.
 
-    Rays along random combinations of the softest modes are followed until L falls below that of the minimum; from the highest
-    points of the lowest of them the search climbs along the lowest mode and descends along all others.
+    Rays begin along random combinations of the softest modes, are turned towards lower L on a sphere around the minimum, and are
+    followed until L falls below that of the minimum. From the highest points of the lowest of them the search climbs along the
+    lowest mode and descends along all others.
 
     *What it is not:* the lowest saddle there is. It is an upper bound of the barrier.
     """
@@ -50,15 +54,30 @@ def saddle_beside(loss: Regularised, minimum: Tensor, *, seed: int = 0) -> Saddl
     if not len(positive):
         return None
     soft = vectors[:, values <= SOFTEST * positive[0]]
-    tops = [_top(loss, minimum, soft @ weights, value) for weights in _weights(soft, seed)]
+    rays = [_turned(loss, minimum, soft @ weights, RADII[place % len(RADII)]) for place, weights in _weights(soft, seed)]
+    tops = [_top(loss, minimum, ray, value) for ray in rays]
     lowest = sorted((top for top in tops if top is not None), key=lambda top: top.height)[:CLIMBS]
     found = [_climb(loss, top.theta, value) for top in lowest]
     return min((saddle for saddle in found if saddle is not None), key=lambda saddle: saddle.loss, default=None)
 
 
-def _weights(soft: Tensor, seed: int) -> list[Tensor]:
+def _weights(soft: Tensor, seed: int) -> Iterator[tuple[int, Tensor]]:
     draws = random_vectors(soft[0], seed)
-    return [next(draws) for _ in range(RAYS)]
+    return ((place, next(draws)) for place in range(RAYS))
+
+
+def _turned(loss: Regularised, minimum: Tensor, direction: Tensor, radius: float) -> Tensor:
+    """Return a unit vector along which L is low at a distance from the minimum, near a direction."""
+    length, unit = radius * (1.0 + float(minimum.norm())), direction / direction.norm()
+    for turn in range(TURNS):
+        _, gradient = loss.value_and_gradient(minimum + length * unit)
+        tangent = gradient - (gradient @ unit) * unit
+        size = float(tangent.norm())
+        if size == 0.0:
+            break
+        unit = unit - FIRST_TURN / (1.0 + turn) * tangent / size
+        unit = unit / unit.norm()
+    return unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +89,6 @@ class _Top:
 
 
 def _top(loss: Regularised, minimum: Tensor, direction: Tensor, value: float) -> _Top | None:
-    direction = direction / direction.norm()
     lengths = (torch.logspace(-3, 0.5, LENGTHS, dtype=torch.float64) * (1.0 + minimum.norm().cpu().double())).tolist()
     heights = []
     for length in lengths:

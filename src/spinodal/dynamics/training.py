@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ def train(
     penalty: Penalty | None = None,
     levels: Sequence[float] = (),
     until: Callable[[Tensor], Tensor] | None = None,
+    floor: float | None = None,
     task: Task | None = None,
     margins: bool = False,
     resume: Trajectory | None = None,
@@ -75,6 +77,8 @@ def train(
         Errors; when E first falls to each is timed, between two epochs (with mini-batches, between two recorded ones).
     until : callable thetas (k, n) -> (k,), optional
         A run arrives, and ends, where this is 0 or less.
+    floor : float, optional
+        A run arrives, and ends, where E is at this value or below. Not together with `until`.
     task : Task, optional
         Whose accuracy and held-out data are looked at.
     margins : bool
@@ -120,10 +124,9 @@ def train(
     thetas = starts_of(landscape, start)
     numbers = _seeds(seeds, len(thetas))
     thetas = thetas.expand(len(numbers), -1) if len(thetas) == 1 else thetas
-    plan = Plan(
-        loss, how, whole_number("epochs", epochs, least=0, do="give how long to train"), _levels(levels), until,
-        Observing(loss, task, margins=margins),
-    )  # fmt: skip
+    length = whole_number("epochs", epochs, least=0, do="give how long to train")
+    observing = Observing(loss, task, margins=margins)
+    plan = Plan(loss, how, length, _levels(levels), until, _floor(floor, until), observing)
     if resume is not None:
         _refuse_other(resume, plan, numbers)
     return Runs(plan, thetas.clone(), numbers, resume).run(progress, keep)
@@ -170,6 +173,19 @@ def _levels(levels: Sequence[float]) -> tuple[float, ...]:
     if any(number != number for number in numbers):
         raise SpinodalError(got=f"levels = {levels!r}", allowed="numbers are allowed", do="for example [0.1]")
     return numbers
+
+
+def _floor(floor: float | None, until: object) -> float:
+    """Return the error at which runs end, minus infinity where there is none."""
+    if floor is None:
+        return -math.inf
+    if until is not None or math.isnan(real_number(floor)):
+        raise SpinodalError(
+            got=f"floor = {floor!r}{' and until' if until is not None else ''}",
+            allowed="a number, or `until`, is allowed",
+            do="give one of them",
+        )
+    return real_number(floor)
 
 
 def _refuse_batches(landscape: Landscape, size: int) -> None:

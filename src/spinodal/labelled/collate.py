@@ -31,6 +31,7 @@ COORDINATES = {
     "bracket": "end of a bracket",
     "part": "of the data",
     "class": "index of the class",
+    "predicted": "index of the class that is predicted",
     "matrix": "name of the weight matrix",
     "mode": "place of the singular value, from the largest",
     "observable": "name of the order parameter",
@@ -71,6 +72,7 @@ def _labels(diagram: Diagram) -> dict[str, list[Any]]:
     """Return the labels along every dimension."""
     views = [point.observation for point in diagram.points]
     modes = max((len(values) for view in views for values in view.singular_values.values()), default=0)
+    confused = max((len(rows or ()) for view in views for rows in view.confusion.values()), default=0)
     classes = max((len(recall or ()) for view in views for recall in view.class_accuracy.values()), default=0)
     return {
         "point": [point.index for point in diagram.points],
@@ -83,6 +85,7 @@ def _labels(diagram: Diagram) -> dict[str, list[Any]]:
         "bracket": ["lower", "upper"],
         "part": list(PARTS),
         "class": list(range(classes)),
+        "predicted": list(range(confused)),
         "matrix": list(views[0].singular_values),
         "mode": list(range(modes)),
         "observable": list(views[0].custom),

@@ -13,9 +13,9 @@ from spinodal.observe.observation import PARTS
 from spinodal.phases.branch_record import to_record
 from spinodal.phases.diagram import Diagram
 from spinodal.phases.phase import Phase
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.uncertainty import of_error, of_margin, of_norm
-from spinodal.sweeps.walk import Point
 from spinodal.words.conclusion import concluded
 from spinodal.words.numbers import half
 
@@ -104,6 +104,7 @@ def transition_record(diagram: Diagram, transition: Transition) -> dict[str, Any
         "margin": [_finite(side.minimum.margin) for side in sides],
         "accuracy": {part: _pair([view.accuracy[part] for view in seen]) for part in PARTS},
         "class_accuracy": {part: _pair([_row(view.class_accuracy[part]) for view in seen]) for part in PARTS},
+        "confusion": {part: _pair([_rows(view.confusion[part]) for view in seen]) for part in PARTS},
         "uncertainty": {"beta": half(transition.bracket), **_uncertainty(diagram, sides)},
         "phases": phases,
         "phase_ranks": None if step is None else list(step.along[0]),
@@ -159,6 +160,10 @@ def _pair(values: Sequence[Any] | None) -> list[Any] | None:
 def _finite(value: Any) -> Any:
     """Return None for a number that JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _rows(values: Sequence[Sequence[Any]] | None) -> list[list[Any]] | None:
+    return None if values is None else [list(row) for row in values]
 
 
 def _row(values: Sequence[float | None] | None) -> list[float | None] | None:

@@ -8,12 +8,13 @@ from typing import Any
 from spinodal.labelled.arrays import Arrays
 from spinodal.observe.observation import PARTS
 from spinodal.phases.diagram import Diagram
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 SIDED = "[before, after] in the direction walked"
 ENDED = "at its lowest and at its highest beta"
 ACCURACY = "fraction of the samples whose largest output is the label; NaN where it does not apply"
 RECALL = "fraction of the samples of a class that are predicted right; NaN where it does not apply"
+CONFUSION = "samples of a class by the class that is predicted; -1 where it does not apply"
 RANK = "singular values above max(0.1 * largest, 1e-3)"
 
 MEASURED: dict[str, tuple[str, str, Callable[[Point], float | None]]] = {
@@ -87,6 +88,8 @@ def _add_order_parameters(arrays: Arrays, points: Sequence[Point]) -> None:
     arrays.numbers("accuracy", ["point", "part"], scores, "accuracy", ACCURACY)
     recalls = [[view.class_accuracy[part] for part in PARTS] for view in views]
     arrays.numbers("class_accuracy", ["point", "part", "class"], recalls, "accuracy per class (recall)", RECALL)
+    taken = [[view.confusion[part] for part in PARTS] for view in views]
+    arrays.whole("confusion", ["point", "part", "class", "predicted"], taken, "confusion matrix", CONFUSION)
     custom = [list(view.custom.values()) for view in views]
     arrays.numbers("custom", ["point", "observable"], custom, "observable", "order parameters of the task's own")
 

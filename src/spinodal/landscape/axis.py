@@ -16,6 +16,8 @@ UNITS = 6.0  # a range without a unit of its own is so long, as a map is on a lo
 class Axis(ABC):
     """Values of a control as places on an axis on which steps are of comparable size.
 
+    All follows from `place` and `unit`; a subclass writes out what it has a closed form of.
+
     Attributes
     ----------
     name : {"log", "linear"}
@@ -26,6 +28,10 @@ class Axis(ABC):
     @abstractmethod
     def checked(self, value: float, called: str = "beta") -> float:
         """Return a value as a float, or refuse it."""
+
+    @abstractmethod
+    def allows(self, value: float) -> bool:
+        """Tell whether a value is one of this axis."""
 
     @abstractmethod
     def place(self, value: float) -> float:
@@ -40,26 +46,6 @@ class Axis(ABC):
         """Return `dvalue/dplace`: what a step of 1 is there, and what widths are relative to."""
 
     @abstractmethod
-    def moved(self, value: float, step: float) -> float:
-        """Return the value a step further on the axis."""
-
-    @abstractmethod
-    def nudged(self, value: float, part: float) -> float:
-        """Return the value plus a part of the unit."""
-
-    @abstractmethod
-    def reduced(self, value: float, factor: float) -> float:
-        """Return a value far below another one: so many times smaller, or as many units lower."""
-
-    @abstractmethod
-    def enlarged(self, value: float, factor: float) -> float:
-        """Return a value far above another one: so many times larger, or as many units higher."""
-
-    @abstractmethod
-    def step(self, start: float, end: float) -> float:
-        """Return the step on the axis from one value to another."""
-
-    @abstractmethod
     def over(self, low: float, high: float) -> Self:
         """Return the axis for a walk between two values."""
 
@@ -72,33 +58,53 @@ class Axis(ABC):
         rises with the value, as E does along those of the L2 penalty.
         """
 
-    @abstractmethod
-    def allows(self, value: float) -> bool:
-        """Tell whether a value is one of this axis."""
+    # -- steps ----------------------------------------------------------------------------------
 
-    @abstractmethod
-    def halfway(self, a: float, b: float) -> float:
-        """Return the place in the middle of two values."""
-
-    @abstractmethod
-    def middle(self, a: float, b: float) -> float:
-        """Return the value in the middle of two."""
-
-    @abstractmethod
-    def along(self, start: float, end: float, part: float) -> float:
-        """Return the value after a part of the step from one value to another."""
-
-    @abstractmethod
-    def between(self, a: float, b: float, weight: float) -> float:
-        """Return the mean of two values on the axis, the second one's weight given."""
-
-    @abstractmethod
-    def power(self, start: float, end: float, exponent: float) -> float:
-        """Return `exp(exponent * step)`: a power of the factor between two positive values."""
+    def step(self, start: float, end: float) -> float:
+        """Return the step on the axis from one value to another."""
+        return self.place(end) - self.place(start)
 
     def apart(self, a: float, b: float) -> float:
         """Return the distance of two values on the axis."""
         return abs(self.step(a, b))
+
+    def moved(self, value: float, step: float) -> float:
+        """Return the value a step further on the axis."""
+        return self.value(self.place(value) + step)
+
+    def nudged(self, value: float, part: float) -> float:
+        """Return the value plus a part of the unit."""
+        return value + part * self.unit(value)
+
+    def reduced(self, value: float, factor: float) -> float:
+        """Return a value far below another one: so many units lower."""
+        return value - factor * self.unit(value)
+
+    def enlarged(self, value: float, factor: float) -> float:
+        """Return a value far above another one: so many units higher."""
+        return value + factor * self.unit(value)
+
+    def power(self, start: float, end: float, exponent: float) -> float:
+        """Return `exp(exponent * step)`: a power of the factor between two positive values."""
+        return math.exp(exponent * self.step(start, end))
+
+    # -- between two values ---------------------------------------------------------------------
+
+    def along(self, start: float, end: float, part: float) -> float:
+        """Return the value after a part of the step from one value to another."""
+        return self.moved(start, part * self.step(start, end))
+
+    def between(self, a: float, b: float, weight: float) -> float:
+        """Return the mean of two values on the axis, the second one's weight given."""
+        return self.along(a, b, weight)
+
+    def middle(self, a: float, b: float) -> float:
+        """Return the value in the middle of two."""
+        return self.along(a, b, 0.5)
+
+    def halfway(self, a: float, b: float) -> float:
+        """Return the place in the middle of two values."""
+        return 0.5 * (self.place(a) + self.place(b))
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,10 @@ class Logarithmic(Axis):
         """Return a finite value > 0, or refuse it."""
         return positive_beta(value, called)
 
+    def allows(self, value: float) -> bool:
+        """Tell whether a value is positive."""
+        return value > 0
+
     def place(self, value: float) -> float:
         """Return the logarithm."""
         return math.log(value)
@@ -128,6 +138,19 @@ class Logarithmic(Axis):
     def unit(self, value: float) -> float:
         """Return the value itself."""
         return value
+
+    def over(self, low: float, high: float) -> Self:
+        """Return the axis itself: a factor is a factor in any range."""
+        return self
+
+    @property
+    def reference(self) -> float:
+        """Return 0, at which L is E."""
+        return 0.0
+
+    def step(self, start: float, end: float) -> float:
+        """Return `log(end / start)`."""
+        return math.log(end / start)
 
     def moved(self, value: float, step: float) -> float:
         """Return `value * exp(step)`."""
@@ -145,21 +168,9 @@ class Logarithmic(Axis):
         """Return `value * factor`."""
         return value * factor
 
-    def step(self, start: float, end: float) -> float:
-        """Return `log(end / start)`."""
-        return math.log(end / start)
-
-    def allows(self, value: float) -> bool:
-        """Tell whether a value is positive."""
-        return value > 0
-
-    def halfway(self, a: float, b: float) -> float:
-        """Return the logarithm of the geometric mean."""
-        return 0.5 * math.log(a * b)
-
-    def middle(self, a: float, b: float) -> float:
-        """Return the geometric mean."""
-        return math.sqrt(max(a, 1e-300) * b)
+    def power(self, start: float, end: float, exponent: float) -> float:
+        """Return `(end / start)^exponent`."""
+        return math.pow(end / start, exponent)
 
     def along(self, start: float, end: float, part: float) -> float:
         """Return `start (end / start)^part`."""
@@ -171,18 +182,13 @@ class Logarithmic(Axis):
         value: float = a ** (1.0 - weight) * b**weight
         return value
 
-    def power(self, start: float, end: float, exponent: float) -> float:
-        """Return `(end / start)^exponent`."""
-        return math.pow(end / start, exponent)
+    def middle(self, a: float, b: float) -> float:
+        """Return the geometric mean."""
+        return math.sqrt(max(a, 1e-300) * b)
 
-    def over(self, low: float, high: float) -> Self:
-        """Return the axis itself: a factor is a factor in any range."""
-        return self
-
-    @property
-    def reference(self) -> float:
-        """Return 0, at which L is E."""
-        return 0.0
+    def halfway(self, a: float, b: float) -> float:
+        """Return the logarithm of the geometric mean."""
+        return 0.5 * math.log(a * b)
 
 
 @dataclass(frozen=True)
@@ -223,6 +229,10 @@ class Linear(Axis):
             raise SpinodalError(got=f"{called} = {value!r}", allowed="a finite number is allowed", do="give a number")
         return number
 
+    def allows(self, value: float) -> bool:
+        """Tell whether a value is finite."""
+        return math.isfinite(value)
+
     def place(self, value: float) -> float:
         """Return the value in units."""
         return value / self.unit(value)
@@ -235,50 +245,6 @@ class Linear(Axis):
         """Return the length of a unit, which is the same everywhere."""
         return 1.0 if self.length is None else self.length
 
-    def moved(self, value: float, step: float) -> float:
-        """Return `value + step * unit`."""
-        return value + step * self.unit(value)
-
-    def nudged(self, value: float, part: float) -> float:
-        """Return `value + part * unit`."""
-        return value + part * self.unit(value)
-
-    def reduced(self, value: float, factor: float) -> float:
-        """Return the value `factor` units lower."""
-        return value - factor * self.unit(value)
-
-    def enlarged(self, value: float, factor: float) -> float:
-        """Return the value `factor` units higher."""
-        return value + factor * self.unit(value)
-
-    def step(self, start: float, end: float) -> float:
-        """Return `(end - start) / unit`."""
-        return (end - start) / self.unit(start)
-
-    def allows(self, value: float) -> bool:
-        """Tell whether a value is finite."""
-        return math.isfinite(value)
-
-    def halfway(self, a: float, b: float) -> float:
-        """Return the place of the mean."""
-        return self.place(0.5 * (a + b))
-
-    def middle(self, a: float, b: float) -> float:
-        """Return the mean."""
-        return 0.5 * (a + b)
-
-    def along(self, start: float, end: float, part: float) -> float:
-        """Return `start + part (end - start)`."""
-        return start + part * (end - start)
-
-    def between(self, a: float, b: float, weight: float) -> float:
-        """Return `(1 - weight) a + weight b`."""
-        return (1.0 - weight) * a + weight * b
-
-    def power(self, start: float, end: float, exponent: float) -> float:
-        """Return `exp(exponent * step)`."""
-        return math.exp(exponent * self.step(start, end))
-
     def over(self, low: float, high: float) -> Self:
         """Return the axis that begins at the lower value, with a sixth of the range as its unit if it has none of its own."""
         sixth = abs(high - low) / UNITS or None
@@ -288,6 +254,10 @@ class Linear(Axis):
     def reference(self) -> float:
         """Return the lowest value that is walked."""
         return self.lowest
+
+    def moved(self, value: float, step: float) -> float:
+        """Return `value + step * unit`, exactly 0 where that is 0."""
+        return value + step * self.unit(value)
 
 
 LOG = Logarithmic()

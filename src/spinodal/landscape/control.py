@@ -59,6 +59,11 @@ class Turned(Control):
 
     is_quadratic: bool = False
 
+    @property
+    def given(self) -> Control:
+        """Return the control as it was given, which knows no landscape."""
+        return self
+
     @abstractmethod
     def conjugate(self, theta: Tensor) -> float:
         """Return `C(theta)`."""

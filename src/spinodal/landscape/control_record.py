@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spinodal.conventions import CONVENTION
+from spinodal.conventions import CONVENTION, is_l2
 from spinodal.errors import SpinodalError, printable
-from spinodal.landscape.control import Control
+from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.penalty import Penalty
 
 
@@ -49,12 +49,20 @@ class ControlRecord:
             centre = digest(control.centre) if control.centre is not None and control.has_centre else None
             mask = None if control.mask is None else digest(control.mask != 0)
             source = control.source
-        return cls(control.name, control.convention, control.axis.name, centre, mask, source, control)
+        return cls(
+            control.name,
+            control.convention,
+            control.axis.name,
+            centre,
+            mask,
+            source,
+            control.given if isinstance(control, Turned) else control,
+        )
 
     @property
     def is_l2(self) -> bool:
         """Tell the L2 penalty, of which PyTorch's `weight_decay` is twice the value."""
-        return "weight_decay" in self.convention
+        return is_l2(self.convention)
 
     def require_l2(self, what: str) -> None:
         """Refuse what is told in `weight_decay` for a map along another control."""

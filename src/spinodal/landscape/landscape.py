@@ -17,6 +17,7 @@ from spinodal.landscape.checks import check_loss, check_second_derivatives, refu
 from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
 from spinodal.landscape.energy import Energy, LossFunction
 from spinodal.landscape.gradient_graph import products_at_once
+from spinodal.landscape.joint_scale import joint_blocks
 from spinodal.landscape.kinks import smoothness
 from spinodal.landscape.listed import settled_list
 from spinodal.landscape.reading.idle import idle_parameters
@@ -113,6 +114,11 @@ class Landscape(Energy):
     def idle(self) -> tuple[str, ...]:
         """Return the names of the parameters that E does not depend on; looked for once, at no count."""
         return idle_parameters(self)
+
+    @cached_property
+    def joint_blocks(self) -> tuple[tuple[str, ...], ...]:
+        """Return the blocks of parameter tensors whose common scale E does not feel; looked for once, at no count."""
+        return joint_blocks(self)
 
     @cached_property
     def single(self) -> Landscape | None:

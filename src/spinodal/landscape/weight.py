@@ -66,6 +66,10 @@ class Weight(Control):
                 allowed="a function (model, batch) -> scalar is allowed",
                 do="give the mean of the term over the samples of a batch",
             )
+        if not isinstance(name, str) or not name.isprintable() or not name.strip():
+            raise SpinodalError(
+                got=f"name = {name!r}", allowed="a word is allowed", do="name the value as texts should, such as 'kl'"
+            )
         self.term, self.name = term, name
         self._known: WeakKeyDictionary[Landscape, Landscape] = WeakKeyDictionary()
 
@@ -163,6 +167,11 @@ class Term(Turned):
     def __init__(self, control: Weight, landscape: Landscape, energy: Landscape, sign: float) -> None:
         self.control, self.landscape, self.sign, self._energy = control, landscape, sign, energy
         self.name, self.axis = control.name, control.axis
+
+    @property
+    def given(self) -> Control:
+        """Return the weight or the field."""
+        return self.control
 
     @property
     def energy(self) -> Landscape:

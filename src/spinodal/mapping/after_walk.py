@@ -20,11 +20,12 @@ from spinodal.phases.joined import Joined
 from spinodal.phases.joining import Joiner
 from spinodal.phases.limit import Limit
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 from spinodal.tasks.task import Task
 
 

@@ -17,7 +17,7 @@ from spinodal.parallel import Crew, Executor, worker_pool
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.memory import Memory
 from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.walk import Forgetful, Recorder
+from spinodal.sweeps.recorder import Forgetful, Recorder
 from spinodal.tasks.task import Task
 
 

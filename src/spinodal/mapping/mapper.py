@@ -23,12 +23,13 @@ from spinodal.parallel import Crew
 from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
+from spinodal.sweeps.recorder import Recorder
 from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Recorder
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import Task
 from spinodal.theory import ExactTransition

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 
 class Progress:

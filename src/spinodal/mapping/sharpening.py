@@ -14,10 +14,11 @@ from spinodal.minima.lbfgs import lbfgs
 from spinodal.observe import Observer
 from spinodal.phases.limit import LEAST, Limit, Side, extrapolated
 from spinodal.sweeps.criteria import Criteria
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 from spinodal.tasks.task import Task
 
 BACK = (0.03, 0.1, 0.3)  # parts of beta before a transition at which its phase is made sharper, the next where one fails

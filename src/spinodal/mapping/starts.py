@@ -21,7 +21,7 @@ from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import lbfgs_batch
 from spinodal.parallel import Crew
 from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.walk import Recorder
+from spinodal.sweeps.recorder import Recorder
 from spinodal.tasks.task import Task
 
 PIECES = 8  # of the samples of a large network, one of which leads the search for a start

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from spinodal.landscape.control import Control
-from spinodal.landscape.weight import Term
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.preparing import Prepared, prepare
 from spinodal.minima.minimise import solver_for
@@ -47,8 +46,7 @@ class Workplace:
     @classmethod
     def of(cls, problem: Problem, task: Task, options: MapOptions) -> Workplace:
         """Return where others open a problem."""
-        turned = problem.control
-        return cls(task, options, turned.control if isinstance(turned, Term) else turned, problem.solver)
+        return cls(task, options, problem.control.given, problem.solver)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel with the name of the task where it has one, in place of the task."""

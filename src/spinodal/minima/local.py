@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -58,6 +59,17 @@ class Local:
         if self.landmark.price <= CERTIFIED:
             return _solved(matrix, right, self.margin.largest)
         return conjugate_gradients(lambda vector: matrix @ vector, right, tolerance=1e-9, inverse=self.landmark.factor.inverse)
+
+    def margin_slope(self, tangent: Tensor) -> float:
+        """Return `mode . Hess C mode + D^3 L [mode, mode, tangent]` by a central difference of Hessian products."""
+        mode, speed = self.margin.mode, float(tangent.norm())
+        stiffening = self.loss.stiffening(self.theta, mode)
+        if speed == 0.0 or not math.isfinite(speed):
+            return stiffening
+        width = 1e-4 * (1.0 + float(self.theta.norm()))
+        ahead = self.loss.bent_product(self.theta + (width / speed) * tangent, mode)
+        behind = self.loss.bent_product(self.theta - (width / speed) * tangent, mode)
+        return stiffening + float(mode @ (ahead - behind)) * speed / (2.0 * width)
 
 
 def _solved(matrix: Tensor, right: Tensor, largest: float) -> Tensor:

@@ -21,7 +21,7 @@ from spinodal.minima.lbfgs import lbfgs_batch
 from spinodal.minima.local import Local, certify
 from spinodal.minima.minimum import CONVERGED, Minimum
 from spinodal.minima.solution import LOST, STUCK, Departure, Solution
-from spinodal.minima.solver import SOLVERS, Search, solver_for, solver_named
+from spinodal.minima.solver import SOLVERS, Search, Solver, solver_for, solver_named
 from spinodal.spectrum.margin import Margin
 
 __all__ = ["LOST", "SOLVERS", "Local", "Minimum", "lbfgs_batch", "minimise", "solve", "solver_for"]
@@ -108,30 +108,44 @@ def solve(
     `has_left` tells that the search is far from where it should have stayed; it is then given
     up, loosely minimised and without a certificate.
     """
-    landscape, method = loss.landscape, solver_named(solver)
-    before = landscape.counts.copy()
-    tolerance = method.tolerance_in(landscape.dtype, tolerance)
-    radius = radius or 0.3 * (1.0 + float(start.norm()))
-    theta = start
-    for _ in range(method.escapes):
-        solution = method.run(loss, theta, Search(tolerance, radius, landmark, factors, has_left))
-        if solution.stop in ("left", *LOST):
-            return _minimum(loss, solution, None, solver, landscape.counts - before), None
-        spent = landscape.counts - before
-        local = certify(loss, solution, method, landmark, spent, hints, factors=factors, on_the_way=on_the_way)
-        if local is None or solution.stop in STUCK or not local.margin.is_negative:
-            break
-        escaped = _descend(loss, solution, local.margin)
-        if escaped is None:
-            solution = replace(solution, stop="saddle")
-            break
-        theta, landmark = escaped, landmark if local.hessian is None else local.landmark
-    else:
-        solution = replace(solution, stop="saddle")
+    search = Search(
+        solver_named(solver).tolerance_in(loss.landscape.dtype, tolerance),
+        radius or 0.3 * (1.0 + float(start.norm())),
+        landmark,
+        factors,
+        has_left,
+    )
+    with loss.landscape.counting() as spent:
+        solution, local = _searched(loss, start, solver_named(solver), search, spent, hints, on_the_way=on_the_way)
     margin = local.margin if local else None
     if margin is not None and solution.stop in CONVERGED and margin.is_undecided:
         solution = replace(solution, stop="undecided")
-    return _minimum(loss, solution, margin, solver, landscape.counts - before), local
+    return _minimum(loss, solution, margin, solver, spent), local
+
+
+def _searched(
+    loss: Regularised,
+    theta: Tensor,
+    method: Solver,
+    search: Search,
+    spent: Counts,
+    hints: Sequence[Tensor],
+    *,
+    on_the_way: bool,
+) -> tuple[Solution, Local | None]:
+    """Search, certify the end, and search again from below a saddle."""
+    for _ in range(method.escapes):
+        solution = method.run(loss, theta, search)
+        if solution.stop in ("left", *LOST):
+            return solution, None
+        local = certify(loss, solution, method, search.landmark, spent, hints, factors=search.factors, on_the_way=on_the_way)
+        if local is None or solution.stop in STUCK or not local.margin.is_negative:
+            return solution, local
+        escaped = _descend(loss, solution, local.margin)
+        if escaped is None:
+            break
+        theta, search = escaped, search if local.hessian is None else replace(search, landmark=local.landmark)
+    return replace(solution, stop="saddle"), local
 
 
 def _descend(loss: Regularised, solution: Solution, margin: Margin) -> Tensor | None:

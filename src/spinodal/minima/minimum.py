@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spinodal.conventions import weight_decay
 from spinodal.counts import Counts
@@ -60,6 +60,10 @@ class Minimum(Stationary):
     solver: str
     stats: Counts
     of: str | None = None
+
+    def charged(self, counts: Counts) -> Minimum:
+        """Return the same minimum with more spent on it."""
+        return replace(self, stats=self.stats + counts)
 
     @property
     def index(self) -> int:

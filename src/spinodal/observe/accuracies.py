@@ -33,6 +33,18 @@ def recalls(chosen: Tensor, right: Tensor, classes: int) -> tuple[float | None, 
     return tuple(hit / count if count else None for hit, count in zip(hits, counts, strict=True))
 
 
+def confusion_matrix(chosen: Tensor, right: Tensor, classes: int) -> tuple[tuple[int, ...], ...]:
+    """Return how many samples of every class (rows) were taken for which (columns), from integers of shape (samples,).
+
+    Examples
+    --------
+    >>> confusion_matrix(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2)
+    ((1, 1), (0, 1))
+    """
+    counts = torch.bincount(right * classes + chosen, minlength=classes * classes)
+    return tuple(tuple(row) for row in counts.view(classes, classes).tolist())
+
+
 def accuracy(outputs: Tensor, labels: Tensor) -> float:
     """Return the fraction of samples whose argmax is the label."""
     return float((outputs.argmax(1) == labels).double().mean())

@@ -43,6 +43,8 @@ class Observation:
         Per weight matrix; `rank` is the smallest of the ranks (0 without matrices), of the matrices that E depends on
         and that have more than one row and column, if there are any.
     accuracy, class_accuracy : mapping of "train" and "held_out" to values, None where they do not apply
+    confusion : mapping of "train" and "held_out" to rows
+        How many samples of every class were taken for which; None where that does not apply, or there are over 64 classes.
     output_variance : float or None
         Variance of the outputs over the training sample, summed over outputs; None if there are none to be read.
     from_centre : float or None
@@ -62,6 +64,9 @@ class Observation:
     rank: int = 0
     accuracy: Mapping[str, float | None] = field(default_factory=lambda: {"train": None, "held_out": None})
     class_accuracy: Mapping[str, tuple[float | None, ...] | None] = field(
+        default_factory=lambda: {"train": None, "held_out": None}
+    )
+    confusion: Mapping[str, tuple[tuple[int, ...], ...] | None] = field(
         default_factory=lambda: {"train": None, "held_out": None}
     )
     output_variance: float | None = None
@@ -123,6 +128,7 @@ class Observer:
             rank=min((ranks[name] for name in telling), default=0),
             accuracy={part: score.accuracy for part, score in found.items()},
             class_accuracy={part: score.classes for part, score in found.items()},
+            confusion={part: score.confusion for part, score in found.items()},
             output_variance=found["train"].variance,
             from_centre=self._from_centre(theta),
             custom=self._custom(theta),

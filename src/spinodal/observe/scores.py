@@ -15,12 +15,13 @@ from spinodal.landscape.batches import Batch, Batches
 from spinodal.landscape.consistency import somewhere
 from spinodal.landscape.reading.comparison import PROBABILITIES, Choices, Comparison, choices
 from spinodal.landscape.reading.record import Record, record
-from spinodal.observe.accuracies import recalls
+from spinodal.observe.accuracies import confusion_matrix, recalls
 
 if TYPE_CHECKING:
     from spinodal.tasks.task import Task
 
 MANY_CLASSES = 1000  # beyond which nobody reads one recall for each
+CONFUSED = 64  # classes beyond which nobody reads which are taken for which
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Scores:
     accuracy : float or None
     classes : tuple of float or None
         The recall of every class.
+    confusion : tuple of rows of int, or None
+        See `confusion_matrix`; None beyond `CONFUSED` classes.
     outputs : str or None
         What was read as outputs.
     how : str or None
@@ -45,6 +48,7 @@ class Scores:
     variance: float | None = None
     accuracy: float | None = None
     classes: tuple[float | None, ...] | None = None
+    confusion: tuple[tuple[int, ...], ...] | None = None
     outputs: str | None = None
     how: str | None = None
     why_not: str | None = None
@@ -76,7 +80,8 @@ def scores(landscape: Landscape, task: Task, theta: Tensor, batches: Batches) ->
         return Scores(variance, outputs=known, why_not=cause.why)
     right = (found.chosen == found.right).double()
     by_class = recalls(found.chosen, found.right, found.classes) if found.classes <= MANY_CLASSES else None
-    return Scores(variance, float(right.mean()), by_class, known, found.how)
+    taken = confusion_matrix(found.chosen, found.right, found.classes) if found.classes <= CONFUSED else None
+    return Scores(variance, float(right.mean()), by_class, taken, known, found.how)
 
 
 def outputs_apart(landscape: Landscape, task: Task, theta: Tensor, other: Tensor, batches: Batches) -> float | None:

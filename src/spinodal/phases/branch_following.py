@@ -19,8 +19,9 @@ from spinodal.phases.coexistence import PhaseCoexistence, Saddle
 from spinodal.phases.existence import Interval
 from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
 from spinodal.spectrum.operator import affords_dense
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 
 BEYOND = 1.1  # how far above the transition in which a phase ends, as a factor, its branch is followed
 BACK = 3  # points before the end of a phase at which a large network's branch begins

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spinodal.definitions import FURTHER, STIFF
-from spinodal.parallel import Crew
+from spinodal.sweeps.ahead import Made
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.memory import Memory
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.request import Request
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,7 @@ def walk_down(scout: Scout, point: Point, target: float, low: float) -> Sweep:
     return scout.walk(point, target, until=is_macroscopic, enough=lambda reached: target < low and not is_stiff(reached))
 
 
-def descend_ahead(crew: Crew[Problem], walker: Walker, descents: Sequence[Descent]) -> None:
-    """Let workers follow phases down, and record the points that they made."""
-    wanted = [descent for descent in descents if not walker.recorder.knows(_done(descent))]
-    for place, made in crew.results(descended, wanted):
-        for request, point in made:
-            walker.recorder.take(request, point)
-        count = len(made)
-        walker.recorder.note(_done(wanted[place]), lambda: {"points": count})  # noqa: B023 - it is called at once
-
-
-def descended(problem: Problem, descent: Descent) -> list[tuple[Request, Point]]:
+def descended(problem: Problem, descent: Descent) -> Made:
     """Follow a phase down as far as it may be wanted, in a worker; return the points made."""
     memory = Memory()
     walker, point = problem.walker(memory, known=descent.known), descent.known[0]
@@ -92,7 +82,3 @@ def is_macroscopic(transition: Transition) -> bool:
 def is_stiff(point: Point) -> bool:
     """Tell a minimum whose margin is a good part of what the penalty gives, so that Hess E has hardly a negative eigenvalue."""
     return point.minimum.converged and point.minimum.margin >= STIFF * 2.0 * point.beta
-
-
-def _done(descent: Descent) -> str:
-    return f"{descent.part}: computed ahead"

@@ -29,9 +29,9 @@ from spinodal.phases.step import Step, steps_through
 from spinodal.phases.tree import Fall
 from spinodal.sweeps.certificate import Stretch
 from spinodal.sweeps.loop import Loop
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 from spinodal.tasks.models import Models
 from spinodal.theory import ExactTransition
 from spinodal.words.numbers import sample_step

@@ -10,7 +10,7 @@ from typing import Any
 from spinodal.branches.maxwell import Difference, meeting
 from spinodal.definitions import EQUAL_DEPTH, EQUALLY_DEEP, NORM_RISES
 from spinodal.phases.loss_curve import LossCurve
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 MOST = 60  # steps to a border: as many halvings find it to rounding
 

@@ -13,9 +13,9 @@ from spinodal.phases.envelope import Violation
 from spinodal.phases.existence import Existence
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.tree import Fall
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 D = TypeVar("D", bound=Diagram)
 

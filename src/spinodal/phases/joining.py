@@ -18,7 +18,7 @@ from spinodal.phases.catalogue import Allowance, Catalogue, Fingerprint
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.descents import (
     Descent,
-    descend_ahead,
+    descended,
     descent_of,
     is_macroscopic,
     is_stiff,
@@ -35,13 +35,16 @@ from spinodal.phases.loss_curve import LossCurve
 from spinodal.phases.own_part import OwnPart
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.tree import Fall, falls_along
+from spinodal.sweeps.ahead import record_ahead
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.moved import moved
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
+from spinodal.sweeps.recorder import Forgetful
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import NAMES, Transition
-from spinodal.sweeps.walk import Forgetful, Point, Walker
+from spinodal.sweeps.walk import Walker
 
 
 class Joiner:
@@ -206,7 +209,7 @@ class Joiner:
         descents = [
             Descent(phase, self.walker.lineage(point), self.low, scout.criteria, scout.resolution) for phase, point in begun
         ]
-        descend_ahead(self.crew, self.walker, descents)
+        record_ahead(self.crew, self.walker.recorder, descended, descents)
 
     def _descend(self, phase: KnownPhase, point: Point, begun: Transition | None = None) -> None:
         """Follow a phase down to its end or to the lowest beta of the map, and from there on as long as it is stiff.

@@ -7,8 +7,8 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from spinodal.phases.existence import Interval
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 
 @dataclass

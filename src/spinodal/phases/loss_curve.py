@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 
 @dataclass(frozen=True)

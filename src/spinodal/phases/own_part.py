@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from spinodal.definitions import CONTINUOUS
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.order import Evidence
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 UNNOTICED = "not noticed by the walk: found by comparing the points on both sides"
 

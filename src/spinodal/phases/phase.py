@@ -10,7 +10,7 @@ from typing import Any
 from spinodal.branches.branch import Branch
 from spinodal.definitions import ALIVE
 from spinodal.phases.existence import Existence
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 
 @dataclass(frozen=True)

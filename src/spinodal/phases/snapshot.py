@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spinodal.conventions import CONVENTION, weight_decay
+from spinodal.conventions import CONVENTION, is_l2, weight_decay
 from spinodal.errors import SpinodalError
 from spinodal.observe import Observation
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 from spinodal.tasks.model_file import save_model
 from spinodal.tasks.models import Models
 
@@ -59,7 +59,14 @@ class Snapshot:
     @property
     def weight_decay(self) -> float:
         """Return PyTorch's `weight_decay`, `2 * beta`; NaN along another control than the L2 penalty."""
-        return weight_decay(self.beta) if "weight_decay" in self.convention else math.nan
+        return weight_decay(self.beta) if is_l2(self.convention) else math.nan
+
+    @property
+    def where(self) -> str:
+        """Return the weight_decay in words, or the value of another control."""
+        if is_l2(self.convention):
+            return f"weight_decay = {self.weight_decay:.6g}"
+        return f"beta of L = {self.convention} is {self.beta:.6g}"
 
     @property
     def error(self) -> float:
@@ -151,6 +158,6 @@ class Snapshot:
     def __str__(self) -> str:
         """Return the snapshot in one line."""
         return (
-            f"Model of {self.task['name']} at beta = {self.beta:.6g} (weight_decay = {self.weight_decay:.6g}): "
+            f"Model of {self.task['name']} at beta = {self.beta:.6g} ({self.where}): "
             f"E = {self.error:.6g}, rank {self.observation.rank}, point {self.point.index}"
         )

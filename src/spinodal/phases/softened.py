@@ -8,7 +8,7 @@ from typing import Any
 
 from spinodal.observe.observation import AS_GIVEN
 from spinodal.phases.limit import Limit
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 
 @dataclass(frozen=True)

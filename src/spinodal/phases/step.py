@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from spinodal.definitions import WORTH
 from spinodal.phases.phase import Phase
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 
 @dataclass(frozen=True)

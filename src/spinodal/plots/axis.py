@@ -9,7 +9,7 @@ from itertools import accumulate, chain, pairwise
 
 from spinodal.phases.diagram import Diagram
 from spinodal.phases.phase import Phase
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 BETA = "β   (L = E + β‖θ‖²)"
 WEIGHT_DECAY = "weight_decay = 2β   (PyTorch's SGD and Adam)"

@@ -14,7 +14,7 @@ from spinodal.phases.diagram import Diagram
 from spinodal.plots.axis import BetaAxis, beta_axis, ordered_points
 from spinodal.plots.panel import MISSING, Curve, Panel, error_panel
 from spinodal.spectrum.estimate import Estimate
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 FARTHEST = 1e-4  # of the largest magnitude: below it a symmetric logarithmic axis is linear in any case
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from spinodal.branches.point import StationaryPoint
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 MOST_SINGULAR_VALUES = 32  # per weight matrix; the largest are drawn
 MISSING = math.nan

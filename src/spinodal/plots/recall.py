@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spinodal.plots.panel import MISSING
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 PARTS = {"train": "training data", "held_out": "held-out data"}
 

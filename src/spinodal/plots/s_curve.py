@@ -13,8 +13,8 @@ from spinodal.phases.phase import Phase
 from spinodal.plots.axis import is_joined, padded
 from spinodal.plots.lowest import Piece, level, lowest_loss, pieces
 from spinodal.plots.mark import Mark, branch_point_mark, coexistence_marks, fold_mark
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.walk import Point
 
 MANY = 2  # index from which saddles are drawn alike
 

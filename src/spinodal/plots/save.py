@@ -83,7 +83,7 @@ def _save_all(diagram: Diagram, folder: Path, names: Iterable[str], part: Part) 
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG and PDF into a folder, made if needed, and return the paths."""
+    """Write one figure as PNG and PDF into a folder, made if needed, and return the paths."""
     folder.mkdir(exist_ok=True)
     paths = [folder / f"{name}{ending}" for ending in UNDATED]
     with paper():

@@ -11,7 +11,7 @@ from spinodal.missing import listed
 from spinodal.phases.answer import METASTABLE
 from spinodal.phases.diagram import Diagram
 from spinodal.phases.step import Step
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 from spinodal.words.conclusion import unseen_kinks
 from spinodal.words.numbers import percent, significant
 from spinodal.words.sentences import (

@@ -14,7 +14,7 @@ from spinodal.phases.diagram import Diagram
 from spinodal.report.rows import Table, arrow, number, table
 from spinodal.spectrum.estimate import Estimate
 from spinodal.spectrum.saddle_index import SaddleIndex
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 from spinodal.words.numbers import half, to_error, width
 from spinodal.words.rows import HALF_BRACKET
 

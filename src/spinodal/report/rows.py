@@ -15,9 +15,9 @@ from spinodal.phases.phase import Phase
 from spinodal.phases.step import Step
 from spinodal.plots.recall import PARTS
 from spinodal.report.closed_forms import ClosedForm, compare
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.uncertainty import of_error, of_norm
-from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import percent, significant, to_error
 from spinodal.words.rows import PAGE, pair, phase_cells, transition_cells
 

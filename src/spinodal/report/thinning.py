@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from spinodal.branches.branch import Branch
 from spinodal.phases.diagram import Diagram
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 MOST = 2000  # points that the figures of a report show
 MOST_ON_BRANCHES = 4000  # points of branches of stationary points, all together

@@ -13,8 +13,8 @@ from spinodal.labelled import result
 from spinodal.phases.diagram import Diagram
 from spinodal.phases.phase import Phase
 from spinodal.phases.snapshot import Snapshot
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 from spinodal.words import conclusion
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from spinodal.phases.answer import METASTABLE, Answer, answer_up
 from spinodal.phases.phase import Phase
 from spinodal.phases.step import Step, steps_through
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import at, significant
 from spinodal.words.sentences import as_deep, decay, losses_phrase, where
 

@@ -207,10 +207,12 @@ def lanczos_extremes(
     budget: int = BUDGET,
     seed: int = 0,
     memory: int = MEMORY,
+    every: int = 1,
 ) -> Extremes:
     """Return the extreme eigenvalues of a symmetric operator `v (n,) -> H v (n,)`; `like`, shape (n,), gives n and the dtype.
 
     See `extreme_eigenvalues`. `memory` is what the basis may take, in bytes; three times what is wanted has room in any case.
+    `every` is the least number of products from one look at the values to the next.
 
     Examples
     --------
@@ -223,7 +225,7 @@ def lanczos_extremes(
     keep = _Ends(largest, smallest)
     look, status = None, "budget"
     rows = rows_in(memory, like, 3 * (largest + smallest) + LEAST_PRODUCTS)
-    for look in lanczos(refusing(product), like, budget=budget, seed=seed, rows=rows, keep=keep):
+    for look in lanczos(refusing(product), like, budget=budget, seed=seed, rows=rows, keep=keep, every=every):
         status = _status(look, keep, tolerance)
         if status != "budget":
             break

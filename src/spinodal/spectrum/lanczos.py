@@ -78,6 +78,7 @@ def lanczos(
     keep: Keep,
     precision: torch.dtype | None = None,
     first: int = LEAST_PRODUCTS,
+    every: int = 1,
 ) -> Iterator[Look]:
     """Yield looks at a growing Krylov space until it spans everything or the budget is spent.
 
@@ -98,12 +99,14 @@ def lanczos(
         Of the products. Default: that of `like`.
     first : int
         Products before the first look.
+    every : int
+        Products from one look to the next, at least: looks cost more than products that are cheap.
     """
     starts, closed = random_vectors(like, seed), 0
     krylov = Krylov(next(starts), precision or like.dtype, most=rows, sums=torch.float64)
     for products in range(1, budget + 1):
         krylov.grow(product)
-        is_time = products >= first and _is_time(krylov, products)
+        is_time = products >= first and _is_time(krylov, products, every)
         if not is_time and products < budget and krylov.is_open and not krylov.is_full:
             continue
         look = Look(krylov, *krylov.ritz(), products, closed)
@@ -120,9 +123,9 @@ def lanczos(
             krylov.restart(look.values[chosen], look.weights[:, chosen])
 
 
-def _is_time(krylov: Krylov, products: int) -> bool:
+def _is_time(krylov: Krylov, products: int, every: int) -> bool:
     """Tell whether to look at the Ritz values, whose price grows with the cube of their number."""
-    return products % max(len(krylov) // LOOKS, 1) == 0
+    return products % max(len(krylov) // LOOKS, every) == 0
 
 
 def grow_together(spaces: Sequence[Krylov], product: Callable[[Tensor], Tensor], steps: int) -> int:

@@ -9,11 +9,14 @@ from torch import Tensor
 from spinodal.definitions import CLEAR_OF_ZERO
 from spinodal.spectrum.eigenbasis import Eigenbasis, eigenbasis, zero_fraction
 from spinodal.spectrum.extremes import lanczos_extremes
+from spinodal.spectrum.lanczos import lanczos
 from spinodal.spectrum.preconditioner import Cholesky
 
 WHOLE_SPECTRUM = 400  # up to this size all eigenvalues are computed; beyond, the lowest few
 WANTED = 6  # of them at first, from below
-INVERTED = 1e-12  # residual of Lanczos on the inverse, relative to its largest eigenvalue
+CHEAP = 8  # products of a dense matrix from one look at the Ritz values to the next, which costs as much
+LARGEST = 1e-4  # residual of the largest eigenpair, relative
+INVERTED = 1e-11  # residual of Lanczos on the inverse, relative to its largest eigenvalue
 
 
 def lowest_eigenbasis(matrix: Tensor, factor: Cholesky | None = None) -> Eigenbasis:
@@ -30,15 +33,20 @@ def lowest_eigenbasis(matrix: Tensor, factor: Cholesky | None = None) -> Eigenba
 
 
 def _largest(matrix: Tensor) -> float:
-    """Return the largest |eigenvalue|; its error is of the order of the square of the tolerance."""
-    ends = lanczos_extremes(lambda vector: matrix @ vector, matrix[0])
-    return float(torch.cat([ends.largest.values, ends.smallest.values]).abs().max())
+    """Return the largest |eigenvalue|; its error is of the order of the square of `LARGEST`."""
+    size, look = len(matrix), None
+    for look in lanczos(
+        lambda vector: matrix @ vector, matrix[0], budget=size, rows=size, keep=lambda values: values, every=CHEAP
+    ):
+        if look.residuals[np.abs(look.values).argmax()] <= LARGEST * look.largest:
+            break
+    return 0.0 if look is None else look.largest
 
 
 def _by_inversion(factor: Cholesky, largest: float) -> Eigenbasis | None:
     """Return the lowest eigenpairs by Lanczos on the inverse, None where there are zero modes, as it may miss copies."""
     like = factor.factor[0]
-    found = lanczos_extremes(factor.inverse, like, largest=WANTED, smallest=0, tolerance=INVERTED)
+    found = lanczos_extremes(factor.inverse, like, largest=WANTED, smallest=0, tolerance=INVERTED, every=CHEAP)
     if found.status == "budget" or not bool((found.largest.values > 0).all()):
         return None
     values = 1.0 / found.largest.values - factor.shift

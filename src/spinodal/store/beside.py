@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from spinodal.store.journal import Journal
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.request import Request
-from spinodal.sweeps.walk import Point
 
 
 class Beside:

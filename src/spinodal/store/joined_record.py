@@ -14,9 +14,9 @@ from spinodal.phases.joined import Joined
 from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
 from spinodal.phases.tree import Fall
 from spinodal.store.record import number, optional, positive, text, whole
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 
 def points_beside(result: Mapping[str, Any]) -> set[int]:

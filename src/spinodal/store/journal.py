@@ -19,8 +19,8 @@ from spinodal.store.entry import KINDS, NUMBER, STATE_CHECK, STATES, Entry, entr
 from spinodal.store.log import Line, Log
 from spinodal.store.older import modern
 from spinodal.store.record import from_record, number, text, to_record, whole
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.request import Request
-from spinodal.sweeps.walk import Point
 
 NAME = "journal.jsonl"
 SCHEMA = 2  # of the journal; that of a result is its own

@@ -14,7 +14,7 @@ from spinodal.minima.minimise import Minimum
 from spinodal.minima.minimum import STATUSES
 from spinodal.observe import Observation
 from spinodal.observe.observation import READINGS
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 T = TypeVar("T")
 
@@ -126,6 +126,7 @@ def _observation(record: Mapping[str, Any]) -> Observation:
         rank=whole(record["rank"]),
         accuracy=_parts(number, record["accuracy"]),
         class_accuracy=_parts(_row(lambda value: optional(number, value)), record["class_accuracy"]),
+        confusion=_parts(_row(_row(whole)), record.get("confusion") or {"train": None, "held_out": None}),
         output_variance=optional(number, record["output_variance"]),
         from_centre=optional(number, record.get("from_centre")),
         custom=_values(number, record["custom"]),

@@ -8,8 +8,8 @@ from typing import Any
 from spinodal.errors import printable
 from spinodal.store.record import number, optional, positive, text
 from spinodal.sweeps.order import Evidence
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 
 def read_transition(item: Mapping[str, Any], points: Mapping[int, Point]) -> Transition:

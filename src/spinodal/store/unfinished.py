@@ -16,8 +16,8 @@ from spinodal.store.control import recorded_control
 from spinodal.store.journal import Journal
 from spinodal.store.record import positive, whole
 from spinodal.store.transition import read_transition
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 
 def unfinished_diagram(journal: Journal, command: str) -> PhaseDiagram:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spinodal.definitions import BLUR, SHORTEST
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 
 def blur(point: Point, tolerance: float, unit: float) -> float:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spinodal.definitions import ALMOST, EXTRAPOLATED, FORETOLD_WITHIN, WITHIN
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.singularity import fold_beyond
-from spinodal.sweeps.walk import Point
 from spinodal.sweeps.way import Way
 
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from spinodal.definitions import MACROSCOPIC
 from spinodal.sweeps.gap import gap
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ def certify(points: Sequence[Point], transitions: Iterable[Transition]) -> Certi
 
 def _reason(a: Point, b: Point, hidden: float) -> str:
     """Return why nothing can be said of the place between two points, empty where something can."""
-    failed = [point for point in (a, b) if not point.minimum.converged]
-    if failed:
-        return "; ".join(f"at beta = {point.beta:.6g}: {point.minimum.status}" for point in failed)
+    statuses = {point.minimum.status: None for point in (a, b) if not point.minimum.converged}
+    if statuses:
+        return f"no minimum was found at its ends, or at one of them ({'; '.join(statuses)})"
     if hidden >= MACROSCOPIC:
         return "the slopes at its ends do not prove that E changes without a jump of 1 % of its range"
     return ""

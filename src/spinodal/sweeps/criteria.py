@@ -28,8 +28,8 @@ from spinodal.definitions import (
 )
 from spinodal.landscape.axis import LOG, Axis
 from spinodal.sweeps.gap import Gap, gap, slope_error
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.singularity import expected_slope, kink_position, margin_vanishes_between
-from spinodal.sweeps.walk import Point
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from spinodal.definitions import FAR_WITNESS, LINEAR, NEAR_WITNESS, VANISHES_WITHIN, WITNESS, WITNESSES_WITHIN
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.order import has_meaning
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.singularity import measured_exponent
-from spinodal.sweeps.walk import Point
 from spinodal.sweeps.way import Way
 
 

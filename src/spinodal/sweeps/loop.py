@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from spinodal.branches.area import area
 from spinodal.branches.point import StationaryPoint
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point
 
 if TYPE_CHECKING:
     from spinodal.sweeps.sweep import Sweep

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.request import Request
-from spinodal.sweeps.walk import Point
 
 
 class Memory:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.point import Point
+from spinodal.sweeps.walk import Walker
 
 
 def moved(walker: Walker, point: Point, beta: float) -> Point:

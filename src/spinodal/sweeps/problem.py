@@ -10,7 +10,9 @@ from torch import Tensor
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Turned
 from spinodal.observe import Observation
-from spinodal.sweeps.walk import Point, Recorder, Walker
+from spinodal.sweeps.point import Point
+from spinodal.sweeps.recorder import Recorder
+from spinodal.sweeps.walk import Walker
 from spinodal.tasks.blame import Owner, nobody
 
 

@@ -28,10 +28,11 @@ from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import Gap, gap
 from spinodal.sweeps.law import LawOfMargin
 from spinodal.sweeps.order import Evidence, is_of_a_fold, order_of
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 from spinodal.sweeps.way import Way
 
 
@@ -139,6 +140,7 @@ class Scout:
                 return
             if AT_KINK in (state.point.minimum.stop, point.minimum.stop):
                 state.move(point, smooth=False)  # shorter steps, and brackets, prove nothing between points that are no minima
+                state.step = min(2.0 * state.step, self.resolution.largest)
                 return
             found = gap(state.point, point)
             smallest = step <= SMALLEST * self.resolution.minor

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from spinodal.definitions import EXPONENTS, KINK_BEYOND, MARGIN_VANISHES, STEEPEST_POWER
 from spinodal.landscape.axis import LOG, Axis
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 
 def distance_to_singularity(point: Point, earlier: Point | None, sign: float) -> tuple[float, float] | None:

@@ -13,10 +13,11 @@ from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import Minimum, solver_for
 from spinodal.observe import Observer
 from spinodal.sweeps.loop import Loop
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 from spinodal.tasks.task import Task
 
 DIRECTIONS = ("up", "down", "loop")

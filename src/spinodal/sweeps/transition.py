@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from spinodal.definitions import JUMPED
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.order import Evidence, missing
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.uncertainty import of_error
-from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import ends, half, to_error
 
 NAMES = {"first": "first-order transition", "second": "second-order transition"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from spinodal.definitions import COSINE, DEPTH_KNOWN, HIGHER_ORDERS, ROUNDED_DOUBLE, ROUNDED_SINGLE, SHORTEST
 from spinodal.minima.solver import is_dense
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 
 
 def of_error(point: Point) -> float:

@@ -1,13 +1,11 @@
-"""Points on a branch of minima, each found from an earlier one, and the geometry that leads on."""
+"""Makes points on a branch of minima, each from an earlier one."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,154 +16,21 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.glimpse import affords_glimpses_only
-from spinodal.minima.kronecker import Kronecker, kronecker
-from spinodal.minima.landmark import Landmark, price
-from spinodal.minima.local import near
+from spinodal.minima.kronecker import kronecker
+from spinodal.minima.landmark import price
 from spinodal.minima.minimise import Local, Minimum, solve
 from spinodal.minima.solution import Departure
 from spinodal.minima.solver import solver_named
 from spinodal.observe import Observation
+from spinodal.sweeps.landmarks import Landmarks
+from spinodal.sweeps.point import Point
+from spinodal.sweeps.recorder import Forgetful, Recorder
 from spinodal.sweeps.request import Request
 
-OWN_HESSIANS = 800  # parameters up to which no landmark serves
-LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
+__all__ = ["Forgetful", "Point", "Recorder", "Walker"]
+
 LOOSE = 30.0  # how much more loosely first-order solvers minimise between transitions
 LOOSE_SINGLE = 2.0  # the same of large networks in single precision
-
-
-@dataclass(frozen=True)
-class Point:
-    """A minimum with what is needed to step on from it and to describe it.
-
-    Attributes
-    ----------
-    index : int
-        Number, in the order in which the walk came to it; `origin` is the number of the point it was followed from (or None).
-    minimum : Minimum
-    observation : Observation
-    tangent : Tensor, shape (n,)
-        `dtheta/dbeta = -(Hess L)^+ grad C` along the branch, `-(Hess L)^+ 2 (theta - centre)` with the L2 penalty.
-    norm_slope : float
-        `dC/dbeta = d2L/dbeta2 <= 0`, `d||theta - centre||^2 / dbeta` with the L2 penalty.
-    margin_slope : float
-        `d margin / dbeta` along the branch.
-    speed : float
-        `||dtheta/dbeta||`, the length of the tangent, which a record keeps; NaN where it is not known.
-    reference : float
-        The value of the control at which L is what jumps are measured in (see `Axis.reference`); 0, and so E, unless the
-        control may have either sign.
-    key : str
-        Of the request that it answers (see `Request`); "" where there was none.
-    """
-
-    index: int
-    origin: int | None
-    minimum: Minimum
-    observation: Observation
-    tangent: Tensor
-    norm_slope: float
-    margin_slope: float
-    speed: float = math.nan
-    reference: float = 0.0
-    key: str = ""
-
-    @property
-    def beta(self) -> float:
-        """Return beta; PyTorch's `weight_decay` is twice this."""
-        return self.minimum.beta
-
-    @property
-    def left(self) -> bool:
-        """Tell whether the search for this point was given up because it had left the branch."""
-        return self.minimum.stop == "left"
-
-    @property
-    def error(self) -> float:
-        """Return E."""
-        return self.minimum.error
-
-    @property
-    def norm_squared(self) -> float:
-        """Return `C = dL/dbeta`: `||theta - centre||^2` over the penalised parameters with the L2 penalty."""
-        return self.observation.turned
-
-    @property
-    def height(self) -> float:
-        """Return `E + reference C`, in which jumps are measured: E with the L2 penalty."""
-        return self.error + self.reference * self.norm_squared
-
-    @property
-    def tangent_curvature(self) -> float:
-        """Return `t . Hess L t / t . t` along the tangent t of the branch, which the smallest eigenvalue cannot exceed.
-
-        At a fold, and at a branch point approached along the branch that ends there, the tangent turns into the
-        mode that becomes soft, so both vanish together. Along the trunk of a pitchfork, which goes on, it does not.
-        """
-        return -self.norm_slope / max(float(self.tangent @ self.tangent), 1e-300)
-
-    @property
-    def error_slope(self) -> float:
-        """Return the slope of `height`, `dE/dbeta = -beta d||theta - centre||^2 / dbeta` (envelope theorem)."""
-        return -self.drive * self.norm_slope
-
-    @property
-    def drive(self) -> float:
-        """Return `beta - reference`, by which L exceeds `height` for each unit of C."""
-        return self.beta - self.reference
-
-
-class Recorder(Protocol):
-    """Where points are kept, and recalled from when an interrupted computation is repeated, or one that went ahead is met."""
-
-    def recall(self, request: Request, index: int) -> Point | None:
-        """Return the recorded point of a request under this number, or None if it was not computed yet."""
-        ...
-
-    def keep(self, request: Request, point: Point) -> None:
-        """Record a point before what builds on it is started."""
-        ...
-
-    def take(self, request: Request, point: Point) -> None:
-        """Record a point that was computed ahead, if it is not known; it has its number once the walk comes to it."""
-        ...
-
-    def knows(self, name: str) -> bool:
-        """Tell whether a fact is recorded."""
-        ...
-
-    def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return a recorded fact, made and recorded if it is not there yet."""
-        ...
-
-    def seconds(self, now: float) -> float:
-        """Return the seconds spent so far, `now` of them in this process."""
-        ...
-
-
-class Forgetful:
-    """A recorder that keeps nothing."""
-
-    def recall(self, request: Request, index: int) -> Point | None:
-        """Return None: nothing was recorded."""
-        return None
-
-    def keep(self, request: Request, point: Point) -> None:
-        """Do nothing."""
-
-    def take(self, request: Request, point: Point) -> None:
-        """Do nothing."""
-
-    def knows(self, name: str) -> bool:
-        """Return False: nothing was recorded."""
-        return False
-
-    def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Make the fact."""
-        return make()
-
-    def seconds(self, now: float) -> float:
-        """Return the seconds of this process."""
-        return now
 
 
 class Walker:
@@ -208,8 +73,7 @@ class Walker:
         self._next = max(self.points, default=-1) + 1
         self.spent = Counts(parameters=landscape.size)
         self._part, self._asked = part, Counter[Request]()
-        self._landmarks: dict[int, Landmark | None] = {}
-        self._kronecker: dict[int, Kronecker | None] = {}
+        self.landmarks = Landmarks(landscape, self.control, self.solver, self.points)
 
     @contextmanager
     def within(self, part: str) -> Iterator[None]:
@@ -227,7 +91,7 @@ class Walker:
             theta, counts = start()
             factors = kronecker(self.landscape, theta) if affords_glimpses_only(self.landscape) else None
             minimum, local = solve(self._loss(beta), theta, solver=self.solver.name, tolerance=self.tolerance, factors=factors)
-            return _charge(minimum, counts), local
+            return minimum.charged(counts), local
 
         return self._point("find", beta, None, make)
 
@@ -250,20 +114,20 @@ class Walker:
         radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
 
         def make() -> tuple[Minimum, Local | None]:
-            factors, price = self._bought(point)
+            factors, price = self.landmarks.bought(point)
             minimum, local = solve(
                 self._loss(beta),
                 point.minimum.theta + displacement,
                 solver=self.solver.name,
                 tolerance=tolerance,
                 radius=radius,
-                landmark=self._landmark(point),
+                landmark=self.landmarks.at(point),
                 factors=factors,
                 has_left=has_left,
                 hints=[point.tangent],
                 on_the_way=travelling,
             )
-            return _charge(minimum, Counts(passes=price if local else 0)), local
+            return minimum.charged(Counts(passes=price if local else 0)), local
 
         return self._point("follow", beta, point, make)
 
@@ -282,10 +146,10 @@ class Walker:
                 solver=self.solver.name,
                 tolerance=self.tolerance,
                 radius=0.1,
-                landmark=self._landmark(point),
-                factors=self._factors(point),
+                landmark=self.landmarks.at(point),
+                factors=self.landmarks.factors(point),
             )
-            return _charge(minimum, spent), local
+            return minimum.charged(spent), local
 
         return self._point("finish", point.beta, point, make)
 
@@ -299,12 +163,7 @@ class Walker:
 
     def lineage(self, point: Point) -> tuple[Point, ...]:
         """Return a point with all that its landmark can be made of again: what another walker has to know to follow it."""
-        known = [point]
-        while self._has_landmarks and known[-1].origin is not None:
-            known.append(self.points[known[-1].origin])
-            if self._has_own_hessian(known[-2]):
-                break
-        return tuple(known)
+        return self.landmarks.lineage(point)
 
     def _loss(self, beta: float) -> Regularised:
         return Regularised(self.landscape, beta, self.control)
@@ -316,7 +175,7 @@ class Walker:
             minimum, local = make()
             point = self._described(request, index, origin, minimum, local)
             if local is not None and local.landmark is not None:
-                self._landmarks[index] = local.landmark
+                self.landmarks.keep(index, local.landmark)
             self.recorder.keep(request, point)
         else:
             point = self._moved(point, request, index, origin)
@@ -347,15 +206,12 @@ class Walker:
         """Compute tangent and slopes at a minimum, and observe the model there."""
         with self.landscape.counting() as spent:
             force = self.control.force(minimum.theta)
-            tangent, margin_slope = torch.zeros_like(force), 0.0
-            if local is not None:
-                tangent = local.tangent
-                if self.solver.sees_kinks:
-                    margin_slope = self._margin_slope(minimum, tangent, local.margin.mode)
+            tangent = torch.zeros_like(force) if local is None else local.tangent
+            margin_slope = local.margin_slope(tangent) if local is not None and self.solver.sees_kinks else 0.0
         return Point(
             index=index,
             origin=None if origin is None else origin.index,
-            minimum=_charge(minimum, spent),
+            minimum=minimum.charged(spent),
             observation=self.observe(minimum.theta),
             tangent=tangent,
             norm_slope=float(force @ tangent),
@@ -364,80 +220,3 @@ class Walker:
             reference=self.control.axis.reference,
             key=request.key,
         )
-
-    def _margin_slope(self, minimum: Minimum, tangent: Tensor, mode: Tensor) -> float:
-        """Return `mode . Hess C mode + D^3 L [mode, mode, tangent]` by a central difference of Hessian products."""
-        loss, theta = self._loss(minimum.beta), minimum.theta
-        speed, stiffening = float(tangent.norm()), loss.stiffening(theta, mode)
-        if speed == 0.0 or not math.isfinite(speed):
-            return stiffening
-        width = 1e-4 * (1.0 + float(theta.norm()))
-        ahead = loss.bent_product(theta + (width / speed) * tangent, mode)
-        behind = loss.bent_product(theta - (width / speed) * tangent, mode)
-        return stiffening + float(mode @ (ahead - behind)) * speed / (2.0 * width)
-
-    def _landmark(self, point: Point) -> Landmark | None:
-        """Return the landmark of a point, made again, uncounted, if it is not kept any more (or after a resume).
-
-        Small networks have a Hessian of their own at every point: a search in the coordinates of a neighbour's may leap over
-        a shallow minimum when it falls.
-        """
-        if not self._has_landmarks:
-            return None
-        if point.index not in self._landmarks:
-            with self.landscape.uncounted():
-                self._landmarks[point.index] = self._remade(point)
-        landmark = self._landmarks.pop(point.index)
-        self._landmarks[point.index] = landmark  # most recently used last
-        most = max(LEAST_KEPT, KEPT_BYTES // (8 * self.landscape.size**2))
-        for index in list(self._landmarks)[:-most]:
-            del self._landmarks[index]
-        return landmark
-
-    def _factors(self, point: Point) -> Kronecker | None:
-        """Return the Kronecker factors at a point, for searches without a dense Hessian: a function of its theta alone."""
-        if not self.solver.takes_factors:
-            return None
-        if point.index not in self._kronecker:
-            self._kronecker = {point.index: kronecker(self.landscape, point.minimum.theta)}  # large: one is kept
-        return self._kronecker[point.index]
-
-    def _bought(self, point: Point) -> tuple[Kronecker | None, int]:
-        """Return the factors at a point, and what is charged where a search from it ends in a point of its own.
-
-        Of large networks many searches begin at one point, and each of those that stay is followed with factors of its own:
-        they are charged once for every point, whoever asks in which order.
-        """
-        factors = self._factors(point)
-        if factors is None or not affords_glimpses_only(self.landscape):
-            return factors, 0
-        return replace(factors, price=0), factors.price
-
-    def _remade(self, point: Point) -> Landmark | None:
-        """Return the landmark of a point from what the journal holds: from its theta, and from the landmark of its origin."""
-        loss, theta = self._loss(point.beta), point.minimum.theta
-        origin = self._origin(point)
-        if self._has_own_hessian(point):
-            return Landmark.at(loss, loss.hessian(theta))
-        if origin is None:
-            return None
-        landmark = self._landmark(origin)
-        found = None if landmark is None else near(loss, theta, landmark, [origin.tangent])
-        return found.landmark if found else landmark
-
-    @property
-    def _has_landmarks(self) -> bool:
-        return self.solver.is_dense and self.landscape.size > OWN_HESSIANS
-
-    def _origin(self, point: Point) -> Point | None:
-        return None if point.origin is None else self.points.get(point.origin)
-
-    def _has_own_hessian(self, point: Point) -> bool:
-        """Tell whether a Hessian was computed at a point; one was at a search that had left, on whose way it was found."""
-        origin = self._origin(point)
-        given = int(origin is not None and origin.left)
-        return point.left or point.minimum.stats.hessians > given
-
-
-def _charge(minimum: Minimum, counts: Counts) -> Minimum:
-    return replace(minimum, stats=minimum.stats + counts)

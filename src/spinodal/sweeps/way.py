@@ -10,9 +10,10 @@ from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.solution import Departure
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.gap import gap
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.singularity import distance_to_singularity
-from spinodal.sweeps.walk import Point, Walker
+from spinodal.sweeps.walk import Walker
 
 
 @dataclass(frozen=True)

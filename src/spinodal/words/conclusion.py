@@ -17,11 +17,11 @@ def answer(diagram: Diagram) -> str:
 
 def concluded(diagram: Diagram) -> str:
     """Return what the walk tells and whether it ended early: the answer without what going on with the run may add."""
-    found = _found(diagram) if diagram.macroscopic else _nothing_found(diagram)
+    doubt = unconverged_line(diagram.points)
+    found = _found(diagram) if diagram.macroscopic else "" if doubt else _nothing_found(diagram)
     is_whole = diagram.run_status in ("complete", UNFINISHED)
     ended = "" if is_whole else f"The walk {diagram.run_status.rstrip('.')}."
-    first = unconverged_line(diagram.points), softened_line(diagram.softened)
-    return " ".join(filter(None, [*first, found, limits_line(diagram.limits), ended]))
+    return " ".join(filter(None, [doubt, softened_line(diagram.softened), found, limits_line(diagram.limits), ended]))
 
 
 def _nothing_found(diagram: Diagram) -> str:

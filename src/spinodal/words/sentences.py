@@ -8,9 +8,9 @@ from spinodal.conventions import weight_decay
 from spinodal.phases.answer import DEEPEST, METASTABLE, NOWHERE, PARTLY, Answer
 from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.step import Step
+from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.uncertainty import of_equal_depth, of_error
-from spinodal.sweeps.walk import Point
 from spinodal.words.numbers import at, below, half, significant, to_error
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from spinodal.conventions import weight_decay
 from spinodal.phases.limit import Limit
 from spinodal.phases.softened import Softened
-from spinodal.sweeps.walk import Point
+from spinodal.sweeps.point import Point
 from spinodal.words.numbers import significant, to_error
 
 MANY = 0.2  # part of the points of a map that did not converge, above which nothing else of it comes first

@@ -9,7 +9,7 @@ import typer
 
 from spinodal.commands.arguments import pairs
 from spinodal.commands.json_file import check_json
-from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Sets, Threads
+from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Sets, Threads, Workers
 from spinodal.errors import SpinodalError
 
 MAP_HELP = """Map the phases of TASK: tables, figures, report, run folder.
@@ -41,7 +41,8 @@ def map_command(
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the run folder if there is one.")] = False,
     beta: Annotated[
-        str | None, typer.Option(help="Range LOW:HIGH. Default: HIGH by doubling until the trivial phase, LOW = HIGH/300.")
+        str | None,
+        typer.Option(help="Range LOW:HIGH. Default: HIGH by doubling until the trivial phase, LOW = HIGH/300 or below."),
     ] = None,
     direction: Annotated[
         str, typer.Option(help="up: follow the deepest phase; down: the trivial one; loop: up and back.")
@@ -77,6 +78,7 @@ def map_command(
         float | None, typer.Option(help="The weight_decay it was trained with, as of SGD or Adam: 2 * beta.")
     ] = None,
     threads: Threads = 0,
+    workers: Workers = 1,
     json_file: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -93,7 +95,7 @@ def map_command(
     check_json(json_file)
     map_task(
         task, pairs(settings or []), options, out=out, resume=resume, centre=centre, model=(start, at_weight_decay),
-        threads=threads, json_file=json_file, quiet=quiet, debug=debug,
+        threads=threads, workers=workers, json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
 
 

@@ -23,3 +23,10 @@ Threads = Annotated[
         min=0,
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(
+        help="Processes that share out starts, phases, branches and curvatures, each with --threads. The result is the same.",
+        min=1,
+    ),
+]
