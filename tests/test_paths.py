@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,11 @@ import torch
 from torch import Tensor, nn
 
 import spinodal as sp
+from spinodal.paths import graph_of_minima
+from spinodal.paths.effort import Effort
 from spinodal.paths.interval import measured
 from spinodal.paths.search import spread
+from spinodal.paths.walk import Walk
 from spinodal.tasks import Task
 
 SINGULAR_VALUES = (0.9, 0.5)
@@ -93,6 +97,21 @@ def test_equal_determinants_are_joined_at_the_width_of_the_rank() -> None:
     assert path.barrier < 1e-6
 
 
+def test_a_walk_arrives_at_its_target_along_the_valley_of_minima() -> None:
+    landscape = linear((4, 4))[1]
+    ends = minimum((4, 4), 0), minimum((4, 4), 1)
+    errors = landscape.value(ends[0]), landscape.value(ends[1])
+    for first, last in (ends, ends[::-1]):
+        walked = Walk(landscape, first, last, errors=errors, height=0.3, effort=Effort(landscape, 1000.0)).run()
+        assert walked.left < 1e-2
+        assert torch.equal(walked.points[-1], last)
+        assert walked.jumps == []
+        assert max(walked.errors) < 0.02 + 1e-2 * 0.3
+        away = [float((theta - last).norm()) for theta in walked.points]
+        assert all(after < before + 1e-9 for before, after in pairwise(away))
+    assert len(walked.points) > 5
+
+
 # -- what a path knows of itself ------------------------------------------------------------------
 
 
@@ -153,6 +172,23 @@ def test_places_are_measured_along_the_path() -> None:
 def test_a_narrow_peak_between_two_samples_is_found() -> None:
     found = measured(lambda t: 1.0 / (1.0 + (20.0 * (t - 0.3)) ** 2), 0.027, 0.005, below=0.0, tolerance=1e-3)
     assert found.bound == pytest.approx(1.0, abs=2e-3)
+
+
+# -- many minima ----------------------------------------------------------------------------------
+
+
+def test_minima_fall_apart_by_the_signs_of_their_determinants() -> None:
+    signs = (False, True, False, True)
+    minima = [minimum((2,), seed, 2, flipped=sign) for seed, sign in enumerate(signs)]
+    graph = graph_of_minima(linear((2,), 2)[1], minima, budget=1000)
+    inside, across = graph.mergers()[:2], graph.mergers()[2]
+    assert {frozenset(a + b) for a, b in (merger.groups for merger in inside)} == {frozenset({0, 2}), frozenset({1, 3})}
+    assert all(merger.level < 0.02 + 1e-5 for merger in inside)
+    assert across.level == pytest.approx(0.02 + SINGULAR_VALUES[1] ** 2, rel=0.03)
+    assert graph.level(0, 2) < graph.level(0, 1) == across.level
+    assert len(graph.tree) == 3
+    with pytest.raises(sp.SpinodalError, match="1 minima; two or more are allowed"):
+        graph_of_minima(linear((2,), 2)[1], minima[:1])
 
 
 # -- what changes nothing -------------------------------------------------------------------------
@@ -251,6 +287,18 @@ def test_settings_that_cannot_be_are_refused() -> None:
     assert "budget = -1" in refusal(*ends, budget=-1)
     assert "tolerance = 0" in refusal(*ends, tolerance=0)
     assert "bends = 0" in refusal(*ends, bends=0)
+
+
+class Pole(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(1))
+
+
+def test_a_line_on_which_e_is_not_finite_is_refused() -> None:
+    pole = sp.Landscape(Pole(), lambda model, batch: model.w.square().sum() + 1.0 / model.w.square().sum(), None)
+    with pytest.raises(sp.SpinodalError, match="not a finite number at the ends or on the straight line"):
+        sp.connect(pole, torch.tensor([1.0]), torch.tensor([-1.0]))
 
 
 def test_places_outside_of_a_path_are_refused() -> None:

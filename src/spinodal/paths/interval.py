@@ -80,6 +80,8 @@ def measured(
         largest = max(parabola.largest, *(samples[place] for place in (low, *quarters, (low + high) / 2, high)))
         top = max(samples.values())
         enough = max(tolerance, relative * (top - level))
+        if math.isinf(top):
+            return Interval(tuple(sorted(samples.items())))
         if off <= enough or largest + off <= max(below, top) or high - low < 2.0**-HALVINGS:
             unknown = max(unknown, largest + off)
         else:

@@ -104,7 +104,8 @@ class Line:
 
     def _measured(self, segment: int, below: float = -math.inf) -> Interval:
         def error(place: float) -> float:
-            return self.landscape.value(self.between(segment, place))
+            value = self.landscape.value(self.between(segment, place))
+            return value if math.isfinite(value) else math.inf
 
         return measured(
             error,

@@ -24,9 +24,9 @@ What is printed:
   the check   E, norm and rank of both; the barrier of the straight line, and that after the hidden units of B are put into
               the order (and given the signs) of those of A. Averages are safe where a barrier is below 1 % of E(0) - E.
   barrier     how far E rises above the larger end anywhere on the path, between its points too; +/- what may be missed
-  l2          minimises E + beta ||theta - B||^2 while beta rises until theta is B, and the same from B; then lowers E between
-              the points. bezier and chain train a curve or a polygon as a whole; band is the nudged elastic band; straight
-              only measures. With several methods, each has the whole budget.
+  l2          lowers points between A and B; where a barrier stays, minimises E + beta ||theta - B||^2 while beta rises until
+              theta is B, and the same from B, and lowers that. bezier and chain train a curve or a polygon as a whole; band is
+              the nudged elastic band; straight only measures. With several methods, each has the whole budget.
 A path that stays low means that the two are one valley, not that their average is in it: --merge takes the best point on it.
 """
 
