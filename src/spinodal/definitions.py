@@ -79,7 +79,8 @@ BRACKET_MINOR = 1e-2  # the same of minor ones: soft modes make many; and the sm
 BRACKETS = (1e-9, 1e-2)  # relative widths of brackets that can be asked for: the narrowest that rounding lets a walk reach
 FORETOLD_WITHIN = 0.6  # of a bracket: a fold that three points foretell further ahead is not stepped to
 LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it is bracketed at once
-CAREFUL = 0.1  # relative residual at the end of a branch where searches are dear: beyond it there may be no minimum
+UNBLURRED = 0.6  # of a bracket: where searches are dear they close in to this part of it, and their tolerance adds the rest
+CAREFUL = 0.03  # times the tolerance, at the end of a branch where searches are dear: beyond it there may be no minimum
 CONVERGED_BRACKET = 1.01  # times the width asked for: a bracket that is no wider has converged
 
 # -- errors of what is shown ---------------------------------------------------------------------------------------------
@@ -160,3 +161,9 @@ ALMOST = 0.95  # of the room: a step that is as long goes to the end
 
 CANCELS = 2e-3  # of the slope of E along the scale of a tensor: what others leave of it where their common scale is not felt
 SHARE_OF_SCALE = 0.1  # least exponent with which a tensor belongs to such a block
+
+# -- as beta goes to 0 -----------------------------------------------------------------------------------------------------
+
+DECADE = 10.0  # times the lowest beta: where the growth of the norm is compared with that at the lowest beta
+GROWING = 0.02  # least growth of log of the squared norm per log of beta that is one
+SLOWING = 0.2  # power of beta with which that growth falls where there is a finite minimiser, at least: 1, or 1/3 in a flat one

@@ -44,6 +44,7 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
         "incomplete": _incomplete(diagram),
         "answer": diagram.conclusion.to_dict() | {"text": concluded(diagram)},
         "curvature": _curvature(diagram),
+        "low_end": diagram.low_end.to_dict(),
         "softened": None if diagram.softened is None else diagram.softened.to_dict(),
         "reading": dict(diagram.points[0].observation.reading),
         "missing": [item.to_dict() for item in diagram.missing],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.optimize import nnls
 from torch import Tensor
 
 from spinodal.definitions import CANCELS, SHARE_OF_SCALE
@@ -64,6 +63,8 @@ def _radial(few: Energy, slots: tuple[Slot, ...]) -> tuple[np.ndarray, np.ndarra
 
 def _cancelled(slopes: np.ndarray, index: int, felt: list[int]) -> Iterator[tuple[int, ...]]:
     """Yield the tensors whose columns cancel one column, with it, if they do."""
+    from scipy.optimize import nnls  # slow to import
+
     others = [other for other in felt if other != index]
     column = slopes[:, index]
     weights, left = nnls(slopes[:, others], -column) if others else (np.zeros(0), float(np.linalg.norm(column)))

@@ -22,6 +22,7 @@ from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.envelope import Violation
 from spinodal.phases.existence import Existence
 from spinodal.phases.limit import Limit
+from spinodal.phases.low_end import LowEnd
 from spinodal.phases.phase import Phase
 from spinodal.phases.softened import Softened
 from spinodal.phases.spinodals import Spinodal
@@ -128,6 +129,11 @@ class Diagram:
         """Return the points of the first leg, and of the way back of a loop, each with its direction."""
         first = "up" if self.points[0].beta <= self.points[-1].beta else "down"
         return (self.points, first), *([(self.back.points, "down")] if self.back else [])
+
+    @property
+    def low_end(self) -> LowEnd:
+        """Return what becomes of the phase at the lowest beta as beta goes to 0."""
+        return LowEnd.of(self.phases[0].points)
 
     @property
     def softened(self) -> Softened | None:

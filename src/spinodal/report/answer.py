@@ -25,7 +25,7 @@ from spinodal.words.sentences import (
     named,
     where,
 )
-from spinodal.words.trust import limits_line, softened_line, unconverged_line
+from spinodal.words.trust import limits_line, low_end_line, softened_line, unconverged_line
 
 MOST_NAMED = 8  # losses named one after the other
 
@@ -61,7 +61,7 @@ def answer_sentences(diagram: Diagram) -> tuple[str, ...]:
         gains = [_gain(step) for step in reversed(found)]
         body = [*_downward(diagram, _sequence("First to appear", gains)), _end(diagram)]
     before = unconverged_line(diagram.points), softened_line(diagram.softened)
-    return (*filter(None, [*before, *body, limits_line(diagram.limits)]), *_warnings(diagram))
+    return (*filter(None, [*before, *body, limits_line(diagram.limits), low_end_line(diagram.low_end)]), *_warnings(diagram))
 
 
 def _smooth(diagram: Diagram) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from spinodal.conventions import weight_decay
 from spinodal.phases.limit import Limit
+from spinodal.phases.low_end import ENDLESS, LowEnd
 from spinodal.phases.softened import Softened
 from spinodal.sweeps.point import Point
 from spinodal.words.numbers import significant, to_error
@@ -40,6 +41,16 @@ def limits_line(limits: Sequence[Limit]) -> str:
         return ""
     places = [_limit(limit) for limit in limits]
     return f"Of the network as given: {'; '.join(places)}."
+
+
+def low_end_line(found: LowEnd) -> str:
+    """Say that no finite minimiser is in sight as beta goes to 0; "" where one is, or nothing is known."""
+    if found.status != ENDLESS or found.growth is None:
+        return ""
+    return (
+        "No finite minimiser is in sight as weight_decay goes to 0: at the lower end of the map the squared norm still grows "
+        f"like weight_decay^-{significant(found.growth, 2)}, as where data can be separated or a channel leads to infinity."
+    )
 
 
 def _limit(found: Limit) -> str:
