@@ -29,6 +29,7 @@ from torch import nn
 import spinodal as sp
 from spinodal.errors import SpinodalError
 from spinodal.store import read_checkpoint
+from spinodal.tasks.models import Models
 
 
 def net() -> nn.Sequential:
@@ -102,7 +103,7 @@ def test_own_exports_are_read_back_whatever_the_layers_are_called(tmp_path: Path
     point = sp.map_phases(task, beta=(0.1, 0.11), starts=1).at(0.1)
     for length in range(1, 129):
         other = sp.Task(Named("a" * length), squared, torch.ones(1, 1), name="named")
-        snapshot = sp.Snapshot(point.point, point.task, sp.models.Models.of(other))
+        snapshot = sp.Snapshot(point.point, point.task, Models.of(other))
         held = read_checkpoint(snapshot.save(tmp_path / "own.safetensors"))
         assert torch.cat([value.reshape(-1) for value in held.values()]).sum() == pytest.approx(float(point.theta.sum()))
         assert set(held) == {f"{'a' * length}.weight", f"{'a' * length}.bias"}

@@ -24,7 +24,7 @@ import spinodal
 from documents import DOCS, PAGES, README, ROOT, VERBS, Block, Call, agrees, blocks, calls, commands, options, used_options
 from test_cli import Command, command  # noqa: F401 - the fixture
 
-ROOMS = ("tasks", "theory", "observe", "branches", "curvature", "paths", "plots", "report")
+ROOMS = ("tasks", "theory", "observe", "branches", "curvature", "paths", "dynamics", "plots", "report")
 WIDTH = "100"  # columns of the terminal in which the pages were made
 DOCUMENTS = [README, ROOT / "Makefile", ROOT / "CONTRIBUTING.md", *PAGES]
 REFERENCE = "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob("*.md")))

@@ -81,7 +81,8 @@ def test_the_figure_shows_every_start_with_its_prediction(run: Path) -> None:
     assert curves.get_xscale() == curves.get_yscale() == times.get_yscale() == "log"
     assert {text.get_text() for text in curves.get_legend().get_texts()} >= {"random start", "trivial phase start"}
     assert [label.get_text() for label in times.get_xticklabels()] == ["0.1", "0.2", "0.4", "0.8"]
-    assert "from the trivial start after" in found.answer()
+    assert "from the intermediate start after" in found.answer()
+    assert "from the trivial start not within 300 epochs" in found.answer()
     with pytest.raises(SpinodalError, match="a map with one phase"):
         grok(task, task.landscape(), replace(diagram, points=diagram.points[:2], transitions=()), GrokOptions())
     assert torch.isfinite(found.history.theta).all()

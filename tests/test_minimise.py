@@ -278,7 +278,7 @@ def test_a_maximum_is_left(solver: str) -> None:
 
 
 def test_a_saddle_is_left_where_a_search_ended_far_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spinodal.minima.minimise.newton_cg", partial(newton_cg, iterations=0))
+    monkeypatch.setattr("spinodal.minima.solver.newton_cg", partial(newton_cg, iterations=0))
     landscape = toy(lambda w: chain(w[:2]) + 10 * w[2] ** 2, 0.01, 0.01, 0.0)  # Hess L = -0.9, 1.1, 20.1
     minimum = minimise(landscape, beta=0.05, start=landscape.initial, solver="newton_cg")
     assert minimum.stop == "iterations"

@@ -72,4 +72,4 @@ def test_lines_merge_before_everything_does() -> None:
     merged = next(view for view in middles[1:-1] if abs(view.accuracy["train"] - 2 / 3) < 0.1)
     rows = merged.confusion["train"]
     assert rows[2] == (0, 0, 40)  # checkers are told from lines, lines not from each other
-    assert rows[0][2] == rows[1][2] == 0
+    assert rows[0][2] + rows[1][2] <= 0.15 * 80

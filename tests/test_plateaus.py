@@ -12,10 +12,10 @@ from torch import nn
 from spinodal import Landscape, SpinodalError, diagnose, minimise, tasks, train
 from spinodal.dynamics.flow import gradient_flow
 from spinodal.dynamics.plateaus import escapes, plateaus
-from spinodal.dynamics.schedule import logarithmic
 from spinodal.dynamics.saddle import saddle_beside
+from spinodal.dynamics.schedule import logarithmic
 from spinodal.landscape.objective import Regularised
-from spinodal.theory import escape_time, mode_strength, saddle_amplitude
+from spinodal.theory import escape_time, kramers_time, mode_strength, passage_time, saddle_amplitude
 from test_dynamics import Well, balanced, linear_chain
 
 
@@ -165,3 +165,33 @@ def test_langevin_escapes_from_a_double_well_take_the_exact_mean_time() -> None:
 def test_vectors_of_other_shapes_are_refused() -> None:
     with pytest.raises(SpinodalError, match="theta is"):
         diagnose(linear_chain(3), torch.zeros(5), 0.1)
+
+
+def well(w: float) -> float:
+    return (w**2 - 1.0) ** 2 / 4.0
+
+
+@pytest.mark.parametrize("ratio", [4.0, 6.0, 10.0])
+def test_kramers_law_is_within_its_error_of_the_exact_mean_time(ratio: float) -> None:
+    temperature = 0.25 / ratio
+    exact = passage_time(well, temperature=temperature, begin=-1.0, end=1.0, low=-4.0)
+    assert exact == pytest.approx(passage(temperature, -1.0, 1.0), rel=1e-3)
+    law = kramers_time(0.25, temperature, minimum=[2.0], saddle=[-1.0])
+    assert 1.0 < exact / law < 1.0 + 1.0 / ratio
+
+
+def test_kramers_law_is_refused_where_it_does_not_hold() -> None:
+    with pytest.raises(SpinodalError, match="2 curved directions at the minimum, 1 at the saddle"):
+        kramers_time(1.0, 0.1, minimum=[1.0, 2.0], saddle=[-1.0, 0.0])
+    with pytest.raises(SpinodalError, match="0 and 2 of them down"):
+        kramers_time(1.0, 0.1, minimum=[1.0, 2.0], saddle=[-1.0, -1.0])
+
+
+def test_the_noise_that_leaves_a_metastable_chain_has_four_equivalent_ways() -> None:
+    loss = chain(0.05)
+    found = diagnose(loss.landscape, torch.zeros(3), 0.05)
+    w = saddle_amplitude(0.05, 1.0, matrices=3)
+    height = (1.0 - w**3) ** 2 + 0.15 * w**2 - 1.0
+    temperature = found.barrier / 6.0
+    assert found.barrier == pytest.approx(height, rel=1e-6)
+    assert found.noise_time(temperature, saddles=4) == pytest.approx(found.noise_time(temperature) / 4.0)

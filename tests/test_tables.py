@@ -14,6 +14,7 @@ from diagrams import diagram
 from spinodal.commands.table import Column, fitting, needed, table
 from spinodal.commands.tables import phases_table, summary, transitions_table
 from spinodal.commands.verbs.theory import theory_table
+from spinodal.conventions import CONVENTION
 from spinodal.theory import deep_linear
 
 SIDES = {"error": [0.02341, 0.3228], "norm": [1.018, 3.56e-05], "rank": [10, 9]}
@@ -38,6 +39,7 @@ def result(kind: str) -> dict[str, Any]:
     orders = [{"order": order} for order in ("not classified", "first", "second")]
     phase = {"id": 10, "beta": [0.00187, 0.0159], "rank": 10, "error": [0.0234, 0.227], "accuracy": classes["accuracy"]}
     return {
+        "convention": CONVENTION,
         "transitions": [transition | SIDES | classes | order for order in orders],
         "exact": [{"beta": 0.410549}] if kind == "exact" else [],
         "phases": [phase | {"classes": living}, phase | {"id": 11, "classes": None if living is None else []} | ABOVE],
@@ -138,7 +140,7 @@ def test_a_terminal_without_unicode_gets_plain_characters() -> None:
 
 
 RUN = {
-    "task": {"name": "own\x1b[2J.py:task"}, "seed": 0, "solver": "newton", "range": [0.1, 0.2], "convention": "as ever",
+    "task": {"name": "own\x1b[2J.py:task"}, "seed": 0, "solver": "newton", "range": [0.1, 0.2], "convention": CONVENTION,
     "stats": {"gradient_evaluations": 1, "hessian_products": 2, "hessians": 3, "points": 4, "seconds": 5.0, "unconverged": 0},
 }  # fmt: skip
 

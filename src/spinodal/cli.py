@@ -1,4 +1,4 @@
-"""The command line: `spinodal map`, `show`, `report`, `curvature`, `grok`, `export`, `tasks`, `theory`."""
+"""The command line: `spinodal map`, `show`, `report`, `curvature`, `connect`, `grok`, `export`, `tasks`, `theory`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from spinodal.commands.streams import abandon_output, open_streams, unwritable_output
 from spinodal.commands.usage import INTERRUPTED, UsageError, Verbs, refusal
+from spinodal.commands.verbs.connect import CONNECT_HELP, connect_command
 from spinodal.commands.verbs.curvature import CURVATURE_HELP, curvature_command
 from spinodal.commands.verbs.export import EXPORT_HELP, export_command
 from spinodal.commands.verbs.grok import GROK_HELP, grok_command
@@ -78,6 +79,7 @@ def version_option(
         print(context.get_help())  # noqa: T201
 
 
+app.command("connect", help=CONNECT_HELP)(connect_command)
 app.command("curvature", help=CURVATURE_HELP)(curvature_command)
 app.command("grok", help=GROK_HELP)(grok_command)
 app.command("map", help=MAP_HELP)(map_command)

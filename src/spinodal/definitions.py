@@ -79,7 +79,8 @@ BRACKET_MINOR = 1e-2  # the same of minor ones: soft modes make many; and the sm
 BRACKETS = (1e-9, 1e-2)  # relative widths of brackets that can be asked for: the narrowest that rounding lets a walk reach
 FORETOLD_WITHIN = 0.6  # of a bracket: a fold that three points foretell further ahead is not stepped to
 LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it is bracketed at once
-CAREFUL = 0.1  # relative residual at the end of a branch where searches are dear: beyond it there may be no minimum
+UNBLURRED = 0.6  # of a bracket: where searches are dear they close in to this part of it, and their tolerance adds the rest
+CAREFUL = 0.03  # times the tolerance, at the end of a branch where searches are dear: beyond it there may be no minimum
 CONVERGED_BRACKET = 1.01  # times the width asked for: a bracket that is no wider has converged
 
 # -- errors of what is shown ---------------------------------------------------------------------------------------------
@@ -133,6 +134,18 @@ NEAR_BETA = 1e-6  # the same of a value that was computed in another way, as a c
 SAME_PLACE = 0.01  # relative: transitions of one branch lie no further apart, as brackets of coarse walks are as wide
 STILL = 0.1  # residual, relative to 2 beta times the distance from the centre, below which a model counts as trained to the end
 WORTH = 0.01  # fall of the training accuracy from which it is called a loss
+
+# -- training and plateaus ---------------------------------------------------------------------------------------------
+
+DIVERGED = 1e6  # times E at the start, plus one: a training run whose error is larger has diverged
+PLATEAU_FLAT = 0.1  # change of log E over a factor e of the epochs, below which a curve is flat
+PLATEAU_LONG = 2.0  # factor in epochs from which a flat stretch is a plateau
+LEVEL_FLAT = 0.01  # the same change along a gradient flow, below which E there is the level of a plateau
+PLATEAU_LEFT = 0.1  # of the range of E: a plateau whose E has fallen by so much, or by half of what it will, is left
+DEEPER = 1e-4  # of the range of E: a minimum whose L is lower by more is deeper than the end of a gradient flow
+DRIFTED = 0.02  # of the squared norm at the end: what a gradient flow must lose of it to be a drift
+ARRIVED_AT_LEVEL = 1.05  # times the E of a phase: where a training run has arrived in it
+PREPARED = 0.05  # relative difference of E by which a prepared start is in its phase
 
 # -- where a walk looks next: these decide what it costs, and nothing of what it finds ------------------------------------
 

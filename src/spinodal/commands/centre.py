@@ -38,7 +38,7 @@ def centred(named: str | None, task: Task, device: str) -> Control | None:
             do="leave --centre out, or the centre of the task",
         )
     try:
-        theta = _theta(named, task).to(usable_device(device))
+        theta = named_theta(named, task).to(usable_device(device))
     except SpinodalError as cause:
         raise SpinodalError(got=f"--centre {named}: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
     return replace(task.control or Penalty(), centre=theta, source=named)
@@ -50,7 +50,8 @@ def setting(control: Turned, named: str | None) -> Mapping[str, Any]:
     return {} if named is None else {"control": {"centre": record.centre or "the origin", "from": named}}
 
 
-def _theta(named: str, task: Task) -> Tensor:
+def named_theta(named: str, task: Task) -> Tensor:
+    """Return theta of a task at `RUN:POINT` or in a checkpoint."""
     if os.path.isfile(named) or is_checkpoint_folder(named):
         return fitted(read_checkpoint(named), Models.of(task)).theta
     folder, point = run_and_point(named)
@@ -59,7 +60,7 @@ def _theta(named: str, task: Task) -> Tensor:
         raise SpinodalError(
             got="this names no point of the run",
             allowed="RUN:POINT, or a checkpoint, is allowed",
-            do=f"for example --centre {named}:{diagram.points[0].index}; points are numbered in result.json and in the report",
+            do=f"for example {named}:{diagram.points[0].index}; points are numbered in result.json and in the report",
         )
     if diagram.models is not None:
         diagram.models.layout.refuse_other(task.model, task.name)

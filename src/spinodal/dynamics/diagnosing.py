@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from spinodal.arguments import real_number, seed_number
+from spinodal.definitions import DEEPER, DRIFTED, MACROSCOPIC, PLATEAU_LEFT
 from spinodal.dynamics.diagnosis import CONVERGED, DRIFTING, METASTABLE, SLOW, Diagnosis
 from spinodal.dynamics.flow import Flow, gradient_flow
-from spinodal.dynamics.saddle import saddle_beside
+from spinodal.dynamics.saddle import Saddle, saddle_beside
 from spinodal.errors import SpinodalError, positive_beta
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
@@ -25,10 +26,6 @@ from spinodal.spectrum.extremes import Extremes, extreme_eigenvalues
 from spinodal.spectrum.krylov import random_vectors
 from spinodal.spectrum.operator import affords_dense
 
-MACROSCOPIC = 0.01  # of the range of E: a smaller change leaves a plateau what it is
-LEFT = 0.1  # of the range of E: a plateau whose E has fallen by so much is left, or by half of what it will
-DEEPER = 1e-4  # of the range of L by which a minimum is deeper than another
-FALLEN = 0.02  # relative change of the squared norm that is a drift
 STARTS, GAINS = 8, (1.0, 1.5)  # random starts of the search for the deepest phase, and their sizes
 
 
@@ -137,10 +134,17 @@ def _judged(
         verdict=verdict, beta=loss.beta, error=error, loss=value, norm=norm, residual=float(gradient.norm()), end=end,
         best=best, flow=flow, lowest=float(spectrum.smallest.values[0]),
         component=float(spectrum.smallest.vectors[0] @ gradient), largest=float(spectrum.largest.values[0]),
-        escape_time=flow.when(error - min(0.5 * fall, LEFT * span)) if verdict == SLOW else math.inf,
+        escape_time=flow.when(error - min(0.5 * fall, PLATEAU_LEFT * span)) if verdict == SLOW else math.inf,
         drift_time=flow.when_norm(math.sqrt(0.5 * (norm**2 + last**2))) if norm > last else 0.0,
-        barrier=None if saddle is None else saddle.loss - end.loss, learning_rate=learning_rate,
+        barrier=None if saddle is None else saddle.loss - end.loss,
+        curvatures=None if saddle is None else _curvatures(loss, end.theta, saddle), learning_rate=learning_rate,
     )  # fmt: skip
+
+
+def _curvatures(loss: Regularised, minimum: Tensor, saddle: Saddle) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return all eigenvalues of Hess L at a minimum and at a saddle."""
+    values = torch.linalg.eigvalsh(loss.shifted(loss.landscape.hessian(minimum)))
+    return tuple(values.tolist()), tuple(saddle.values.tolist())
 
 
 def _verdict(fall: float, above: float, lost: float, span: float, squared: float) -> str:
@@ -149,7 +153,7 @@ def _verdict(fall: float, above: float, lost: float, span: float, squared: float
         return SLOW
     if above > DEEPER * span:
         return METASTABLE
-    return DRIFTING if lost > FALLEN * squared else CONVERGED
+    return DRIFTING if lost > DRIFTED * squared else CONVERGED
 
 
 def _trivial(loss: Regularised) -> Tensor:

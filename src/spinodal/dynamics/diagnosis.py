@@ -10,6 +10,7 @@ from spinodal.conventions import CONVENTION
 from spinodal.counts import Counts
 from spinodal.dynamics.flow import TOLERANCE, Flow
 from spinodal.minima.minimum import Minimum
+from spinodal.theory.noise import kramers_time
 from spinodal.words.numbers import significant
 
 METASTABLE, SLOW, DRIFTING, CONVERGED = "metastable", "slow", "drifting", "converged"
@@ -49,6 +50,8 @@ class Diagnosis:
         Until half of the norm that is lost is lost; 0 where none is.
     barrier : float or None
         L of the lowest saddle found beside a metastable minimum, less that of the minimum; an upper bound.
+    curvatures : pair of tuple of float, or None
+        Eigenvalues of Hess L at the metastable minimum and at that saddle.
     learning_rate : float or None
     spent : Counts
     """
@@ -68,6 +71,7 @@ class Diagnosis:
     escape_time: float
     drift_time: float
     barrier: float | None = None
+    curvatures: tuple[tuple[float, ...], tuple[float, ...]] | None = field(default=None, repr=False)
     learning_rate: float | None = None
     spent: Counts = field(default_factory=Counts)
 
@@ -81,6 +85,16 @@ class Diagnosis:
         """Return how far that may be off: the tolerance of the flow, and one epoch."""
         epochs = self.escape_epochs
         return None if epochs is None or not math.isfinite(epochs) else TOLERANCE * epochs + 1.0
+
+    def noise_time(self, temperature: float, *, saddles: int = 1) -> float | None:
+        """Return Kramers' time in which Langevin noise leaves a metastable minimum (see `theory.kramers_time`).
+
+        None where no saddle is known. Where there are several of the same height, give their number.
+        """
+        if self.barrier is None or self.curvatures is None:
+            return None
+        minimum, saddle = self.curvatures
+        return kramers_time(self.barrier, temperature, minimum=minimum, saddle=saddle, saddles=saddles)
 
     @property
     def linear_time(self) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spinodal.definitions import LEVEL_FLAT, ZERO_MODE
 from spinodal.landscape.objective import Regularised
 from spinodal.spectrum.krylov import Krylov
 from spinodal.spectrum.operator import affords_dense
@@ -17,8 +18,6 @@ RESIDUAL = 1e-7  # relative, at which the flow has ended
 STEPS = 300
 KRYLOV = 30  # products of a step where a dense Hessian is not affordable
 LONGEST, SHORTEST = 4.0, 0.2  # factors from one step to the next
-ZERO = 1e-9  # of the largest |eigenvalue|: no direction that grows
-FLAT = 0.01  # relative change of E over a factor e of the time, below which it rests on a plateau
 SMALL = 0.02  # arguments of phi functions below which their series are summed
 
 
@@ -66,7 +65,7 @@ class Flow:
             change = abs(self.errors[place + 1] - self.errors[place]) / max(abs(self.errors[place]), 1e-300)
             return change / math.log(self.times[place + 1] / self.times[place])
 
-        first = next((place for place in steps if slope(place) < FLAT), min(steps, key=slope))
+        first = next((place for place in steps if slope(place) < LEVEL_FLAT), min(steps, key=slope))
         return self.errors[first]
 
     def when_norm(self, norm: float) -> float:
@@ -160,7 +159,7 @@ class _Local:
 
     def excess(self, first: Tensor, second: Tensor) -> float:
         """Return the size of the correction relative to the way: the larger of all of it and of its growing part."""
-        growing = self.vectors[:, self.values < -ZERO * self.values.abs().max()].T
+        growing = self.vectors[:, self.values < -ZERO_MODE * self.values.abs().max()].T
         whole = float(second.norm()) / max(float(first.norm()), 1e-300)
         if not len(growing):
             return whole

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spinodal.conventions import CONVENTION
+from spinodal.definitions import ARRIVED_AT_LEVEL, PREPARED
 from spinodal.dynamics.flow import gradient_flow
 from spinodal.dynamics.plateaus import escapes, plateaus
 from spinodal.dynamics.residual import amplitudes, until_residual, waiting_times
@@ -28,9 +29,7 @@ RANDOM = "random"
 PREPARING = 20_000  # epochs that a preparation may take
 AFTER = 1.3  # times the longest predicted waiting time that is trained for, unless that is given
 MOST_EPOCHS, LEAST_EPOCHS = 60_000, 2_000
-ENOUGH = 1.05  # times the lowest level of E: where a run has arrived
 TRIES = 4  # sizes of the random part of a preparation, each half of the one before
-SAME = 0.05  # relative difference of E by which a preparation is in its phase
 Keep = Callable[[str, Callable[[], tuple[dict[str, Any], dict[str, Tensor]]]], tuple[dict[str, Any], dict[str, Tensor]]]
 
 
@@ -204,7 +203,7 @@ def grok(
     tell(f"training from {len(thetas)} starts for up to {epochs:,} epochs")
     history = train(
         landscape, thetas, beta=options.beta, learning_rate=options.learning_rate, epochs=epochs, levels=(threshold,),
-        floor=ENOUGH * levels[0][1], task=task, resume=known, progress=progress, keep=snapshot,
+        floor=ARRIVED_AT_LEVEL * levels[0][1], task=task, resume=known, progress=progress, keep=snapshot,
     )  # fmt: skip
     _refuse_divergence(history)
     starts = _starts(task, landscape, thetas, prepared, flows, history, options)
@@ -256,7 +255,7 @@ def _prepare(task: Task, landscape: Landscape, phase: Phase, options: GrokOption
             rows.append(theta)
             epochs.append(total)
         error = landscape.value(theta)
-        if abs(error - point.error) <= SAME * abs(point.error) and history.ends[0] == "arrived":
+        if abs(error - point.error) <= PREPARED * abs(point.error) and history.ends[0] == "arrived":
             return {"beta": point.beta, "epochs": epochs}, {"theta": torch.stack(rows)}
     raise SpinodalError(
         got=f"phase {phase.id} could not be prepared: E settles at {error:.4g} instead of {point.error:.4g}",
@@ -274,7 +273,7 @@ def _predicted(
 ) -> dict[str, Any]:
     """Return the levels of the phases, the threshold, and what gradient flow says of every start."""
     deep = gradient_flow(loss, lowest.points[0].minimum.theta, horizon=LEAST_EPOCHS * options.learning_rate)
-    flows = [gradient_flow(loss, theta, until=ENOUGH * deep.errors[-1]) for theta in thetas]
+    flows = [gradient_flow(loss, theta, until=ARRIVED_AT_LEVEL * deep.errors[-1]) for theta in thetas]
     last = [len(SPREAD) * (place + 1) for place in range(len(prepared))]
     levels = [(lowest.id, deep.errors[-1])]
     levels += [(phase.id, flows[row].plateau()) for (phase, _, _), row in zip(prepared, last, strict=True)]

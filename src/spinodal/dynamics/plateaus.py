@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-FLAT = 0.1  # |d log E / d log epoch| below which a curve is flat
-LONG, POINTS = 2.0, 4  # factor in epochs, and points, from which a flat stretch is a plateau
+from spinodal.definitions import PLATEAU_FLAT, PLATEAU_LONG
+
+POINTS = 4  # of a plateau, at least
 EARLY, LATE = 0.1, 0.9  # shares of a fall between which an escape happens
 
 
@@ -72,14 +73,14 @@ def plateaus(epochs: Sequence[float], errors: Sequence[float]) -> list[Plateau]:
     is_open = False
     for before, after in pairwise(known):
         slope = math.log(after[1] / before[1]) / math.log(after[0] / before[0])
-        if abs(slope) >= FLAT:
+        if abs(slope) >= PLATEAU_FLAT:
             is_open = False
         elif is_open:
             found[-1].append(after)
         else:
             found.append([before, after])
             is_open = True
-    return [_plateau(points) for points in found if len(points) >= POINTS and points[-1][0] >= LONG * points[0][0]]
+    return [_plateau(points) for points in found if len(points) >= POINTS and points[-1][0] >= PLATEAU_LONG * points[0][0]]
 
 
 def escapes(epochs: Sequence[float], errors: Sequence[float], found: Sequence[Plateau]) -> list[Escape]:

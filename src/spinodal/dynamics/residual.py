@@ -54,7 +54,7 @@ def waiting_times(found: list[float], singular_values: list[float], *, beta: flo
     Examples
     --------
     >>> [round(time) for time in waiting_times([0.5, 0.01], [0.9, 0.5], beta=0.0, matrices=3)]
-    [1, 98]
+    [1, 99]
     """
     pairs = zip(found, singular_values, strict=False)
     return [escape_time(max(w, 1e-300), s, beta=beta, matrices=matrices) if w > 0 else math.inf for w, s in pairs]

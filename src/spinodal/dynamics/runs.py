@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
+from spinodal.definitions import DIVERGED
 from spinodal.dynamics.gradients import Gradients
 from spinodal.dynamics.method import Method
 from spinodal.dynamics.observing import Observing
@@ -20,7 +21,6 @@ from spinodal.dynamics.schedule import PER_DECADE, SELDOM, logarithmic
 from spinodal.dynamics.trajectory import CURVES, SELDOM_CURVES, Trajectory
 from spinodal.landscape.objective import Regularised
 
-BEYOND = 1e6  # times E at the start, plus one: a run whose error is larger has diverged
 Arrival = Callable[[Tensor], Tensor]
 Progress = Callable[[int, Tensor], None]
 
@@ -166,7 +166,7 @@ class Runs:
     def _look(self, errors: Tensor) -> Tensor | None:
         """Time what happened since the last look; return which runs go on, None where all do."""
         if self.epoch == 0:
-            self.limit = BEYOND * (errors.abs() + 1.0)
+            self.limit = DIVERGED * (errors.abs() + 1.0)
         sound, distances = errors <= self.limit, self._distances(errors)  # NaN is not sound
         self.previous, before = (self.epoch, distances), self.previous
         self.latest, last = errors, self.latest

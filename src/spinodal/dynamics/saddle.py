@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spinodal.definitions import ZERO_MODE
 from spinodal.landscape.objective import Regularised
 from spinodal.spectrum.krylov import random_vectors
 
@@ -19,7 +20,6 @@ CLIMBS = 3  # rays from whose highest points the search climbs
 LENGTHS = 24  # points of a ray
 STEPS = 40
 RESIDUAL = 1e-8  # relative to the penalty's pull
-ZERO = 1e-8  # of the largest |eigenvalue|
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +42,15 @@ class Saddle:
 def saddle_beside(loss: Regularised, minimum: Tensor, *, seed: int = 0) -> Saddle | None:
     """Return the lowest saddle of index 1 found around a minimum of L, shape (n,); None where none was found.
 
-    Rays begin along random combinations of the softest modes, are turned towards lower L on a sphere around the minimum, and are
-    followed until L falls below that of the minimum. From the highest points of the lowest of them the search climbs along the
-    lowest mode and descends along all others.
+    Rays begin along random combinations of the softest modes, are turned towards lower L on a sphere around the minimum, and
+    are followed until L falls below that of the minimum. From the highest points of the lowest of them the search climbs along
+    the lowest mode and descends along all others.
 
     *What it is not:* the lowest saddle there is. It is an upper bound of the barrier.
     """
     value = loss.value(minimum)
     values, vectors = torch.linalg.eigh(loss.shifted(loss.landscape.hessian(minimum)))
-    positive = values[values > ZERO * values.abs().max()]
+    positive = values[values > ZERO_MODE * values.abs().max()]
     if not len(positive):
         return None
     soft = vectors[:, values <= SOFTEST * positive[0]]
@@ -68,7 +68,8 @@ def _weights(soft: Tensor, seed: int) -> Iterator[tuple[int, Tensor]]:
 
 def _turned(loss: Regularised, minimum: Tensor, direction: Tensor, radius: float) -> Tensor:
     """Return a unit vector along which L is low at a distance from the minimum, near a direction."""
-    length, unit = radius * (1.0 + float(minimum.norm())), direction / direction.norm()
+    length = radius * (1.0 + float(minimum.norm()))
+    unit: Tensor = direction / direction.norm()
     for turn in range(TURNS):
         _, gradient = loss.value_and_gradient(minimum + length * unit)
         tangent = gradient - (gradient @ unit) * unit
@@ -104,7 +105,7 @@ def _climb(loss: Regularised, theta: Tensor, floor: float) -> Saddle | None:
     for _ in range(STEPS):
         value, gradient = loss.value_and_gradient(theta)
         values, vectors = torch.linalg.eigh(loss.shifted(loss.landscape.hessian(theta)))
-        alive = values.abs() > ZERO * values.abs().max()
+        alive = values.abs() > ZERO_MODE * values.abs().max()
         if float(gradient.norm()) <= RESIDUAL * max(loss.scale(theta), 1e-9):
             is_saddle = int((values[alive] < 0.0).sum()) == 1 and value > floor
             return Saddle(theta, value, values) if is_saddle else None

@@ -63,7 +63,7 @@ def _radial(few: Energy, slots: tuple[Slot, ...]) -> tuple[np.ndarray, np.ndarra
 
 def _cancelled(slopes: np.ndarray, index: int, felt: list[int]) -> Iterator[tuple[int, ...]]:
     """Yield the tensors whose columns cancel one column, with it, if they do."""
-    from scipy.optimize import nnls  # slow to import, and needed where a network is first minimised
+    from scipy.optimize import nnls  # slow to import
 
     others = [other for other in felt if other != index]
     column = slopes[:, index]

@@ -128,7 +128,7 @@ class _Matching:
         of_b = self.landscape.parameters.unflatten(self.theta)
         gain = sum(_rows(self.of_a[slot], axis, count) @ _rows(of_b[slot], axis, count).T for slot, axis, _ in uses)
         assert isinstance(gain, Tensor)
-        from scipy.optimize import linear_sum_assignment  # slow to import
+        from scipy.optimize import linear_sum_assignment  # slow to import, and needed by alignments only
 
         order = torch.from_numpy(linear_sum_assignment((gain.abs() if units.odd else gain).numpy(), maximize=True)[1])
         chosen = gain[torch.arange(count), order]

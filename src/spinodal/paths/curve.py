@@ -81,13 +81,17 @@ def trained_bezier(landscape: Landscape, a: Tensor, b: Tensor, effort: Effort) -
     return bezier(torch.linspace(0.0, 1.0, DRAWN, dtype=torch.float64)).to(controls) @ controls
 
 
-def trained_chain(landscape: Landscape, a: Tensor, b: Tensor, effort: Effort, bends: int) -> Tensor:
-    """Return the points, shape (bends + 2, n), of the polygonal chain from a to b of the smallest mean E."""
-    segments = bends + 1
+def straight_chain(a: Tensor, b: Tensor, bends: int) -> Tensor:
+    """Return the points, shape (bends + 2, n), of a chain that is straight yet."""
+    return torch.stack([torch.lerp(a, b, part / (bends + 1)) for part in range(bends + 2)])
+
+
+def trained_chain(landscape: Landscape, controls: Tensor, effort: Effort) -> Tensor:
+    """Return the points of the polygonal chain of the smallest mean E that is found from one, shape (bends + 2, n)."""
+    segments = len(controls) - 1
     places, shares = _nodes(max(3, -(-NODES // segments)))
     places = torch.cat([(segment + places) / segments for segment in range(segments)])
-    controls = torch.stack([torch.lerp(a, b, part / segments) for part in range(segments + 1)])
-    return Curve(landscape, controls, chain(places, bends), shares.repeat(segments) / segments).train(effort)
+    return Curve(landscape, controls, chain(places, segments - 1), shares.repeat(segments) / segments).train(effort)
 
 
 def _nodes(count: int) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 HALVINGS = 10  # of an interval, before what is not known of it is left as an uncertainty
 Sample = tuple[float, float]  # place between 0 and 1, and the error there
@@ -24,6 +25,11 @@ class Interval:
 
     samples: tuple[Sample, ...]
     uncertainty: float = 0.0
+
+    @classmethod
+    def from_list(cls, value: Sequence[Any]) -> Interval:
+        """Return the interval of `[samples, uncertainty]`, as JSON has it."""
+        return cls(tuple((float(place), float(error)) for place, error in value[0]), float(value[1]))
 
     @property
     def highest(self) -> Sample:
@@ -74,6 +80,8 @@ def measured(
         largest = max(parabola.largest, *(samples[place] for place in (low, *quarters, (low + high) / 2, high)))
         top = max(samples.values())
         enough = max(tolerance, relative * (top - level))
+        if math.isinf(top):
+            return Interval(tuple(sorted(samples.items())))
         if off <= enough or largest + off <= max(below, top) or high - low < 2.0**-HALVINGS:
             unknown = max(unknown, largest + off)
         else:

@@ -30,6 +30,8 @@ class Line:
         To which the largest E of every segment is measured,
     relative : float
         or to this part of its height over the level, whichever is more. Default `COARSE`.
+    known : sequence of Interval or None, optional
+        E along the segments, as far as it was measured before.
     """
 
     def __init__(
@@ -41,10 +43,11 @@ class Line:
         level: float,
         tolerance: float,
         relative: float = COARSE,
+        known: Sequence[Interval | None] = (),
     ) -> None:
         self.landscape, self.level, self.tolerance, self.relative = landscape, level, tolerance, relative
         self.points, self.errors = list(points), list(errors)
-        self._intervals: list[Interval | None] = [None] * (len(self.points) - 1)
+        self._intervals: list[Interval | None] = list(known) or [None] * (len(self.points) - 1)
 
     def interval(self, segment: int) -> Interval:
         """Return E along a segment, by its number."""
@@ -66,12 +69,13 @@ class Line:
 
     def sharpen(self, relative: float) -> None:
         """Measure the largest E more finely, to a part of its height over the level."""
-        self.relative = relative
-        for _ in range(len(self._intervals)):
+        self.relative, sharp = relative, set[int]()
+        while True:
             segment, _, bound = self.highest()
             top = max(interval.highest[1] for interval in self.intervals())
-            if bound - top <= max(self.tolerance, relative * (top - self.level)):
+            if segment in sharp or bound - top <= max(self.tolerance, relative * (top - self.level)):
                 return
+            sharp.add(segment)
             self._intervals[segment] = self._measured(segment, below=top)
 
     def between(self, segment: int, place: float) -> Tensor:
@@ -100,7 +104,8 @@ class Line:
 
     def _measured(self, segment: int, below: float = -math.inf) -> Interval:
         def error(place: float) -> float:
-            return self.landscape.value(self.between(segment, place))
+            value = self.landscape.value(self.between(segment, place))
+            return value if math.isfinite(value) else math.inf
 
         return measured(
             error,

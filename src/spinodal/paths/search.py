@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 
 import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
 from spinodal.definitions import MACROSCOPIC
+from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.paths.band import Band
-from spinodal.paths.curve import trained_bezier, trained_chain
+from spinodal.paths.curve import straight_chain, trained_bezier, trained_chain
 from spinodal.paths.effort import Effort
-from spinodal.paths.line import Line
+from spinodal.paths.interval import Interval
+from spinodal.paths.line import COARSE, Line
 from spinodal.paths.refine import Refinement
 from spinodal.paths.settings import Settings
 from spinodal.paths.walk import Jump, Walk
@@ -22,9 +25,11 @@ from spinodal.paths.walk import Jump, Walk
 EXACT = 1e-3  # of the height over the larger end: accuracy of what is reported
 SINGLE, DOUBLE = 1e-4, 1e-6  # tolerance over the height of the straight line, by precision
 ROUNDING = 32  # units of rounding that E may be off by
-WALK = 0.3  # part of the budget that one walk may take
+AT_FIRST = 0.4  # part of the budget that the straight line may take
+WALK = 0.6  # part of its share that a walk may take
 HIGH = 0.25  # part of the barrier from which on a path belongs to its pass
-IMAGES = 9  # points of the band that is laid over a pass
+IMAGES, CHAINED = 9, 3  # points of the band, and bends of the chain, that are laid over a pass
+AS_ONE = 0.7  # part of the effort that is left, which that may take
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,11 @@ class Found:
     errors: tuple[float, ...]
     way: str
     jumps: tuple[Jump, ...] = ()
+    known: tuple[Interval, ...] = ()
 
     def reversed(self) -> Found:
         """Return the same path from its other end."""
-        return Found(self.points.flip(0), self.errors[::-1], self.way, self.jumps)
+        return Found(self.points.flip(0), self.errors[::-1], self.way, self.jumps)  # of a walk, which nothing is measured of
 
 
 class Search:
@@ -50,16 +56,23 @@ class Search:
         self.level = max(self.ends)
         straight = self._line(Found(torch.stack([a, b]), self.ends, "straight"), relative=EXACT)
         self.height = straight.highest()[2] - self.level
+        if not math.isfinite(self.height):
+            raise SpinodalError(
+                got="E is not a finite number at the ends or on the straight line between them",
+                allowed="ends between which the model can be evaluated are allowed",
+                do="use float64, or align the units of b with those of a before",
+            )
         rounding = ROUNDING * torch.finfo(landscape.dtype).eps * (1.0 + abs(self.level))
         relative = DOUBLE if landscape.dtype == torch.float64 else SINGLE
         self.tolerance = settings.tolerance or max(rounding, relative * self.height)
         straight.tolerance = self.tolerance
         self.straight = straight
+        self._straight = Found(torch.stack([a, b]), self.ends, "straight line, lowered", (), tuple(straight.intervals()))
 
     def run(self) -> tuple[Line, Found]:
         """Return the best path, with E measured along it, and how it was found."""
         if self.settings.method == "straight" or self.height <= self.tolerance:
-            return self.straight, Found(torch.stack([self.a, self.b]), self.ends, "straight")
+            return self.straight, replace(self._straight, way="straight")
         if self.settings.method == "l2":
             return self._both_ways()
         found = self._kept(self.settings.method, lambda: self._by(self.settings.method, self.settings.budget))
@@ -68,21 +81,27 @@ class Search:
     # -- the L2 walk ------------------------------------------------------------------------
 
     def _both_ways(self) -> tuple[Line, Found]:
-        """Walk from a and, unless that leaves no barrier worth the name, from b; return the lower path, lowered further."""
+        """Lower the straight line, which is cheap; where that leaves a barrier walk from a, and then from b; take the lowest.
+
+        What is left of the budget goes into lowering it further.
+        """
         whole = Effort(self.landscape, self.settings.budget)
-        ways = [self._one_way("a", whole, 0.5)]
-        if not self._is_near(ways[0][0]):
-            ways.append(self._one_way("b", whole, 1.0))
+        found = self._kept("straight line", lambda: self._refined(self._straight, AT_FIRST * whole.share, as_one=False))
+        ways = [(self._line(found), found)]
+        for start, part in (("a", 0.5), ("b", 1.0)):
+            if not self._is_near(ways[-1][0]):
+                ways.append(self._one_way(start, part * whole.left))
         line, found = min(ways, key=lambda pair: pair[0].highest()[2])
         if self._is_near(line) and line.highest()[2] > self._aim and not whole.is_spent:
             found = self._kept("path, lowered", lambda: self._refined(found, whole.left))
             line = self._line(found)
         return self._sharp(line), found
 
-    def _one_way(self, start: str, whole: Effort, part: float) -> tuple[Line, Found]:
-        """Walk and lower what was walked, until a part of the whole budget is spent."""
-        walked = self._kept(f"walk from {start}", lambda: self._walked(start, WALK * whole.share))
-        found = self._kept(f"path from {start}", lambda: self._refined(walked, part * whole.share - whole.spent))
+    def _one_way(self, start: str, share: float) -> tuple[Line, Found]:
+        """Walk, and lower what was walked."""
+        effort = Effort(self.landscape, share)
+        walked = self._kept(f"walk from {start}", lambda: self._walked(start, WALK * share))
+        found = self._kept(f"path from {start}", lambda: self._refined(walked, effort.left))
         return self._line(found), found
 
     def _lowered(self, line: Line, effort: Effort) -> bool:
@@ -103,24 +122,30 @@ class Search:
         found = Found(torch.stack(walk.points), tuple(walk.errors), f"L2 walk from {start}", tuple(walk.jumps))
         return found if start == "a" else found.reversed()
 
-    def _refined(self, found: Found, share: float) -> Found:
+    def _refined(self, found: Found, share: float, *, as_one: bool = True) -> Found:
         """Lower a path: between its points and, where that leaves a barrier, as a band over its pass."""
         effort = Effort(self.landscape, max(share, 0.0))
         line = self._line(found)
         joined = self._lowered(line, effort)
-        if not joined and not effort.is_spent and not self._is_near(line):
-            line = self._over_the_pass(line, effort)
-            self._lowered(line, effort)
-        return Found(torch.stack(line.points), tuple(line.errors), found.way, found.jumps)
+        for relaxed in (self._as_chain, self._as_band) if as_one else ():
+            if not joined and not effort.is_spent and not self._is_near(line):
+                line = self._over_the_pass(line, relaxed, effort)
+                joined = self._lowered(line, effort)
+        return Found(torch.stack(line.points), tuple(line.errors), found.way, found.jumps, tuple(line.intervals()))
 
-    def _over_the_pass(self, line: Line, effort: Effort) -> Line:
-        """Return the line with a relaxed band in place of its highest part, or as it was if that is no lower."""
+    def _over_the_pass(self, line: Line, relaxed: Callable[[Tensor, Effort], Tensor], effort: Effort) -> Line:
+        """Return the line with its highest part relaxed as a whole, or as it was if that is no lower."""
         first, last = self._pass(line)
-        points = torch.stack(line.points[first : last + 1])
-        band = Band(self.landscape, spread(points, IMAGES + 2)).relax(Effort(self.landscape, 0.7 * effort.left))
-        joined = torch.cat([torch.stack(line.points[: first + 1]), band[1:-1], torch.stack(line.points[last:])])
+        middle = relaxed(torch.stack(line.points[first : last + 1]), Effort(self.landscape, AS_ONE * effort.left))
+        joined = torch.cat([torch.stack(line.points[: first + 1]), middle[1:-1], torch.stack(line.points[last:])])
         other = self._line(Found(joined, tuple(self.landscape.value(point) for point in joined), ""))
         return other if other.highest()[2] < line.highest()[2] else line
+
+    def _as_chain(self, points: Tensor, effort: Effort) -> Tensor:
+        return trained_chain(self.landscape, spread(points, CHAINED + 2), effort)
+
+    def _as_band(self, points: Tensor, effort: Effort) -> Tensor:
+        return Band(self.landscape, spread(points, IMAGES + 2)).relax(effort)
 
     def _pass(self, line: Line) -> tuple[int, int]:
         """Return the points around the largest E at which E is low again."""
@@ -137,7 +162,7 @@ class Search:
         if method == "bezier":
             points = trained_bezier(self.landscape, self.a, self.b, effort)
         elif method == "chain":
-            points = trained_chain(self.landscape, self.a, self.b, effort, bends)
+            points = trained_chain(self.landscape, straight_chain(self.a, self.b, bends), effort)
         elif method == "straight":
             points = torch.stack([self.a, self.b])
         elif method == "l2":
@@ -150,9 +175,12 @@ class Search:
 
     # -- plumbing ---------------------------------------------------------------------------
 
-    def _line(self, found: Found, relative: float = 0.1) -> Line:
+    def _line(self, found: Found, relative: float = COARSE) -> Line:
         tolerance = getattr(self, "tolerance", 0.0)
-        return Line(self.landscape, list(found.points), found.errors, level=self.level, tolerance=tolerance, relative=relative)
+        return Line(
+            self.landscape, list(found.points), found.errors, level=self.level, tolerance=tolerance, relative=relative,
+            known=found.known,
+        )  # fmt: skip
 
     def _sharp(self, line: Line) -> Line:
         line.sharpen(EXACT)
@@ -160,17 +188,25 @@ class Search:
 
     def _kept(self, key: str, make: Callable[[], Found]) -> Found:
         """Return a part of the search that is on record, or find it and put it there, with what it cost."""
+        key = f"{self.settings.method}: {key}"
         known = self.settings.recorder.find(key)
         if known is not None:
             record = known.record
             self.landscape.ledger.add(Counts(*record["counts"]))
             jumps = tuple(map(Jump.from_dict, record["jumps"]))
-            return Found(known.tensors()["points"].to(self.a), tuple(record["errors"]), record["way"], jumps)
+            intervals = tuple(map(Interval.from_list, record["intervals"]))
+            return Found(known.tensors()["points"].to(self.a), tuple(record["errors"]), record["way"], jumps, intervals)
         self.settings.tell(key)
         with self.landscape.counting() as spent:
             found = make()
-        record = {"errors": list(found.errors), "way": found.way, "jumps": [asdict(jump) for jump in found.jumps]}
-        self.settings.recorder.add("path", key, record | {"counts": list(astuple(spent))}, {"points": found.points})
+        record = {
+            "errors": list(found.errors),
+            "way": found.way,
+            "jumps": [asdict(jump) for jump in found.jumps],
+            "intervals": [[list(map(list, interval.samples)), interval.uncertainty] for interval in found.known],
+            "counts": list(astuple(spent)),
+        }
+        self.settings.recorder.add("path", key, record, {"points": found.points})
         return found
 
 

@@ -87,14 +87,14 @@ class Bracketing:
         """Tell a bracket that is narrow enough for what it holds."""
         width = abs(far.beta - near.beta) / self.way.unit(near)
         minor = self.way.criteria.is_small(near, far) and not self.way.criteria.is_kink(near, earlier, far)
-        return width <= (self.way.resolution.minor if minor else self.way.resolution.bracket)
+        return width <= (self.way.resolution.minor if minor else self.way.bracket)
 
     def _next_beta(self, near: Point, earlier: Point | None, far: Point, tested: bool) -> float:
         """Choose where to look next: short of the extrapolated singularity, just past it, or in the middle.
 
         Where the branch does not announce an end before `far`, `far` itself is tried from the near end.
         """
-        room, width = abs(far.beta - near.beta), self.way.resolution.bracket * self.way.unit(near)
+        room, width = abs(far.beta - near.beta), self._width(near)
         ahead = self.way.distance_ahead(near, earlier, far)
         if room <= width and not tested:
             step = room
@@ -106,7 +106,7 @@ class Bracketing:
 
     def _width(self, near: Point) -> float:
         """Return the width in beta of a bracket that has converged."""
-        return self.way.resolution.bracket * self.way.unit(near)
+        return self.way.bracket * self.way.unit(near)
 
     def _sparing_step(self, near: Point, far: Point, path: Sequence[Point]) -> float:
         """Return a step to just short of a fold that three points foretell, to just past it once it is close, or half-way.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from spinodal.definitions import FOLLOWED, MACROSCOPIC
+from spinodal.definitions import FOLLOWED, MACROSCOPIC, UNBLURRED
 from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.solution import Departure
 from spinodal.sweeps.criteria import Criteria
@@ -54,6 +54,11 @@ class Way:
     def is_blurred(self) -> bool:
         """Tell whether only the residual at the end of a branch tells how well its place is known (see `blur`)."""
         return affords_glimpses_only(self.walker.landscape)
+
+    @property
+    def bracket(self) -> float:
+        """Return the relative width to which searches close in: less than was asked for where they blur it (see `blur`)."""
+        return (UNBLURRED if self.is_blurred else 1.0) * self.resolution.bracket
 
     def _floor(self, point: Point, beta: float) -> float:
         """Return what L is nowhere less than on the branch of a point: by its slope, and twice its curvature, less a fall."""

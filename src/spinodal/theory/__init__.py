@@ -3,5 +3,15 @@
 from spinodal.theory.deep_linear_networks import ExactTransition, deep_linear, mode_strength
 from spinodal.theory.escape import escape_time, saddle_amplitude
 from spinodal.theory.linear_autoencoder import LinearAutoencoder
+from spinodal.theory.noise import kramers_time, passage_time
 
-__all__ = ["ExactTransition", "LinearAutoencoder", "deep_linear", "escape_time", "mode_strength", "saddle_amplitude"]
+__all__ = [
+    "ExactTransition",
+    "LinearAutoencoder",
+    "deep_linear",
+    "escape_time",
+    "kramers_time",
+    "mode_strength",
+    "passage_time",
+    "saddle_amplitude",
+]

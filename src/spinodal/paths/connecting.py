@@ -37,9 +37,11 @@ def connect(
 ) -> Path:
     """Join two points of an error surface by a path on which E stays low.
 
-    The default method minimises `E + beta ||theta - b||^2` while beta rises, from a until theta is b, and the same from b;
-    halves its steps in beta where the minimiser jumps; then puts points where E is largest between two points and minimises
-    E across the path there, and lays an elastic band over what does not fall. The lower of the two ways is returned.
+    The default method begins with the straight line: where E is largest it puts a point, minimises E across the line there, and
+    again where E is largest then. Where that leaves a barrier, `E + beta ||theta - b||^2` is minimised while beta rises, from a
+    until theta is b, with smaller steps in beta where the minimiser jumps; what was walked is lowered in the same way, and its
+    pass is relaxed as a whole, as a chain and as an elastic band; the same from b. The lowest of these is returned, and `way`
+    says which that is.
 
     Parameters
     ----------
@@ -102,10 +104,10 @@ def connect(
     refuse_same(first, last)
     settings = Settings(method, start, budget, tolerance, bends, recorder or Forgetful(), tell)
     alignment = align(landscape, first, last) if switch("aligned", aligned) else None
-    before = landscape.counts.copy()
-    search = Search(landscape, first, last if alignment is None else alignment.theta, settings)
-    line, found = search.run()
-    return replace(_path(landscape, search, line, found, task, landscape.counts - before), alignment=alignment)
+    with landscape.counting() as spent:
+        search = Search(landscape, first, last if alignment is None else alignment.theta, settings)
+        line, found = search.run()
+    return replace(_path(landscape, search, line, found, task, spent), alignment=alignment)
 
 
 def _path(landscape: Landscape, search: Search, line: Line, found: Found, task: Task | None, spent: Counts) -> Path:

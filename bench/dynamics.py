@@ -1,0 +1,217 @@
+"""Training as dynamics: how fast many runs are, how often plateaus are named right, what noise does, beside what is exact.
+
+    python bench/dynamics.py                   # all parts
+    python bench/dynamics.py --part speed --threads 2
+    python bench/dynamics.py --part verdicts --seed 7
+
+`speed`: 64 starts of the gaussian task's network in one batched run, and the same 64 in an ordinary training loop
+(`zero_grad`, `backward`, `SGD.step`), one after the other, both in float64; medians of repeated runs. Bars: at least 5 times
+less time at 100 samples, 2 times at 1,000, on two threads. What is imported on first use is imported before.
+
+`verdicts`: deep linear networks whose plateau is known (`plateaus.py`), 25 of each verdict. Bar: 23 right of each.
+
+`escape`: deep linear modes from balanced starts over three decades of strength, against the escape integral. Bar: 2 %. Beside
+them starts below the saddle, for ten times the longest of these. Bar: none escapes.
+
+`wells`: Langevin escapes from a double well against the exact mean first-passage integral (bar: within 3 standard errors, each
+at most 3 %), and the exact integral against Kramers' law (bar: within 1 + temperature / barrier).
+
+`chain`: Langevin escapes of `E = (1 - w1 w2 w3)^2` from the dead state over its four equivalent saddles, against Kramers' law;
+an escape is the arrival at a strength where L is below that of the dead state. Bars: .85 to 1.25 at barrier / temperature 6,
+.9 to 1.12 at 10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from hardware import hardware_line, print_table, use_threads
+from plateaus import VERDICTS, cases
+from torch import Tensor, nn
+
+import spinodal as sp
+from spinodal.theory import escape_time, kramers_time, mode_strength, passage_time, saddle_amplitude
+
+RUNS, REPEATS = 64, 5
+PARTS = ("speed", "verdicts", "escape", "wells", "chain")
+
+
+def main() -> None:
+    """Print the tables that were asked for, and write them as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=["all", *PARTS], default="all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="A check of the script, not a result.")
+    parser.add_argument("--json", type=Path, help="Write the tables to this file, too.")
+    options = parser.parse_args()
+    use_threads(options.threads)
+    print(hardware_line())
+    tables = {}
+    for part in PARTS if options.part == "all" else (options.part,):
+        header, rows = TABLES[part](options)
+        print(f"\n{part}\n")
+        print_table(header, rows)
+        tables[part] = [dict(zip(header, row, strict=True)) for row in rows]
+    if options.json:
+        options.json.write_text(json.dumps({"hardware": hardware_line(), **tables}, indent=1) + "\n")
+
+
+# -- speed ----------------------------------------------------------------------------------------
+
+
+def speed(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
+    """Return the time of 64 runs in one computation and one after the other."""
+    epochs, repeats = (60, 1) if options.quick else (2000, REPEATS)
+    header = ["samples", "epochs", "batched, s", "one by one, s", "ratio"]
+    return header, [speed_row(samples, epochs, repeats) for samples in (100, 1000)]
+
+
+def speed_row(samples: int, epochs: int, repeats: int) -> list[str]:
+    """Return medians for a number of samples."""
+    task = sp.tasks.gaussian(samples=samples)
+    landscape = task.landscape()
+    starts = torch.stack([task.initial(seed) for seed in range(RUNS)])
+    batched, single = [], []
+    sp.train(landscape, starts[:2], beta=1e-5, learning_rate=0.05, epochs=min(epochs, 600))
+    for _ in range(repeats):
+        began = time.perf_counter()
+        history = sp.train(landscape, starts, beta=1e-5, learning_rate=0.05, epochs=epochs)
+        batched.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        ends = torch.stack([ordinary(task, theta, epochs) for theta in starts])
+        single.append(time.perf_counter() - began)
+        torch.testing.assert_close(ends, history.theta, rtol=1e-6, atol=1e-8)
+    quick, slow = statistics.median(batched), statistics.median(single)
+    return [str(samples), str(epochs), f"{quick:.2f}", f"{slow:.2f}", f"{slow / quick:.1f}"]
+
+
+def ordinary(task: sp.Task, theta: Tensor, epochs: int) -> Tensor:
+    """Return where an ordinary training loop ends."""
+    model = copy.deepcopy(task.model)
+    nn.utils.vector_to_parameters(theta, model.parameters())
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.05, weight_decay=2e-5)
+    for _ in range(epochs):
+        optimiser.zero_grad()
+        task.loss(model, task.data).backward()
+        optimiser.step()
+    return nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+# -- verdicts -------------------------------------------------------------------------------------
+
+
+def verdicts(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
+    """Return how many plateaus of each kind were named right."""
+    count = 2 if options.quick else 25
+    right, wrong = Counter[str](), []
+    for case in cases(options.seed, count):
+        found = sp.diagnose(case.landscape, case.theta, case.beta)
+        right[case.verdict] += found.verdict == case.verdict
+        if found.verdict != case.verdict:
+            wrong.append(f"{case.words}: {found}")
+    print("\n".join(wrong))
+    return ["verdict", "right", "of"], [[verdict, str(right[verdict]), str(count)] for verdict in VERDICTS]
+
+
+# -- escape ---------------------------------------------------------------------------------------
+
+
+def escape(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
+    """Return measured escapes of deep linear modes beside the integral."""
+    header = ["N", "w at the start", "integral, epochs", "measured", "difference"]
+    return header, [row for matrices, low in ((3, 0.06), (4, 0.1)) for row in escape_rows(matrices, low, options.quick)]
+
+
+def escape_rows(matrices: int, low: float, quick: bool) -> Iterator[list[str]]:
+    """Yield a row for every amplitude, and one for starts below the saddle."""
+    beta, s, rate, grown = 1e-3, 0.5, 0.05 if quick else 0.01, 0.9
+    landscape = sp.tasks.gaussian(
+        activation="linear", hidden=(1,) * (matrices - 1), inputs=1, outputs=1, singular_values=(s,), bias=False, samples=8,
+        noise=0.0,
+    ).landscape()  # fmt: skip
+    covariance = float((landscape.batches.source[0][0] * landscape.batches.source[0][1]).mean())  # type: ignore[index]
+    signs = torch.ones(matrices, dtype=torch.float64)
+    signs[0] = math.copysign(1.0, covariance)
+    amplitudes = [low * (0.6 / low) ** (place / 5) for place in range(6)]
+    saddle = saddle_amplitude(beta, s, matrices=matrices)
+    predicted = [escape_time(w, s, beta=beta, matrices=matrices, grown=grown) / rate for w in amplitudes]
+    level = (s - grown * mode_strength(beta, s, matrices=matrices)) ** 2
+    starts = torch.stack([w * signs for w in [*amplitudes, 0.5 * saddle, 0.98 * saddle]])
+    history = sp.train(
+        landscape, starts, beta=beta, learning_rate=rate, epochs=int(10 * max(predicted)), levels=(level,), floor=0.99 * level
+    )
+    for w, exact, measured in zip(amplitudes, predicted, history.crossings[:, 0].tolist(), strict=False):
+        yield [str(matrices), f"{w:.3f}", f"{exact:.1f}", f"{measured:.1f}", f"{100 * (measured / exact - 1):+.2f} %"]
+    escaped = int((~history.crossings[-2:, 0].isnan()).sum())
+    yield [str(matrices), "below the saddle", "never", f"{escaped} of 2 within {history.epochs[-1]:,}", ""]
+
+
+# -- noise ----------------------------------------------------------------------------------------
+
+
+class Weights(nn.Module):
+    """A vector w, for energies that are functions of it."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(size, dtype=torch.float64))
+
+
+def wells(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
+    """Return mean escape times from a double well beside the exact integral and Kramers' law."""
+    runs, rate = (100, 0.02) if options.quick else (2000, 0.005)
+    landscape = sp.Landscape(Weights(1), lambda model, batch: ((model.w**2 - 1.0) ** 2 / 4.0).sum(), None)
+    header = ["barrier / T", "exact", "simulated", "standard error", "off by", "exact / Kramers", "bar"]
+    rows = []
+    for ratio in (1.0, 2.0, 3.5) if options.quick else (1.0, 2.0, 3.0, 4.0):
+        temperature = 0.25 / ratio
+        exact = passage_time(lambda w: (w**2 - 1.0) ** 2 / 4.0, temperature=temperature, begin=-1.0, end=1.0, low=-5.0)
+        history = sp.train(
+            landscape, -torch.ones(1), beta=0.0, learning_rate=rate, epochs=int(15 * exact / rate), method="langevin",
+            temperature=temperature, seeds=range(options.seed, options.seed + runs), until=lambda thetas: 1.0 - thetas[:, 0],
+        )  # fmt: skip
+        mean, error = float(history.arrivals.mean()) * rate, float(history.arrivals.std()) * rate / math.sqrt(runs)
+        law = kramers_time(0.25, temperature, minimum=[2.0], saddle=[-1.0])
+        rows.append(
+            [f"{ratio:g}", f"{exact:.3f}", f"{mean:.3f}", f"{error / exact:.1%}", f"{(mean - exact) / error:+.1f} errors",
+             f"{exact / law:.3f}", f"{1 + 1 / ratio:.3f}"]
+        )  # fmt: skip
+    return header, rows
+
+
+def chain(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
+    """Return mean escape times of a chain of three weights beside Kramers' law with four saddles."""
+    beta, runs = 0.2, 60 if options.quick else 1000
+    landscape = sp.Landscape(Weights(3), lambda model, batch: (1.0 - model.w.prod()) ** 2, None)
+    found = sp.diagnose(landscape, torch.zeros(3), beta)
+    top = saddle_amplitude(beta, 1.0, matrices=3)
+    beyond = (1.5 * top) ** 3
+    rate, rows = 0.02, []
+    for ratio in (3.0,) if options.quick else (6.0, 10.0):
+        temperature = found.barrier / ratio
+        law = found.noise_time(temperature, saddles=4)
+        history = sp.train(
+            landscape, torch.zeros(3), beta=beta, learning_rate=rate, epochs=int(12 * law / rate), method="langevin",
+            temperature=temperature, seeds=range(options.seed, options.seed + runs),
+            until=lambda thetas: beyond - thetas.prod(1),
+        )  # fmt: skip
+        mean, error = float(history.arrivals.nanmean()) * rate, float(history.arrivals.std()) * rate / math.sqrt(runs)
+        rows.append([f"{ratio:g}", f"{law:.1f}", f"{mean:.1f}", f"{error:.1f}", f"{mean / law:.3f}"])
+    return ["barrier / T", "Kramers", "simulated", "standard error", "ratio"], rows
+
+
+TABLES = {"speed": speed, "verdicts": verdicts, "escape": escape, "wells": wells, "chain": chain}
+
+
+if __name__ == "__main__":
+    main()

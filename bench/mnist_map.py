@@ -1,0 +1,182 @@
+"""The published MNIST transitions from one map: ranks, brackets, spinodals, coexistence points, and what an epoch costs.
+
+    python bench/mnist_map.py MNIST.npz                          # 60,000 images, the walk alone
+    python bench/mnist_map.py MNIST.npz --branches               # and the saddles: spinodals and coexistence points
+    python bench/mnist_map.py MNIST.npz --images 10000           # the first images
+    python bench/mnist_map.py MNIST.npz --images 500 --hidden 32 32   # a check of the script, not of the method
+
+784-128-128-10, sigmoid, biases, cross-entropy, float32, inputs normalised by (.1307, .3081), full batch: task `mnist`.
+`w = 2 beta` is PyTorch's weight_decay. Columns: the effective rank on both sides; w with its bracket and relative width; the
+residual `||grad L|| / (w ||theta||)` of the minimum before; w of the coexistence point (see `equal_depth.py`) and of the
+spinodal (`--branches`; without, the bracket holds it); the published value (arXiv 2512.11866: bisected in one run, batches of
+64) and whether it lies between coexistence and spinodal, or by how much it does not; E on both sides; accuracy on held-out
+images, the mean over the points of the phase before.
+
+An epoch of the published protocol (Adam, batches of 64) is timed before and after; the protocol needs at least 451 values of
+w with six epochs each for a bracket of .0002.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from equal_depth import equal_depth
+from hardware import hardware_line, print_table, use_threads
+
+import spinodal as sp
+from spinodal.sweeps.transition import Transition
+
+PUBLISHED = {
+    4: ("T1", 0.0248),
+    3: ("T2", 0.03735),
+    2: ("T3", 0.0590),
+    1: ("T4", 0.0738),
+    0: ("T5", 0.0844),
+}  # by the rank after
+EPOCHS = 451 * 6
+BATCH, RATE = 64, 1.5e-3
+HEADER = [
+    "", "rank", "w", "bracket", "width", "residual", "coexistence", "spinodal", "published", "between?", "E", "held out",
+]  # fmt: skip
+
+
+def main() -> None:
+    """Map, and print the table and the cost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="an .npz file, or a folder of IDX files")
+    parser.add_argument("--images", type=int, default=None, help="the first so many (default: all)")
+    parser.add_argument("--hidden", type=int, nargs="+", default=[128, 128])
+    parser.add_argument("--beta", type=float, nargs=2, default=[0.005, 0.06], metavar=("LOW", "HIGH"))
+    parser.add_argument("--starts", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--branches", action="store_true", help="follow every phase through its fold")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, default=None, help="write the result there as well")
+    options = parser.parse_args()
+    use_threads(options.threads)
+    print(hardware_line() + "\n", flush=True)
+    task = sp.tasks.mnist(data=options.data, samples=options.images, hidden=options.hidden)
+    epoch = seconds_per_epoch(task, options.device)
+    diagram = sp.map_phases(
+        task,
+        beta=tuple(options.beta),
+        starts=options.starts,
+        seed=options.seed,
+        branches=options.branches,
+        device=options.device,
+    )
+    epoch = min(epoch, seconds_per_epoch(task, options.device))
+    landscape = task.landscape(device=options.device)
+    rows = [row(diagram, transition, landscape) for transition in diagram.macroscopic]
+    print_table(HEADER, rows)
+    minor = ", ".join(f"{2 * t.beta:.5f} ({ranks(t)})" for t in diagram.transitions if t.minor)
+    print(f"\nminor: {minor or 'none'}; missing: {', '.join(map(str, diagram.missing)) or 'nothing'}")
+    told = cost(diagram, epoch)
+    print(told)
+    print(f"coexistence points: {landscape.counts.gradient_equivalents:,.0f} gradient-equivalents more")
+    if options.json is not None:
+        record = {"hardware": hardware_line(), "header": HEADER, "rows": rows, "cost": told}
+        options.json.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def row(diagram: Any, transition: Transition, landscape: sp.Landscape) -> list[str]:
+    """Return a transition as a row of the table."""
+    before, after = transition.before, transition.after
+    low, high = (2 * beta for beta in transition.bracket)
+    meeting, end = coexistence(diagram, transition, landscape), spinodal(diagram, transition)
+    name, published = PUBLISHED.get(after.observation.rank, ("", None))
+    return [
+        name,
+        ranks(transition),
+        f"{2 * transition.beta:.5f}",
+        f"{low:.5f} to {high:.5f}",
+        f"{(high - low) / high:.1e}",
+        f"{before.minimum.residual / (2 * before.beta * before.observation.distance):.0e}",
+        "" if meeting is None else f"{meeting:.5f}",
+        "" if end is None else f"{end:.5f}",
+        "" if published is None else f"{published:.5f}",
+        "" if published is None else between(published, meeting, high if end is None else end),
+        f"{before.error:.3f} to {after.error:.3f}",
+        held_out(diagram, transition),
+    ]
+
+
+def ranks(transition: Transition) -> str:
+    """Return the ranks on both sides."""
+    return f"{transition.before.observation.rank} to {transition.after.observation.rank}"
+
+
+def coexistence(diagram: Any, transition: Transition, landscape: sp.Landscape) -> float | None:
+    """Return w at which the phases on both sides are equally deep, None where it is not known."""
+    step = diagram.step_of(transition)
+    if step is None:
+        return None
+    known = next((2 * item.beta for item in diagram.coexistence if set(item.phases) == set(step.phases)), None)
+    if known is not None:
+        return known
+    phase = next(item for item in diagram.phases if item.id == min(step.phases))
+    found = equal_depth(landscape, phase.points, transition.after)
+    return None if found is None else 2 * found.beta
+
+
+def spinodal(diagram: Any, transition: Transition) -> float | None:
+    """Return w of the fold in which the phase before ends, None where no branch was followed through it."""
+    step = diagram.step_of(transition)
+    known = [] if step is None else [item for item in diagram.spinodals if item.certificate is not None]
+    return next((2 * item.beta for item in known if item.phase == min(step.phases) and item.side == "upper"), None)
+
+
+def between(published: float, low: float | None, high: float) -> str:
+    """Tell whether a published value lies between coexistence and spinodal, or by how much it does not."""
+    if published > high:
+        return f"above by {100 * (published / high - 1):.1f} %"
+    if low is not None and published < low:
+        return f"below by {100 * (1 - published / low):.1f} %"
+    return "yes" if low is not None else "below the spinodal"
+
+
+def held_out(diagram: Any, transition: Transition) -> str:
+    """Return the mean held-out accuracy over the points of the phase before."""
+    step = diagram.step_of(transition)
+    phase = None if step is None else next(item for item in diagram.phases if item.id == min(step.phases))
+    values = [] if phase is None else [point.observation.accuracy["held_out"] for point in phase.points]
+    known = [value for value in values if value is not None]
+    return f"{100 * sum(known) / len(known):.1f} %" if known else ""
+
+
+def cost(diagram: Any, epoch: float) -> str:
+    """Return what the map took, beside the least that the protocol takes."""
+    protocol = EPOCHS * epoch
+    spent = diagram.spent
+    return (
+        f"{diagram.seconds:.0f} s, {spent.gradient_equivalents:,.0f} gradient-equivalents ({spent.gradient_evaluations:,} "
+        f"gradients, {spent.hessian_products:,} products) at {len(diagram.points)} points; an epoch of the protocol "
+        f"{epoch:.2f} s, {EPOCHS:,} of them {protocol:,.0f} s: {protocol / diagram.seconds:.1f} times as long"
+    )
+
+
+def seconds_per_epoch(task: sp.Task, device: str) -> float:
+    """Return the seconds of one epoch of the published protocol on this machine."""
+    inputs, labels = (part.to(device) for part in task.data)
+    model = copy.deepcopy(task.model).to(device=device, dtype=torch.float32)
+    optimiser = torch.optim.Adam(model.parameters(), lr=RATE, weight_decay=0.05)
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0)).to(device)
+    began = time.perf_counter()
+    for part in order.split(BATCH):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(inputs[part]), labels[part]).backward()
+        optimiser.step()
+    if inputs.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""What `spinodal connect` does: two trained networks, whether they can be merged, and the lowest path between them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from spinodal.commands.arguments import console_for
+from spinodal.commands.centre import named_theta
+from spinodal.commands.json_file import write_json_file
+from spinodal.commands.table import Column, table
+from spinodal.commands.threads import threads_for, use_threads
+from spinodal.errors import SpinodalError, unknown_name
+from spinodal.files import write_json, writing
+from spinodal.landscape import Landscape
+from spinodal.mapping.preparing import usable_device
+from spinodal.paths import Mergeable, connect, mergeable
+from spinodal.paths.path import Path as Joining
+from spinodal.paths.settings import METHODS, Forgetful, Recorder
+from spinodal.plots.path_figure import save_paths
+from spinodal.store import RunFolder
+from spinodal.tasks import Task
+from spinodal.tasks.model_file import save_model
+from spinodal.tasks.models import Models
+from spinodal.tasks.registry import make_task
+
+PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
+RESULT = "path.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command line asks for.
+
+    Attributes
+    ----------
+    methods : tuple of str
+    how : mapping
+        Of `connect`: budget, tolerance, bends, start, aligned.
+    """
+
+    task: str
+    settings: Mapping[str, str]
+    ends: tuple[str, str]
+    methods: tuple[str, ...]
+    how: Mapping[str, Any]
+    dtype: str
+    device: str
+
+
+def connect_ends(
+    request: Request,
+    *,
+    check: bool,
+    out: Path | None,
+    resume: bool,
+    merge: Path | None,
+    threads: int,
+    json_file: str | None,
+    quiet: bool,
+) -> None:
+    """Check two ends, join them unless only the check is asked for, and write and print all of it."""
+    task = make_task(request.task, request.settings)
+    a, b = (_end(end, task, name) for end, name in zip(request.ends, ("A", "B"), strict=True))
+    landscape = task.landscape(dtype=_precision(request.dtype, task), device=usable_device(request.device))
+    use_threads(threads or threads_for(landscape.size * landscape.batches.total))
+    console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    first = mergeable(landscape, a, b, task=task)
+    console.print(_checked(first, request.ends))
+    result: dict[str, Any] = {
+        "task": {"name": task.name, **task.settings},
+        "ends": list(request.ends),
+        "check": first.to_dict(),
+    }
+    if not check:
+        result |= _joined(request, task, landscape, (a, b), out, resume=resume, merge=merge, console=console)
+    write_json_file(json_file, result)
+
+
+def _joined(
+    request: Request,
+    task: Task,
+    landscape: Landscape,
+    ends: tuple[Tensor, Tensor],
+    out: Path | None,
+    *,
+    resume: bool,
+    merge: Path | None,
+    console: Console,
+) -> dict[str, Any]:
+    """Join the ends by every method, and return what is found in JSON types."""
+    with ExitStack() as stack:
+        folder = None if out is None else stack.enter_context(RunFolder(out, _config(request, task, ends), resume=resume))
+        paths = _paths(request, task, landscape, ends, folder, console)
+        console.print()
+        console.print(_table(paths, console.width), soft_wrap=False)
+        best = min(paths.values(), key=lambda path: path.barrier)
+        console.print(f"{best.method}: {best.status}")
+        for jump in best.jumps:
+            console.print(
+                f"  first-order transition of the walk at beta = {jump.beta[1]:.4g}: E up to {jump.highest:.4g} on the way"
+            )
+        result: dict[str, Any] = {"paths": [path.to_dict() for path in paths.values()], "merged": None}
+        if merge is not None:
+            result["merged"] = _merged(best, task, merge)
+            console.print(f"{merge}: the model at t = {result['merged']['t']:.3f} of the path")
+        if folder is not None:
+            _write(folder.path, paths, result, f"{task.name}: {request.ends[0]} to {request.ends[1]}")
+            console.print(f"run folder: {folder.path}")
+    return result
+
+
+def _paths(
+    request: Request,
+    task: Task,
+    landscape: Landscape,
+    ends: tuple[Tensor, Tensor],
+    folder: RunFolder | None,
+    console: Console,
+) -> dict[str, Joining]:
+    recorder: Recorder = Forgetful() if folder is None else folder.journal
+    found = {}
+    for method in request.methods:
+        with console.status(method) as shown:
+            found[method] = connect(
+                landscape,
+                *ends,
+                method=method,
+                task=task,
+                recorder=recorder,
+                tell=lambda what, method=method, shown=shown: shown.update(f"{method}: {what}"),  # type: ignore[misc]
+                **request.how,
+            )
+    return found
+
+
+def _end(named: str, task: Task, name: str) -> Tensor:
+    try:
+        return named_theta(named, task)
+    except SpinodalError as cause:
+        raise SpinodalError(got=f"{name}, {named}: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
+
+
+def methods_of(text: str) -> tuple[str, ...]:
+    """Return the methods of a comma-separated list; "all" are all."""
+    found = METHODS if text == "all" else tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in found:
+        if name not in METHODS:
+            raise unknown_name("method", name, ("all", *METHODS))
+    return found
+
+
+def _precision(name: str, task: Task) -> torch.dtype:
+    if name not in ("auto", *PRECISIONS):
+        raise unknown_name("dtype", name, ("auto", *PRECISIONS))
+    return PRECISIONS[task.dtype if name == "auto" else name]
+
+
+def _config(request: Request, task: Task, ends: tuple[Tensor, Tensor]) -> dict[str, Any]:
+    """Return what identifies a run: the task, how, and the numbers of both ends."""
+    digests = [hashlib.sha256(theta.detach().cpu().double().numpy().tobytes()).hexdigest()[:16] for theta in ends]
+    asked = {"methods": list(request.methods), "dtype": request.dtype, "device": request.device, **request.how}
+    return {"task": {"name": task.name, **task.settings}, "connect": asked | {"a": digests[0], "b": digests[1]}}
+
+
+def _merged(path: Joining, task: Task, target: Path) -> dict[str, Any]:
+    """Write the best model on a path as safetensors."""
+    best = path.best()
+    known = path.along.held_out_error
+    error = min(known or path.error)
+    words = {"task": task.name, "t": repr(best.t), "held_out_error" if known else "error": repr(error)}
+    save_model(Models.of(task).state_dict(best.theta.cpu()), words, target)
+    return {"file": str(target), "t": best.t, "by": "held-out error" if known else "E", "value": error}
+
+
+def _write(folder: Path, paths: Mapping[str, Joining], result: Mapping[str, Any], title: str) -> None:
+    with writing(folder / RESULT):
+        write_json(folder / RESULT, json.loads(json.dumps(result)))
+    with writing(folder / "figures"):
+        save_paths(paths, folder / "figures", title)
+
+
+def _checked(found: Mergeable, ends: tuple[str, str]) -> str:
+    lines = [
+        f"{name}: {end}: E = {found.error[place]:.6g}, norm {found.norm[place]:.4g}, rank {found.rank[place]}"
+        for place, (name, end) in enumerate(zip("ab", ends, strict=True))
+    ]
+    alignment = f"no alignment: {found.why_not}" if found.alignment is None else f"alignment: {found.alignment}"
+    return "\n".join([*lines, alignment, f"Can they be merged? {found.answer()}"])
+
+
+def _table(paths: Mapping[str, Joining], width: int) -> Any:
+    def least(path: Joining, part: str) -> str:
+        values = path.along.accuracy[part]
+        return "" if values is None else f"{min(values):.4f}"
+
+    columns = [
+        Column("method", list(paths), folds=True),
+        Column("barrier", [f"{path.barrier:.3g}" for path in paths.values()]),
+        Column("+/-", [f"{path.uncertainty:.1g}" for path in paths.values()], spare=3),
+        Column("largest E", [f"{path.max_error:.5g}" for path in paths.values()]),
+        Column("accuracy >=", [least(path, "train") for path in paths.values()], spare=2),
+        Column("held out >=", [least(path, "held_out") for path in paths.values()], spare=1),
+        Column("points", [str(len(path.points)) for path in paths.values()], spare=4),
+        Column("gradients", [f"{path.evaluations:,.0f}" for path in paths.values()]),
+    ]
+    return table("E between the ends, above the larger one", [column for column in columns if any(column.cells)], width)
+
+
+def refuse_merge(merge: Path | None) -> None:
+    """Refuse a file that cannot be written, before anything is computed."""
+    if merge is not None and not merge.resolve().parent.is_dir():
+        raise SpinodalError(
+            got=f"--merge {merge}: there is no folder {merge.parent}",
+            allowed="a file in an existing folder is allowed",
+            do="make the folder, or give another file",
+        )
