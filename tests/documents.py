@@ -80,7 +80,7 @@ def agrees(shown: str, printed: str) -> bool:
     """Tell whether a program printed what a page shows.
 
     White space counts as one blank and a rule as one stroke, `...` stands for anything, and numbers agree to a thousandth
-    (or to 1e-4, as the width of a bracket means its size only). Lines that tell a slow machine's user how far a map is are left out.
+    (or to 1e-4, as the width of a bracket means its size only). Lines that tell how far a slow map is are left out.
 
     >>> agrees("beta = 0.5 [...]", "beta =  0.50001 [1, 2]"), agrees("rank 2", "rank 3"), agrees("rank", "rank 3")
     (True, False, False)
