@@ -17,7 +17,7 @@ from spinodal.store import load
 from test_cli import Command, command  # noqa: F401 - the fixture
 
 SETTINGS = ("--set", "activation=linear", "--set", "hidden=3,3", "--set", "samples=20", "--set", "bias=false")
-QUICK = (*SETTINGS, "--amplitude", "0.1", "--threads", "1", "--learning-rate", "0.1")
+QUICK = (*SETTINGS, "--amplitude", "0.1", "--threads", "1", "--learning-rate", "0.2")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_the_starts_wait_in_order_and_as_long_as_predicted(command: Command, run
     main = {start["name"]: start for start in found["starts"] if start["amplitude"] in (None, 0.1)}
     assert main["random"]["measured"] < main["intermediate"]["measured"] < main["trivial"]["measured"]
     for start in found["starts"][1:]:
-        assert start["by_flow"] == pytest.approx(start["measured"], rel=0.03, abs=2.0)
+        assert start["by_flow"] == pytest.approx(start["measured"], rel=0.05, abs=2.0)
     steep = [start for start in found["starts"] if start["name"] == "intermediate"]
     assert [start["amplitude"] for start in steep] == [0.4, 0.2, 0.1, 0.05]
     assert [level["phase"] for level in found["levels"]] == [0, 1, 2]

@@ -17,6 +17,7 @@ import spinodal as sp
 from spinodal.landscape.kinks import kinks
 from spinodal.landscape.soften import Softening
 from spinodal.phases.limit import Limit, extrapolated
+from spinodal.report.answer import answer_sentences
 from test_cli import Command, command  # noqa: F401 - the fixture
 
 F64 = torch.float64
@@ -218,6 +219,48 @@ def test_the_limit_of_softened_transitions_is_the_closed_form() -> None:
     assert abs(limit.limit - exact) <= limit.error
     assert limit.is_confirmed
     assert "confirmed by minimising it on both sides" in diagram.answer()
+
+
+class Product(nn.Module):
+    """`w_1 w_2 w_3`, whose distance from 1 has a kink that holds the minimiser up to beta = 1/2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w.prod() * x
+
+
+def _distance() -> sp.Task:
+    start = torch.tensor([1.3, 0.8, 1.1], dtype=F64)
+    loss = lambda model, batch: (1 - model(batch[0])).abs().mean()  # noqa: E731
+    return sp.Task(Product(), loss, (torch.ones(1),), initial=lambda seed: start)
+
+
+def test_nothing_is_claimed_between_points_that_stall_at_a_kink() -> None:
+    diagram = sp.map_phases(_distance(), beta=(0.05, 1.0), starts=1)
+    stalled = [point for point in diagram.points if point.minimum.stop == "kink"]
+    ends = diagram.points[0].error, diagram.points[-1].error
+    assert ends == pytest.approx((0.0, 1.0))  # E goes over all of its range,
+    assert diagram.transitions == ()  # and yet no transition is claimed
+    (stretch,) = diagram.incomplete
+    assert (stretch.low, stretch.high) == (0.05, diagram.points[len(stalled)].beta)
+    assert "stalled at a kink" in stretch.reason
+    headline = f"{len(stalled)} of {len(diagram.points)} points did not converge"
+    assert diagram.answer().startswith(headline)
+    assert diagram.to_dict()["answer"]["text"].startswith(headline)
+    assert answer_sentences(diagram)[0].startswith(headline)
+    assert "transition" not in diagram.answer()
+
+
+def test_a_minimiser_that_a_kink_holds_is_let_go_at_the_closed_form() -> None:
+    # on w_1 w_2 w_3 = 1 the force 2 beta of the penalty must be within the subgradients [-1, 1] of the distance
+    (limit,) = sp.map_phases(_distance(), beta=(0.05, 1.0), starts=1, soften=(20.0, 160.0)).limits
+    assert limit.limit is not None
+    assert limit.error is not None
+    assert abs(limit.limit - 0.5) <= limit.error < 0.01
+    assert limit.is_confirmed
 
 
 def test_a_softened_map_says_so_everywhere_and_a_run_keeps_it(command: Command, tmp_path: Path) -> None:  # noqa: F811

@@ -361,7 +361,7 @@ def test_two_processes_cannot_write_one_run(cut: Callable[[int], Path], command:
         process.wait()
         process.stdout.close()
     with RunFolder(run, tomllib.loads((run / "config.toml").read_text()), resume=True) as folder:
-        assert folder.journal.count == 6
+        assert folder.journal.count == sum(b'"kind": "point"' in line for line in lines(run)) > 3
     with pytest.raises(SpinodalError, match="already holds a run"):
         RunFolder(run, folder.config)
     RunFolder(run, folder.config, resume=True).close()  # nor does a refusal keep it locked

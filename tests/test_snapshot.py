@@ -395,7 +395,16 @@ def test_theta_lies_where_the_layout_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["landscape/landscape", "minimise/__init__", "walk", "sweeps/scout", "mapping", "phases", "snapshot"]
+    "module",
+    [
+        "landscape/landscape",
+        "minima/minimise",
+        "sweeps/walk",
+        "sweeps/scout",
+        "mapping/map",
+        "phases/diagram",
+        "phases/snapshot",
+    ],
 )
 def test_the_core_imports_no_file_format_and_no_plotting(module: str) -> None:
     tree = ast.parse((Path(sp.__file__).parent / f"{module}.py").read_text(encoding="utf-8"))

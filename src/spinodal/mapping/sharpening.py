@@ -26,7 +26,7 @@ REACH = 0.35  # part of beta beyond that, up to which the transition is looked f
 MOVED = 0.25  # part of the jump of E by which a phase may change as it is made sharper
 ALIKE = 2.0  # factor between the jumps of E of what is taken to be one transition
 BRACKET = 1e-4  # relative width of brackets: what the extrapolation leaves is wider
-WIDER = (1.0, 2.0, 4.0, 8.0)  # multiples of the error of a limit at which the network as given is looked at
+WIDER = (2.0, 4.0, 8.0)  # multiples of the error of a limit at which the network as given is looked at next
 GIVEN, ITERATIONS = 1e-4, 2000  # relative residual that is asked of the network as given, and steps until that is given up
 
 
@@ -76,17 +76,16 @@ class Sharpening:
 
     def _compared(self, known: Limit, error: float, found: _Followed) -> Limit:
         """Return a limit with the smallest multiple of its error at which the network as given confirms it, if one does."""
-        sign = 1.0 if found.met[0].direction == "up" else -1.0
-        sides: list[Side | None] = [None, None]
+        middle, sign = known.limit or 0.0, 1.0 if found.met[0].direction == "up" else -1.0
+        near, far = (self._as_given(middle + sign * side * error, found) for side in (-1.0, 1.0))
+        first, wider = replace(known, error=error, sides=(near, far)), error
         for factor in WIDER:
-            for index, expected in enumerate((True, False)):
-                if sides[index] is None or sides[index].stays is not expected:  # type: ignore[union-attr]
-                    beta = (known.limit or 0.0) + sign * (2 * index - 1) * factor * error
-                    sides[index] = self._as_given(beta, found)
-            made = replace(known, error=factor * error, sides=tuple(side for side in sides if side is not None))
-            if made.is_confirmed:
-                return made
-        return replace(made, error=error)
+            if near.stays and not far.stays:
+                return replace(known, error=wider, sides=(near, far))
+            wider = factor * error
+            near = near if near.stays else self._as_given(middle - sign * wider, found)
+            far = self._as_given(middle + sign * wider, found) if far.stays else far
+        return replace(known, error=wider, sides=(near, far)) if near.stays and not far.stays else first
 
     def _followed(self, first: Transition, start: Point) -> _Followed:
         """Follow a transition from sharpness to sharpness, beginning at a point of its phase."""

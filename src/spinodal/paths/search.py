@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.definitions import MACROSCOPIC
+from spinodal.definitions import LEAST_RANGE, MACROSCOPIC
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.paths.band import Band
@@ -62,7 +62,7 @@ class Search:
                 allowed="ends between which the model can be evaluated are allowed",
                 do="use float64, or align the units of b with those of a before",
             )
-        rounding = ROUNDING * torch.finfo(landscape.dtype).eps * (1.0 + abs(self.level))
+        rounding = max(LEAST_RANGE, ROUNDING * torch.finfo(landscape.dtype).eps) * (1.0 + abs(self.level))
         relative = DOUBLE if landscape.dtype == torch.float64 else SINGLE
         self.tolerance = settings.tolerance or max(rounding, relative * self.height)
         straight.tolerance = self.tolerance
