@@ -54,9 +54,14 @@ def main() -> None:
     print_table(header, [])
     for name in NETWORKS if options.network == "all" else [options.network]:
         for row in rows(name, options.steps):
-            print_table([], [row])
+            print_row(row)
     if options.plain:
         print_plain(list(NETWORKS) if options.network == "all" else [options.network])
+
+
+def print_row(row: list[str]) -> None:
+    """Print a row as it is made."""
+    print("| " + " | ".join(row) + " |", flush=True)
 
 
 def rows(name: str, steps: int) -> Iterator[list[str]]:
@@ -113,7 +118,7 @@ def print_plain(names: list[str]) -> None:
         converged = sum(point.minimum.converged for point in diagram.points)
         seconds = time.process_time() - began
         numbers = len(diagram.points), converged, len(diagram.macroscopic), diagram.spent.gradient_evaluations
-        print_table([], [[name, *map(str, numbers), f"{seconds:.0f}"]])
+        print_row([name, *map(str, numbers), f"{seconds:.0f}"])
 
 
 # -- networks --------------------------------------------------------------------------------
