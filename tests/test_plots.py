@@ -589,6 +589,6 @@ def test_s_curves_and_tree_are_drawn_without_a_warning(made: sp.PhaseDiagram) ->
 
 
 def test_a_map_saves_its_s_curves_at_once_and_a_report_its_tree_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spinodal.plots.save._save", lambda figure, folder, name: [folder / name])
+    monkeypatch.setattr("spinodal.plots.save.save_figure", lambda figure, folder, name: [folder / name])
     assert [path.name for path in save_phase_map(loop_diagram(), tmp_path)] == ["phase_map", "s_curves"]
     assert [path.name for path in save_figures(loop_diagram(), tmp_path)][-2:] == ["s_curves", "tree"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -77,6 +78,20 @@ def version_option(
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())  # noqa: T201
+    else:
+        _refuse_gone_folder()
+
+
+def _refuse_gone_folder() -> None:
+    """Refuse a working folder that does not exist any more: libraries loaded later die of it, in words of their own."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise SpinodalError(
+            got=f"a working folder that cannot be read ({error.strerror})",
+            allowed="a folder that exists is allowed",
+            do="change to one and give the command again",
+        ) from error
 
 
 app.command("connect", help=CONNECT_HELP)(connect_command)

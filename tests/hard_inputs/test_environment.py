@@ -228,11 +228,11 @@ def test_a_run_folder_that_goes_away_while_running_is_refused_or_made_good(
 ) -> None:
     plain = Journal.keep
 
-    def keep(self: Journal, point: Any) -> None:
+    def keep(self: Journal, request: Any, point: Any) -> None:
         if point.index == at:
             path = tmp_path / gone
             path.unlink() if path.is_file() else shutil.rmtree(path)
-        plain(self, point)
+        plain(self, request, point)
 
     monkeypatch.setattr(Journal, "keep", keep)
     text = refused(run(QUICK, tmp_path))

@@ -12,7 +12,7 @@ from spinodal.landscape.consistency import somewhere
 from spinodal.landscape.energy import Energy
 from spinodal.landscape.parameters import Slot
 
-SAMPLES = 32  # that show which scales E feels
+SAMPLES = 4  # that show which scales E feels: what holds for E holds for that of every sample
 MORE = 8  # random points beyond the number of tensors
 SCALES = (1.0, 2.0)  # of the random points; far from the origin a smooth activation is too much like ReLU
 SHRUNK = 0.5  # factor by which a block is scaled to see whether E feels it

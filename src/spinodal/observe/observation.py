@@ -99,6 +99,7 @@ class Observation:
 
 
 AS_GIVEN = "error_as_given"
+FEW = 32  # samples that tell whether outputs vary with them
 
 
 class Observer:
@@ -157,11 +158,11 @@ class Observer:
         """
         if self.control.has_centre:
             return True
-        theta, batches = self.landscape.initial, self._parts["train"]
+        theta, few = self.landscape.initial, self.landscape.of_few(FEW).batches
         centre = self.control.trivial(theta)
         if centre is None:
             return False
-        here, there = (self._scores(place, batches).variance for place in (theta, centre))
+        here, there = (self._scores(place, few).variance for place in (theta, centre))
         return here is not None and there is not None and there > TRIVIAL * here
 
     def _telling(self, matrices: Mapping[str, Tensor]) -> tuple[tuple[str, ...], str]:
