@@ -260,7 +260,14 @@ def own(tmp_path: Path, out: str, *more: str) -> subprocess.Popen[bytes]:
     """Begin a map of a task of one's own, whose loss has no name, in a session of its own."""
     (tmp_path / "own.py").write_text(OWN)
     words = [BINARY, *LINE, "--out", out, "--resume", *more]
-    return subprocess.Popen(words, env=ENVIRONMENT, cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        words, env=ENVIRONMENT, cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE, preexec_fn=_hears_interrupts
+    )
+
+
+def _hears_interrupts() -> None:
+    """Let a process hear Ctrl-C, which what a shell runs in the background does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def family(leader: int) -> list[int]:
