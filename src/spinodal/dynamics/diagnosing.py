@@ -22,6 +22,7 @@ from spinodal.landscape.penalty import Penalty
 from spinodal.mapping.deepest import deepest
 from spinodal.minima.minimise import Minimum, minimise
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.spectrum.eigenbasis import eigenbasis
 from spinodal.spectrum.extremes import Extremes, extreme_eigenvalues
 from spinodal.spectrum.krylov import random_vectors
 from spinodal.spectrum.operator import affords_dense
@@ -143,7 +144,7 @@ def _judged(
 
 def _curvatures(loss: Regularised, minimum: Tensor, saddle: Saddle) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return all eigenvalues of Hess L at a minimum and at a saddle."""
-    values = torch.linalg.eigvalsh(loss.shifted(loss.landscape.hessian(minimum)))
+    values = eigenbasis(loss.shifted(loss.landscape.hessian(minimum)), vectors=False).values
     return tuple(values.tolist()), tuple(saddle.values.tolist())
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spinodal.definitions import LEVEL_FLAT, ZERO_MODE
 from spinodal.landscape.objective import Regularised
+from spinodal.spectrum.eigenbasis import eigenbasis
 from spinodal.spectrum.krylov import Krylov
 from spinodal.spectrum.operator import affords_dense
 
@@ -134,7 +135,8 @@ class _Local:
     def __init__(self, loss: Regularised, theta: Tensor, gradient: Tensor) -> None:
         self.gradient = gradient
         if affords_dense(loss.landscape):
-            self.values, self.vectors = torch.linalg.eigh(loss.shifted(loss.landscape.hessian(theta)))
+            basis = eigenbasis(loss.shifted(loss.landscape.hessian(theta)))
+            self.values, self.vectors = basis.values, basis.vectors
         else:
             self.values, self.vectors = _ritz(loss, theta, gradient)
         self.parts = self.vectors.T @ gradient

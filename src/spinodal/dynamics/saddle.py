@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spinodal.definitions import ZERO_MODE
 from spinodal.landscape.objective import Regularised
+from spinodal.spectrum.eigenbasis import eigenbasis
 from spinodal.spectrum.krylov import random_vectors
 
 RAYS = 12  # directions that are tried
@@ -49,11 +49,10 @@ def saddle_beside(loss: Regularised, minimum: Tensor, *, seed: int = 0) -> Saddl
     *What it is not:* the lowest saddle there is. It is an upper bound of the barrier.
     """
     value = loss.value(minimum)
-    values, vectors = torch.linalg.eigh(loss.shifted(loss.landscape.hessian(minimum)))
-    positive = values[values > ZERO_MODE * values.abs().max()]
-    if not len(positive):
+    basis = eigenbasis(loss.shifted(loss.landscape.hessian(minimum)))
+    if not basis.positive:
         return None
-    soft = vectors[:, values <= SOFTEST * positive[0]]
+    soft = basis.vectors[:, basis.values <= SOFTEST * basis.values[-basis.positive]]
     rays = [_turned(loss, minimum, soft @ weights, RADII[place % len(RADII)]) for place, weights in _weights(soft, seed)]
     tops = [_top(loss, minimum, ray, value) for ray in rays]
     lowest = sorted((top for top in tops if top is not None), key=lambda top: top.height)[:CLIMBS]
@@ -104,15 +103,15 @@ def _climb(loss: Regularised, theta: Tensor, floor: float) -> Saddle | None:
     """Return the saddle of index 1 that is reached by Newton steps turned uphill along the lowest mode."""
     for _ in range(STEPS):
         value, gradient = loss.value_and_gradient(theta)
-        values, vectors = torch.linalg.eigh(loss.shifted(loss.landscape.hessian(theta)))
-        alive = values.abs() > ZERO_MODE * values.abs().max()
+        basis = eigenbasis(loss.shifted(loss.landscape.hessian(theta)))
+        values, alive = basis.values, basis.values.abs() > basis.zero
         if float(gradient.norm()) <= RESIDUAL * max(loss.scale(theta), 1e-9):
-            is_saddle = int((values[alive] < 0.0).sum()) == 1 and value > floor
+            is_saddle = basis.index == 1 and value > floor
             return Saddle(theta, value, values) if is_saddle else None
         signs = torch.ones_like(values)
         signs[0] = -1.0
-        parts = torch.where(alive, -signs * (vectors.T @ gradient) / values.abs(), 0.0)
-        step = vectors @ parts
+        parts = torch.where(alive, -signs * (basis.vectors.T @ gradient) / values.abs(), 0.0)
+        step = basis.vectors @ parts
         longest = 0.1 * (1.0 + float(theta.norm()))
         theta = theta + step * min(1.0, longest / max(float(step.norm()), 1e-300))
     return None
