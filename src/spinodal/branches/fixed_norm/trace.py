@@ -318,6 +318,7 @@ def walk_fixed_norm(
     One parameter, `E = (1 - x^2)^2`, on whose sphere of two points nothing is left to minimise: `beta = 2 (1 - x^2)`
     falls as x grows.
 
+    >>> import torch
     >>> class One(torch.nn.Module):
     ...     def __init__(self):
     ...         super().__init__()
