@@ -132,6 +132,7 @@ END_KNOWN = 0.01  # relative: how far an end that a walk found may lie from the 
 SAME_BETA = 1e-9  # relative difference of two values of beta that are one
 NEAR_BETA = 1e-6  # the same of a value that was computed in another way, as a coexistence point and the edge it makes
 SAME_PLACE = 0.01  # relative: transitions of one branch lie no further apart, as brackets of coarse walks are as wide
+SAME_EVENT = 0.3  # in log beta: how far from a transition a repeat of the walk may meet it again
 STILL = 0.1  # residual, relative to 2 beta times the distance from the centre, below which a model counts as trained to the end
 WORTH = 0.01  # fall of the training accuracy from which it is called a loss
 

@@ -174,7 +174,7 @@ def _known(
 ) -> Iterable[Minimum]:
     """Return minima at beta: of every known phase, or the deepest that random starts lead to."""
     if phases is None:
-        starts = [deepest(loss.landscape, penalty or Penalty(), loss.beta, _random(loss.landscape, seed))]
+        starts = [deepest(loss.landscape, penalty or Penalty(), loss.beta, _random(loss.landscape, seed))[0]]
     elif isinstance(phases, PhaseDiagram):
         starts = [_nearest(phase.points, loss.beta).minimum.theta for phase in phases.phases]
     else:
