@@ -81,6 +81,7 @@ FORETOLD_WITHIN = 0.6  # of a bracket: a fold that three points foretell further
 LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it is bracketed at once
 UNBLURRED = 0.6  # of a bracket: where searches are dear they close in to this part of it, and their tolerance adds the rest
 CAREFUL = 0.03  # times the tolerance, at the end of a branch where searches are dear: beyond it there may be no minimum
+ONE_EVENT = 2.0  # brackets within which two transitions of a walk that touch are one
 CONVERGED_BRACKET = 1.01  # times the width asked for: a bracket that is no wider has converged
 
 # -- errors of what is shown ---------------------------------------------------------------------------------------------
