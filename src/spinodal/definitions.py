@@ -116,6 +116,7 @@ TURNS = 1e-7  # of rho: a rate of rho along a branch that is less is none, so th
 
 SAME_SPECTRUM = 0.05  # of the largest singular value: minima of one phase differ by less
 SAME_NORM = 2.0 * MACROSCOPIC  # of the range of the squared norm: the same
+SAME_ANSWERS = 0.25  # of the samples: those whose class only one of two maps takes for one with others are less in one phase
 SAME_ROUNDING = 1e-8  # relative difference that invariants of equal minima may always have
 SAME_SLACK = 10.0  # times `residual / margin`: how far a minimum may lie from the exact one
 SAME_DISTANCE = 1e-3  # of the norm: a minimum that may lie further is not known well enough to excuse more
