@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         scalar_curvature,
         spectral_density,
     )
-    from spinodal.dynamics import Diagnosis, Trajectory, diagnose, train
+    from spinodal.dynamics import Diagnosis, Trajectory, WayOut, diagnose, escape, train
     from spinodal.errors import SpinodalError
     from spinodal.landscape import Landscape
     from spinodal.landscape.control import Control
@@ -82,6 +82,7 @@ __all__ = [
     "Task",
     "Trajectory",
     "Transition",
+    "WayOut",
     "Weight",
     "beta_of",
     "change_points",
@@ -90,6 +91,7 @@ __all__ = [
     "continue_branch",
     "curvature_at",
     "diagnose",
+    "escape",
     "extreme_eigenvalues",
     "fisher_trace",
     "hierarchy",
@@ -140,6 +142,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Task": "spinodal.tasks",
     "Trajectory": "spinodal.dynamics",
     "Transition": "spinodal.sweeps.transition",
+    "WayOut": "spinodal.dynamics",
     "Weight": "spinodal.landscape.weight",
     "beta_of": "spinodal.conventions",
     "change_points": "spinodal.curvature",
@@ -148,6 +151,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "continue_branch": "spinodal.branches",
     "curvature_at": "spinodal.curvature",
     "diagnose": "spinodal.dynamics",
+    "escape": "spinodal.dynamics",
     "extreme_eigenvalues": "spinodal.curvature",
     "fisher_trace": "spinodal.curvature",
     "hierarchy": "spinodal.basins.hierarchy",
