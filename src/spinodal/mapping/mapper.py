@@ -17,6 +17,7 @@ from spinodal.errors import SpinodalError
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.mapping.after_walk import AfterWalk, Walk
 from spinodal.mapping.deepest import DOUBLINGS, is_trivial
+from spinodal.mapping.lead import Lead, leading
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.progress import Progress
 from spinodal.mapping.repeating import Again, coarser
@@ -28,6 +29,7 @@ from spinodal.parallel import Crew
 from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.guide import Guide
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.recorder import Recorder
@@ -108,15 +110,17 @@ class Mapper:
         """Walk from one end of the range to the other."""
         self._settle_control()
         self._refuse_other_data()
-        (low, high), spent = self.starts.range(self.recorder)
+        lead = self._lead()
+        (low, high), spent = self.starts.range(self.recorder) if lead is None else (lead.range, lead.spent)
         self.walker.spent = self.walker.spent + spent
         self.progress.range(low, high, self.problem.solver)
-        bottom, top = self._ends(low, high)
+        bottom, top = self._ends(low, high, lead)
         self.progress.stage("the first step")
         if self.options.direction == "down":
             scout = self._scout(bottom, top)
             return Walk((low, high), scout.walk(top, low), bottom, top, scout.criteria.norm_range)
         scout = self._scout(bottom, top, upward=True)
+        scout.guide = None if lead is None else Guide.of(lead.sweep)
         sweep = scout.walk(bottom, high)
         for _ in range(DOUBLINGS if self.options.beta is None else 0):
             if sweep.status != "complete" or scout.is_end(sweep.points[-1]):
@@ -125,19 +129,31 @@ class Mapper:
             sweep = _extended(sweep, scout.walk(sweep.points[-1], high))
         return Walk((low, high), sweep, bottom, top, scout.criteria.norm_range)
 
-    def _ends(self, low: float, high: float) -> tuple[Point, Point]:
+    def _lead(self) -> Lead | None:
+        """Return a walk over fewer samples, where one is to lead."""
+        problem = leading(self.problem, self.options)
+        if problem is None:
+            return None
+        self.progress.stage(f"the map of {problem.landscape.batches.total:,} samples, which leads")
+        recorder, options = self.recorder.beside("lead"), replace(self.options, lead=0)
+        inner = Mapper(self.task, options, problem, recorder=recorder, progress=Progress(), crew=Crew())
+        walk = inner._walked()
+        self.starts.chosen = inner._chosen_set() if self.options.repeats else 0
+        return Lead.of(walk, inner.walker.spent, problem.landscape, self.landscape)
+
+    def _ends(self, low: float, high: float, lead: Lead | None) -> tuple[Point, Point]:
         """Return the deepest minimum that is found at the lower end, and one at the upper end."""
         self.progress.stage(f"the deepest of {self.options.starts} starts at beta = {low:.4g}")
-        bottom = self.walker.find(low, lambda: self._deepest(low, high))
+        bottom = self.walker.find(low, lambda: self._deepest(low, high, lead))
         self.progress.stage(f"the upper end at beta = {high:.4g}")
-        top = self.walker.find(high, lambda: self.starts.trivial(high))
+        top = self.walker.find(high, lambda: self.starts.trivial(high) if lead is None else lead.top)
         if bottom.minimum.stop in LOST:
             raise _no_minimum(bottom)
         return bottom, top
 
-    def _deepest(self, low: float, high: float) -> tuple[Tensor, Counts]:
+    def _deepest(self, low: float, high: float, lead: Lead | None) -> tuple[Tensor, Counts]:
         """Return a start in the deepest phase; where the walk is to be repeated, the set that it came from is recorded."""
-        start = self.starts.deepest(low, high)
+        start = self.starts.deepest(low, high) if lead is None else lead.bottom
         if self.options.repeats:
             self._chosen_set()
         return start

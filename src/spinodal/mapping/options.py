@@ -52,6 +52,10 @@ class MapOptions:
         Sharpness s of the smooth operations that take the place of ReLU and its kin (see `Softening`). With two, the map is
         made at `low`, and every macroscopic transition of it is followed to `high`, extrapolated to the network as given
         and compared with that (see `Limit`). None: E is as it is given.
+    lead : int or None
+        Samples of a map that leads a walk upwards of a large network in single precision: it is made first, and the walk over
+        all samples goes where it went and begins its searches where it ended (see `spinodal.mapping.lead`). 0: none leads.
+        None: 7,500, where there are at least four times as many.
     """
 
     beta: tuple[float, float] | None = None
@@ -67,6 +71,7 @@ class MapOptions:
     branches: bool = False
     curvature: bool = False
     soften: float | tuple[float, float] | None = None
+    lead: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse options that mean nothing."""
@@ -89,6 +94,8 @@ class MapOptions:
         switch("curvature", self.curvature)
         if self.soften is not None:
             check_sharpness(self.soften)
+        if self.lead is not None:
+            whole_number("lead", self.lead, least=0, do="try 7500, or 0 for none")
         whole_number("starts", self.starts, least=1, do="try 4")
         if whole_number("repeats", self.repeats, least=0, do="try 2") and self.direction == "down":
             raise SpinodalError(
@@ -134,3 +141,4 @@ class MapSettings(TypedDict, total=False):
     branches: bool
     curvature: bool
     soften: float | tuple[float, float] | None
+    lead: int | None

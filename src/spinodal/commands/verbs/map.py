@@ -91,7 +91,7 @@ def map_command(
     from spinodal.mapping.options import MapOptions
 
     options = MapOptions(
-        beta=_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
+        beta=beta_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
         soften=_sharpness(soften),
     )  # fmt: skip
@@ -114,7 +114,8 @@ def _sharpness(text: str | None) -> float | tuple[float, float] | None:
         ) from cause
 
 
-def _range(text: str | None) -> tuple[float, float] | None:
+def beta_range(text: str | None) -> tuple[float, float] | None:
+    """Return the range LOW:HIGH of `--beta`, None where it is not given."""
     if text is None:
         return None
     low, colon, high = text.partition(":")
