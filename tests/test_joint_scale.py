@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrizations
 
 import spinodal as sp
 from spinodal.landscape.scale import refuse_scale_invariance
@@ -159,7 +160,23 @@ SINGLE: dict[str, tuple[Callable[[], nn.Module], str | None]] = {
     "RMSNorm": (lambda: nn.Sequential(nn.Linear(3, 4), nn.RMSNorm(4), nn.Tanh(), nn.Linear(4, 2)), "0.*"),
     "GroupNorm": (lambda: nn.Sequential(nn.Linear(3, 8), nn.GroupNorm(2, 8), nn.Tanh(), nn.Linear(8, 2)), "0.*"),
     "weight norm": (lambda: nn.Sequential(Directed(), nn.Tanh(), nn.Linear(4, 2)), "0.direction"),
+    "InstanceNorm": (
+        lambda: nn.Sequential(
+            nn.Linear(3, 12), nn.Unflatten(1, (4, 3)), nn.InstanceNorm1d(4), nn.Tanh(), nn.Flatten(), nn.Linear(12, 2)
+        ),
+        "0.*",
+    ),
+    "spectral norm": (
+        lambda: nn.Sequential(parametrizations.spectral_norm(nn.Linear(3, 4)), nn.Tanh(), nn.Linear(4, 2)).eval(),
+        "0.parametrizations.weight.*",
+    ),
+    "LayerNorm first": (lambda: nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), None),
     "BatchNorm": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)).eval(), None),
+}
+STATEFUL: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "BatchNorm": (lambda: nn.BatchNorm1d(4), r"1 \(BatchNorm1d\) uses batch statistics in training mode"),
+    "BatchNorm without memory": (lambda: nn.BatchNorm1d(4, track_running_stats=False), "uses batch statistics"),
+    "spectral norm": (lambda: parametrizations.spectral_norm(nn.Linear(4, 4)), "E is not a function of theta"),
 }
 
 
@@ -174,6 +191,14 @@ def test_every_kind_of_normalisation_works_under_the_mask_that_it_needs(case: st
         assert offered(caught.value) == [pattern]
     penalty = Task(net, squared, data(), exclude=() if pattern is None else pattern).penalty(landscape)
     assert sp.minimise(landscape, beta=0.5, start=landscape.initial, penalty=penalty).converged
+
+
+@pytest.mark.parametrize("case", STATEFUL)
+def test_what_learns_statistics_as_it_is_called_is_refused_in_training_mode(case: str) -> None:
+    torch.manual_seed(0)
+    made, cause = STATEFUL[case]
+    with pytest.raises(sp.SpinodalError, match=cause):
+        landscape_of(nn.Sequential(nn.Linear(3, 4), made(), nn.Tanh(), nn.Linear(4, 2)).train())
 
 
 def test_the_weight_norm_of_pytorch_is_refused_as_it_is_differentiated_twice_wrongly() -> None:
