@@ -30,6 +30,9 @@ class MapOptions:
         Of the random starts; start k uses seed `1000 * seed + k`.
     starts : int
         Number of random starts from which the deepest phase is chosen.
+    repeats : int
+        How often the finished walk is repeated, each time from as many other starts at its lower end, to see where its
+        transitions are met again (see `Repeat`). The deepest of all starts is followed by the map itself.
     solver : {"auto", "newton", "newton_cg", "lbfgs"}
         "auto": the task's own, if it names one, else by size (see `solver_for`).
     tolerance : float or None
@@ -49,12 +52,17 @@ class MapOptions:
         Sharpness s of the smooth operations that take the place of ReLU and its kin (see `Softening`). With two, the map is
         made at `low`, and every macroscopic transition of it is followed to `high`, extrapolated to the network as given
         and compared with that (see `Limit`). None: E is as it is given.
+    lead : int or None
+        Samples of a map that leads a walk upwards of a large network in single precision: it is made first, and the walk over
+        all samples goes where it went and begins its searches where it ended (see `spinodal.mapping.lead`). 0: none leads.
+        None: 7,500, where there are at least four times as many.
     """
 
     beta: tuple[float, float] | None = None
     direction: str = "up"
     seed: int = 0
     starts: int = 4
+    repeats: int = 0
     solver: str = "auto"
     tolerance: float | None = None
     bracket: float | None = None
@@ -63,6 +71,7 @@ class MapOptions:
     branches: bool = False
     curvature: bool = False
     soften: float | tuple[float, float] | None = None
+    lead: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse options that mean nothing."""
@@ -85,13 +94,30 @@ class MapOptions:
         switch("curvature", self.curvature)
         if self.soften is not None:
             check_sharpness(self.soften)
+        if self.lead is not None:
+            whole_number("lead", self.lead, least=0, do="try 7500, or 0 for none")
         whole_number("starts", self.starts, least=1, do="try 4")
+        if whole_number("repeats", self.repeats, least=0, do="try 2") and self.direction == "down":
+            raise SpinodalError(
+                got="repeats of a map downwards", allowed="repeats in direction up or loop are allowed", do="go up"
+            )
         if self.bracket is not None:
             Resolution(bracket=self.bracket)
         if self.tolerance is not None and not 0 < real_number(self.tolerance) < 1:
             raise SpinodalError(
                 got=f"tolerance = {self.tolerance}", allowed="a number between 0 and 1 is allowed", do="try 1e-6"
             )
+
+    def seeds(self, group: int = 0) -> range:
+        """Return the seeds of the random starts: those of the map, and of each of its repeats.
+
+        Examples
+        --------
+        >>> MapOptions(seed=2, starts=4).seeds(), MapOptions(seed=2, starts=4, repeats=1).seeds(1)
+        (range(2000, 2004), range(2004, 2008))
+        """
+        first = 1000 * self.seed + group * self.starts
+        return range(first, first + self.starts)
 
     @property
     def sharpness(self) -> float | None:
@@ -106,6 +132,7 @@ class MapSettings(TypedDict, total=False):
     direction: str
     seed: int
     starts: int
+    repeats: int
     solver: str
     tolerance: float | None
     bracket: float | None
@@ -114,3 +141,4 @@ class MapSettings(TypedDict, total=False):
     branches: bool
     curvature: bool
     soften: float | tuple[float, float] | None
+    lead: int | None

@@ -68,10 +68,11 @@ def _refuse_unmappable(control: Turned, options: MapOptions) -> None:
 
 def _check_seed(options: MapOptions) -> None:
     """Refuse a seed whose starts have no seed of 64 bits."""
-    if 1000 * abs(options.seed) + options.starts > 2**63:
+    drawn = options.starts * (1 + options.repeats)
+    if 1000 * abs(options.seed) + drawn > 2**63:
         raise SpinodalError(
             got=f"seed = {options.seed}",
-            allowed=f"a whole number of size up to {2**63 // 1000 - options.starts:,} is allowed",
+            allowed=f"a whole number of size up to {2**63 // 1000 - drawn:,} is allowed",
             do="give a smaller one",
         )
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
+
+from torch import Tensor
 
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Turned
@@ -16,6 +20,7 @@ from spinodal.minima.solver import Solver
 from spinodal.sweeps.point import Point
 
 OWN_HESSIANS = 800  # parameters up to which no landmark serves
+ENOUGH = 5000  # samples that Kronecker factors of a large network are made of
 LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
 
 
@@ -71,8 +76,23 @@ class Landmarks:
         if not self.solver.takes_factors:
             return None
         if point.index not in self._kronecker:
-            self._kronecker = {point.index: kronecker(self.landscape, point.minimum.theta)}  # large: one is kept
+            self._kronecker = {point.index: self.made(point.minimum.theta)}  # large: one is kept
         return self._kronecker[point.index]
+
+    def made(self, theta: Tensor) -> Kronecker | None:
+        """Return the Kronecker factors at theta, of large networks from a part of the samples: they are means over them."""
+        found = kronecker(self._telling, theta)
+        if found is None or self._telling is self.landscape:
+            return found
+        share = self._telling.batches.total / self.landscape.batches.total
+        return replace(found, price=math.ceil(share * found.price))
+
+    @cached_property
+    def _telling(self) -> Landscape:
+        """Return the landscape of the samples that factors are made of."""
+        pieces = self.landscape.batches.total // ENOUGH
+        part = self.landscape.part(pieces) if pieces > 1 and affords_glimpses_only(self.landscape) else None
+        return part or self.landscape
 
     def bought(self, point: Point) -> tuple[Kronecker | None, int]:
         """Return the factors at a point, and what is charged where a search from it ends in a point of its own.
