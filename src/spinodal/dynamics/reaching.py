@@ -12,6 +12,7 @@ from spinodal.dynamics.method import positive_number
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
+from spinodal.landscape.penalty import Penalty, l2
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.spectrum.extremes import extreme_eigenvalues
 from spinodal.words.numbers import significant
@@ -137,11 +138,13 @@ def reachable(
     ((), (0, 1, 2))
     """
     rate = positive_number("learning_rate", learning_rate, do="give that of the training")
+    penalty = penalty or diagram.control.made
     if landscape is None:
         task = _task_of(diagram)
         landscape = task.landscape()
         penalty = penalty or task.penalty(landscape)
-    return Reach(rate, tuple(_sharpnesses(diagram, landscape, penalty)))
+    decay = None if penalty is None else l2(penalty, "the sharpness of a map")
+    return Reach(rate, tuple(_sharpnesses(diagram, landscape, decay)))
 
 
 def _task_of(diagram: PhaseDiagram) -> Any:
@@ -153,7 +156,7 @@ def _task_of(diagram: PhaseDiagram) -> Any:
     return diagram.models.task()
 
 
-def _sharpnesses(diagram: PhaseDiagram, landscape: Landscape, penalty: Control | None) -> Iterable[Sharpness]:
+def _sharpnesses(diagram: PhaseDiagram, landscape: Landscape, penalty: Penalty | None) -> Iterable[Sharpness]:
     for phase in diagram.phases:
         for point in phase.points:
             ends = extreme_eigenvalues(
