@@ -390,7 +390,9 @@ class Scout:
         if self.criteria.jump(found) >= MACROSCOPIC * self.criteria.error_range:
             return False
         continuous = found.norm_squared <= CONTINUOUS * self.criteria.norm_range_at(before.beta)
-        near = earlier if earlier is not None and is_doubtful(before) else before  # as where a kink is told
+        near = before
+        if earlier is not None and not self.criteria.rough and is_doubtful(before):
+            near = earlier  # as where a kink is told
         return is_of_a_fold(evidence) or not (continuous and self.criteria.is_macroscopic_kink(near, after))
 
     def _status(self, before: Point, after: Point) -> str:
