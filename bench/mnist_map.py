@@ -10,7 +10,7 @@
 residual `||grad L|| / (w ||theta||)` of the minimum before; w of the coexistence point (see `equal_depth.py`) and of the
 spinodal (`--branches`; without, the bracket holds it); the published value (arXiv 2512.11866: bisected in one run, batches of
 64) and whether it lies between coexistence and spinodal, or by how much it does not; E on both sides; accuracy on held-out
-images, the mean over the points of the phase before.
+images, averaged evenly over w from the point behind the transition before.
 
 An epoch of the published protocol (Adam, batches of 64) is timed before and after; the protocol needs at least 451 values of
 w with six epochs each for a bracket of .0002.
@@ -188,12 +188,11 @@ def between(published: float, low: float | None, high: float) -> str:
 
 
 def held_out(diagram: Any, transition: Transition) -> str:
-    """Return the mean held-out accuracy over the points of the phase before."""
+    """Return the held-out accuracy of the phase before, averaged evenly over w."""
     step = diagram.step_of(transition)
     phase = None if step is None else next(item for item in diagram.phases if item.id == min(step.phases))
-    values = [] if phase is None else [point.observation.accuracy["held_out"] for point in phase.points]
-    known = [value for value in values if value is not None]
-    return f"{100 * sum(known) / len(known):.1f} %" if known else ""
+    mean = None if phase is None else phase.mean_accuracy("held_out")
+    return "" if mean is None else f"{100 * mean:.1f} %"
 
 
 def cost(diagram: Any, epoch: float) -> str:

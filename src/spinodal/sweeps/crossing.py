@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.definitions import BEYOND_SUMMIT
+from spinodal.definitions import BEYOND_SUMMIT, SMALL_GAP
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.lbfgs import Preconditioned
 from spinodal.sweeps.bracket import Closed
@@ -39,7 +39,7 @@ class Crossing:
     def closed(self) -> Closed | None:
         """Return the ends of the bracket around the fold; None where no fold was reached."""
         note = self._noted()
-        path = self._path(note["way"])
+        path = self._path(note["way"], note["errors"])
         if not path:
             return None
         near, beta = path[-1], note["fold"] * (1.0 + BEYOND_SUMMIT)
@@ -51,7 +51,7 @@ class Crossing:
             path.append(near)
         return Closed(near, None, None, path=tuple(path))
 
-    def _path(self, betas: Sequence[float]) -> list[Point]:
+    def _path(self, betas: Sequence[float], errors: Sequence[float]) -> list[Point]:
         """Return the minima on the way as points of the walk, not too close to one another; none if the last is no minimum.
 
         E follows the integral of beta from each to the next, so nothing jumps between them.
@@ -62,11 +62,15 @@ class Crossing:
             is_near = number == len(betas) - 1
             if is_near or path[-1].beta * (1.0 + APART) < beta < betas[-1] / (1.0 + APART):
                 point = self.walker.reach(path[-1], beta, partial(self._theta, number), careful=is_near)
-                if point.minimum.converged:
-                    path.append(point)
-                elif is_near:
+                if not point.minimum.converged or abs(point.error - errors[number]) > self._most:
                     return []
+                path.append(point)
         return path[1:]
+
+    @property
+    def _most(self) -> float:
+        """Return by how much E may change as a place becomes a minimum of L."""
+        return SMALL_GAP * self.way.criteria.error_range
 
     def _noted(self) -> dict[str, Any]:
         """Return where the fold is and which minima lead there, as recorded, with what that cost added to what was spent."""
@@ -77,8 +81,13 @@ class Crossing:
     def _made(self) -> dict[str, Any]:
         with self.walker.landscape.counting() as spent:
             self._summit = found = self._climbed()
-        known = {"fold": None, "way": []} if found is None else {"fold": found.fold, "way": [at.beta for at in found.way]}
-        return known | {"counts": vars(spent)}
+        way = () if found is None else found.way
+        return {
+            "fold": None if found is None else found.fold,
+            "way": [place.beta for place in way],
+            "errors": [place.error for place in way],
+            "counts": vars(spent),
+        }
 
     def _theta(self, number: int) -> Tensor:
         """Return theta of a minimum on the way, climbed to again, uncounted, where the climb was recorded only."""

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from spinodal.branches.fixed_norm.sphere import Sphere
@@ -24,8 +23,8 @@ STEP = 0.08  # in log rho
 LEAST, SHORTER = 2e-3, 0.35  # the shortest step, and by what a step is shortened where the constrained minimum jumped
 CLOSE = 1e-4  # of beta: a place that is as close to the summit below it is next to it
 THREE = 3  # places that tell a summit
-MOST = 30  # steps
-ROUGH, FINE = 3e-4, 3e-5  # residuals of the climb and of the point before the summit, relative to 2 beta r
+MOST, REFINED = 40, 6  # steps up, and places next to the summit
+ROUGH, FINE = 3e-4, 3e-5  # residuals of the climb and next to the summit, relative to 2 beta r
 ITERATIONS = 200  # of one search, after which the climb is given up
 
 
@@ -76,40 +75,63 @@ class Climb:
         the change of theta for a change of log rho, at the minimum.
         """
         polished = self._solved(first.theta, first.height, first.beta, ROUGH)
-        places = [] if polished is None else self._up(polished, along)
-        if len(places) < THREE:
+        if polished is None:
             return None
-        top, fold, bend = _parabola(places[-3:])
-        last = places[-1]
-        is_round = bend < 0.0 and abs(fold - last.beta) <= CLOSE * fold
-        height = top + math.sqrt(BEFORE_SUMMIT * fold / -bend) if is_round else last.height
-        before = self._at(height, places[-3:], FINE)
-        if before is None:
+        places, over = self._up(polished, along)
+        if over is None:  # the constrained minimum jumps next to the last place
+            before = self._at(places[-1].height, places[-1:], FINE) if len(places) > 1 else None
+            return None if before is None else Summit(before.beta * (1.0 + CLOSE), (*places[:-1], before))
+        around = self._closer([*places[-2:], over])
+        top, fold, bend = _parabola(around)
+        if bend >= 0.0:
+            return None
+        before = self._at(top + math.sqrt(BEFORE_SUMMIT * fold / -bend), around, FINE)
+        if before is None or not before.beta < fold:
             return None
         lower = (place for place in places if place.height > before.height and place.beta < before.beta)
-        way = (*sorted(lower, key=lambda place: place.beta), before)
-        return Summit(fold if is_round else before.beta * (1.0 + CLOSE), way)
+        return Summit(fold, (*sorted(lower, key=lambda place: place.beta), before))
 
-    def _up(self, first: Place, along: Callable[[float], Tensor]) -> list[Place]:
-        """Return places up to one next to the summit, or to where the constrained minimum jumps on the shortest steps."""
+    def _up(self, first: Place, along: Callable[[float], Tensor]) -> tuple[list[Place], Place | None]:
+        """Return places by rising beta, at least two where one lies beyond them, and the first beyond the summit.
+
+        None lies beyond where the constrained minimum jumps on the shortest steps.
+        """
         places, step = [first], STEP
         for _ in range(MOST):
             ahead = self._step(places, step, along)
             if ahead is None:
                 step *= SHORTER
-                if len(places) > 1 and abs(step) * _steepness(places) <= CLOSE * first.beta:
+                if step < LEAST or (len(places) > 1 and step * _steepness(places) <= CLOSE * first.beta):
                     break
                 continue
+            if ahead.beta <= places[-1].beta:
+                if len(places) > 1:
+                    return places, ahead
+                behind = self._step([ahead, first], -STEP, along)  # it began at the summit
+                return ([behind, first], ahead) if behind is not None and behind.beta < first.beta else (places, None)
             places.append(ahead)
-            if len(places) < THREE:
-                step = -step if ahead.beta <= first.beta else step  # it began at the summit
-                places = places[::-1] if ahead.beta <= first.beta else places
-                continue
-            top, fold, bend = _parabola(places[-3:])
-            if bend < 0.0 and abs(fold - ahead.beta) <= CLOSE * fold:
+            step = min(2.0 * step, STEP, _expected(places, step))
+        return places, None
+
+    def _closer(self, around: list[Place]) -> list[Place]:
+        """Return three places around the summit, by falling norm, of which the parabola through them is the curve there."""
+        for _ in range(REFINED):
+            top, fold, bend = _parabola(around)
+            highest = around[1]
+            if bend >= 0.0:
                 break
-            step = _next_step(ahead.height - top, bend, step)
-        return places
+            apart = highest.height - top
+            if abs(apart) < LEAST:
+                top = highest.height - math.copysign(LEAST, apart)
+            found = self._at(top, around, FINE)
+            if found is None:
+                break
+            known = sorted([*around, found], key=lambda place: -place.height)
+            middle = max(range(1, THREE), key=lambda k: known[k].beta)
+            around = known[middle - 1 : middle + 2]
+            if abs(fold - found.beta) <= CLOSE * fold and abs(apart) < 4.0 * LEAST:
+                break
+        return around
 
     def _step(self, places: list[Place], step: float, along: Callable[[float], Tensor]) -> Place | None:
         """Return the place a step in log rho below the last one; None where the constrained minimum jumps."""
@@ -118,11 +140,12 @@ class Climb:
         guess = _through(places[-3:], height) if len(places) > 1 else last.theta + along(-step)
         moved = math.exp(height) - math.exp(last.height)
         slack = LEAPT * last.beta * abs(moved)
-        found = self._solved(guess, height, last.beta, ROUGH, floor=last.error - last.beta * moved - 2.0 * slack)
+        floor = last.error - last.beta * moved - 4.0 * slack if step > 0.0 else -math.inf
+        found = self._solved(guess, height, last.beta, ROUGH, floor=floor)
         if found is None:
             return None
-        expected = -0.5 * (last.beta + found.beta) * moved
-        return None if abs(found.error - last.error - expected) > slack else found
+        slack += 0.25 * abs((found.beta - last.beta) * moved)
+        return None if abs(found.error - last.error + 0.5 * (last.beta + found.beta) * moved) > slack else found
 
     def _at(self, height: float, places: list[Place], tolerance: float) -> Place | None:
         """Solve at a norm, guessed by the polynomial through places."""
@@ -139,10 +162,13 @@ class Climb:
         return Place(height, sphere.beta_at(found.theta), found.value, sphere.theta(found.theta))
 
 
-def _next_step(ahead: float, bend: float, last: float) -> float:
-    """Return a step in log rho to where the summit is expected, up or down, none much longer than the last one."""
-    most = min(2.0 * abs(last), STEP)
-    return most if bend >= 0.0 else math.copysign(min(max(abs(ahead), LEAST), most), ahead)
+def _expected(places: list[Place], step: float) -> float:
+    """Return a step in log rho to just beyond where the last three places let the summit be expected."""
+    if len(places) < THREE:
+        return math.inf
+    top, _, bend = _parabola(places[-3:])
+    ahead = places[-1].height - top
+    return max(1.2 * ahead, 0.1 * step, LEAST) if bend < 0.0 and ahead > 0.0 else math.inf
 
 
 def _steepness(places: list[Place]) -> float:
@@ -166,10 +192,13 @@ def _parabola(places: list[Place]) -> tuple[float, float, float]:
     >>> [round(value, 9) for value in _parabola(places)]
     [0.5, 2.0, -3.0]
     """
-    middle = places[1].height
-    bend, slope, level = np.polyfit([place.height - middle for place in places], [place.beta for place in places], 2)
-    top = -slope / (2.0 * bend)
-    return float(middle + top), float(level + 0.5 * slope * top), float(bend)
+    a, b, c = places
+    first, second = ((q.beta - p.beta) / (q.height - p.height) for p, q in ((a, b), (b, c)))
+    bend = (second - first) / (c.height - a.height)
+    slope = second + bend * (c.height - b.height)  # at c
+    if bend == 0.0:
+        return c.height, c.beta, bend
+    return c.height - slope / (2.0 * bend), c.beta - slope**2 / (4.0 * bend), bend
 
 
 def _weights(places: list[Place], height: float) -> list[tuple[float, Place]]:
