@@ -22,6 +22,7 @@ from spinodal.minima.lbfgs import Memory
 STEP = 0.08  # in log rho
 LEAST, SHORTER = 2e-3, 0.35  # the shortest step, and by what a step is shortened where the constrained minimum jumped
 CLOSE = 1e-4  # of beta: a place that is as close to the summit below it is next to it
+BESIDE = 4.0 * LEAST  # in log rho: where the parabola around the highest place tells the summit
 THREE = 3  # places that tell a summit
 MOST, REFINED = 40, 6  # steps up, and places next to the summit
 ROUGH, FINE = 3e-4, 3e-5  # residuals of the climb and next to the summit, relative to 2 beta r
@@ -129,7 +130,7 @@ class Climb:
             known = sorted([*around, found], key=lambda place: -place.height)
             middle = max(range(1, THREE), key=lambda k: known[k].beta)
             around = known[middle - 1 : middle + 2]
-            if abs(fold - found.beta) <= CLOSE * fold and abs(apart) < 4.0 * LEAST:
+            if abs(fold - found.beta) <= CLOSE * fold and abs(apart) < BESIDE:
                 break
         return around
 
