@@ -34,6 +34,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from dynamics_forecast import forecast
+from dynamics_noise import noise
+from dynamics_starts import random_starts
+from dynamics_ways import ways
 from hardware import hardware_line, print_table, use_threads
 from plateaus import VERDICTS, cases
 from torch import Tensor, nn
@@ -42,7 +46,7 @@ import spinodal as sp
 from spinodal.theory import escape_time, kramers_time, mode_strength, passage_time, saddle_amplitude
 
 RUNS, REPEATS = 64, 5
-PARTS = ("speed", "verdicts", "escape", "wells", "chain")
+PARTS = ("speed", "verdicts", "escape", "wells", "chain", "random", "noise", "ways", "forecast")
 
 
 def main() -> None:
@@ -210,7 +214,10 @@ def chain(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
     return ["barrier / T", "Kramers", "simulated", "standard error", "ratio"], rows
 
 
-TABLES = {"speed": speed, "verdicts": verdicts, "escape": escape, "wells": wells, "chain": chain}
+TABLES = {
+    "speed": speed, "verdicts": verdicts, "escape": escape, "wells": wells, "chain": chain, "random": random_starts,
+    "noise": noise, "ways": ways, "forecast": forecast,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ class MapOptions:
         Of the random starts; start k uses seed `1000 * seed + k`.
     starts : int
         Number of random starts from which the deepest phase is chosen.
+    repeats : int
+        How often the finished walk is repeated, each time from as many other starts at its lower end, to see where its
+        transitions are met again (see `Repeat`). The deepest of all starts is followed by the map itself.
     solver : {"auto", "newton", "newton_cg", "lbfgs"}
         "auto": the task's own, if it names one, else by size (see `solver_for`).
     tolerance : float or None
@@ -59,6 +62,7 @@ class MapOptions:
     direction: str = "up"
     seed: int = 0
     starts: int = 4
+    repeats: int = 0
     solver: str = "auto"
     tolerance: float | None = None
     bracket: float | None = None
@@ -93,12 +97,27 @@ class MapOptions:
         if self.lead is not None:
             whole_number("lead", self.lead, least=0, do="try 7500, or 0 for none")
         whole_number("starts", self.starts, least=1, do="try 4")
+        if whole_number("repeats", self.repeats, least=0, do="try 2") and self.direction == "down":
+            raise SpinodalError(
+                got="repeats of a map downwards", allowed="repeats in direction up or loop are allowed", do="go up"
+            )
         if self.bracket is not None:
             Resolution(bracket=self.bracket)
         if self.tolerance is not None and not 0 < real_number(self.tolerance) < 1:
             raise SpinodalError(
                 got=f"tolerance = {self.tolerance}", allowed="a number between 0 and 1 is allowed", do="try 1e-6"
             )
+
+    def seeds(self, group: int = 0) -> range:
+        """Return the seeds of the random starts: those of the map, and of each of its repeats.
+
+        Examples
+        --------
+        >>> MapOptions(seed=2, starts=4).seeds(), MapOptions(seed=2, starts=4, repeats=1).seeds(1)
+        (range(2000, 2004), range(2004, 2008))
+        """
+        first = 1000 * self.seed + group * self.starts
+        return range(first, first + self.starts)
 
     @property
     def sharpness(self) -> float | None:
@@ -113,6 +132,7 @@ class MapSettings(TypedDict, total=False):
     direction: str
     seed: int
     starts: int
+    repeats: int
     solver: str
     tolerance: float | None
     bracket: float | None

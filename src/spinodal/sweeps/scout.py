@@ -29,6 +29,7 @@ from spinodal.sweeps.crossing import Crossing
 from spinodal.sweeps.gap import Gap, gap
 from spinodal.sweeps.guide import Guide
 from spinodal.sweeps.law import LawOfMargin
+from spinodal.sweeps.once import is_one_event, without_between
 from spinodal.sweeps.order import Evidence, is_of_a_fold, order_of
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
@@ -47,6 +48,7 @@ class _State:
     step: float
     points: list[Point] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
+    witnesses: list[Point | None] = field(default_factory=list)  # of each transition, the point before its near end
     status: str = "complete"
 
     @property
@@ -138,7 +140,7 @@ class Scout:
                 self.criteria = self.criteria.widened(found.before, found.after)
             if any(map(until, state.transitions[-1:])) or enough(state.point):
                 break
-        return Sweep(tuple(state.points), tuple(state.transitions), state.status)
+        return self._told_once(state)
 
     @property
     def way(self) -> Way:
@@ -278,6 +280,7 @@ class Scout:
             return
         transition = self._transition(before, earlier, after, halved)
         state.transitions.append(transition)
+        state.witnesses.append(earlier)
         state.move(after, smooth=False)
         self.on_transition(transition)
 
@@ -318,6 +321,18 @@ class Scout:
     def _stays(self, point: Point, settled: Point) -> bool:
         """Tell a point that a search to the full tolerance from another one did not lead away from."""
         return not settled.left and self.criteria.is_smooth(gap(point, settled))
+
+    def _told_once(self, state: _State) -> Sweep:
+        """Return what was met; brackets side by side that tell one event are one."""
+        points, met = list(state.points), list[tuple[Transition, Point | None]]()
+        for transition, earlier in zip(state.transitions, state.witnesses, strict=True):
+            if met and is_one_event(met[-1][0], transition, self.resolution.bracket, self.axis):
+                first, earlier = met.pop()
+                halved = first.evidence.halved_step and transition.evidence.halved_step
+                points = without_between(points, first.before, transition.after)
+                transition = self._transition(first.before, earlier, transition.after, halved)
+            met.append((transition, earlier))
+        return Sweep(tuple(points), tuple(transition for transition, _ in met), state.status)
 
     # -- transitions --------------------------------------------------------------------------
 

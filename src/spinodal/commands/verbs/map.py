@@ -55,6 +55,9 @@ def map_command(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
     starts: Annotated[int, typer.Option(help="Random starts from which the deepest phase is chosen.")] = 4,
+    repeats: Annotated[
+        int, typer.Option(help="Repeat the walk N times from other starts; tell the spread of each transition.", metavar="N")
+    ] = 0,
     solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",
     tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
     bracket: Annotated[
@@ -88,7 +91,7 @@ def map_command(
     from spinodal.mapping.options import MapOptions
 
     options = MapOptions(
-        beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
+        beta=beta_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
         soften=_sharpness(soften),
     )  # fmt: skip
@@ -111,7 +114,8 @@ def _sharpness(text: str | None) -> float | tuple[float, float] | None:
         ) from cause
 
 
-def _range(text: str | None) -> tuple[float, float] | None:
+def beta_range(text: str | None) -> tuple[float, float] | None:
+    """Return the range LOW:HIGH of `--beta`, None where it is not given."""
     if text is None:
         return None
     low, colon, high = text.partition(":")
