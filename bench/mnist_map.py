@@ -3,6 +3,7 @@
     python bench/mnist_map.py MNIST.npz                          # 60,000 images, the walk alone
     python bench/mnist_map.py MNIST.npz --branches               # and the saddles: spinodals and coexistence points
     python bench/mnist_map.py MNIST.npz --images 10000           # the first images
+    python bench/mnist_map.py MNIST.npz --saddles --journal DIR  # the saddles behind the transitions; kept, and gone on with
     python bench/mnist_map.py MNIST.npz --images 500 --hidden 32 32   # a check of the script, not of the method
 
 784-128-128-10, sigmoid, biases, cross-entropy, float32, inputs normalised by (.1307, .3081), full batch: task `mnist`.
@@ -28,6 +29,8 @@ from typing import Any
 import torch
 from equal_depth import equal_depth
 from hardware import hardware_line, print_table, use_threads
+from mnist_saddles import HEADER as SADDLES
+from mnist_saddles import saddle_row
 
 import spinodal as sp
 from spinodal.store.journal import Journal
@@ -62,6 +65,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lead", type=int, default=None, help="images whose map leads (see spinodal.mapping.lead)")
     parser.add_argument("--branches", action="store_true", help="follow every phase through its fold")
+    parser.add_argument("--saddles", action="store_true", help="the saddle behind each transition (see mnist_saddles.py)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--journal", type=Path, default=None, metavar="FOLDER", help="where points are kept, to go on from")
@@ -90,6 +94,12 @@ def main() -> None:
     told = cost(diagram, epoch)
     print(told)
     print(f"coexistence points: {landscape.counts.gradient_equivalents:,.0f} gradient-equivalents more")
+    if options.saddles:
+        print("\nsaddles\n")
+        known = [coexistence(diagram, transition, landscape) for transition in diagram.macroscopic]
+        print_table(
+            SADDLES, [saddle_row(diagram, item, landscape, at) for item, at in zip(diagram.macroscopic, known, strict=True)]
+        )
     if options.json is not None:
         record = {"hardware": hardware_line(), "header": HEADER, "rows": rows, "cost": told}
         options.json.write_text(json.dumps(record, indent=1) + "\n")

@@ -49,10 +49,13 @@ class Summit:
         beta of the fold.
     way : tuple of Place
         Minima on the way there, by rising beta; the last is a part `BEFORE_SUMMIT` of beta before the fold.
+    over : Place or None
+        The first place beyond it, a saddle of L; None where the constrained minimum jumps.
     """
 
     fold: float
     way: tuple[Place, ...]
+    over: Place | None = None
 
 
 class Climb:
@@ -90,7 +93,7 @@ class Climb:
         if before is None or not before.beta < fold:
             return None
         lower = (place for place in places if place.height > before.height and place.beta < before.beta)
-        return Summit(fold, (*sorted(lower, key=lambda place: place.beta), before))
+        return Summit(fold, (*sorted(lower, key=lambda place: place.beta), before), around[-1])
 
     def _up(self, first: Place, along: Callable[[float], Tensor]) -> tuple[list[Place], Place | None]:
         """Return places by rising beta, at least two where one lies beyond them, and the first beyond the summit.
@@ -113,6 +116,20 @@ class Climb:
             places.append(ahead)
             step = min(2.0 * step, STEP, _expected(places, step))
         return places, None
+
+    def behind(self, highest: Place, over: Place, to: float) -> list[Place]:
+        """Return places beyond the summit, saddles of L, from `over` on to a beta or to where the constrained minimum jumps."""
+        places, step = [highest, over], STEP
+        for _ in range(MOST):
+            if places[-1].beta <= to:
+                break
+            ahead = self._step(places, step, lambda change: 0.0 * over.theta)
+            if ahead is not None and ahead.beta < places[-1].beta:
+                places.append(ahead)
+                step = min(2.0 * step, STEP)
+            elif (step := SHORTER * step) < LEAST:
+                break
+        return places[1:]
 
     def _closer(self, around: list[Place]) -> list[Place]:
         """Return three places around the summit, by falling norm, of which the parabola through them is the curve there."""

@@ -71,6 +71,10 @@ def map_command(
         str | None,
         typer.Option(help="Sharpness of what takes the place of ReLU and its kin; LOW:HIGH also finds transitions without it."),
     ] = None,
+    lead: Annotated[
+        int | None,
+        typer.Option(help="Samples of a first map that leads a large network's; 0: none. Default: 7500 where there are 30000."),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -93,7 +97,7 @@ def map_command(
     options = MapOptions(
         beta=beta_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
-        soften=_sharpness(soften),
+        soften=_sharpness(soften), lead=lead,
     )  # fmt: skip
     check_json(json_file)
     map_task(
