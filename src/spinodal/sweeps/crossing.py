@@ -62,9 +62,11 @@ class Crossing:
             is_near = number == len(betas) - 1
             if is_near or path[-1].beta * (1.0 + APART) < beta < betas[-1] / (1.0 + APART):
                 point = self.walker.reach(path[-1], beta, partial(self._theta, number), careful=is_near)
-                if point.minimum.margin < 0.0 or not point.minimum.converged or abs(point.error - errors[number]) > self._most:
+                moved = abs(point.error - errors[number]) > self._most
+                if point.minimum.converged and not moved and not point.minimum.margin < 0.0:
+                    path.append(point)
+                elif is_near:
                     return []
-                path.append(point)
         return path[1:]
 
     @property
