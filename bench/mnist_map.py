@@ -10,7 +10,7 @@
 residual `||grad L|| / (w ||theta||)` of the minimum before; w of the coexistence point (see `equal_depth.py`) and of the
 spinodal (`--branches`; without, the bracket holds it); the published value (arXiv 2512.11866: bisected in one run, batches of
 64) and whether it lies between coexistence and spinodal, or by how much it does not; E on both sides; accuracy on held-out
-images, the mean over the points of the phase before.
+images, averaged evenly over w from the point behind the transition before.
 
 An epoch of the published protocol (Adam, batches of 64) is timed before and after; the protocol needs at least 451 values of
 w with six epochs each for a bracket of .0002.
@@ -30,6 +30,11 @@ from equal_depth import equal_depth
 from hardware import hardware_line, print_table, use_threads
 
 import spinodal as sp
+from spinodal.store.journal import Journal
+from spinodal.sweeps.memory import Memory
+from spinodal.sweeps.point import Point
+from spinodal.sweeps.recorder import Recorder
+from spinodal.sweeps.request import Request
 from spinodal.sweeps.transition import Transition
 
 PUBLISHED = {
@@ -55,9 +60,11 @@ def main() -> None:
     parser.add_argument("--beta", type=float, nargs=2, default=[0.005, 0.06], metavar=("LOW", "HIGH"))
     parser.add_argument("--starts", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lead", type=int, default=None, help="images whose map leads (see spinodal.mapping.lead)")
     parser.add_argument("--branches", action="store_true", help="follow every phase through its fold")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--journal", type=Path, default=None, metavar="FOLDER", help="where points are kept, to go on from")
     parser.add_argument("--json", type=Path, default=None, help="write the result there as well")
     options = parser.parse_args()
     use_threads(options.threads)
@@ -71,6 +78,8 @@ def main() -> None:
         seed=options.seed,
         branches=options.branches,
         device=options.device,
+        recorder=Telling.into(options.journal),
+        lead=options.lead,
     )
     epoch = min(epoch, seconds_per_epoch(task, options.device))
     landscape = task.landscape(device=options.device)
@@ -84,6 +93,42 @@ def main() -> None:
     if options.json is not None:
         record = {"hardware": hardware_line(), "header": HEADER, "rows": rows, "cost": told}
         options.json.write_text(json.dumps(record, indent=1) + "\n")
+
+
+class Telling:
+    """A recorder that prints every point as it is made, with what it cost, and keeps it in a journal if there is a folder."""
+
+    def __init__(self, kept: Recorder) -> None:
+        self.kept = kept
+
+    @classmethod
+    def into(cls, folder: Path | None) -> Telling:
+        """Return one that keeps points in a folder, or in memory."""
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+        return cls(Memory() if folder is None else Journal(folder))
+
+    def beside(self, scope: str) -> Telling:
+        """Tell of work beside the map as well."""
+        print(f"-- {scope}", flush=True)
+        return Telling(self.kept.beside(scope))
+
+    def __getattr__(self, name: str) -> Any:
+        """Do as the recorder that keeps."""
+        return getattr(self.kept, name)
+
+    def keep(self, request: Request, point: Point) -> None:
+        """Record a point, and print it."""
+        spent, observed = point.minimum.stats, point.observation
+        origin = "" if point.origin is None else str(point.origin)
+        margin = point.minimum.margin / (2 * point.beta)
+        print(
+            f"{point.index:3d} from {origin:>3} {request.verb:6} w = {2 * point.beta:.6f} E = {point.error:.5f} "
+            f"rank {observed.rank} margin / w {margin:+.1e} {point.minimum.stop}: {spent.gradient_evaluations} gradients, "
+            f"{spent.hessian_products} products, {spent.gradient_equivalents:.0f} in all",
+            flush=True,
+        )
+        self.kept.keep(request, point)
 
 
 def row(diagram: Any, transition: Transition, landscape: sp.Landscape) -> list[str]:
@@ -143,12 +188,11 @@ def between(published: float, low: float | None, high: float) -> str:
 
 
 def held_out(diagram: Any, transition: Transition) -> str:
-    """Return the mean held-out accuracy over the points of the phase before."""
+    """Return the held-out accuracy of the phase before, averaged evenly over w."""
     step = diagram.step_of(transition)
     phase = None if step is None else next(item for item in diagram.phases if item.id == min(step.phases))
-    values = [] if phase is None else [point.observation.accuracy["held_out"] for point in phase.points]
-    known = [value for value in values if value is not None]
-    return f"{100 * sum(known) / len(known):.1f} %" if known else ""
+    mean = None if phase is None else phase.mean_accuracy("held_out")
+    return "" if mean is None else f"{100 * mean:.1f} %"
 
 
 def cost(diagram: Any, epoch: float) -> str:

@@ -29,7 +29,7 @@ from spinodal.minima.lbfgs import descend
 from spinodal.tasks import Task
 
 MEAN, DEVIATION = 0.1307, 0.3081
-METHODS = (("straight", {}), ("l2", {}), ("bezier", {}), ("chain", {"bends": 3}), ("band", {"bends": 7}))
+METHODS = (("straight", {}), ("l2", {}), ("walk", {}), ("bezier", {}), ("chain", {"bends": 3}), ("band", {"bends": 7}))
 CLASSES = 10
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         scalar_curvature,
         spectral_density,
     )
-    from spinodal.dynamics import Diagnosis, Trajectory, diagnose, train
+    from spinodal.dynamics import Diagnosis, Reach, Slowing, Trajectory, WayOut, diagnose, escape, reachable, train
     from spinodal.errors import SpinodalError
     from spinodal.landscape import Landscape
     from spinodal.landscape.control import Control
@@ -72,7 +72,9 @@ __all__ = [
     "Phase",
     "PhaseDiagram",
     "Placement",
+    "Reach",
     "SaddleIndex",
+    "Slowing",
     "Snapshot",
     "SpectralDensity",
     "SpinodalError",
@@ -82,6 +84,7 @@ __all__ = [
     "Task",
     "Trajectory",
     "Transition",
+    "WayOut",
     "Weight",
     "beta_of",
     "change_points",
@@ -90,6 +93,7 @@ __all__ = [
     "continue_branch",
     "curvature_at",
     "diagnose",
+    "escape",
     "extreme_eigenvalues",
     "fisher_trace",
     "hierarchy",
@@ -97,6 +101,7 @@ __all__ = [
     "map_phases",
     "minimise",
     "place",
+    "reachable",
     "saddle_index",
     "scalar_curvature",
     "spectral_density",
@@ -130,7 +135,9 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Phase": "spinodal.phases.phase",
     "PhaseDiagram": "spinodal.results.phase_diagram",
     "Placement": "spinodal.results.placement",
+    "Reach": "spinodal.dynamics",
     "SaddleIndex": "spinodal.curvature",
+    "Slowing": "spinodal.dynamics",
     "Snapshot": "spinodal.phases.snapshot",
     "SpectralDensity": "spinodal.curvature",
     "SpinodalError": "spinodal.errors",
@@ -140,6 +147,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Task": "spinodal.tasks",
     "Trajectory": "spinodal.dynamics",
     "Transition": "spinodal.sweeps.transition",
+    "WayOut": "spinodal.dynamics",
     "Weight": "spinodal.landscape.weight",
     "beta_of": "spinodal.conventions",
     "change_points": "spinodal.curvature",
@@ -148,6 +156,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "continue_branch": "spinodal.branches",
     "curvature_at": "spinodal.curvature",
     "diagnose": "spinodal.dynamics",
+    "escape": "spinodal.dynamics",
     "extreme_eigenvalues": "spinodal.curvature",
     "fisher_trace": "spinodal.curvature",
     "hierarchy": "spinodal.basins.hierarchy",
@@ -155,6 +164,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "map_phases": "spinodal.mapping.map",
     "minimise": "spinodal.minima.minimise",
     "place": "spinodal.mapping.place",
+    "reachable": "spinodal.dynamics",
     "saddle_index": "spinodal.curvature",
     "scalar_curvature": "spinodal.curvature",
     "spectral_density": "spinodal.curvature",

@@ -81,6 +81,10 @@ FORETOLD_WITHIN = 0.6  # of a bracket: a fold that three points foretell further
 LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it is bracketed at once
 UNBLURRED = 0.6  # of a bracket: where searches are dear they close in to this part of it, and their tolerance adds the rest
 CAREFUL = 0.03  # times the tolerance, at the end of a branch where searches are dear: beyond it there may be no minimum
+ONE_EVENT = 2.0  # brackets within which two transitions of a walk that touch are one
+BEFORE_SUMMIT, BEYOND_SUMMIT = 1.5e-4, 3e-4  # of beta: the ends of a bracket around a fold that was climbed at fixed norm
+LEAPT = 0.05  # of the change of E between two norms: what it may miss of the integral of beta before it has jumped
+GUIDED_UP_TO = 0.97  # of the beta at which a phase ends for fewer samples: how far these lead
 CONVERGED_BRACKET = 1.01  # times the width asked for: a bracket that is no wider has converged
 
 # -- errors of what is shown ---------------------------------------------------------------------------------------------
@@ -133,6 +137,7 @@ END_KNOWN = 0.01  # relative: how far an end that a walk found may lie from the 
 SAME_BETA = 1e-9  # relative difference of two values of beta that are one
 NEAR_BETA = 1e-6  # the same of a value that was computed in another way, as a coexistence point and the edge it makes
 SAME_PLACE = 0.01  # relative: transitions of one branch lie no further apart, as brackets of coarse walks are as wide
+SAME_EVENT = 0.3  # in log beta: how far from a transition a repeat of the walk may meet it again
 STILL = 0.1  # residual, relative to 2 beta times the distance from the centre, below which a model counts as trained to the end
 WORTH = 0.01  # fall of the training accuracy from which it is called a loss
 

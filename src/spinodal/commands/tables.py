@@ -14,6 +14,7 @@ from spinodal.errors import printable
 from spinodal.landscape.reading.sentences import remarkable
 from spinodal.words.doubts import doubts
 from spinodal.words.numbers import significant
+from spinodal.words.repeats import SPREAD, SPREAD_NOTE
 from spinodal.words.rows import BRACKET_NOTE, HALF_BRACKET, TERMINAL, between, listed, phase_cells, transition_cells
 
 
@@ -26,6 +27,7 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
         *([_column("direction", rows, heading="way")] if result.get("loop") else []),
         _column("beta", rows),
         _column(HALF_BRACKET, rows, spare=2),
+        *([_column(SPREAD, rows)] if any(item.get("repeats") for item in found) else []),
         *([_column("weight_decay", rows, heading="w. decay", spare=1)] if _has_decay(result) else []),
         _column("order", rows, folds=True),
         _column("E", rows),
@@ -114,6 +116,7 @@ def summary(result: Mapping[str, Any]) -> Text:
         )
         + f"convention: {printable(result['convention'])}{' (w. decay)' if _has_decay(result) else ''}\n"
         + (f"{BRACKET_NOTE}\n" if len(result["transitions"]) > minor else "")
+        + (f"{SPREAD_NOTE}\n" if any(item.get("repeats") for item in result["transitions"]) else "")
         + (f"{_minor(minor)} (below 1 % of the range of E) in the report and the JSON\n" if minor else "")
         + _loop(result.get("loop"))
         + "".join(f"{item['text']}\n" for item in result.get("certificates", {}).get("violations", ()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from spinodal.errors import SpinodalError, blaming
@@ -20,13 +22,23 @@ from spinodal.tasks.task import DTYPES, Task
 Prepared = tuple[Landscape, Turned]
 
 
-def prepare(task: Task, options: MapOptions, control: Control | None = None) -> Prepared:
-    """Return the landscape and the control of a task, or refuse a task that cannot be mapped."""
+def prepare(
+    task: Task,
+    options: MapOptions,
+    control: Control | None = None,
+    *,
+    on_landscape: Callable[[Landscape], None] = lambda landscape: None,
+) -> Prepared:
+    """Return the landscape and the control of a task, or refuse a task that cannot be mapped.
+
+    `on_landscape` is told of the landscape as soon as there is one: what it remarks need not wait for the checks that follow.
+    """
     _check_seed(options)
     device = usable_device(options.device)
     allowed, do = "a model, a loss and data that work together are allowed", "check the task, or add --debug to see where"
     with blaming(f"task {task.name}", allowed=allowed, do=do):
         landscape = task.landscape(dtype=DTYPES.get(options.dtype), device=device, soften=options.sharpness)
+        on_landscape(landscape)
         turned = task.penalty(landscape, control)
         _refuse_unmappable(turned, options)
         refuse_scale_invariance(landscape, turned)
@@ -62,10 +74,11 @@ def _refuse_unmappable(control: Turned, options: MapOptions) -> None:
 
 def _check_seed(options: MapOptions) -> None:
     """Refuse a seed whose starts have no seed of 64 bits."""
-    if 1000 * abs(options.seed) + options.starts > 2**63:
+    drawn = options.starts * (1 + options.repeats)
+    if 1000 * abs(options.seed) + drawn > 2**63:
         raise SpinodalError(
             got=f"seed = {options.seed}",
-            allowed=f"a whole number of size up to {2**63 // 1000 - options.starts:,} is allowed",
+            allowed=f"a whole number of size up to {2**63 // 1000 - drawn:,} is allowed",
             do="give a smaller one",
         )
 

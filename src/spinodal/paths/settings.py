@@ -12,7 +12,7 @@ from torch import Tensor
 from spinodal.arguments import real_number, whole_number
 from spinodal.errors import SpinodalError, unknown_name
 
-METHODS = ("l2", "straight", "bezier", "chain", "band")
+METHODS = ("l2", "walk", "straight", "bezier", "chain", "band")
 BUDGET = 3000.0  # gradient-equivalents
 
 
@@ -71,6 +71,11 @@ class Settings:
     bends: int
     recorder: Recorder
     tell: Callable[[str], None]
+
+    @property
+    def request(self) -> str:
+        """Return in words what a search depends on besides its ends."""
+        return f"{self.method}, {self.start}, {self.budget!r}, {self.tolerance!r}, {self.bends}"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""

@@ -33,6 +33,7 @@ from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
 from spinodal.version import __version__
+from spinodal.words.repeats import SPREAD_NOTE
 from spinodal.words.rows import BRACKET_NOTE
 
 
@@ -92,7 +93,7 @@ def render(
         answer=answer_sentences(diagram),
         placements=placements,
         meaning=MEANING,
-        bracket_note=BRACKET_NOTE,
+        bracket_note=f"{BRACKET_NOTE}; {SPREAD_NOTE}" if diagram.repeats else BRACKET_NOTE,
         convention=diagram.control.convention,
         shown=shown.sentences,
         reading=sentences(diagram.points[0].observation.reading),

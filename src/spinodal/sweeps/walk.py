@@ -16,7 +16,6 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.glimpse import affords_glimpses_only
-from spinodal.minima.kronecker import kronecker
 from spinodal.minima.landmark import price
 from spinodal.minima.minimise import Local, Minimum, solve
 from spinodal.minima.solution import Departure
@@ -89,7 +88,7 @@ class Walker:
 
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
-            factors = kronecker(self.landscape, theta) if affords_glimpses_only(self.landscape) else None
+            factors = self.landmarks.made(theta) if affords_glimpses_only(self.landscape) else None
             minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance, factors=factors)
             return minimum.charged(counts), local
 
@@ -130,6 +129,23 @@ class Walker:
             return minimum.charged(Counts(passes=price if local else 0)), local
 
         return self._point("follow", beta, point, make)
+
+    def reach(self, point: Point, beta: float, start: Callable[[], Tensor], *, careful: bool = True) -> Point:
+        """Minimise at another beta from a start that is known to lie near, if asked as carefully as at the end of a branch.
+
+        `start` is only called when the point is not recorded.
+        """
+        looseness = self._looseness(travelling=False) if careful else 1.0
+        tolerance = looseness * self.solver.tolerance_in(self.landscape.dtype, self.tolerance)
+
+        def make() -> tuple[Minimum, Local | None]:
+            theta = start()
+            factors = self.landmarks.made(theta)
+            return solve(
+                self._loss(beta), theta, solver=self.solver.name, tolerance=tolerance, factors=factors, on_the_way=not careful
+            )
+
+        return self._point("reach", beta, point, make)
 
     def finish(self, point: Point) -> Point:
         """Return the minimum that a search given up would have reached."""

@@ -57,6 +57,9 @@ def map_command(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
     starts: Annotated[int, typer.Option(help="Random starts from which the deepest phase is chosen.")] = 4,
+    repeats: Annotated[
+        int, typer.Option(help="Repeat the walk N times from other starts; tell the spread of each transition.", metavar="N")
+    ] = 0,
     solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs; with --grid, adam or sgd.")] = "auto",
     grid: Annotated[
         str | None,
@@ -100,7 +103,7 @@ def map_command(
     from spinodal.mapping.options import MapOptions
 
     options = MapOptions(
-        beta=beta_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
+        beta=beta_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
         soften=_sharpness(soften), grid=_grid(grid), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         patience=patience,
