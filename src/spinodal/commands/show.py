@@ -9,12 +9,16 @@ from rich.console import Console
 
 from spinodal.commands.arguments import console_for
 from spinodal.commands.json_file import write_json_file
+from spinodal.commands.path_run import is_path_run, show_path_run
 from spinodal.commands.tables import phases_table, summary, transitions_table
 from spinodal.store import load, placements
 
 
 def show_run(run: Path, json_file: str | None) -> None:
     """Print the tables of a run, and write its result where one is asked for."""
+    if is_path_run(run):
+        show_path_run(run, json_file)
+        return
     diagram, placed = load(run), placements(run)
     write_json_file(json_file, diagram.to_dict() | {"placements": placed})
     console = console_for(json_file, soft_wrap=True)

@@ -81,28 +81,32 @@ def render(
     shown = thinned(diagram)
     record = _record(diagram, shown.diagram)
     data = payload(diagram, record, shown.diagram)
-    scripts = [_plotly(), _asset("report.js")]
-    page: str = _template().render(
-        title=record.title,
-        policy=_policy(scripts),
-        scripts=scripts,
-        style=_asset("report.css"),
-        data=script_json(data),
-        figures=data["figures"],
-        answer=answer_sentences(diagram),
-        placements=placements,
-        meaning=MEANING,
-        bracket_note=BRACKET_NOTE,
-        convention=diagram.control.convention,
-        shown=shown.sentences,
-        reading=sentences(diagram.points[0].observation.reading),
-        certificates=certificate_sentences(diagram),
-        cost=cost(diagram),
-        origin=_origin(diagram, provenance or {}),
-        version=__version__,
-        **_walks(diagram),
-        **_branches(diagram),
-        **_curvature(diagram),
+    scripts = [_plotly(), asset("report.js")]
+    page: str = (
+        environment()
+        .from_string(asset("report.html"))
+        .render(
+            title=record.title,
+            policy=security_policy(scripts),
+            scripts=scripts,
+            style=asset("report.css"),
+            data=script_json(data),
+            figures=data["figures"],
+            answer=answer_sentences(diagram),
+            placements=placements,
+            meaning=MEANING,
+            bracket_note=BRACKET_NOTE,
+            convention=diagram.control.convention,
+            shown=shown.sentences,
+            reading=sentences(diagram.points[0].observation.reading),
+            certificates=certificate_sentences(diagram),
+            cost=cost(diagram),
+            origin=_origin(diagram, provenance or {}),
+            version=__version__,
+            **_walks(diagram),
+            **_branches(diagram),
+            **_curvature(diagram),
+        )
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
 
@@ -164,13 +168,13 @@ def _origin(diagram: Diagram, provenance: Mapping[str, Any]) -> list[tuple[str, 
     return grouped({**diagram.task, "seed of the map": diagram.seed}, "task") + grouped(provenance, "run")
 
 
-def _template() -> Any:
+def environment() -> Any:
+    """Return what makes pages of templates, text escaped."""
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError as cause:
         raise _missing("jinja2") from cause
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_asset("report.html"))
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def _plotly() -> str:
@@ -186,14 +190,15 @@ def _missing(package: str) -> SpinodalError:
     return SpinodalError(got=f"{package} is not installed", allowed="the report needs it", do=f"pip install {package}")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return a file of this room."""
     return files("spinodal.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _policy(scripts: list[str]) -> str:
+def security_policy(scripts: list[str]) -> str:
     """Return a security policy that runs these scripts and no other, and loads nothing."""
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
