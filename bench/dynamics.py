@@ -21,7 +21,8 @@ law; an escape is the arrival at a strength where L is below that of the dead st
 temperature 6, .9 to 1.12 at 10. The second would take `train` nine thousand million steps; it is simulated by a loop of its
 own.
 
-`random`, `noise`, `ways`, `forecast`: see `dynamics_starts.py`, `dynamics_noise.py`, `dynamics_ways.py`, `dynamics_forecast.py`.
+`random`, `noise`, `ways`, `forecast`: see `dynamics_starts.py`, `dynamics_noise.py`, `dynamics_ways.py` and
+`dynamics_forecast.py`.
 """
 
 from __future__ import annotations
