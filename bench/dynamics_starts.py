@@ -20,8 +20,8 @@ from scipy.stats import binomtest
 import spinodal as sp
 from spinodal.theory import deep_linear, mode_strength
 
-RUNS, RATE, HORIZONS = 64, 0.05, (300, 1000, 5000)
-SAMPLES, WIDTH, SIDES = 40, 10, 8
+RUNS, RATE, HORIZONS = 64, 0.05, (300, 1000, 3000)
+SAMPLES, WIDTH, SIDES = 24, 10, 8
 HEADER = ["network", "hidden layers", "modes", "beta", *(f"stuck after {epochs:,}" for epochs in HORIZONS), "median epochs",
           "5 % and 95 %", "rank of the stuck"]  # fmt: skip
 
@@ -69,7 +69,7 @@ def _best(
     task: sp.Task, landscape: sp.Landscape, starts: torch.Tensor, beta: float, matrices: int, strengths: list[float]
 ) -> float:
     """Return the lowest E known: of a few runs at a larger learning rate, and of all modes alive in the closed form."""
-    ends = sp.train(landscape, starts[:8] * 2.0, beta=beta, learning_rate=2 * RATE, epochs=3000)
+    ends = sp.train(landscape, starts[:8] * 2.0, beta=beta, learning_rate=2 * RATE, epochs=1500)
     dead = float(task.data[1].square().sum(1).mean())
     alive = dead + sum((s - mode_strength(beta, s, matrices=matrices)) ** 2 - s**2 for s in strengths)
     return min(float(ends.error[:, -1].nan_to_num(math.inf).min()), alive if task.settings["activation"] == "linear" else dead)

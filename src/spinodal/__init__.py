@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         scalar_curvature,
         spectral_density,
     )
-    from spinodal.dynamics import Diagnosis, Trajectory, WayOut, diagnose, escape, train
+    from spinodal.dynamics import Diagnosis, Reach, Slowing, Trajectory, WayOut, diagnose, escape, reachable, train
     from spinodal.errors import SpinodalError
     from spinodal.landscape import Landscape
     from spinodal.landscape.control import Control
@@ -72,7 +72,9 @@ __all__ = [
     "Phase",
     "PhaseDiagram",
     "Placement",
+    "Reach",
     "SaddleIndex",
+    "Slowing",
     "Snapshot",
     "SpectralDensity",
     "SpinodalError",
@@ -99,6 +101,7 @@ __all__ = [
     "map_phases",
     "minimise",
     "place",
+    "reachable",
     "saddle_index",
     "scalar_curvature",
     "spectral_density",
@@ -132,7 +135,9 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Phase": "spinodal.phases.phase",
     "PhaseDiagram": "spinodal.results.phase_diagram",
     "Placement": "spinodal.results.placement",
+    "Reach": "spinodal.dynamics",
     "SaddleIndex": "spinodal.curvature",
+    "Slowing": "spinodal.dynamics",
     "Snapshot": "spinodal.phases.snapshot",
     "SpectralDensity": "spinodal.curvature",
     "SpinodalError": "spinodal.errors",
@@ -159,6 +164,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "map_phases": "spinodal.mapping.map",
     "minimise": "spinodal.minima.minimise",
     "place": "spinodal.mapping.place",
+    "reachable": "spinodal.dynamics",
     "saddle_index": "spinodal.curvature",
     "scalar_curvature": "spinodal.curvature",
     "spectral_density": "spinodal.curvature",

@@ -10,6 +10,7 @@ import typer
 
 from spinodal.commands.streams import abandon_output, open_streams, unwritable_output
 from spinodal.commands.usage import INTERRUPTED, UsageError, Verbs, refusal
+from spinodal.commands.verbs.compare import COMPARE_HELP, compare_command
 from spinodal.commands.verbs.connect import CONNECT_HELP, connect_command
 from spinodal.commands.verbs.curvature import CURVATURE_HELP, curvature_command
 from spinodal.commands.verbs.export import EXPORT_HELP, export_command
@@ -95,6 +96,7 @@ def _refuse_gone_folder() -> None:
         ) from error
 
 
+app.command("compare", help=COMPARE_HELP)(compare_command)
 app.command("connect", help=CONNECT_HELP)(connect_command)
 app.command("curvature", help=CURVATURE_HELP)(curvature_command)
 app.command("grok", help=GROK_HELP)(grok_command)

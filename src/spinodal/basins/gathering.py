@@ -12,6 +12,7 @@ from spinodal.basins.matching import Key, least_alive, matched
 from spinodal.basins.told_apart import told_apart
 from spinodal.phases.diagram import Diagram
 from spinodal.phases.phase import Phase
+from spinodal.phases.upper_ends import upper_coexistence, upper_end
 from spinodal.sweeps.point import Point
 
 
@@ -45,17 +46,14 @@ def _basin(
 
 
 def _member(diagram: Diagram, number: int, phase: Phase, home: dict[Key, int]) -> Member:
-    walked = next((step.beta for step in diagram.steps if step.phases[0] == phase.id), None)
-    polished = [item.beta for item in diagram.spinodals if item.phase == phase.id and item.side == "upper" and item.certificate]
-    equal = [item for item in diagram.coexistence if item.phases[0] == phase.id]
-    beside = next((item.beta for item in equal if item.phases[1] == phase.falls_to), min((i.beta for i in equal), default=None))
+    end = upper_end(diagram, phase.id)
     return Member(
         seed=diagram.seed,
         phase=phase.id,
         beta=phase.beta,
-        end=polished[0] if polished else walked,
-        coexistence=beside,
-        falls_to=None if walked is None or phase.falls_to is None else home[number, phase.falls_to],
+        end=end,
+        coexistence=upper_coexistence(diagram, phase.id),
+        falls_to=None if end is None or phase.falls_to is None else home[number, phase.falls_to],
     )
 
 

@@ -5,7 +5,9 @@ from spinodal.dynamics.diagnosis import Diagnosis
 from spinodal.dynamics.escaping import WayOut, escape
 from spinodal.dynamics.flow import Flow, gradient_flow
 from spinodal.dynamics.method import Method
+from spinodal.dynamics.reaching import Reach, reachable
 from spinodal.dynamics.saddle import Saddle, saddle_beside
+from spinodal.dynamics.slowing import Slowing
 from spinodal.dynamics.training import train
 from spinodal.dynamics.trajectory import Trajectory
 
@@ -13,12 +15,15 @@ __all__ = [
     "Diagnosis",
     "Flow",
     "Method",
+    "Reach",
     "Saddle",
+    "Slowing",
     "Trajectory",
     "WayOut",
     "diagnose",
     "escape",
     "gradient_flow",
+    "reachable",
     "saddle_beside",
     "train",
 ]

@@ -37,6 +37,7 @@ from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
+from spinodal.sweeps.walk import Walker
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import Task
 from spinodal.theory import ExactTransition
@@ -73,7 +74,7 @@ class Mapper:
         self.task, self.options, self.problem = task, options, problem
         self.recorder, self.progress, self.crew = recorder, progress, crew
         self.landscape, self.control = problem.landscape, problem.control
-        self.walker = problem.walker(recorder)
+        self.walker = self._walker()
         self.starts = Starts(problem, options, crew, partial(random_starts, task, problem.landscape, options))
         self.record = ControlRecord.of(self.control)
         self.attempts = Attempts(problem.owner, progress.failed)
@@ -102,6 +103,9 @@ class Mapper:
         if self.options.curvature:
             diagram = after.with_curvature(diagram, self.options.seed, self.progress.curvature)
         return replace(diagram, missing=self.attempts.missing)
+
+    def _walker(self) -> Walker:
+        return self.problem.walker(self.recorder)
 
     def _seconds(self) -> float:
         return self.recorder.seconds(time.perf_counter() - self.began)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from spinodal.arguments import real_number, switch, whole_number
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape.soften import check_sharpness
+from spinodal.mapping.grid import Grid, decays_on
+from spinodal.minima.minibatch import TRAINERS, Training
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.sweeping import DIRECTIONS
 from spinodal.tasks.task import DTYPES
 
+TRAINED = ("epochs", "batch_size", "learning_rate", "patience")  # what only a grid has
 OWN = "auto"  # the precision that a task is computed in of itself
 
 
@@ -33,8 +36,8 @@ class MapOptions:
     repeats : int
         How often the finished walk is repeated, each time from as many other starts at its lower end, to see where its
         transitions are met again (see `Repeat`). The deepest of all starts is followed by the map itself.
-    solver : {"auto", "newton", "newton_cg", "lbfgs"}
-        "auto": the task's own, if it names one, else by size (see `solver_for`).
+    solver : {"auto", "newton", "newton_cg", "lbfgs", "adam", "sgd"}
+        "auto": the task's own, if it names one, else by size (see `solver_for`). "adam" and "sgd" train on a grid.
     tolerance : float or None
         Relative residual; None: the solver's default.
     bracket : float or None
@@ -56,6 +59,11 @@ class MapOptions:
         Samples of a map that leads a walk upwards of a large network in single precision: it is made first, and the walk over
         all samples goes where it went and begins its searches where it ended (see `spinodal.mapping.lead`). 0: none leads.
         None: 7,500, where there are at least four times as many.
+    grid : (start, stop, step) or None
+        Values of weight_decay, both ends included, at which "adam" or "sgd" trains in mini-batches, each from the weights of
+        the one before (the published protocol); nothing is minimised, and transitions lie between values of the grid.
+    epochs, batch_size, learning_rate, patience
+        Of that training (see `Training`).
     """
 
     beta: tuple[float, float] | None = None
@@ -72,6 +80,11 @@ class MapOptions:
     curvature: bool = False
     soften: float | tuple[float, float] | None = None
     lead: int | None = None
+    grid: Grid | None = None
+    epochs: int = Training.epochs
+    batch_size: int = Training.batch_size
+    learning_rate: float = Training.learning_rate
+    patience: int = Training.patience
 
     def __post_init__(self) -> None:
         """Refuse options that mean nothing."""
@@ -96,6 +109,7 @@ class MapOptions:
             check_sharpness(self.soften)
         if self.lead is not None:
             whole_number("lead", self.lead, least=0, do="try 7500, or 0 for none")
+        self._refuse_half_a_protocol()
         whole_number("starts", self.starts, least=1, do="try 4")
         if whole_number("repeats", self.repeats, least=0, do="try 2") and self.direction == "down":
             raise SpinodalError(
@@ -118,6 +132,42 @@ class MapOptions:
         """
         first = 1000 * self.seed + group * self.starts
         return range(first, first + self.starts)
+
+    def _refuse_half_a_protocol(self) -> None:
+        """Refuse a grid with what it has no use for, and a training without a grid."""
+        training = self.training  # refused where its numbers mean nothing
+        if self.grid is None:
+            if self.solver in TRAINERS or training != Training(seed=self.seed):
+                raise SpinodalError(
+                    got="a training (solver adam or sgd, epochs, batch_size, learning_rate or patience) without a grid",
+                    allowed="they train at every value of a grid of weight_decay, and minimise nothing",
+                    do="add the grid, as 0:0.09:0.0002, or take another solver",
+                )
+            return
+        decays_on(self.grid)
+        if self.solver not in TRAINERS:
+            raise SpinodalError(
+                got=f"a grid with solver {self.solver}",
+                allowed=f"{' or '.join(TRAINERS)} trains on a grid; other solvers find their own values",
+                do="give solver adam, or leave the grid out",
+            )
+        used = {name: getattr(self, name) for name in ("grid", "solver", "seed", "dtype", "device", "soften", *TRAINED)}
+        if replace(self, **{name: getattr(MapOptions, name) for name in used}) != MapOptions():
+            raise SpinodalError(
+                got="a grid together with a range, a direction, starts, repeats, branches, curvature, a bracket or a tolerance",
+                allowed="a grid is trained on upwards, value by value, from one start",
+                do="leave those out, and make a map of its own for them",
+            )
+
+    @property
+    def training(self) -> Training:
+        """Return how models are trained on a grid."""
+        return Training(self.epochs, self.batch_size, self.learning_rate, self.patience, self.seed)
+
+    @property
+    def decays(self) -> tuple[float, ...]:
+        """Return the values of weight_decay of the grid; none without one."""
+        return () if self.grid is None else decays_on(self.grid)
 
     @property
     def sharpness(self) -> float | None:
@@ -142,3 +192,8 @@ class MapSettings(TypedDict, total=False):
     curvature: bool
     soften: float | tuple[float, float] | None
     lead: int | None
+    grid: Grid | None
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    patience: int

@@ -15,6 +15,7 @@ from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.mapping.deepest import no_predictions
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.trial import try_start
+from spinodal.minima.minibatch import refuse_without_samples
 from spinodal.minima.minimise import solver_for
 from spinodal.tasks.task import DTYPES, Task
 
@@ -42,15 +43,20 @@ def prepare(
         _refuse_unmappable(turned, options)
         refuse_scale_invariance(landscape, turned)
         chosen_solver(task, options, landscape)
+        if options.grid is not None:
+            l2(turned, "a grid of weight_decay", "leave the grid out")
+            refuse_without_samples(landscape)
         landscape.require_second_derivatives()  # margins need them, after minutes
         view = try_start(task, landscape, turned, 1000 * options.seed)
-    if options.beta is None and view.output_variance is None:
+    if options.beta is None and options.grid is None and view.output_variance is None:
         raise no_predictions()
     return landscape, turned
 
 
 def chosen_solver(task: Task, options: MapOptions, landscape: Landscape) -> str:
     """Return the solver that the options name, else the task, else the size."""
+    if options.grid is not None:
+        return options.solver
     return solver_for(landscape, task.solver if options.solver == "auto" else options.solver)
 
 

@@ -84,6 +84,8 @@ class Solver:
         Most Hessian products for a margin without a dense Hessian.
     tangent : (float, int)
         Relative residual and most products of a solve with Hess L, for the tangent of a branch.
+    certifies : bool
+        Whether its ends are to be certified as minima; training for a number of epochs ends at none.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Solver:
     escapes: int
     margin_steps: int
     tangent: tuple[float, int]
+    certifies: bool = True
 
     def tolerance_in(self, dtype: torch.dtype, asked: float | None = None) -> float:
         """Return the relative residual that is minimised to: the one asked for, or the default at this precision."""
@@ -155,14 +158,16 @@ LBFGS = Solver(
 SOLVERS = {solver.name: solver for solver in (NEWTON, NEWTON_CG, LBFGS)}
 
 
-def solver_named(name: str) -> Solver:
-    """Return the solver of a name, or refuse an unknown one.
+def solver_named(name: str | Solver) -> Solver:
+    """Return the solver of a name, or refuse an unknown one; a solver is returned as it is.
 
     Examples
     --------
     >>> solver_named("lbfgs").sees_kinks
     False
     """
+    if isinstance(name, Solver):
+        return name
     if name not in SOLVERS:
         raise unknown_name("solver", name, ("auto", *SOLVERS))
     return SOLVERS[name]

@@ -3,6 +3,7 @@
 from spinodal.plots.axis import BetaAxis, beta_axis
 from spinodal.plots.basin_tree import BasinTreeRecord, Joint, Trunk, basin_tree_record
 from spinodal.plots.basin_tree_figure import draw_basin_tree
+from spinodal.plots.comparison_figure import draw_comparison
 from spinodal.plots.curvature import ChangeMark, CurvatureRecord, curvature_record
 from spinodal.plots.curvature_figure import draw_curvature, draw_hessian
 from spinodal.plots.draw import (
@@ -50,6 +51,7 @@ __all__ = [
     "diagram_record",
     "draw_accuracy",
     "draw_basin_tree",
+    "draw_comparison",
     "draw_curvature",
     "draw_error",
     "draw_hessian",

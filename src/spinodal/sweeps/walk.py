@@ -19,7 +19,7 @@ from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.landmark import price
 from spinodal.minima.minimise import Local, Minimum, solve
 from spinodal.minima.solution import Departure
-from spinodal.minima.solver import solver_named
+from spinodal.minima.solver import Solver, solver_named
 from spinodal.observe import Observation
 from spinodal.sweeps.landmarks import Landmarks
 from spinodal.sweeps.point import Point
@@ -43,7 +43,7 @@ class Walker:
     ----------
     landscape, control
     observe : callable theta -> Observation
-    solver : str
+    solver : str or Solver
     tolerance : float, optional
     recorder : Recorder, optional
         Default: one that keeps nothing.
@@ -59,7 +59,7 @@ class Walker:
         control: Control,
         observe: Callable[[Tensor], Observation],
         *,
-        solver: str,
+        solver: str | Solver,
         tolerance: float | None = None,
         recorder: Recorder | None = None,
         known: Sequence[Point] = (),
@@ -89,7 +89,7 @@ class Walker:
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
             factors = self.landmarks.made(theta) if affords_glimpses_only(self.landscape) else None
-            minimum, local = solve(self._loss(beta), theta, solver=self.solver.name, tolerance=self.tolerance, factors=factors)
+            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance, factors=factors)
             return minimum.charged(counts), local
 
         return self._point("find", beta, None, make)
@@ -117,7 +117,7 @@ class Walker:
             minimum, local = solve(
                 self._loss(beta),
                 point.minimum.theta + displacement,
-                solver=self.solver.name,
+                solver=self.solver,
                 tolerance=tolerance,
                 radius=radius,
                 landmark=self.landmarks.at(point),
@@ -159,7 +159,7 @@ class Walker:
             minimum, local = solve(
                 self._loss(point.beta),
                 point.minimum.theta,
-                solver=self.solver.name,
+                solver=self.solver,
                 tolerance=self.tolerance,
                 radius=0.1,
                 landmark=self.landmarks.at(point),

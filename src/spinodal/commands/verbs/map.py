@@ -24,6 +24,8 @@ Where does a model of mine stand, trained with SGD or Adam and weight_decay=0.01
   spinodal map my_net.py:task --start model.safetensors --at-weight-decay 0.01
 Another one on the same map:
   spinodal map my_net.py:task --resume --start other.pt --at-weight-decay 0.02
+The published protocol, Adam on a grid of weight_decay with carried weights, to be compared with a map:
+  spinodal map mnist --solver adam --grid 0:0.09:0.0002
 The phases around a model, of L = E + beta ||theta - centre||^2:
   spinodal map gaussian --centre runs/gaussian-1:12
 """
@@ -58,7 +60,17 @@ def map_command(
     repeats: Annotated[
         int, typer.Option(help="Repeat the walk N times from other starts; tell the spread of each transition.", metavar="N")
     ] = 0,
-    solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",
+    solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs; with --grid, adam or sgd.")] = "auto",
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            help="START:STOP:STEP of weight_decay: train at each value with carried weights (the published protocol)."
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the data at each value of --grid, at most.")] = 50,
+    batch_size: Annotated[int, typer.Option(help="Samples of a mini-batch of --grid.")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Of adam or sgd on --grid.")] = 1.5e-3,
+    patience: Annotated[int, typer.Option(help="Epochs without a fall of L after which --grid goes on.")] = 5,
     tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
     bracket: Annotated[
         float | None,
@@ -97,13 +109,29 @@ def map_command(
     options = MapOptions(
         beta=beta_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
-        soften=_sharpness(soften), lead=lead,
+        lead=lead,
+        soften=_sharpness(soften), grid=_grid(grid), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+        patience=patience,
     )  # fmt: skip
     check_json(json_file)
     map_task(
         task, pairs(settings or []), options, out=out, resume=resume, centre=centre, model=(start, at_weight_decay),
         threads=threads, workers=workers, json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
+
+
+def _grid(text: str | None) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        start, stop, step = map(float, text.split(":"))
+    except ValueError as cause:
+        raise SpinodalError(
+            got=f"--grid {text!r}",
+            allowed="START:STOP:STEP with three numbers is allowed, of weight_decay",
+            do="for example --grid 0:0.09:0.0002",
+        ) from cause
+    return start, stop, step
 
 
 def _sharpness(text: str | None) -> float | tuple[float, float] | None:
