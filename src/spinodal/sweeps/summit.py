@@ -24,6 +24,7 @@ LEAST, SHORTER = 2e-3, 0.35  # the shortest step, and by what a step is shortene
 CLOSE = 1e-4  # of beta: a place that is as close to the summit below it is next to it
 BESIDE = 4.0 * LEAST  # in log rho: where the parabola around the highest place tells the summit
 HALVED = 3  # times that a step is halved in search of a summit within it
+APART = 0.1 * LEAST  # in log rho: places nearer to one another tell nothing new
 THREE = 3  # places that tell a summit
 MOST, REFINED = 40, 6  # steps up, and places next to the summit
 ROUGH, FINE = 3e-4, 3e-5  # residuals of the climb and next to the summit, relative to 2 beta r
@@ -183,6 +184,8 @@ class Climb:
             apart = highest.height - top
             if abs(apart) < LEAST:
                 top = highest.height - math.copysign(LEAST, apart)
+            if any(abs(place.height - top) < APART for place in around):
+                break  # this side of the summit is known
             found = self._at(top, around, FINE)
             if found is None:
                 break
