@@ -62,9 +62,11 @@ class Crossing:
             is_near = number == len(betas) - 1
             if is_near or path[-1].beta * (1.0 + APART) < beta < betas[-1] / (1.0 + APART):
                 point = self.walker.reach(path[-1], beta, partial(self._theta, number), careful=is_near)
-                if not point.minimum.converged or abs(point.error - errors[number]) > self._most:
+                moved = abs(point.error - errors[number]) > self._most
+                if point.minimum.converged and not moved and not point.minimum.margin < 0.0:
+                    path.append(point)
+                elif is_near:
                     return []
-                path.append(point)
         return path[1:]
 
     @property
@@ -74,7 +76,7 @@ class Crossing:
 
     def _noted(self) -> dict[str, Any]:
         """Return where the fold is and which minima lead there, as recorded, with what that cost added to what was spent."""
-        note = self.walker.recorder.note(f"summit beyond {self.point.key}", self._made)
+        note = self.walker.recorder.note(f"fold beyond {self.point.key}", self._made)
         self.walker.spent = self.walker.spent + Counts(**note["counts"])
         return note
 
