@@ -28,22 +28,21 @@ def render_paths(result: Mapping[str, Any], *, provenance: Mapping[str, Any]) ->
     """Return the report as HTML."""
     title = f"{result['task']['name']}: {result['ends'][0]} to {result['ends'][1]}"
     best = min(result["paths"], key=lambda path: path["barrier"])
-    page: str = (
-        environment()
-        .from_string(asset("path.html"))
-        .render(
-            title=title,
-            policy=security_policy([]),
-            style=asset("report.css"),
-            figure=_svg(result["paths"], title),
-            check=result["check"]["answer"],
-            answer=f"{best['method']}: {best['status']}.",
-            headings=HEADINGS,
-            rows=[_row(path) for path in result["paths"]],
-            jumps=[(path["method"], _jump(jump)) for path in result["paths"] for jump in path["jumps"]],
-            origin=grouped(result["task"], "task") + grouped(provenance, "run"),
-            version=__version__,
-        )
+    known = zip(HEADINGS, *(_row(path) for path in result["paths"]), strict=True)
+    columns = [column for column in known if any(column[1:])]
+    template = environment().from_string(asset("path.html"))
+    page: str = template.render(
+        title=title,
+        policy=security_policy([]),
+        style=asset("report.css"),
+        figure=_svg(result["paths"], title),
+        check=result["check"]["answer"],
+        answer=f"{best['method']}: {best['status']}.",
+        headings=[heading for heading, *_ in columns],
+        rows=list(zip(*(cells for _, *cells in columns), strict=True)),
+        jumps=[(path["method"], _jump(jump)) for path in result["paths"] for jump in path["jumps"]],
+        origin=grouped(result["task"], "task") + grouped(provenance, "run"),
+        version=__version__,
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
 
