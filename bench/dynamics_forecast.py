@@ -74,7 +74,7 @@ def _norm_after(task: sp.Task, landscape: sp.Landscape, beta: float) -> float:
     """Return the norm of the deepest minimum found at beta, before anything is trained."""
     random = torch.stack([task.initial(1000 + seed) for seed in range(STARTS)])
     penalty = Penalty().on(landscape)
-    candidates = [annealed(landscape, penalty, beta, 300.0 * beta, random), deepest(landscape, penalty, beta, random)]
+    candidates = [annealed(landscape, penalty, beta, 300.0 * beta, random), deepest(landscape, penalty, beta, random)[0]]
     found = min((sp.minimise(landscape, beta=beta, start=theta) for theta in candidates), key=lambda item: item.loss)
     return float(found.theta.norm())
 
