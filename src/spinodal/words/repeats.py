@@ -35,7 +35,8 @@ def repeats_line(diagram: Diagram) -> str:
         return ""
     found = [spread for item in diagram.macroscopic if (spread := diagram.spread_of(item)) is not None]
     same = sum(spread.met == spread.of and spread.width == 0.0 for spread in found)
-    times = f"{len(diagram.repeats)} time{'s' if len(diagram.repeats) > 1 else ''}"
+    count = len(diagram.repeats)
+    times = {1: "once", 2: "twice"}.get(count, f"{count} times")
     met = f"{same} of {len(found)} transitions were met each time in the same place, within their brackets"
     parts = [met] if found else []
     parts += [_deeper(repeat.number, item, diagram) for repeat in diagram.repeats for item in repeat.deeper]
