@@ -45,6 +45,25 @@ def test_the_summit_is_the_spinodal_of_the_closed_form(back: float) -> None:
     assert [place.beta for place in found.way] == sorted(place.beta for place in found.way)
 
 
+def test_behind_the_summit_lie_saddles_of_index_one() -> None:
+    task = gaussian(activation="linear", hidden=(6, 6), singular_values=(0.9, 0.3), samples=60)
+    landscape, exact = task.landscape(), task.exact[0].beta
+    start = sp.minimise(landscape, beta=0.5 * exact, start=task.initial(0))
+    start = sp.minimise(landscape, beta=0.9 * exact, start=start.theta)
+    climb = Climb(landscape, Penalty(), Memory(start.theta))
+    place = Place(math.log(float(start.theta @ start.theta)), start.beta, start.error, start.theta)
+    found = climb.summit(place, lambda change: 0.5 * change * start.theta)
+    assert found is not None
+    assert found.over is not None
+    saddles = climb.behind(found.way[-1], found.over, 0.6 * exact)
+    assert saddles[-1].beta <= 0.6 * exact
+    for saddle in saddles:
+        gradient = landscape.value_and_gradient(saddle.theta)[1] + 2 * saddle.beta * saddle.theta
+        assert float(gradient.norm()) <= 1e-3 * 2 * saddle.beta * float(saddle.theta.norm())
+    spectrum = torch.linalg.eigvalsh(landscape.hessian(saddles[-1].theta)) + 2 * saddles[-1].beta
+    assert int((spectrum < -1e-3).sum()) == 1
+
+
 @pytest.mark.usefixtures("_every_network_is_large")
 def test_a_map_led_by_fewer_samples_finds_what_all_of_them_have() -> None:
     task = gaussian(activation="linear", hidden=(8, 8), samples=400)

@@ -22,10 +22,14 @@ from spinodal.minima.lbfgs import Memory
 STEP = 0.08  # in log rho
 LEAST, SHORTER = 2e-3, 0.35  # the shortest step, and by what a step is shortened where the constrained minimum jumped
 CLOSE = 1e-4  # of beta: a place that is as close to the summit below it is next to it
+BESIDE = 4.0 * LEAST  # in log rho: where the parabola around the highest place tells the summit
+HALVED = 3  # times that a step is halved in search of a summit within it
+APART = 0.1 * LEAST  # in log rho: places nearer to one another tell nothing new
 THREE = 3  # places that tell a summit
 MOST, REFINED = 40, 6  # steps up, and places next to the summit
 ROUGH, FINE = 3e-4, 3e-5  # residuals of the climb and next to the summit, relative to 2 beta r
-ITERATIONS = 200  # of one search, after which the climb is given up
+ITERATIONS = 100  # of one search
+BUDGET = 300  # gradients, after which a climb rests at the place that it has reached
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,17 @@ class Summit:
 
     Attributes
     ----------
-    fold : float
-        beta of the fold.
+    fold : float or None
+        beta of the fold; None where the climb rests before it.
     way : tuple of Place
         Minima on the way there, by rising beta; the last is a part `BEFORE_SUMMIT` of beta before the fold.
+    over : Place or None
+        The first place beyond it, a saddle of L; None where the constrained minimum jumps.
     """
 
-    fold: float
+    fold: float | None
     way: tuple[Place, ...]
+    over: Place | None = None
 
 
 class Climb:
@@ -67,6 +74,7 @@ class Climb:
 
     def __init__(self, landscape: Landscape, penalty: Penalty, memory: Memory) -> None:
         self.landscape, self.penalty, self.memory = landscape, penalty, memory
+        self._begun = landscape.counts.gradient_evaluations
 
     def summit(self, first: Place, along: Callable[[float], Tensor]) -> Summit | None:
         """Return the fold ahead of a minimum; None where a search fails.
@@ -78,18 +86,55 @@ class Climb:
         if polished is None:
             return None
         places, over = self._up(polished, along)
-        if over is None:  # the constrained minimum jumps next to the last place
-            before = self._at(places[-1].height, places[-1:], FINE) if len(places) > 1 else None
-            return None if before is None else Summit(before.beta * (1.0 + CLOSE), (*places[:-1], before))
-        around = self._closer([*places[-2:], over])
-        top, fold, bend = _parabola(around)
-        if bend >= 0.0:
+        if len(places) < 2:
             return None
-        before = self._at(top + math.sqrt(BEFORE_SUMMIT * fold / -bend), around, FINE)
-        if before is None or not before.beta < fold:
+        if over is None and self._is_tired:
+            return Summit(None, tuple(places))
+        around = self._around(places, over)
+        if around is None:  # the constrained minimum jumps next to the last place, before a summit
+            before = self._at(places[-1].height, places[-1:], FINE)
+            return None if before is None else Summit(before.beta * (1.0 + CLOSE), (*places[:-1], before))
+        around = self._closer(around)
+        before = self._before(around)
+        if before is None:
             return None
         lower = (place for place in places if place.height > before.height and place.beta < before.beta)
-        return Summit(fold, (*sorted(lower, key=lambda place: place.beta), before))
+        fold = max(_parabola(around)[1], around[1].beta)
+        return Summit(fold, (*sorted(lower, key=lambda place: place.beta), before), around[-1])
+
+    @property
+    def _is_tired(self) -> bool:
+        return self.landscape.counts.gradient_evaluations - self._begun > BUDGET
+
+    def _around(self, places: list[Place], over: Place | None) -> list[Place] | None:
+        """Return three places around the summit, by falling norm, the middle one the highest; None where none was passed.
+
+        Where the constrained minimum jumps, the summit may lie between the last two places: the last is a saddle then.
+        """
+        if over is not None:
+            return [*places[-2:], over]
+        behind, last = places[-2:]
+        for _ in range(HALVED):
+            middle = self._at(0.5 * (behind.height + last.height), [behind, last], ROUGH)
+            if middle is None:
+                return None
+            if middle.beta > last.beta:
+                return [behind, middle, last]
+            behind = middle
+        return None
+
+    def _before(self, around: list[Place]) -> Place | None:
+        """Return a place a little before the summit: of a larger norm than the highest place, and lower."""
+        top, fold, bend = _parabola(around)
+        highest = around[1]
+        away = math.sqrt(BEFORE_SUMMIT * fold / -bend) if bend < 0.0 else LEAST
+        height = max(top, highest.height) + away
+        for _ in range(HALVED):
+            before = self._at(height, around, FINE)
+            if before is None or before.beta < highest.beta:
+                return before
+            highest, height = before, height + 2.0 * away
+        return None
 
     def _up(self, first: Place, along: Callable[[float], Tensor]) -> tuple[list[Place], Place | None]:
         """Return places by rising beta, at least two where one lies beyond them, and the first beyond the summit.
@@ -98,6 +143,8 @@ class Climb:
         """
         places, step = [first], STEP
         for _ in range(MOST):
+            if self._is_tired:
+                break
             ahead = self._step(places, step, along)
             if ahead is None:
                 step *= SHORTER
@@ -113,6 +160,20 @@ class Climb:
             step = min(2.0 * step, STEP, _expected(places, step))
         return places, None
 
+    def behind(self, highest: Place, over: Place, to: float) -> list[Place]:
+        """Return places beyond the summit, saddles of L, from `over` on to a beta or to where the constrained minimum jumps."""
+        places, step = [highest, over], STEP
+        for _ in range(MOST):
+            if places[-1].beta <= to:
+                break
+            ahead = self._step(places, step, lambda change: 0.0 * over.theta)
+            if ahead is not None and ahead.beta < places[-1].beta:
+                places.append(ahead)
+                step = min(2.0 * step, STEP)
+            elif (step := SHORTER * step) < LEAST:
+                break
+        return places[1:]
+
     def _closer(self, around: list[Place]) -> list[Place]:
         """Return three places around the summit, by falling norm, of which the parabola through them is the curve there."""
         for _ in range(REFINED):
@@ -123,13 +184,15 @@ class Climb:
             apart = highest.height - top
             if abs(apart) < LEAST:
                 top = highest.height - math.copysign(LEAST, apart)
+            if any(abs(place.height - top) < APART for place in around):
+                break  # this side of the summit is known
             found = self._at(top, around, FINE)
             if found is None:
                 break
             known = sorted([*around, found], key=lambda place: -place.height)
             middle = max(range(1, THREE), key=lambda k: known[k].beta)
             around = known[middle - 1 : middle + 2]
-            if abs(fold - found.beta) <= CLOSE * fold and abs(apart) < 4.0 * LEAST:
+            if abs(fold - found.beta) <= CLOSE * fold and abs(apart) < BESIDE:
                 break
         return around
 

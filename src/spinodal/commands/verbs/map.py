@@ -83,6 +83,10 @@ def map_command(
         str | None,
         typer.Option(help="Sharpness of what takes the place of ReLU and its kin; LOW:HIGH also finds transitions without it."),
     ] = None,
+    lead: Annotated[
+        int | None,
+        typer.Option(help="Samples of a first map that leads a large network's; 0: none. Default: 7500 where there are 30000."),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -106,7 +110,7 @@ def map_command(
         beta=beta_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
         soften=_sharpness(soften), grid=_grid(grid), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-        patience=patience,
+        patience=patience, lead=lead,
     )  # fmt: skip
     check_json(json_file)
     map_task(
