@@ -88,9 +88,11 @@ def rows(name: str, steps: int) -> Iterator[list[str]]:
 
 
 def before(diagram: sp.PhaseDiagram, transition: sp.Transition) -> Tensor:
-    """Return theta of the last followed point before a transition that is not close to it."""
-    far = [point for point in diagram.points if point.beta <= (1.0 - BACK) * transition.beta]
-    return far[-1].minimum.theta
+    """Return theta of the last followed point of the phase before a transition that is not close to it."""
+    begins = max((found.beta for found in diagram.macroscopic if found.beta < transition.beta), default=0.0)
+    phase = [point for point in diagram.points if begins < point.beta < transition.beta]
+    far = [point for point in phase if point.beta <= (1.0 - BACK) * transition.beta]
+    return (far[-1] if far else phase[0]).minimum.theta
 
 
 def descended(task: sp.Task, start: Tensor, beta: float, steps: int) -> float:
