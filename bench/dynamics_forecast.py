@@ -41,9 +41,8 @@ def forecast(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
     """Return the table."""
     benchmarks = (
         Benchmark(sp.tasks.parity(), 0.2, 4e-3, 1.5, 1500),
-        Benchmark(sp.tasks.parity(), 0.2, 2e-3, 1.5, 3000),
         Benchmark(sp.tasks.modular(), 1.0, 3e-3, 1.0, 1500),
-        Benchmark(sp.tasks.modular(), 1.0, 1.5e-3, 1.0, 4000),
+        Benchmark(sp.tasks.modular(), 1.0, 1.5e-3, 1.0, 2500),
     )
     return HEADER, [_row(benchmark, options) for benchmark in benchmarks]
 

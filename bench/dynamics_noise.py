@@ -5,7 +5,7 @@ noise of mini-batches vanishes with the weights of the dead mode, and the same w
 minimum itself, and from halfway between it and the lowest saddle found. Langevin noise has the temperature at which its power
 in a step is that of the mini-batches at the minimum, `T = learning_rate * trace(covariance of the gradient) / (2 n)`, or a
 third of the barrier. An escape is the arrival of E halfway between the two phases; the rank fell where the minimum that is left
-at the end has a larger E. Runs have 10,000 steps; those with mini-batches are looked at about every 5 % of their steps, so that
+at the end has a larger E. Runs have 4,000 steps; those with mini-batches are looked at about every 5 % of their steps, so that
 times of short waits are rough. Intervals are of 95 %.
 """
 
@@ -27,7 +27,7 @@ from spinodal.dynamics import saddle_beside
 from spinodal.dynamics.gradients import Gradients
 from spinodal.landscape.objective import Regularised
 
-BETA, RUNS, STEPS, SAMPLES = 0.1, 24, 10_000, 64
+BETA, RUNS, STEPS, SAMPLES = 0.1, 24, 4_000, 64
 HEADER = ["network", "start", "learning rate", "noise", "barrier / T", "escaped", "rank fell", "mean wait, steps",
           "median of those that escaped"]  # fmt: skip
 

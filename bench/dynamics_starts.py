@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 import spinodal as sp
 from spinodal.theory import deep_linear, mode_strength
 
-RUNS, RATE, HORIZONS = 64, 0.05, (300, 1000, 3000)
+RUNS, RATE, HORIZONS = 64, 0.05, (300, 1000, 2000)
 SAMPLES, WIDTH, SIDES = 24, 10, 8
 HEADER = ["network", "hidden layers", "modes", "beta", *(f"stuck after {epochs:,}" for epochs in HORIZONS), "median epochs",
           "5 % and 95 %", "rank of the stuck"]  # fmt: skip

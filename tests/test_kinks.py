@@ -342,6 +342,13 @@ def test_nothing_is_claimed_between_points_that_stall_at_a_kink() -> None:
     assert "transition" not in diagram.answer()
 
 
+def test_a_loop_claims_no_range_of_existence_for_points_that_stall() -> None:
+    diagram = sp.map_phases(_distance(), beta=(0.05, 1.0), starts=1, direction="loop")
+    assert diagram.back is not None
+    assert diagram.transitions == diagram.back.transitions == diagram.spinodals == diagram.coexistence == ()
+    assert [phase.existence for phase in diagram.phases] == [None]
+
+
 def test_a_minimiser_that_a_kink_holds_is_let_go_at_the_closed_form() -> None:
     # on w_1 w_2 w_3 = 1 the force 2 beta of the penalty must be within the subgradients [-1, 1] of the distance
     (limit,) = sp.map_phases(_distance(), beta=(0.05, 1.0), starts=1, soften=(20.0, 160.0)).limits

@@ -121,6 +121,8 @@ SAME_ROUNDING = 1e-8  # relative difference that invariants of equal minima may 
 SAME_SLACK = 10.0  # times `residual / margin`: how far a minimum may lie from the exact one
 SAME_DISTANCE = 1e-3  # of the norm: a minimum that may lie further is not known well enough to excuse more
 
+MANY_UNCONVERGED = 0.2  # part of the points of a map, or of a phase, that did not converge, above which the rest has no ground
+
 # -- equal depth, stability, existence -----------------------------------------------------------------------------------
 
 EQUAL_DEPTH = 1e-13  # of L in magnitude and of beta times the latent heat: where both phases are solved to rounding
@@ -156,6 +158,8 @@ PREPARED = 0.05  # relative difference of E by which a prepared start is in its 
 # -- where a walk looks next: these decide what it costs, and nothing of what it finds ------------------------------------
 
 COARSE = 0.15  # a jump met with a log step below this is bracketed at once
+QUIET_STRIDE = 2.0  # times the largest step: the longest one upwards, where E hardly changes
+STEEPENS = 4.0  # times what the slope says: the change of E over such a step, as of an E that grows like beta^2
 SMALLEST = 1.0001  # times a smallest step, or a lowest beta: what is no larger is one
 ARRIVED = 1e-12  # of the beta that a walk goes to: the distance at which it is there
 LAST = 1e-3  # of a minor step: a step that would leave less than this before the end goes there

@@ -76,17 +76,16 @@ class Reach:
 
     def _said(self, phase: int) -> str:
         points = [point for point in self.points if point.phase == phase]
-        rates = [point.learning_rate for point in points]
-        stable = f"descent is stable below {significant(min(rates), 3)}"
-        if len(points) > 1:
-            stable += f" to {significant(max(rates), 3)}"
+        rates = sorted(point.learning_rate for point in points)
+        ends = dict.fromkeys(significant(rate, 3) for rate in (rates[0], rates[-1]))
+        stable = f"descent is stable below {' to '.join(ends)}"
         held = self.held(phase)
         if not held:
             return f"Phase {phase} exists, but cannot be held at learning_rate = {self.learning_rate:g}: {stable}."
         if len(held) == len(points):
             return f"Phase {phase} can be held at learning_rate = {self.learning_rate:g}: {stable}."
         lost = [point.beta for point in points if point not in held]
-        where = f"beta from {significant(min(lost), 4)} to {significant(max(lost), 4)}"
+        where = f"beta = {' to '.join(dict.fromkeys(significant(beta, 4) for beta in (min(lost), max(lost))))}"
         return f"Phase {phase} cannot be held everywhere at learning_rate = {self.learning_rate:g}, not at {where}: {stable}."
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,12 +88,19 @@ def felt_decisions(few: Energy) -> tuple[tuple[str, str], ...]:
     """
     found: dict[tuple[str, str], None] = {}
     for seeds in PATHS:
-        ends = [somewhere(few, seed=seed) for seed in seeds]
-        for number, decision in _changed(few, *ends):
-            named = decision.sign, decision.place
-            if named not in found and _is_felt(few, number, *ends):
-                found[named] = None
+        with suppress(Exception):  # of the user's code, which need not take every theta
+            found |= dict.fromkeys(_felt_between(few, *(somewhere(few, seed=seed) for seed in seeds), known=found))
     return tuple(found)
+
+
+def _felt_between(few: Energy, start: Tensor, end: Tensor, *, known: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return sign and place of the comparisons that change between two points, are felt, and were not known."""
+    found: list[tuple[str, str]] = []
+    for number, decision in _changed(few, start, end):
+        named = decision.sign, decision.place
+        if named not in (*known, *found) and _is_felt(few, number, start, end):
+            found.append(named)
+    return found
 
 
 def _changed(few: Energy, start: Tensor, end: Tensor) -> Iterator[tuple[int, Decision]]:

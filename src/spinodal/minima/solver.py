@@ -21,7 +21,7 @@ from spinodal.minima.solution import LOST, Departure, Solution
 from spinodal.spectrum.margin import LANCZOS_STEPS
 from spinodal.spectrum.operator import SMALL
 
-LARGE, DEAR = 800, 1000  # parameters up to which a dense Hessian may be kept, and the gradients that it may cost then
+LARGE, DEAR = 800, 2000  # parameters up to which a dense Hessian may be kept, and the gradients that it may cost then
 FLOAT32_TOLERANCE = 1e-3
 AIDED = 2000  # most iterations with a preconditioner, before plain ones take over
 
@@ -186,8 +186,8 @@ def sees_kinks(name: str) -> bool:
 def solver_for(landscape: Landscape, solver: str = "auto") -> str:
     """Return the solver's name, choosing by counted cost where `solver` is "auto".
 
-    Newton in float64 up to 500 parameters, and up to 800 where a dense Hessian with its factorisation costs at most 1,000
-    gradients (see `Counts`), as it does where it factorises over samples; L-BFGS beyond and in float32.
+    Newton in float64 up to 500 parameters, and up to 800 where a dense Hessian with its factorisation costs at most 2,000
+    gradients (see `Counts`), as it does unless samples are few; L-BFGS beyond and in float32.
     """
     if solver != "auto":
         chosen = solver_named(solver)

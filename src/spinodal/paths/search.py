@@ -19,10 +19,11 @@ from spinodal.paths.band import Band
 from spinodal.paths.curve import drawn, straight_chain, trained_bezier, trained_chain
 from spinodal.paths.effort import Effort
 from spinodal.paths.epochs import in_batches
+from spinodal.paths.hierarchy import through_phases
 from spinodal.paths.interval import Interval
 from spinodal.paths.line import COARSE, Line
 from spinodal.paths.refine import Refinement
-from spinodal.paths.settings import Settings
+from spinodal.paths.settings import Forgetful, Settings
 from spinodal.paths.walk import Jump, Walk
 
 EXACT = 1e-3  # of the height over the larger end: accuracy of what is reported
@@ -35,6 +36,7 @@ DEGREE, POWER = (
 ROUNDS = (0.12, 0.6)  # parts of the budget that its training may take; after each it is seen whether it is low enough
 AT_FIRST = 0.4  # part of what is left that the straight line may take
 WALK = 0.6  # part of its share that a walk may take
+JOIN = 0.3  # part of what is left that joining two minima of a phase may take
 HIGH = 0.25  # part of the barrier from which on a path belongs to its pass
 IMAGES, CHAINED = 9, 3  # points of the band, and bends of the chain, that are laid over a pass
 AS_ONE = 0.7  # part of the effort that is left, which that may take
@@ -86,8 +88,28 @@ class Search:
             return self.straight, replace(self._straight, way="straight")
         if method in ("l2", "walk"):
             return self._lowest(Effort(self.landscape, self.settings.budget))
-        found = self._kept(method, lambda: self._by(method, self.settings.budget))
+        make = self._over_phases if method == "phases" else partial(self._by, method)
+        found = self._kept(method, lambda: make(self.settings.budget))
         return self._sharp(self._line(found)), found
+
+    # -- through phases -----------------------------------------------------------------------
+
+    def _over_phases(self, share: float) -> Found:
+        """Go up in beta and down again, and lower what lies above the phase in which both meet."""
+        effort = Effort(self.landscape, share)
+        passage = through_phases(self.landscape, (self.a, self.b), effort, partial(self._joined, effort))
+        line = self._line(self._through(passage.points, passage.way))
+        aim = max(self._aim, passage.level + self.tolerance)
+        Refinement(line, aim, effort, aim).run()
+        return Found(torch.stack(line.points), tuple(line.errors), passage.way, (), tuple(line.intervals()))
+
+    def _joined(self, effort: Effort, first: Tensor, last: Tensor) -> tuple[Tensor, float]:
+        """Join two minima of a phase by the default method, on a part of what is left."""
+        if bool((first == last).all()):
+            return first[None], self.landscape.value(first)
+        settings = replace(self.settings, method="l2", budget=JOIN * effort.left + 1.0, recorder=Forgetful())
+        line, found = Search(self.landscape, (first, last), ("a", "b"), settings).run()
+        return found.points, line.highest()[2]
 
     # -- the default, and the L2 walk alone ---------------------------------------------------
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from spinodal.arguments import real_number, whole_number
 from spinodal.errors import SpinodalError, unknown_name
 
-METHODS = ("l2", "walk", "straight", "bezier", "chain", "band")
+METHODS = ("l2", "walk", "straight", "bezier", "chain", "band", "phases")
 BUDGET = 3000.0  # gradient-equivalents
 
 

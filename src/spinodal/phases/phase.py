@@ -60,9 +60,11 @@ class Phase:
     def classes(self) -> tuple[int, ...] | None:
         """Return the classes whose recall is at least .5 on most of the phase; None without classes.
 
-        None of them is alive where the predictor is constant.
+        None of them is alive where the predictor is constant. They are those of the training data, or of the held-out data
+        where these have classes to which the model was not trained.
         """
-        recalls = [point.observation.class_accuracy["train"] for point in self.points]
+        part = self.points[0].observation.telling
+        recalls = [point.observation.class_accuracy[part] for point in self.points]
         if any(recall is None for recall in recalls):
             return None
         alive = []

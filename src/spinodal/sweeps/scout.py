@@ -24,7 +24,7 @@ from spinodal.minima.minimise import LOST
 from spinodal.minima.solution import AT_KINK
 from spinodal.sweeps.blur import blur
 from spinodal.sweeps.bracket import Bracketing, Closed
-from spinodal.sweeps.criteria import Criteria
+from spinodal.sweeps.criteria import Criteria, is_doubtful
 from spinodal.sweeps.crossing import Crossing
 from spinodal.sweeps.gap import Gap, gap
 from spinodal.sweeps.guide import Guide
@@ -33,6 +33,7 @@ from spinodal.sweeps.once import is_one_event, without_between
 from spinodal.sweeps.order import Evidence, is_of_a_fold, order_of
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
+from spinodal.sweeps.stride import first_step, largest_step
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Walker
@@ -131,7 +132,7 @@ class Scout:
         It also ends, complete, at the first point of which `enough` is true.
         """
         self.sign = 1.0 if to > start.beta else -1.0
-        state = _State(start, None, self.resolution.first, [start])
+        state = _State(start, None, first_step(self.way, start), [start])
         while state.status == "complete" and self.sign * (to - state.point.beta) > ARRIVED * self.axis.unit(to):
             self._advance(state, to)
             self.on_point(state.point)
@@ -171,7 +172,7 @@ class Scout:
                 state.move(point, smooth=True)
                 growth = 2.0 if self.criteria.is_easy(found) else 1.2
                 if step < planned or step == state.step:
-                    state.step = min(growth * step, self.resolution.largest)
+                    state.step = min(growth * step, largest_step(self.way, found))
                 return
             if smallest or (suspect and step <= COARSE):
                 break
@@ -354,7 +355,7 @@ class Scout:
             bracket=(lower, upper),
             direction="up" if self.sign > 0 else "down",
             order=order,
-            minor=self._is_minor(before, after, evidence),
+            minor=self._is_minor(before, earlier, after, evidence),
             status=self._status(before, after),
             before=before,
             after=after,
@@ -380,7 +381,7 @@ class Scout:
         place = self.criteria.kink_position(before, after) if order == "second" else ahead
         return min(place, width) if place and not self.criteria.rough else 0.5 * width
 
-    def _is_minor(self, before: Point, after: Point, evidence: Evidence) -> bool:
+    def _is_minor(self, before: Point, earlier: Point | None, after: Point, evidence: Evidence) -> bool:
         """Tell a transition too small to separate phases: by its jump, or by its kink where it is continuous.
 
         The fold of a soft mode may jump by next to nothing, and bends `||theta||^2` as a kink does; its margin tells.
@@ -389,7 +390,10 @@ class Scout:
         if self.criteria.jump(found) >= MACROSCOPIC * self.criteria.error_range:
             return False
         continuous = found.norm_squared <= CONTINUOUS * self.criteria.norm_range_at(before.beta)
-        return is_of_a_fold(evidence) or not (continuous and self.criteria.is_macroscopic_kink(before, after))
+        near = before
+        if earlier is not None and not self.criteria.rough and is_doubtful(before):
+            near = earlier  # as where a kink is told
+        return is_of_a_fold(evidence) or not (continuous and self.criteria.is_macroscopic_kink(near, after))
 
     def _status(self, before: Point, after: Point) -> str:
         width = abs(after.beta - before.beta) / self.way.unit(before)

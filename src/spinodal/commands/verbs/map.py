@@ -109,9 +109,8 @@ def map_command(
     options = MapOptions(
         beta=beta_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
-        lead=lead,
         soften=_sharpness(soften), grid=_grid(grid), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-        patience=patience,
+        patience=patience, lead=lead,
     )  # fmt: skip
     check_json(json_file)
     map_task(
