@@ -206,7 +206,8 @@ def test_the_page_needs_nothing_else_and_tells_the_basins(tmp_path: Path) -> Non
 def test_the_command_maps_every_seed_into_a_run_of_its_own_and_shows_runs_again(
     command: Command,  # noqa: F811
 ) -> None:
-    small = ["--set", "activation=linear", "--set", "hidden=2", "--set", "samples=20", "--starts", "1", "--beta", "0.4:0.7"]
+    small = ["--set", "activation=linear", "--set", "hidden=2", "--set", "samples=20"]
+    small += ["--starts", "1", "--beta", "0.45:0.6", "--bracket", "1e-3"]
     mapped = ["hierarchy", "gaussian", *small, "--seeds", "0,4", "--out", "tree", "--threads", "1"]
     done = command(*mapped)
     assert (done.code, done.err) == (0, "")

@@ -79,7 +79,7 @@ def test_training_ends_early_where_its_loss_falls_no_more() -> None:
 
 @cache
 def on_a_grid() -> sp.PhaseDiagram:
-    how = {"epochs": 150, "patience": 150, "learning_rate": 0.01}
+    how = {"epochs": 80, "patience": 80, "learning_rate": 0.02}
     return sp.map_phases(linear(), solver="adam", grid=(0.0, 1.0, 0.04), **how)  # type: ignore[arg-type]
 
 
