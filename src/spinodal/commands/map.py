@@ -56,16 +56,14 @@ def map_task(
     """Map the phases of a task that is named, place a model if one is given, and write and print all of it."""
     made = make_task(task, settings)
     options = replace(options, dtype=made.dtype) if options.dtype == OWN else options
-    prepared = landscape, control = prepare(
-        made, options, centred(centre, made, options.device)
-    )  # refuse bad input before writing
+    console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    prepared = landscape, control = prepare(  # refuse bad input before writing
+        made, options, centred(centre, made, options.device), on_landscape=partial(_tell, console)
+    )
     to_place = model_to_place(*model, made, landscape)
     path = out or default_folder(made.name, resume=resume)
     config = {"task": {"name": made.name, **made.settings}, "map": asdict(options), **setting(control, centre)}
     config |= _threads(threads, workers, landscape, path)
-    console = console_for(json_file, quiet=quiet, soft_wrap=True)
-    for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
-        console.print(sentence)
     with RunFolder(path, config, resume=resume) as folder, worker_pool(workers) as executor:
         keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(debug))
@@ -83,6 +81,12 @@ def map_task(
         console.print(f"\n{placement}")
     console.print(f"run folder: {folder.path}  (report: {report})")
     tell_missing((*diagram.missing, *files.missing), folder.command)
+
+
+def _tell(console: Console, landscape: Landscape) -> None:
+    """Say what is to be remarked on E, kinks above all, before anything that takes time."""
+    for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
+        console.print(sentence)
 
 
 def _threads(asked: int, workers: int, landscape: Landscape, path: Path) -> dict[str, int]:

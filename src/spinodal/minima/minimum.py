@@ -20,6 +20,7 @@ STATUSES = {
     "left": "left the branch: given up once that was clear, neither converged nor certified",
     "unbounded": "no minimum: L falls without bound, so E does, faster than the penalty grows",
     "not finite": "no minimum: E is not a finite number where the search led",
+    "trained": "trained for a set number of epochs, which ends at no minimum: the residual tells how far from one",
     "iterations": "not converged: the iteration limit was reached; raise it or start closer",
 }
 CONVERGED = ("converged", "rounding", "undecided")

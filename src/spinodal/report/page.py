@@ -33,6 +33,7 @@ from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
 from spinodal.version import __version__
+from spinodal.words.repeats import SPREAD_NOTE
 from spinodal.words.rows import BRACKET_NOTE
 
 
@@ -82,31 +83,27 @@ def render(
     record = _record(diagram, shown.diagram)
     data = payload(diagram, record, shown.diagram)
     scripts = [_plotly(), asset("report.js")]
-    page: str = (
-        environment()
-        .from_string(asset("report.html"))
-        .render(
-            title=record.title,
-            policy=security_policy(scripts),
-            scripts=scripts,
-            style=asset("report.css"),
-            data=script_json(data),
-            figures=data["figures"],
-            answer=answer_sentences(diagram),
-            placements=placements,
-            meaning=MEANING,
-            bracket_note=BRACKET_NOTE,
-            convention=diagram.control.convention,
-            shown=shown.sentences,
-            reading=sentences(diagram.points[0].observation.reading),
-            certificates=certificate_sentences(diagram),
-            cost=cost(diagram),
-            origin=_origin(diagram, provenance or {}),
-            version=__version__,
-            **_walks(diagram),
-            **_branches(diagram),
-            **_curvature(diagram),
-        )
+    page: str = template("report.html").render(
+        title=record.title,
+        policy=policy(scripts),
+        scripts=scripts,
+        style=asset("report.css"),
+        data=script_json(data),
+        figures=data["figures"],
+        answer=answer_sentences(diagram),
+        placements=placements,
+        meaning=MEANING,
+        bracket_note=f"{BRACKET_NOTE}; {SPREAD_NOTE}" if diagram.repeats else BRACKET_NOTE,
+        convention=diagram.control.convention,
+        shown=shown.sentences,
+        reading=sentences(diagram.points[0].observation.reading),
+        certificates=certificate_sentences(diagram),
+        cost=cost(diagram),
+        origin=_origin(diagram, provenance or {}),
+        version=__version__,
+        **_walks(diagram),
+        **_branches(diagram),
+        **_curvature(diagram),
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
 
@@ -168,13 +165,14 @@ def _origin(diagram: Diagram, provenance: Mapping[str, Any]) -> list[tuple[str, 
     return grouped({**diagram.task, "seed of the map": diagram.seed}, "task") + grouped(provenance, "run")
 
 
-def environment() -> Any:
-    """Return what makes pages of templates, text escaped."""
+def template(name: str) -> Any:
+    """Return a template of this room."""
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError as cause:
         raise _missing("jinja2") from cause
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(asset(name))
 
 
 def _plotly() -> str:
@@ -191,15 +189,15 @@ def _missing(package: str) -> SpinodalError:
 
 
 def asset(name: str) -> str:
-    """Return a file of this room."""
+    """Return the text of a file of this room."""
     return files("spinodal.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def security_policy(scripts: list[str]) -> str:
+def policy(scripts: list[str]) -> str:
     """Return a security policy that runs these scripts and no other, and loads nothing."""
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+    allowed, none = " ".join(f"'sha256-{digest}'" for digest in digests), "'none'"
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {allowed or none}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )

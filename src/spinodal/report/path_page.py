@@ -9,7 +9,7 @@ from typing import Any
 
 from spinodal.files import write_whole, writing
 from spinodal.plots.path_figure import draw_paths
-from spinodal.report.page import asset, environment, security_policy
+from spinodal.report.page import asset, policy, template
 from spinodal.report.rows import grouped
 from spinodal.version import __version__
 
@@ -30,10 +30,9 @@ def render_paths(result: Mapping[str, Any], *, provenance: Mapping[str, Any]) ->
     best = min(result["paths"], key=lambda path: path["barrier"])
     known = zip(HEADINGS, *(_row(path) for path in result["paths"]), strict=True)
     columns = [column for column in known if any(column[1:])]
-    template = environment().from_string(asset("path.html"))
-    page: str = template.render(
+    page: str = template("path.html").render(
         title=title,
-        policy=security_policy([]),
+        policy=policy([]),
         style=asset("report.css"),
         figure=_svg(result["paths"], title),
         check=result["check"]["answer"],

@@ -16,11 +16,10 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.glimpse import affords_glimpses_only
-from spinodal.minima.kronecker import kronecker
 from spinodal.minima.landmark import price
 from spinodal.minima.minimise import Local, Minimum, solve
 from spinodal.minima.solution import Departure
-from spinodal.minima.solver import solver_named
+from spinodal.minima.solver import Solver, solver_named
 from spinodal.observe import Observation
 from spinodal.sweeps.landmarks import Landmarks
 from spinodal.sweeps.point import Point
@@ -44,7 +43,7 @@ class Walker:
     ----------
     landscape, control
     observe : callable theta -> Observation
-    solver : str
+    solver : str or Solver
     tolerance : float, optional
     recorder : Recorder, optional
         Default: one that keeps nothing.
@@ -60,7 +59,7 @@ class Walker:
         control: Control,
         observe: Callable[[Tensor], Observation],
         *,
-        solver: str,
+        solver: str | Solver,
         tolerance: float | None = None,
         recorder: Recorder | None = None,
         known: Sequence[Point] = (),
@@ -89,8 +88,8 @@ class Walker:
 
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
-            factors = kronecker(self.landscape, theta) if affords_glimpses_only(self.landscape) else None
-            minimum, local = solve(self._loss(beta), theta, solver=self.solver.name, tolerance=self.tolerance, factors=factors)
+            factors = self.landmarks.made(theta) if affords_glimpses_only(self.landscape) else None
+            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance, factors=factors)
             return minimum.charged(counts), local
 
         return self._point("find", beta, None, make)
@@ -118,7 +117,7 @@ class Walker:
             minimum, local = solve(
                 self._loss(beta),
                 point.minimum.theta + displacement,
-                solver=self.solver.name,
+                solver=self.solver,
                 tolerance=tolerance,
                 radius=radius,
                 landmark=self.landmarks.at(point),
@@ -130,6 +129,23 @@ class Walker:
             return minimum.charged(Counts(passes=price if local else 0)), local
 
         return self._point("follow", beta, point, make)
+
+    def reach(self, point: Point, beta: float, start: Callable[[], Tensor], *, careful: bool = True) -> Point:
+        """Minimise at another beta from a start that is known to lie near, if asked as carefully as at the end of a branch.
+
+        `start` is only called when the point is not recorded.
+        """
+        looseness = self._looseness(travelling=False) if careful else 1.0
+        tolerance = looseness * self.solver.tolerance_in(self.landscape.dtype, self.tolerance)
+
+        def make() -> tuple[Minimum, Local | None]:
+            theta = start()
+            factors = self.landmarks.made(theta)
+            return solve(
+                self._loss(beta), theta, solver=self.solver.name, tolerance=tolerance, factors=factors, on_the_way=not careful
+            )
+
+        return self._point("reach", beta, point, make)
 
     def finish(self, point: Point) -> Point:
         """Return the minimum that a search given up would have reached."""
@@ -143,7 +159,7 @@ class Walker:
             minimum, local = solve(
                 self._loss(point.beta),
                 point.minimum.theta,
-                solver=self.solver.name,
+                solver=self.solver,
                 tolerance=self.tolerance,
                 radius=0.1,
                 landmark=self.landmarks.at(point),
