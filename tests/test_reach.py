@@ -112,11 +112,11 @@ def test_training_beyond_the_end_of_a_walked_phase_lasts_as_long_as_its_margins_
     gone = landscape.value(balanced(landscape, [strong, 0.2]))
     history = train(landscape, above, beta=beyond, learning_rate=rate, epochs=4000, levels=(), until=lambda thetas: torch.stack(
         [torch.tensor(gone - landscape.value(theta)) for theta in thetas]))  # fmt: skip
-    assert history.arrivals.item() == pytest.approx(law.passing_time(beyond) / rate, rel=0.1)
+    assert history.arrivals.item() == pytest.approx(law.passing_time(beyond) / rate, rel=0.04)
     assert math.isfinite(law.relaxation_time(0.185))
 
 
 @pytest.mark.parametrize("margins", [(0.1, 0.1), (0.1, -0.1), (0.1,)])
 def test_points_that_tell_no_fold_are_refused(margins: tuple[float, ...]) -> None:
-    with pytest.raises(SpinodalError, match="two points whose margins differ"):
+    with pytest.raises(SpinodalError, match="two or more points whose margins differ"):
         Slowing.from_margins([0.1, 0.2][: len(margins)], margins)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from typing import Any
 
 from spinodal.arguments import real_number
 from spinodal.errors import SpinodalError
+
+LAST = 3  # points of a walk that tell its law: further ones may be softest along another mode
 
 
 @dataclass(frozen=True)
@@ -43,28 +46,41 @@ class Slowing:
 
     @classmethod
     def from_margins(cls, beta: Sequence[float], margin: Sequence[float]) -> Slowing:
-        """Return the law through two points of a branch, given by beta and margin, in any order.
+        """Return the law through points of a branch, given by beta and margin, in any order.
+
+        Two points give the law as it stands. Further ones give its corrections: along a branch that folds, beta is a power
+        series in the margin without a linear term.
 
         Raises
         ------
         SpinodalError
-            Unless there are two different ones, with margins that fall towards the fold.
+            Unless there are at least two, with margins that differ, are not negative and fall towards a fold.
         """
-        pairs = sorted(zip(map(real_number, margin), map(real_number, beta), strict=True), reverse=True)
-        if len(pairs) != 2 or not pairs[0][0] > pairs[1][0] >= 0.0 or pairs[0][1] == pairs[1][1]:
-            raise SpinodalError(
-                got=f"margins {list(margin)} at beta = {list(beta)}",
-                allowed="two points whose margins differ and are not negative are allowed",
-                do="take two points near the end of a phase",
-            )
-        (far, there), (near, here) = pairs
-        steepness = (far**2 - near**2) / abs(here - there)
-        return cls(here + math.copysign(near**2 / steepness, here - there), steepness)
+        import numpy as np
+
+        pairs = sorted(zip(map(real_number, margin), map(real_number, beta), strict=True))
+        margins, betas = np.array(pairs, dtype=float).reshape(-1, 2).T
+        if len(pairs) > 1 and margins[0] >= 0.0 and len(set(margins)) == len(set(betas)) == len(pairs):
+            powers = np.array([0, *range(2, len(pairs) + 1)])
+            spinodal, curvature = np.linalg.solve(margins[:, None] ** powers, betas)[:2]
+            steepness = math.copysign(1.0, betas[0] - betas[1]) / -curvature
+            if steepness > 0.0:
+                return cls(float(spinodal), float(steepness))
+        raise SpinodalError(
+            got=f"margins {list(margin)} at beta = {list(beta)}",
+            allowed="two or more points whose margins differ, are not negative and fall towards a fold are allowed",
+            do="take points near the end of a phase",
+        )
 
     @classmethod
     def of(cls, points: Sequence[Any]) -> Slowing:
-        """Return the law from the last two points of a walk, of a phase or of a branch (what has `beta` and a `minimum`)."""
-        last = list(points)[-2:]
+        """Return the law from the last points of a walk, of a phase or of a branch (what has `beta` and a `minimum`).
+
+        As many as fall towards the fold are used, at most `LAST`.
+        """
+        last = list(points)[-LAST:]
+        falling = takewhile(lambda pair: pair[0] < pair[1], pairwise(point.minimum.margin for point in reversed(last)))
+        last = last[-1 - sum(1 for _ in falling) :]
         return cls.from_margins([point.beta for point in last], [point.minimum.margin for point in last])
 
     def relaxation_time(self, beta: float) -> float:
