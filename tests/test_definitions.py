@@ -28,6 +28,7 @@ STEERING = {  # floats that no judgement depends on
     ("sweeps/summit.py", "STEP"): "the longest step of a climb",
     ("sweeps/summit.py", "LEAST"): "the shortest step of a climb",
     ("sweeps/summit.py", "BESIDE"): "when a climb ends; the bracket is closed by searches",
+    ("sweeps/summit.py", "APART"): "when a climb ends; the bracket is closed by searches",
     ("sweeps/summit.py", "CLOSE"): "when a climb ends; the bracket is closed by searches",
     ("sweeps/summit.py", "ROUGH"): "accuracy of a climb, whose end is a minimum of its own",
     ("sweeps/crossing.py", "APART"): "how many points of a climb are kept",

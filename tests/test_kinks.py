@@ -16,6 +16,7 @@ from torch.nn import functional
 import spinodal as sp
 from spinodal.landscape.kinks import kinks
 from spinodal.landscape.soften import Softening
+from spinodal.mapping.preparing import prepare
 from spinodal.phases.limit import Limit, extrapolated
 from spinodal.report.answer import answer_sentences
 from test_cli import Command, command  # noqa: F401 - the fixture
@@ -157,6 +158,14 @@ def test_kinks_are_named_at_the_start_with_cost_and_remedy(net: nn.Module, named
     (remark,) = sp.Landscape(net, _squared, _data()).remarks
     for part in (*named, "--soften", "--soften 20:160", "many times the cost"):
         assert part in remark
+
+
+def test_kinks_are_told_before_any_check_that_takes_time() -> None:
+    told: list[sp.Landscape] = []
+    net = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 2))
+    with pytest.raises(sp.SpinodalError, match=r"scale of 0 \(a normalisation follows it\)"):
+        prepare(sp.Task(net, _squared, _data()), sp.MapOptions(), on_landscape=told.append)
+    assert "Relu in 2 (ReLU)" in told[0].remarks[0]
 
 
 @pytest.mark.parametrize("activation", [nn.Tanh(), nn.ELU(), nn.GELU(), nn.Softplus()], ids=str)

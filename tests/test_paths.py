@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from types import SimpleNamespace
@@ -240,6 +241,36 @@ def test_minima_fall_apart_by_the_signs_of_their_determinants() -> None:
     assert len(graph.tree) == 3
     with pytest.raises(sp.SpinodalError, match="1 minima; two or more are allowed"):
         graph_of_minima(linear((2,), 2)[1], minima[:1])
+
+
+def test_threads_that_seek_edges_change_nothing() -> None:
+    signs = (False, True, False)
+    minima = [minimum((2,), seed, 2, flipped=sign) for seed, sign in enumerate(signs)]
+    landscape = linear((2,), 2)[1]
+    alone = graph_of_minima(landscape, minima, budget=200)
+    with ThreadPoolExecutor(2) as pool:
+        together = graph_of_minima(landscape, minima, budget=200, executor=pool)
+    assert together.tree == alone.tree
+    assert {edge: path.to_dict() for edge, path in together.paths.items()} == {
+        edge: path.to_dict() for edge, path in alone.paths.items()
+    }
+
+
+def test_a_graph_that_was_killed_ends_as_one_that_was_not() -> None:
+    signs = (False, True, False)
+    minima = [minimum((2,), seed, 2, flipped=sign) for seed, sign in enumerate(signs)]
+    landscape = linear((2,), 2)[1]
+    whole = graph_of_minima(landscape, minima, budget=200)
+    notebook = Notebook(fails_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        graph_of_minima(landscape, minima, budget=200, recorder=notebook)
+    kept, notebook.fails_at = set(notebook.parts), None
+    again = graph_of_minima(landscape, minima, budget=200, recorder=notebook)
+    assert len(kept) == 4
+    assert kept < set(notebook.parts)
+    assert {edge: path.to_dict() for edge, path in again.paths.items()} == {
+        edge: path.to_dict() for edge, path in whole.paths.items()
+    }
 
 
 # -- what changes nothing -------------------------------------------------------------------------

@@ -213,6 +213,12 @@ def test_data_without_samples_is_refused() -> None:
         sp.map_phases(task, solver="adam", grid=(0.1, 1.0, 0.1))
 
 
+def test_no_model_is_placed_among_trained_ones(command: Command) -> None:  # noqa: F811
+    done = command("map", "gaussian", "--solver", "adam", "--grid", "0:1:0.1", "--start", "a.pt", "--at-weight-decay", "0.1")
+    assert done.code == 2
+    assert "a model is placed on a map of minima" in done.err
+
+
 @pytest.mark.parametrize("text", ["0:1", "a:b:c", "0:1:2:3", ""])
 def test_a_grid_that_cannot_be_read_is_refused(command: Command, text: str) -> None:  # noqa: F811
     done = command("map", "gaussian", "--solver", "adam", "--grid", text)

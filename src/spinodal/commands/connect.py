@@ -24,7 +24,7 @@ from spinodal.landscape import Landscape
 from spinodal.mapping.preparing import usable_device
 from spinodal.paths import Mergeable, connect, mergeable
 from spinodal.paths.path import Path as Joining
-from spinodal.paths.settings import METHODS, Forgetful, Recorder
+from spinodal.paths.settings import METHODS, Forgetful, Recorder, Settings
 from spinodal.store import RunFolder
 from spinodal.tasks import Task
 from spinodal.tasks.model_file import save_model
@@ -53,6 +53,10 @@ class Request:
     dtype: str
     device: str
 
+    def settings_of(self, method: str) -> Settings:
+        """Return the settings of a method, or refuse them."""
+        return Settings(method, *(self.how[name] for name in ("start", "budget", "tolerance", "bends")))
+
 
 def connect_ends(
     request: Request,
@@ -66,48 +70,38 @@ def connect_ends(
     quiet: bool,
 ) -> None:
     """Check two ends, join them unless only the check is asked for, and write and print all of it."""
+    for method in request.methods:
+        request.settings_of(method)  # what cannot be is refused before anything is computed
     task = make_task(request.task, request.settings)
     a, b = (_end(end, task, name) for end, name in zip(request.ends, ("A", "B"), strict=True))
     landscape = task.landscape(dtype=_precision(request.dtype, task), device=usable_device(request.device))
     use_threads(threads or threads_for(landscape.size * landscape.batches.total))
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
-    first = mergeable(landscape, a, b, task=task)
-    console.print(_checked(first, request.ends))
-    result: dict[str, Any] = {
-        "task": {"name": task.name, **task.settings},
-        "ends": list(request.ends),
-        "check": first.to_dict(),
-    }
-    if not check:
-        result = _joined(
-            request, task, landscape, (a, b), out, known=result, resume=resume, merge=merge, console=console
-        )  # fmt: skip
+    with ExitStack() as stack:
+        kept = None if out is None or check else RunFolder(out, _config(request, task, (a, b)), resume=resume)
+        folder = None if kept is None else stack.enter_context(kept)
+        first = mergeable(landscape, a, b, task=task)
+        console.print(_checked(first, request.ends))
+        result: dict[str, Any] = {
+            "task": {"name": task.name, **task.settings},
+            "ends": list(request.ends),
+            "check": first.to_dict(),
+        }
+        if not check:
+            paths = _paths(request, task, landscape, (a, b), folder, console)
+            result |= _told(paths, task, merge, console)
+        if folder is not None:
+            console.print(f"run folder: {folder.path}  (report: {write_path_run(folder.path, result)})")
     write_json_file(json_file, result)
 
 
-def _joined(
-    request: Request,
-    task: Task,
-    landscape: Landscape,
-    ends: tuple[Tensor, Tensor],
-    out: Path | None,
-    *,
-    known: Mapping[str, Any],
-    resume: bool,
-    merge: Path | None,
-    console: Console,
-) -> dict[str, Any]:
-    """Join the ends by every method; return what is known before and what is found in JSON types."""
-    with ExitStack() as stack:
-        folder = None if out is None else stack.enter_context(RunFolder(out, _config(request, task, ends), resume=resume))
-        paths = _paths(request, task, landscape, ends, folder, console)
-        result: dict[str, Any] = {**known, "paths": [path.to_dict() for path in paths.values()], "merged": None}
-        show_paths(console, result["paths"])
-        if merge is not None:
-            result["merged"] = _merged(min(paths.values(), key=lambda path: path.barrier), task, merge)
-            console.print(f"{merge}: the model at t = {result['merged']['t']:.3f} of the path")
-        if folder is not None:
-            console.print(f"run folder: {folder.path}  (report: {write_path_run(folder.path, result)})")
+def _told(paths: Mapping[str, Joining], task: Task, merge: Path | None, console: Console) -> dict[str, Any]:
+    """Print paths and write the best model on the lowest of them; return both in JSON types."""
+    result: dict[str, Any] = {"paths": [path.to_dict() for path in paths.values()], "merged": None}
+    show_paths(console, result["paths"])
+    if merge is not None:
+        result["merged"] = _merged(min(paths.values(), key=lambda path: path.barrier), task, merge)
+        console.print(f"{merge}: the model at t = {result['merged']['t']:.3f} of the path")
     return result
 
 
@@ -185,6 +179,8 @@ def _checked(found: Mergeable, ends: tuple[str, str]) -> str:
 
 def refuse_merge(merge: Path | None) -> None:
     """Refuse a file that cannot be written, before anything is computed."""
+    if merge is not None and merge.is_dir():
+        raise SpinodalError(got=f"--merge {merge} is a folder", allowed="a file is allowed", do="give the name of a file in it")
     if merge is not None and not merge.resolve().parent.is_dir():
         raise SpinodalError(
             got=f"--merge {merge}: there is no folder {merge.parent}",

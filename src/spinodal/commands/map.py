@@ -22,6 +22,7 @@ from spinodal.commands.progress_bar import ProgressBar
 from spinodal.commands.show import show_result
 from spinodal.commands.threads import threads_for, use_threads
 from spinodal.commands.usage import INTERRUPTED
+from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.reading.sentences import sentences
 from spinodal.mapping.map import map_phases
@@ -54,6 +55,7 @@ def map_task(
     debug: bool,
 ) -> None:
     """Map the phases of a task that is named, place a model if one is given, and write and print all of it."""
+    _refuse_placing(model, options)
     made = make_task(task, settings)
     options = replace(options, dtype=made.dtype) if options.dtype == OWN else options
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
@@ -87,6 +89,16 @@ def _tell(console: Console, landscape: Landscape) -> None:
     """Say what is to be remarked on E, kinks above all, before anything that takes time."""
     for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
         console.print(sentence)
+
+
+def _refuse_placing(model: tuple[Path | None, float | None], options: MapOptions) -> None:
+    """Refuse to place a model among models that were trained on a grid: none of them is a minimum."""
+    if options.grid is not None and model != (None, None):
+        raise SpinodalError(
+            got="a model to place together with --grid",
+            allowed="a model is placed on a map of minima",
+            do="leave --grid out, or --start and --at-weight-decay",
+        )
 
 
 def _threads(asked: int, workers: int, landscape: Landscape, path: Path) -> dict[str, int]:

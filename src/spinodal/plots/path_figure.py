@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+WIDE = 10.0  # times the smallest E, from which the largest on hides the low paths unless the axis is logarithmic
+
 Record = Mapping[str, Any]  # a path as `Path.to_dict` has it
 
 
@@ -30,7 +32,10 @@ def draw_paths(paths: Sequence[Record], title: str) -> Figure:
             if scored:
                 _accuracies(axes[1], path, colour)
         axes[0].set_ylabel("E")
-        axes[0].legend(title="barrier")
+        errors = [error for path in paths for _, error in path["profile"]]
+        if min(errors) > 0.0 and max(errors) > WIDE * min(errors):
+            axes[0].set_yscale("log")
+        axes[0].legend(title="barrier", loc="upper left", bbox_to_anchor=(1.01, 1.0))
         axes[-1].set_xlabel("arc length, over the whole")
         if scored:
             axes[1].set_ylabel("accuracy (dashed: held out)")

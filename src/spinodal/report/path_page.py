@@ -28,6 +28,8 @@ def render_paths(result: Mapping[str, Any], *, provenance: Mapping[str, Any]) ->
     """Return the report as HTML."""
     title = f"{result['task']['name']}: {result['ends'][0]} to {result['ends'][1]}"
     best = min(result["paths"], key=lambda path: path["barrier"])
+    known = zip(HEADINGS, *(_row(path) for path in result["paths"]), strict=True)
+    columns = [column for column in known if any(column[1:])]
     page: str = template("path.html").render(
         title=title,
         policy=policy([]),
@@ -35,8 +37,8 @@ def render_paths(result: Mapping[str, Any], *, provenance: Mapping[str, Any]) ->
         figure=_svg(result["paths"], title),
         check=result["check"]["answer"],
         answer=f"{best['method']}: {best['status']}.",
-        headings=HEADINGS,
-        rows=[_row(path) for path in result["paths"]],
+        headings=[heading for heading, *_ in columns],
+        rows=list(zip(*(cells for _, *cells in columns), strict=True)),
         jumps=[(path["method"], _jump(jump)) for path in result["paths"] for jump in path["jumps"]],
         origin=grouped(result["task"], "task") + grouped(provenance, "run"),
         version=__version__,

@@ -37,11 +37,13 @@ class Crossing:
         self._summit: Summit | None = None
 
     def closed(self) -> Closed | None:
-        """Return the ends of the bracket around the fold; None where no fold was reached."""
+        """Return the ends of the bracket around the fold, or how far on the branch goes; None where that is not known."""
         note = self._noted()
-        path = self._path(note["way"], note["errors"])
+        path = self._path(note["way"], note["errors"], careful=note["fold"] is not None)
         if not path:
             return None
+        if note["fold"] is None:
+            return Closed(path[-1], None, None, path=tuple(path))
         near, beta = path[-1], note["fold"] * (1.0 + BEYOND_SUMMIT)
         for _ in range(AGAIN):
             far = self.way.follow(near, None, beta)
@@ -51,7 +53,7 @@ class Crossing:
             path.append(near)
         return Closed(near, None, None, path=tuple(path))
 
-    def _path(self, betas: Sequence[float], errors: Sequence[float]) -> list[Point]:
+    def _path(self, betas: Sequence[float], errors: Sequence[float], *, careful: bool) -> list[Point]:
         """Return the minima on the way as points of the walk, not too close to one another; none if the last is no minimum.
 
         E follows the integral of beta from each to the next, so nothing jumps between them.
@@ -61,7 +63,7 @@ class Crossing:
         for number, beta in enumerate(betas if path else ()):
             is_near = number == len(betas) - 1
             if is_near or path[-1].beta * (1.0 + APART) < beta < betas[-1] / (1.0 + APART):
-                point = self.walker.reach(path[-1], beta, partial(self._theta, number), careful=is_near)
+                point = self.walker.reach(path[-1], beta, partial(self._theta, number), careful=is_near and careful)
                 moved = abs(point.error - errors[number]) > self._most
                 if point.minimum.converged and not moved and not point.minimum.margin < 0.0:
                     path.append(point)
@@ -85,7 +87,7 @@ class Crossing:
             self._summit = found = self._climbed()
         way = () if found is None else found.way
         return {
-            "fold": None if found is None else found.fold,
+            "fold": found and found.fold,
             "way": [place.beta for place in way],
             "errors": [place.error for place in way],
             "counts": vars(spent),

@@ -19,7 +19,7 @@ from spinodal.minima.local import near
 from spinodal.minima.solver import Solver
 from spinodal.sweeps.point import Point
 
-OWN_HESSIANS, OWN_PRICE = 800, 600  # parameters, and the gradients that a Hessian costs, up to which no landmark serves
+OWN_HESSIANS, OWN_PRICE = 800, 400  # parameters, and the gradients that a Hessian costs, up to which no landmark serves
 ENOUGH = 5000  # samples that Kronecker factors of a large network are made of
 LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
 

@@ -24,10 +24,12 @@ LEAST, SHORTER = 2e-3, 0.35  # the shortest step, and by what a step is shortene
 CLOSE = 1e-4  # of beta: a place that is as close to the summit below it is next to it
 BESIDE = 4.0 * LEAST  # in log rho: where the parabola around the highest place tells the summit
 HALVED = 3  # times that a step is halved in search of a summit within it
+APART = 0.1 * LEAST  # in log rho: places nearer to one another tell nothing new
 THREE = 3  # places that tell a summit
 MOST, REFINED = 40, 6  # steps up, and places next to the summit
 ROUGH, FINE = 3e-4, 3e-5  # residuals of the climb and next to the summit, relative to 2 beta r
-ITERATIONS = 200  # of one search, after which the climb is given up
+ITERATIONS = 100  # of one search
+BUDGET = 300  # gradients, after which a climb rests at the place that it has reached
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,15 @@ class Summit:
 
     Attributes
     ----------
-    fold : float
-        beta of the fold.
+    fold : float or None
+        beta of the fold; None where the climb rests before it.
     way : tuple of Place
         Minima on the way there, by rising beta; the last is a part `BEFORE_SUMMIT` of beta before the fold.
     over : Place or None
         The first place beyond it, a saddle of L; None where the constrained minimum jumps.
     """
 
-    fold: float
+    fold: float | None
     way: tuple[Place, ...]
     over: Place | None = None
 
@@ -72,6 +74,7 @@ class Climb:
 
     def __init__(self, landscape: Landscape, penalty: Penalty, memory: Memory) -> None:
         self.landscape, self.penalty, self.memory = landscape, penalty, memory
+        self._begun = landscape.counts.gradient_evaluations
 
     def summit(self, first: Place, along: Callable[[float], Tensor]) -> Summit | None:
         """Return the fold ahead of a minimum; None where a search fails.
@@ -85,6 +88,8 @@ class Climb:
         places, over = self._up(polished, along)
         if len(places) < 2:
             return None
+        if over is None and self._is_tired:
+            return Summit(None, tuple(places))
         around = self._around(places, over)
         if around is None:  # the constrained minimum jumps next to the last place, before a summit
             before = self._at(places[-1].height, places[-1:], FINE)
@@ -96,6 +101,10 @@ class Climb:
         lower = (place for place in places if place.height > before.height and place.beta < before.beta)
         fold = max(_parabola(around)[1], around[1].beta)
         return Summit(fold, (*sorted(lower, key=lambda place: place.beta), before), around[-1])
+
+    @property
+    def _is_tired(self) -> bool:
+        return self.landscape.counts.gradient_evaluations - self._begun > BUDGET
 
     def _around(self, places: list[Place], over: Place | None) -> list[Place] | None:
         """Return three places around the summit, by falling norm, the middle one the highest; None where none was passed.
@@ -134,6 +143,8 @@ class Climb:
         """
         places, step = [first], STEP
         for _ in range(MOST):
+            if self._is_tired:
+                break
             ahead = self._step(places, step, along)
             if ahead is None:
                 step *= SHORTER
@@ -173,6 +184,8 @@ class Climb:
             apart = highest.height - top
             if abs(apart) < LEAST:
                 top = highest.height - math.copysign(LEAST, apart)
+            if any(abs(place.height - top) < APART for place in around):
+                break  # this side of the summit is known
             found = self._at(top, around, FINE)
             if found is None:
                 break
