@@ -150,10 +150,10 @@ def passage(temperature: float, begin: float, end: float) -> float:
 
 def test_langevin_escapes_from_a_double_well_take_the_exact_mean_time() -> None:
     landscape = Landscape(Well(0.0), lambda model, batch: (model.w**2 - 1.0) ** 2 / 4.0, None)
-    times, rate = {}, 0.02
+    times, rate = {}, 0.04
     for temperature in (0.5, 0.2):
         history = train(
-            landscape, torch.tensor([-1.0]), beta=0.0, learning_rate=rate, epochs=50_000, method="langevin",
+            landscape, torch.tensor([-1.0]), beta=0.0, learning_rate=rate, epochs=25_000, method="langevin",
             temperature=temperature, seeds=range(300), until=lambda thetas: 1.0 - thetas[:, 0],
         )  # fmt: skip
         times[temperature] = history.arrivals * rate
