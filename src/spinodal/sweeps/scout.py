@@ -16,6 +16,7 @@ from spinodal.definitions import (
     JUMPED,
     LAST,
     MACROSCOPIC,
+    MAY_BE_MACROSCOPIC,
     SHORTEST,
     SMALLEST,
 )
@@ -88,7 +89,9 @@ class Scout:
         self.axis = walker.control.axis
         ranges = max(error_range, 1e-300), max(norm_range, 1e-300)
         dear = affords_glimpses_only(walker.landscape)
-        self.criteria = Criteria(*ranges, rough=rough, lowest=lowest, axis=self.axis, trusts_loss=dear)
+        self.criteria = Criteria(
+            *ranges, rough=rough, lowest=lowest, axis=self.axis, trusts_loss=dear, sparing=walker.landmarks.are_kept
+        )
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
 
     @classmethod
@@ -146,10 +149,9 @@ class Scout:
             smallest = step <= SMALLEST * self.resolution.minor
             suspect = self._is_suspect(state, point, found, smallest)
             if not suspect and self.criteria.is_certain(found):
-                state.move(point, smooth=True)
-                growth = 2.0 if self.criteria.is_easy(found) else 1.2
-                if step < planned or step == state.step:
-                    state.step = min(growth * step, self.resolution.largest)
+                state.move(point, smooth=self.criteria.is_continuous(found))
+                if step < planned or step >= state.step:
+                    state.step = min(self.criteria.growth(found) * step, self.resolution.largest)
                 return
             if smallest or (suspect and step <= COARSE):
                 break
@@ -170,9 +172,17 @@ class Scout:
         """Return the step to begin with; the first after a transition is short, as it shows how slopes go on from there."""
         if state.earlier is None:
             fresh = bool(state.transitions) and not self.criteria.rough
-            return min(state.step, 2.0 * self.resolution.minor) if fresh else state.step
+            if self.criteria.sparing:  # minor gaps, too, are stepped over as if they were no branch behind
+                fresh = fresh and state.point is state.transitions[-1].after
+            first = self._certain_at_once(state.point) if self.criteria.sparing else 0.0
+            return min(state.step, 2.0 * self.resolution.minor) if fresh else max(state.step, first)
         certain = self.criteria.longest_certain(state.point, state.earlier) / self.way.unit(state.point)
         return max(min(state.step, certain), self.resolution.bracket)
+
+    def _certain_at_once(self, point: Point) -> float:
+        """Return a step along which, as the slope goes, E changes by twice a jump that matters."""
+        slope = abs(point.error_slope) * self.way.unit(point)
+        return min(2.0 * MAY_BE_MACROSCOPIC * self.criteria.error_range / max(slope, 1e-300), self.resolution.largest)
 
     def _bounded(self, beta: float, to: float) -> float:
         return to if self.sign * (beta - to) > -LAST * self.resolution.minor * self.axis.unit(to) else beta
@@ -193,7 +203,8 @@ class Scout:
         if closed.path:
             state.points.append(closed.near)
             state.point = closed.near
-        self._pass(state, closed.earlier, self.walker.finish(closed.far), halved=closed.halved)
+        far = self.walker.finish(closed.far, travelling=self.criteria.sparing)
+        self._pass(state, closed.earlier, far, halved=closed.halved)
 
     def _needed(self, start: Point, path: Sequence[Point]) -> list[Point]:
         """Return as few points of a path as prove that nothing was passed over between them."""
@@ -295,7 +306,7 @@ class Scout:
         if self.way.is_blurred:  # the search left at the far end, so no minimum kept it there
             doubt = blur(before, before.minimum.residual / (2.0 * unit * max(before.observation.distance, SHORTEST)), unit)
             return (lower - doubt, upper) if self.sign > 0 else (lower, upper + doubt)
-        tolerance = self.walker.solver.tolerance_in(self.walker.landscape.dtype, self.walker.tolerance)
+        tolerance = self.walker.accuracy
         doubt = blur(before, tolerance, unit) if tolerance >= BLURS * self.resolution.bracket else 0.0
         return lower - doubt, upper + doubt
 
