@@ -3,6 +3,7 @@
     python bench/digits.py                  # seeds 0 and 1: about three minutes on two cores
     python bench/digits.py --seeds 2 3
     python bench/digits.py --quick          # the last transitions only: a check of the script
+    python bench/digits.py --check          # and LAPACK's eigenvalues at every kept point
 
 Prints, for every macroscopic transition, beta from each seed, how far apart the seeds are, the rank before and
 after, the classes that go with it, and the relative width of the widest bracket; then the cost of each map.
@@ -11,10 +12,15 @@ after, the classes that go with it, and the relative width of the widest bracket
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 
+import torch
 from hardware import hardware_line, print_table, use_threads
 
 import spinodal as sp
+from spinodal.landscape.objective import Regularised
+
+ROUNDED = 1e-12  # of eigenvalues, by LAPACK
 
 
 def main() -> None:
@@ -23,6 +29,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="beta from .14 only")
+    parser.add_argument("--check", action="store_true", help="compare every kept point with LAPACK")
     options = parser.parse_args()
     use_threads(options.threads)
     print(hardware_line() + "\n")
@@ -41,9 +48,13 @@ def main() -> None:
             "classes lost",
         ]
         print_table(header, [row(maps, index) for index in range(counts[0])])
-    header = ["seed", "gradients", "Hessian products", "points", "seconds"]
+    header = ["seed", "gradients", "Hessian products", "Hessians", "gradient-equivalents", "points", "orders", "seconds"]
     print()
     print_table(header, [cost(seed, diagram) for seed, diagram in zip(options.seeds, maps, strict=True)])
+    if options.check:
+        print()
+        for seed, diagram in zip(options.seeds, maps, strict=True):
+            print(checked(seed, diagram))
 
 
 def row(maps: list[sp.PhaseDiagram], index: int) -> list[str]:
@@ -66,8 +77,27 @@ def row(maps: list[sp.PhaseDiagram], index: int) -> list[str]:
 def cost(seed: int, diagram: sp.PhaseDiagram) -> list[str]:
     """Return what one map took."""
     spent = diagram.spent
-    figures = [spent.gradient_evaluations, spent.hessian_products, len(diagram.points)]
-    return [str(seed), *(f"{value:,}" for value in figures), f"{diagram.seconds:.0f}"]
+    figures = [spent.gradient_evaluations, spent.hessian_products, spent.hessians, round(spent.gradient_equivalents)]
+    orders = Counter(transition.order for transition in diagram.macroscopic)
+    ordered = ", ".join(f"{count} {order}" for order, count in orders.items())
+    return [str(seed), *(f"{value:,}" for value in figures), str(len(diagram.points)), ordered, f"{diagram.seconds:.0f}"]
+
+
+def checked(seed: int, diagram: sp.PhaseDiagram) -> str:
+    """Return how many kept points are minima by LAPACK, and have the lowest eigenvalue within the error of their margin."""
+    landscape = sp.tasks.digits().landscape()
+    minima = within = 0
+    lowest = float("inf")
+    for point in diagram.points:
+        matrix = Regularised(landscape, point.beta).shifted(landscape.hessian(point.minimum.theta))
+        value = float(torch.linalg.eigvalsh(matrix)[0])
+        lowest = min(lowest, value)
+        minima += value > 0.0
+        within += abs(value - point.minimum.margin) <= point.minimum.margin_error + ROUNDED
+    return (
+        f"seed {seed}: {minima} of {len(diagram.points)} kept points are minima by LAPACK (lowest eigenvalue {lowest:.1e}), "
+        f"{within} have it within the error of their margin"
+    )
 
 
 if __name__ == "__main__":

@@ -201,3 +201,33 @@ def test_an_order_needs_all_of_its_evidence(case: str) -> None:
     assert order_of(evidence, norm_range=1.0) == order
     if lacking is not None:
         assert lacking in missing(evidence)
+
+
+SPARING = replace(CRITERIA, sparing=True)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("place", [0.02, 0.4, 0.98])
+def test_where_minor_gaps_are_stepped_over_no_macroscopic_one_is(step: float, place: float) -> None:
+    _, near, far = across("fold", step, place)
+    assert not SPARING.is_certain(gap(near, far))
+    smaller = replace(SPARING, error_range=20.0)  # of which the jump of .1 is a twentieth of what separates phases
+    jumped = gap(*across("fold", 0.01, place)[1:])
+    assert smaller.is_certain(jumped)
+    assert not smaller.is_continuous(jumped)
+
+
+def test_where_minor_gaps_are_stepped_over_a_step_grows_until_it_hides_what_it_may() -> None:
+    widths = [0.02 * 1.3**k for k in range(12)]
+    steps = [gap(at(crossover, 0.5), at(crossover, 0.5 * (1.0 + width))) for width in widths]
+    growths = [SPARING.growth(found) for found in steps]
+    assert growths[0] == 2.0
+    assert growths == sorted(growths, reverse=True)
+    assert all((SPARING.growth(found) < 1.0) >= SPARING.may_hide_a_jump(found) for found in steps)
+
+
+def test_where_minor_folds_are_stepped_over_a_kink_needs_two_points_behind_it() -> None:
+    earlier, near, far = across("pitchfork", 0.05)
+    assert SPARING.is_kink(near, earlier, far)
+    assert CRITERIA.is_kink(near, None, far)
+    assert not SPARING.is_kink(near, None, far)

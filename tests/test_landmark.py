@@ -51,7 +51,7 @@ def here(landscape: sp.Landscape) -> sp.Minimum:
 
 @pytest.fixture
 def landmark(landscape: sp.Landscape, here: sp.Minimum) -> Landmark:
-    found = Landmark.at(Regularised(landscape, BETA), landscape.hessian(here.theta))
+    found = Landmark.at(Regularised(landscape, BETA), here.theta, landscape.hessian(here.theta))
     assert found is not None
     return found
 
@@ -137,6 +137,8 @@ def walk(landscape: sp.Landscape, here: sp.Minimum, known: list[Point]) -> list[
     for step in (1.01, 1.03, 1.02, 1.1, 1.25, 1.02):
         beta = step * point.beta
         point = walker.follow(point, beta, (beta - point.beta) * point.tangent)
+    far = walker.follow(point, 1.3 * point.beta, 0.0 * point.tangent, travelling=True)
+    assert far.minimum.converged
     gone = walker.follow(point, 1.5 * point.beta, 0.0 * point.tangent, Departure(error=0.0, most=0.0))
     assert gone.left
     found = walker.finish(gone)
@@ -156,6 +158,7 @@ def test_a_walk_that_is_resumed_anywhere_is_the_same_to_the_last_bit(
     monkeypatch.setattr("spinodal.sweeps.landmarks.OWN_HESSIANS", 0)
     whole = walk(landscape, here, [])
     assert any(point.minimum.stats.hessians == 0 for point in whole)
+    assert any(point.is_underway for point in whole)
     for first in range(1, len(whole)):
         assert [what(point) for point in walk(landscape, here, whole[:first])] == [what(point) for point in whole]
 
@@ -176,3 +179,29 @@ def test_small_networks_whose_hessians_are_dear_are_walked_with_few(monkeypatch:
         assert point.minimum.stats.hessians == 0
         values = torch.linalg.eigvalsh(dear.hessian(point.minimum.theta)) + 2.0 * beta
         assert abs(point.minimum.margin - float(values[0])) <= point.minimum.margin_error + 1e-12
+
+
+def test_a_search_that_was_given_up_on_the_way_is_finished_with_a_hessian_of_that_place(
+    landscape: sp.Landscape, here: sp.Minimum, landmark: Landmark
+) -> None:
+    loss = Regularised(landscape, 1.5 * BETA)
+    underway, local = solve(loss, here.theta, solver="newton", landmark=landmark, tolerance=1e-9, patience=0.1)
+    assert (underway.stop, local, underway.converged, underway.stats.hessians) == ("underway", None, False, 0)
+    alone, _ = solve(loss, underway.theta, solver="newton", tolerance=1e-9)
+    own = Landmark.at(loss, underway.theta, landscape.hessian(underway.theta))
+    finished, _ = solve(loss, underway.theta, solver="newton", landmark=own, tolerance=1e-9)
+    assert finished.converged
+    assert finished.loss == pytest.approx(alone.loss, rel=1e-10)
+
+
+def test_the_change_of_a_margin_is_that_of_neighbouring_hessians(
+    landscape: sp.Landscape, here: sp.Minimum, landmark: Landmark
+) -> None:
+    minimum, local = found_at(landscape, here, landmark, 1.005 * BETA)
+    assert local.along is not None  # without a Hessian of its own
+    margins = []
+    for step in (-1e-4, 1e-4):
+        beta = (1.0 + step) * minimum.beta
+        there = sp.minimise(landscape, beta=beta, start=minimum.theta + step * minimum.beta * local.tangent, solver="newton")
+        margins.append(there.margin)
+    assert local.margin_slope(local.tangent) == pytest.approx((margins[1] - margins[0]) / (2e-4 * minimum.beta), rel=2e-2)

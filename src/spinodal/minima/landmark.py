@@ -13,8 +13,10 @@ from spinodal.spectrum.margin import Margin, dense_lowest
 from spinodal.spectrum.preconditioner import Cholesky
 
 FLOOR = 0.1  # of beta: least curvature that is believed of the neighbourhood, where soft modes stiffen and turn
+SOFT = 4  # lowest eigenvectors outside the zero modes that are kept
+STEP_BESIDE = 1e-3  # of the norm: a step that no mode softens on
 SHARPEST = 1e-2  # least part of its tolerance to which a search goes on
-SERVED = 4.0  # points that a new Hessian is expected to serve
+SERVED = 5.0  # points that a new Hessian is expected to serve
 CERTIFIED = 100  # gradients up to which a Hessian is taken at every point: margin, zero modes and tangent come with it
 
 
@@ -31,21 +33,29 @@ class Landmark:
         Of Hess L, shifted by a part of beta.
     price : int
         What another landmark costs in gradients.
+    seen : Tensor, shape (n,)
+        Where all modes were looked at last: by the Hessian, or by a search for modes that have softened.
     """
 
     margin: Margin
     low: Tensor
     factor: Cholesky
     price: int
+    seen: Tensor
 
     @classmethod
-    def at(cls, loss: Regularised, hessian: Tensor) -> Landmark | None:
-        """Return the landmark of a Hessian, as `Regularised.hessian` has it, at a minimum of L; None where it is not finite."""
+    def at(cls, loss: Regularised, theta: Tensor, hessian: Tensor) -> Landmark | None:
+        """Return the landmark of a Hessian, as `Regularised.hessian` has it, at theta, a minimum of L; None if not finite."""
         matrix = loss.shifted(hessian)
         factor = Cholesky.of(matrix, least=FLOOR * loss.unit)
         if factor is None:
             return None
-        return cls(*dense_lowest(matrix, factor), factor, price(loss.landscape))
+        margin, low = dense_lowest(matrix, factor)
+        return cls(margin, low[: (margin.zero_modes or 0) + SOFT], factor, price(loss.landscape), theta)
+
+    def is_beside(self, theta: Tensor) -> bool:
+        """Tell a theta so near that no mode can have softened unseen."""
+        return float((theta - self.seen).norm()) <= STEP_BESIDE * float(self.seen.norm())
 
     @property
     def sharpness(self) -> float:

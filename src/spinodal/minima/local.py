@@ -14,19 +14,17 @@ from spinodal.definitions import HESSIAN_PRODUCT_COST, SHORTEST
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.glimpse import affords_glimpses_only, glimpse
 from spinodal.minima.kronecker import Kronecker
-from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes
+from spinodal.minima.landmark import CERTIFIED, SOFT, Landmark, factorisation_passes
 from spinodal.minima.minimum import CONVERGED
 from spinodal.minima.newton_cg import conjugate_gradients
 from spinodal.minima.solution import Solution
 from spinodal.minima.solver import NEWTON, Solver
 from spinodal.spectrum.davidson import Subspace, davidson, softened
 from spinodal.spectrum.eigenbasis import zero_fraction
-from spinodal.spectrum.margin import BESIDE, Margin, lanczos_margin
+from spinodal.spectrum.margin import Margin, lanczos_margin
 
-NEAR_TANGENT = (
-    1e-3,
-    60,
-)  # as `Solver.tangent`, with the help of a landmark, in its metric, where the error of slopes is its square
+WORTH = 0.3  # part of a Hessian's cost that products beside a landmark may take before one is taken after all,
+LEAST = 24  # or so many products
 
 
 @dataclass(frozen=True)
@@ -61,15 +59,25 @@ class Local:
         return conjugate_gradients(lambda vector: matrix @ vector, right, tolerance=1e-9, inverse=self.landmark.factor.inverse)
 
     def margin_slope(self, tangent: Tensor) -> float:
-        """Return `mode . Hess C mode + D^3 L [mode, mode, tangent]` by a central difference of Hessian products."""
+        """Return `mode . Hess C mode + D^3 L [mode, mode, tangent]` by a difference of Hessian products.
+
+        A central one, but with the help of a landmark: there the curvature of the mode here is one side.
+        """
         mode, speed = self.margin.mode, float(tangent.norm())
         stiffening = self.loss.stiffening(self.theta, mode)
         if speed == 0.0 or not math.isfinite(speed):
             return stiffening
-        width = 1e-4 * (1.0 + float(self.theta.norm()))
+        width = (1e-4 if self.along is None else 1e-5) * (1.0 + float(self.theta.norm()))
         ahead = self.loss.bent_product(self.theta + (width / speed) * tangent, mode)
+        if self.along is not None:
+            here = self.margin.value - self._unbent(mode)
+            return stiffening + (float(mode @ ahead) - here) * speed / width
         behind = self.loss.bent_product(self.theta - (width / speed) * tangent, mode)
         return stiffening + float(mode @ (ahead - behind)) * speed / (2.0 * width)
+
+    def _unbent(self, mode: Tensor) -> float:
+        """Return by how much the curvature of L along a mode exceeds that of `bent_product`."""
+        return self.loss.beta * self.loss.stiffening(self.theta, mode) if self.loss.control.is_quadratic else 0.0
 
 
 def _solved(matrix: Tensor, right: Tensor, largest: float) -> Tensor:
@@ -114,35 +122,34 @@ def certify(
             return found
     hessian = solution.hessian if solution.hessian is not None else loss.hessian(solution.theta)
     loss.landscape.ledger.charge(passes=factorisation_passes(loss.landscape))
-    here = Landmark.at(loss, hessian)
+    here = Landmark.at(loss, solution.theta, hessian)
     return None if here is None else Local(loss, solution.theta, here.margin, solver, hessian, here)
 
 
 def near(loss: Regularised, theta: Tensor, landmark: Landmark, hints: Sequence[Tensor] = ()) -> Local | None:
     """Compute margin and tangent with the help of a landmark; None where that would take as many products as a new one costs.
 
-    `hints` are guesses of soft directions. The tangent is one, as it turns into the mode that ends a branch: it is looked at
-    once it is known.
+    `hints` are guesses of soft directions. The tangent is one, as it turns into the mode that ends a branch: the space in
+    which the mode is looked for holds it.
     """
     zero = zero_fraction(theta.dtype) * landmark.margin.largest
-    budget = int(landmark.price / HESSIAN_PRODUCT_COST)
+    budget = min(max(int(WORTH * landmark.price / HESSIAN_PRODUCT_COST), LEAST), int(landmark.price / HESSIAN_PRODUCT_COST))
     if len(landmark.low) > budget // 2:
         return None
     product, inverse = loss.hessian_operator(theta), landmark.factor.inverse
-    guesses = [*landmark.low, *(hint for hint in hints if bool(hint.any())), softened(product, landmark.factor, theta)]
-    space, _ = davidson(product, Subspace.of(torch.stack(guesses), product), inverse, zero=zero, budget=budget)
+    guesses = torch.stack([*landmark.low, *(hint for hint in hints if bool(hint.any()))])
+    space, seen = Subspace.of(guesses, product), landmark.seen
+    if not landmark.is_beside(theta):
+        space, seen = space.joined(*softened(product, landmark.factor, theta)), theta
     right = loss.push(theta)
-    tolerance, most = NEAR_TANGENT
-    guess = space.solved(right, zero)
-    tangent = conjugate_gradients(product, right, tolerance=tolerance, most=most, inverse=inverse, guess=guess)
-    space, place = davidson(product, space.widened(tangent[None], product), inverse, zero=zero, budget=budget)
+    space, place = davidson(product, space, inverse, zero=zero, budget=budget, right=right)
     value, residual = float(space.values[place]), float(space.outside(place).norm())
-    if residual > abs(value):
+    if residual > abs(value) or len(space) + SOFT > budget:
         return None
     margin = Margin(value, space.vector(place), place, residual, landmark.margin.largest)
-    low = torch.stack([space.vector(k) for k in range(min(place + BESIDE, len(space)))])
+    low = torch.stack([space.vector(k) for k in range(min(place + SOFT, len(space)))])
     along = space.solved(right, zero)  # its residual is orthogonal to the space, so slopes are wrong by its square only
-    return Local(loss, theta, margin, NEWTON, landmark=replace(landmark, margin=margin, low=low), along=along)
+    return Local(loss, theta, margin, NEWTON, landmark=replace(landmark, margin=margin, low=low, seen=seen), along=along)
 
 
 def _bend(loss: Regularised, solution: Solution) -> float:

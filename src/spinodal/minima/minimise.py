@@ -20,7 +20,7 @@ from spinodal.minima.landmark import Landmark
 from spinodal.minima.lbfgs import lbfgs_batch
 from spinodal.minima.local import Local, certify
 from spinodal.minima.minimum import CONVERGED, Minimum
-from spinodal.minima.solution import LOST, STUCK, Departure, Solution
+from spinodal.minima.solution import GIVEN_UP, LOST, STUCK, Departure, Solution
 from spinodal.minima.solver import SOLVERS, Search, Solver, solver_for, solver_named
 from spinodal.spectrum.margin import Margin
 
@@ -100,10 +100,11 @@ def solve(
     has_left: Departure | None = None,
     hints: Sequence[Tensor] = (),
     on_the_way: bool = False,
+    patience: float = math.inf,
 ) -> tuple[Minimum, Local | None]:
     """Minimise and certify; `landmark` or `factors` (from nearby), `radius` and `hints` (soft directions) serve warm starts.
 
-    Of large networks less is looked for `on_the_way`, where a branch does not end.
+    Of large networks less is looked for `on_the_way`, where a branch does not end. For `patience` see `Search`.
 
     `has_left` tells that the search is far from where it should have stayed; it is then given
     up, loosely minimised and without a certificate.
@@ -115,6 +116,7 @@ def solve(
         landmark,
         factors,
         has_left,
+        patience=patience,
     )
     with loss.landscape.counting() as spent:
         solution, local = _searched(loss, start, method, search, spent, hints, on_the_way=on_the_way)
@@ -137,7 +139,7 @@ def _searched(
     """Search, certify the end, and search again from below a saddle."""
     for _ in range(method.escapes):
         solution = method.run(loss, theta, search)
-        if solution.stop in ("left", *LOST) or not method.certifies:
+        if solution.stop in (*GIVEN_UP, *LOST) or not method.certifies:
             return solution, None
         local = certify(loss, solution, method, search.landmark, spent, hints, factors=search.factors, on_the_way=on_the_way)
         if local is None or solution.stop in STUCK or not local.margin.is_negative:

@@ -18,6 +18,7 @@ STATUSES = {
     "conditioned": "not converged: L is so ill-conditioned here that steps hardly lower it; try another solver or start",
     "saddle": "stalled on a saddle: the margin is negative, and descents along its mode led nowhere or to saddles",
     "left": "left the branch: given up once that was clear, neither converged nor certified",
+    "underway": "given up on the way, far from where it began, for a search that begins there: neither converged nor certified",
     "unbounded": "no minimum: L falls without bound, so E does, faster than the penalty grows",
     "not finite": "no minimum: E is not a finite number where the search led",
     "trained": "trained for a set number of epochs, which ends at no minimum: the residual tells how far from one",

@@ -11,7 +11,7 @@ from spinodal.landscape.objective import Regularised, symmetric_norm
 from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes, price
 from spinodal.minima.landmark import FLOOR as FLOOR_OF_BETA
 from spinodal.minima.lbfgs import Preconditioned, lbfgs
-from spinodal.minima.solution import LOST, STUCK, Departure, Solution, Stillness
+from spinodal.minima.solution import GIVEN_UP, LOST, STUCK, UNDERWAY, Departure, Solution, Stillness
 from spinodal.minima.stall import stall
 from spinodal.spectrum.preconditioner import Cholesky
 
@@ -31,6 +31,7 @@ def newton(
     radius: float,
     landmark: Landmark | None = None,
     has_left: Departure | None = None,
+    patience: float = math.inf,
     iterations: int = 500,
 ) -> Solution:
     """Minimise L from `start` (Moré & Sorensen 1983; Nocedal & Wright, algorithms 4.1 and 7.4).
@@ -39,12 +40,13 @@ def newton(
     inside `||step|| <= radius`, exactly, so zero, soft and negative modes are all survived; once a
     step stays inside, BFGS updates of that Hessian polish the point at one gradient each, as long as
     they contract. From a `landmark` nearby, L-BFGS in the coordinates of its Hessian may do all of this without a new one.
+    It is given up ("underway") after a part, `patience`, of what a new one costs.
     Stops when `||grad L|| <= tolerance * loss.scale(theta)`, or after travelling to where `has_left(E)` holds.
     """
     search = _Search(loss, start, radius)
     near = max(tolerance, NEAR if len(start) < LARGE else NEAR_LARGE)
-    end = search.glide(landmark, tolerance, has_left)
-    if end in ("left", "converged", *LOST):
+    end = search.glide(landmark, tolerance, has_left, patience)
+    if end in (*GIVEN_UP, "converged", *LOST):
         return search.solution(end, None)
     stillness, kinks = Stillness(), 0
     for _ in range(iterations):
@@ -135,29 +137,34 @@ class _Search:
         self.count += end.iterations
         return end.stop
 
-    def glide(self, landmark: Landmark | None, tolerance: float, has_left: Departure | None) -> str:
+    def glide(self, landmark: Landmark | None, tolerance: float, has_left: Departure | None, patience: float) -> str:
         """Descend by L-BFGS in the coordinates of a Hessian from nearby; return why it stopped.
 
         Where the margin nearby is small, a small residual leaves a large error along its mode: the search goes on for a while.
 
         Where that takes as long as a new Hessian does, one is taken, and others each after half of that, if it is dear: a cheap
-        one serves trust-region steps.
+        one serves trust-region steps. With a finite `patience` the search ends there, after plain steps to where a Hessian
+        tells more ("underway").
         """
         cost, factor = price(self.loss.landscape), landmark.factor if landmark else None
-        sharp = tolerance * (landmark.sharpness if landmark else 1.0)
         rounds = ROUNDS if cost > CERTIFIED else int(factor is not None)
+        brief = math.isfinite(patience) and factor is not None and rounds == ROUNDS
+        sharp = tolerance * (landmark.sharpness if landmark and not brief else 1.0)
         end = ""
         for remaining in reversed(range(rounds)):
             if factor is None:
                 end = self.travel(ROUGH, has_left)
                 end = "iterations" if end == "converged" else end
             else:
-                most = cost // 2 if remaining + 1 < rounds else cost
+                most = int(patience * cost) if brief else cost // 2 if remaining + 1 < rounds else cost
                 memory = Preconditioned(self.theta, factor, self.radius)
                 end = self._arrive(
                     lbfgs(self.loss, self.theta, tolerance=sharp, iterations=most, has_left=has_left, memory=memory)
                 )
                 end = "converged" if end not in LOST and self.relative_residual <= tolerance else end
+            if brief and end == "iterations":
+                end = self.travel(ROUGH, has_left)
+                return end if end in ("left", *LOST) else UNDERWAY
             if end != "iterations" or not remaining:
                 break
             factor = self._factor_here()

@@ -10,6 +10,8 @@ from torch import Tensor
 AT_KINK = "kink"  # of a search that ends where the slope of L jumps
 STUCK = (AT_KINK, "precision", "gradient", "conditioned")  # reasons of a search that no longer moves
 LOST = ("unbounded", "not finite")  # reasons to end where there is no minimum to be found
+UNDERWAY = "underway"  # of a search that may go on from where it came to, with a Hessian of that place
+GIVEN_UP = ("left", UNDERWAY)  # reasons of a search that did not go to its end
 UNBOUNDED = 1e30  # L below minus this is taken to have no minimum
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +41,9 @@ class Search:
         Second-order knowledge from nearby.
     has_left : Departure or None
         Tells that the search is far from where it should have stayed.
+    patience : float
+        Part of the cost of a Hessian after which a search from a landmark is given up, as one where it has come to serves it
+        better ("underway").
     """
 
     tolerance: float
@@ -47,6 +51,7 @@ class Search:
     landmark: Landmark | None = None
     factors: Kronecker | None = None
     has_left: Departure | None = None
+    patience: float = math.inf
 
 
 class Run(Protocol):
@@ -117,8 +122,9 @@ class Solver:
 
 def _newton(loss: Regularised, start: Tensor, search: Search) -> Solution:
     return newton(
-        loss, start, tolerance=search.tolerance, radius=search.radius, landmark=search.landmark, has_left=search.has_left
-    )
+        loss, start, tolerance=search.tolerance, radius=search.radius, landmark=search.landmark, has_left=search.has_left,
+        patience=search.patience,
+    )  # fmt: skip
 
 
 def _newton_cg(loss: Regularised, start: Tensor, search: Search) -> Solution:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spinodal.definitions import DAVIDSON_BESIDE, DAVIDSON_SETTLED, INDEPENDENT
+from spinodal.definitions import APART, DAVIDSON_BESIDE, DAVIDSON_SETTLED, INDEPENDENT, TANGENT_SETTLED
 from spinodal.spectrum.krylov import Krylov, random_vectors
 from spinodal.spectrum.lanczos import grow_together
 from spinodal.spectrum.preconditioner import Preconditioner
@@ -70,6 +70,15 @@ class Subspace:
         basis, images = _with_images(self.basis, vectors, product)
         return Subspace.spanned(torch.cat([self.basis, basis]), torch.cat([self.images, images]))
 
+    def joined(self, vectors: Tensor, images: Tensor) -> Subspace:
+        """Return the space with more vectors, shape (k, n), whose images are known; what lies in it already is left out."""
+        space = self
+        for vector, image in zip(vectors, images, strict=True):
+            unit, turned = _outside(vector, image, space.basis, space.images)
+            if unit is not None:
+                space = replace(space, basis=torch.cat([space.basis, unit]), images=torch.cat([space.images, turned]))
+        return Subspace.spanned(space.basis, space.images)
+
     def solved(self, right: Tensor, zero: float = 0.0) -> Tensor:
         """Return the x in the space at which `A x = right` holds within it; Ritz pairs up to `zero` are left out."""
         alive = torch.from_numpy(np.abs(self.values) > zero).to(self.basis.device)
@@ -79,7 +88,13 @@ class Subspace:
 
 
 def davidson(
-    product: Callable[[Tensor], Tensor], space: Subspace, inverse: Callable[[Tensor], Tensor], *, zero: float, budget: int
+    product: Callable[[Tensor], Tensor],
+    space: Subspace,
+    inverse: Callable[[Tensor], Tensor],
+    *,
+    zero: float,
+    budget: int,
+    right: Tensor | None = None,
 ) -> tuple[Subspace, int]:
     """Widen a space until it holds the lowest eigenpair outside the zero modes; return it with the place of that pair.
 
@@ -98,6 +113,9 @@ def davidson(
         Eigenvalues up to this magnitude are zero modes.
     budget : int
         Most vectors in the space.
+    right : Tensor, shape (n,), optional
+        The space is widened until it holds the solution of `A x = right`, too, to a residual of `TANGENT_SETTLED` in the
+        metric of P, by the residuals of the solution in it: conjugate gradients whose products also serve the eigenpair.
 
     Notes
     -----
@@ -105,12 +123,17 @@ def davidson(
 
     *What it is not:* proof that there is no lower eigenvalue; see `lanczos_margin`.
     """
+    most = 0.0 if right is None else TANGENT_SETTLED**2 * float(right @ inverse(right))
     while True:
         place = lowest_place(space.values, zero)
-        loose = [outside for outside, close in _watched(space, place, zero) if float(outside.norm()) > close]
+        loose = [inverse(outside) for outside, close in _watched(space, place, zero) if float(outside.norm()) > close]
+        if right is not None:
+            rest = right - (space.basis @ space.solved(right, zero)) @ space.images
+            gathered = inverse(rest)
+            loose += [gathered] if float(rest @ gathered) > most else []
         if not loose or len(space) + len(loose) > min(budget, space.basis.shape[1]):
             return space, place
-        wider = space.widened(torch.stack([inverse(outside) for outside in loose]), product)
+        wider = space.widened(torch.stack(loose), product)
         if len(wider) == len(space):
             return space, place
         space = wider
@@ -121,17 +144,23 @@ def lowest_place(values: np.ndarray, zero: float) -> int:
     return int(np.argmax(np.abs(values) > zero))
 
 
-def softened(product: Callable[[Tensor], Tensor], known: Preconditioner, like: Tensor) -> Tensor:
-    """Return the unit vector, shape (n,), whose curvature has fallen most below that of a preconditioner, as far as is seen.
+def softened(product: Callable[[Tensor], Tensor], known: Preconditioner, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return vectors, shape (k, n), among which there is one whose curvature has fallen below that of a preconditioner.
 
     In the coordinates of the preconditioner all curvatures are near 1 but for those of modes that have changed, so a few
-    Lanczos steps from a random vector find one that no neighbour knew to be soft.
+    Lanczos steps from a random vector find one that no neighbour knew to be soft: it is the lowest Ritz vector in the space
+    of these. Their images under the product come with them.
     """
+    vectors, images = list[Tensor](), list[Tensor]()
+
+    def curved(rows: Tensor) -> Tensor:
+        vectors.append(known.spread(rows[0]))
+        images.append(product(vectors[-1]))
+        return known.gather(images[-1])[None]
+
     krylov = Krylov(next(random_vectors(like)), like.dtype, most=SEARCHED)
-    grow_together([krylov], lambda rows: known.gather(product(known.spread(rows[0])))[None], min(SEARCHED, len(like)))
-    vector = known.spread(krylov.vector(krylov.ritz()[1][:, 0]))
-    unit: Tensor = vector / vector.norm()
-    return unit
+    grow_together([krylov], curved, min(SEARCHED, len(like)))
+    return torch.stack(vectors), torch.stack(images)
 
 
 def _watched(space: Subspace, place: int, zero: float) -> list[tuple[Tensor, float]]:
@@ -164,3 +193,16 @@ def _orthogonal(vector: Tensor, bases: list[Tensor]) -> Tensor | None:
             return None
         vector = vector / length
     return vector
+
+
+def _outside(vector: Tensor, image: Tensor, basis: Tensor, images: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Return the part of a vector outside orthonormal rows, of unit length, with its image, shape (1, n); None if small."""
+    vector, image = vector / vector.norm(), image / vector.norm()
+    for _ in range(3):
+        along = basis @ vector
+        vector, image = vector - along @ basis, image - along @ images
+        length = float(vector.norm())
+        if not length > APART or not bool(torch.isfinite(image).all()):
+            return None, image[None]
+        vector, image = vector / length, image / length
+    return vector[None], image[None]

@@ -71,7 +71,7 @@ def _followed(journal: Journal, met: list[Transition], *, start: int) -> list[in
         index = near.get(index, journal.origin(index))
     if chain[-1:] != [start]:  # another search than the walk itself
         return [start]
-    return [index for index in reversed(chain) if not journal.point(index).left]
+    return [index for index in reversed(chain) if not journal.point(index).given_up]
 
 
 def _transitions(journal: Journal) -> list[Transition]:

@@ -66,9 +66,10 @@ class Bracketing:
         """Close in on the first event between `near` and `far`, which was reached from it."""
         tested = True  # whether `far` was reached from `near` itself
         patience, path = _Patience(), list[Point]()
+        known = [] if self.way.is_blurred else [point for point in (earlier, near) if point is not None]
         while not (tested and self._is_resolved(near, earlier, far)):
-            if self.way.is_blurred and (tested or abs(far.beta - near.beta) > self._width(near)):
-                beta = near.beta + self.way.sign * self._sparing_step(near, far, path)
+            if self.way.is_sparing and (tested or abs(far.beta - near.beta) > self._width(near)):
+                beta = near.beta + self.way.sign * self._sparing_step(near, far, [*known, *path])
             else:
                 beta = self._next_beta(near, earlier, far, tested)
             beta = 0.5 * (near.beta + far.beta) if patience.is_out(abs(far.beta - near.beta)) else beta
@@ -78,10 +79,16 @@ class Bracketing:
                 continue
             near, earlier, tested = point, near, False
             path.append(near)
+            if self._goes_on(near, earlier, far):
+                return Closed(far, near, None, path=(*path, far))
             if self.way.sign * (near.beta - far.beta) >= 0:  # the coarse fall was early: no transition here
                 return Closed(near, earlier, None, path=tuple(path))
         closed = self._halved(near, earlier, far)
         return replace(closed, path=(*path, *closed.path))
+
+    def _goes_on(self, near: Point, earlier: Point, far: Point) -> bool:
+        """Tell, where searches are dear, that the far end turns out to lie on the branch of the near one."""
+        return self.way.criteria.sparing and far.minimum.converged and self.way.continues(near, earlier, far)
 
     def _is_resolved(self, near: Point, earlier: Point | None, far: Point) -> bool:
         """Tell a bracket that is narrow enough for what it holds."""

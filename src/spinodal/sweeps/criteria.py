@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from spinodal.definitions import (
+    COARSE,
     DOUBTFUL_SLOPE,
     EASY,
     FALL,
@@ -24,6 +25,7 @@ from spinodal.definitions import (
     ROUNDING,
     SMALL_GAP,
     SMOOTH,
+    SPARING_STEP,
     TURNED,
 )
 from spinodal.landscape.axis import LOG, Axis
@@ -48,6 +50,9 @@ class Criteria:
         Of the control.
     trusts_loss : bool
         Whether a fall of L is a jump although E hardly changes: searches of rough solvers may also just be loose.
+    sparing : bool
+        Whether steps that hold nothing macroscopic are taken as they are, although they may hold minor transitions: where
+        a Hessian is dear.
     """
 
     error_range: float
@@ -56,6 +61,7 @@ class Criteria:
     lowest: float = 0.0
     axis: Axis = LOG
     trusts_loss: bool = False
+    sparing: bool = False
 
     @property
     def reference(self) -> float:
@@ -77,6 +83,12 @@ class Criteria:
         """Tell a gap that a continuous branch may leave."""
         if self.rough:
             return self._rough_gap(found) < 1.0
+        return (self.sparing and self._holds_nothing(found)) or self.is_continuous(found)
+
+    def is_continuous(self, found: Gap) -> bool:
+        """Tell a gap that the slopes at both ends explain, so that not even a minor jump lies in it."""
+        if self.rough:
+            return self._rough_gap(found) < 1.0
         negligible = found.error < NEGLIGIBLE * self.error_range and found.norm_squared < NEGLIGIBLE * self.norm_range
         small = found.error < SMALL_GAP * self.error_range
         return negligible or self._is_quiet(found) or (found.relative < SMOOTH and small)
@@ -95,8 +107,15 @@ class Criteria:
         A step h hides `beta h^2 |d2 rho/d beta2| / 2`.
         """
         bend = abs((point.norm_slope - earlier.norm_slope) / (point.beta - earlier.beta))
-        allowed = HIDING_STEP * MAY_BE_MACROSCOPIC * self.error_range
+        allowed = (SPARING_STEP if self.sparing else HIDING_STEP) * MAY_BE_MACROSCOPIC * self.error_range
         return math.inf if self.rough or not point.drive * bend > 0.0 else math.sqrt(2.0 * allowed / (point.drive * bend))
+
+    def growth(self, found: Gap) -> float:
+        """Return the factor by which the next step may be longer than one that left a gap."""
+        if self.sparing:  # what a step hides goes with its square
+            part = max(found.error, found.hidden) / (SPARING_STEP * MAY_BE_MACROSCOPIC * self.error_range)
+            return min(1.0 / math.sqrt(part), 2.0) if part > 0.0 else 2.0
+        return 2.0 if self.is_easy(found) else 1.2
 
     def is_easy(self, found: Gap) -> bool:
         """Tell a step that could have been longer."""
@@ -122,6 +141,9 @@ class Criteria:
         """Return the fall of L from which it is a jump."""
         return FALL * MAY_BE_MACROSCOPIC * self.error_range
 
+    def _holds_nothing(self, found: Gap) -> bool:
+        return max(found.error, found.hidden) < MAY_BE_MACROSCOPIC * self.error_range
+
     def _is_quiet(self, found: Gap) -> bool:
         """Tell a change that is not a jump and too small in E to spend steps on."""
         return found.relative < TURNED and self.is_quiet_change(found.error)
@@ -138,12 +160,15 @@ class Criteria:
     def is_kink(self, a: Point, earlier: Point | None, b: Point) -> bool:
         """Tell a continuous `||theta||^2` whose slope does not go on from `a` to `b` as it came to `a`.
 
-        A slope that grows is how a fold announces itself; it is a kink only if a margin vanishes between.
-        Rough slopes cannot tell.
+        A slope that grows is how a fold announces itself; it is a kink only if a margin vanishes between, and none where
+        minor folds may be stepped over, whose margins vanish: there two points behind a short step must tell how the slope
+        goes. Rough slopes cannot tell.
         """
         if self.rough or b.left:
             return False
-        threshold = KINK if earlier is not None else KINK_ALONE
+        if self.sparing and (earlier is None or self.axis.apart(a.beta, b.beta) > COARSE):
+            return False
+        threshold = KINK_ALONE if earlier is None else KINK_BEHIND_DOUBT if self.sparing else KINK
         if earlier is not None and is_doubtful(a):  # so close to a singularity that its slope may be that of either side
             a, earlier, threshold = earlier, None, KINK_BEHIND_DOUBT
         bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta, self.axis)) - slope_error(a) - slope_error(b)
@@ -151,7 +176,7 @@ class Criteria:
         large = large and self.axis.unit(a.beta) * bend >= MACROSCOPIC * self.norm_range
         if not large or self.kink_position(a, b) is None:
             return False
-        return abs(b.norm_slope) < abs(a.norm_slope) or margin_vanishes_between(a, b)
+        return abs(b.norm_slope) < abs(a.norm_slope) or (not self.sparing and margin_vanishes_between(a, b))
 
     def is_macroscopic_kink(self, a: Point, b: Point) -> bool:
         """Tell a kink that matters over the whole range from a detail of a fold.

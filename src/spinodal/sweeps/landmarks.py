@@ -47,7 +47,7 @@ class Landmarks:
     def lineage(self, point: Point) -> tuple[Point, ...]:
         """Return a point with all that its landmark can be made of again: what another walker has to know to follow it."""
         known = [point]
-        while self._are_kept and known[-1].origin is not None:
+        while self.are_kept and known[-1].origin is not None:
             known.append(self.points[known[-1].origin])
             if self._has_own_hessian(known[-2]):
                 break
@@ -59,7 +59,7 @@ class Landmarks:
         Where Hessians are cheap every point has its own: a search in the coordinates of a neighbour's may leap over a shallow
         minimum when it falls.
         """
-        if not self._are_kept:
+        if not self.are_kept:
             return None
         if point.index not in self._kept:
             with self.landscape.uncounted():
@@ -110,22 +110,25 @@ class Landmarks:
         loss, theta = Regularised(self.landscape, point.beta, self.control), point.minimum.theta
         origin = self._origin(point)
         if self._has_own_hessian(point):
-            return Landmark.at(loss, loss.hessian(theta))
+            return Landmark.at(loss, theta, loss.hessian(theta))
         if origin is None:
             return None
         landmark = self.at(origin)
+        if point.left:
+            return landmark
         found = None if landmark is None else near(loss, theta, landmark, [origin.tangent])
         return found.landmark if found else landmark
 
     @property
-    def _are_kept(self) -> bool:
+    def are_kept(self) -> bool:
+        """Tell whether points share Hessians, as one of their own is dear."""
         return self.solver.is_dense and (self.landscape.size > OWN_HESSIANS or price(self.landscape) > OWN_PRICE)
 
     def _origin(self, point: Point) -> Point | None:
         return None if point.origin is None else self.points.get(point.origin)
 
     def _has_own_hessian(self, point: Point) -> bool:
-        """Tell whether a Hessian was computed at a point; one was at a search that had left, on whose way it was found."""
+        """Tell whether a Hessian was computed at a point; one was where a search was given up on the way."""
         origin = self._origin(point)
-        given = int(origin is not None and origin.left)
-        return point.left or point.minimum.stats.hessians > given
+        given = int(origin is not None and origin.is_underway)
+        return point.is_underway or point.minimum.stats.hessians > given

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from spinodal.minima.minimise import Minimum
+from spinodal.minima.solution import GIVEN_UP, UNDERWAY
 from spinodal.observe import Observation
 
 
@@ -56,6 +57,16 @@ class Point:
     def left(self) -> bool:
         """Tell whether the search for this point was given up because it had left the branch."""
         return self.minimum.stop == "left"
+
+    @property
+    def given_up(self) -> bool:
+        """Tell whether this is where a search was given up, and no minimum."""
+        return self.minimum.stop in GIVEN_UP
+
+    @property
+    def is_underway(self) -> bool:
+        """Tell whether a search was given up here for one with a Hessian of this place."""
+        return self.minimum.stop == UNDERWAY
 
     @property
     def error(self) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 from spinodal.definitions import (
@@ -16,6 +15,7 @@ from spinodal.definitions import (
     JUMPED,
     LAST,
     MACROSCOPIC,
+    MAY_BE_MACROSCOPIC,
     SHORTEST,
     SMALLEST,
 )
@@ -33,42 +33,12 @@ from spinodal.sweeps.once import is_one_event, without_between
 from spinodal.sweeps.order import Evidence, is_of_a_fold, order_of
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
+from spinodal.sweeps.standing import Standing
 from spinodal.sweeps.stride import first_step, largest_step
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Walker
 from spinodal.sweeps.way import Way
-
-
-@dataclass
-class _State:
-    """What the next step needs."""
-
-    point: Point
-    earlier: Point | None
-    step: float
-    points: list[Point] = field(default_factory=list)
-    transitions: list[Transition] = field(default_factory=list)
-    witnesses: list[Point | None] = field(default_factory=list)  # of each transition, the point before its near end
-    status: str = "complete"
-
-    @property
-    def branch(self) -> list[Point]:
-        """Return the points since the last transition."""
-        first = self.transitions[-1].after.index if self.transitions else -1
-        return [point for point in self.points if point.index >= first]
-
-    def go_back_to(self, beta: float) -> None:
-        """Give up points beyond a beta, in a walk upwards: the branch ends before them."""
-        while self.point.beta >= beta:
-            self.points.pop()
-            self.point, self.earlier = self.points[-1], None
-
-    def move(self, point: Point, *, smooth: bool) -> None:
-        """Go on from `point`; across a transition what lies behind is another branch."""
-        self.earlier = self.point if smooth else None
-        self.point = point
-        self.points.append(point)
 
 
 class Scout:
@@ -109,7 +79,9 @@ class Scout:
         self.axis = walker.control.axis
         ranges = max(error_range, 1e-300), max(norm_range, 1e-300)
         dear = affords_glimpses_only(walker.landscape)
-        self.criteria = Criteria(*ranges, rough=rough, lowest=lowest, axis=self.axis, trusts_loss=dear)
+        self.criteria = Criteria(
+            *ranges, rough=rough, lowest=lowest, axis=self.axis, trusts_loss=dear, sparing=walker.landmarks.are_kept
+        )
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
 
     @classmethod
@@ -132,7 +104,7 @@ class Scout:
         It also ends, complete, at the first point of which `enough` is true.
         """
         self.sign = 1.0 if to > start.beta else -1.0
-        state = _State(start, None, first_step(self.way, start), [start])
+        state = Standing(start, None, first_step(self.way, start), [start])
         while state.status == "complete" and self.sign * (to - state.point.beta) > ARRIVED * self.axis.unit(to):
             self._advance(state, to)
             self.on_point(state.point)
@@ -150,7 +122,7 @@ class Scout:
 
     # -- one step ---------------------------------------------------------------------------
 
-    def _advance(self, state: _State, to: float) -> None:
+    def _advance(self, state: Standing, to: float) -> None:
         """Take one step: smooth, halved until it is, or through a transition."""
         if self._led(state, to):
             return
@@ -169,10 +141,9 @@ class Scout:
             smallest = step <= SMALLEST * self.resolution.minor
             suspect = self._is_suspect(state, point, found, smallest)
             if not suspect and self.criteria.is_certain(found):
-                state.move(point, smooth=True)
-                growth = 2.0 if self.criteria.is_easy(found) else 1.2
-                if step < planned or step == state.step:
-                    state.step = min(growth * step, largest_step(self.way, found))
+                state.move(point, smooth=self.criteria.is_continuous(found))
+                if step < planned or step >= state.step:
+                    state.step = min(self.criteria.growth(found) * step, largest_step(self.way, found))
                 return
             if smallest or (suspect and step <= COARSE):
                 break
@@ -183,7 +154,7 @@ class Scout:
         else:
             self._pass(state, state.earlier, point)
 
-    def _led(self, state: _State, to: float) -> bool:
+    def _led(self, state: Standing, to: float) -> bool:
         """Take the step that fewer samples suggest, or cross where these met a transition; False where neither is known."""
         stretch = None if self.guide is None or self.is_end(state.point) else self.guide.at(state.point)
         beta = None if stretch is None else stretch.next(state.point.beta)
@@ -199,7 +170,7 @@ class Scout:
         state.move(point, smooth=True)
         return True
 
-    def _cross(self, state: _State, beyond: Point | None) -> bool:
+    def _cross(self, state: Standing, beyond: Point | None) -> bool:
         """Step through the fold ahead, and onto what fewer samples show behind it if that is as deep; False where none is."""
         may = self.way.is_blurred and self.sign > 0 and state.point.index not in self._uncrossed
         closed = Crossing(self.way, state.branch).closed() if may else None
@@ -217,28 +188,36 @@ class Scout:
             found = self.walker.reach(far, far.beta, lambda: ahead, careful=False)
             if found.minimum.converged and found.minimum.loss < self.way.floor(near, far.beta):
                 return found
-        return self.walker.finish(far)
+        return self.walker.finish(far, travelling=self.criteria.sparing)
 
-    def _is_suspect(self, state: _State, point: Point, found: Gap, smallest: bool) -> bool:
+    def _is_suspect(self, state: Standing, point: Point, found: Gap, smallest: bool) -> bool:
         """Tell a step that may have passed a macroscopic event; at the smallest step nothing may hide one."""
         jumped = point.left or self.criteria.may_have_jumped(found, believe_loss=smallest)
         hidden = smallest and self.criteria.may_hide_a_jump(found)
         return jumped or hidden or self.criteria.is_kink(state.point, state.earlier, point)
 
-    def _planned_step(self, state: _State) -> float:
+    def _planned_step(self, state: Standing) -> float:
         """Return the step to begin with; the first after a transition is short, as it shows how slopes go on from there."""
         if state.earlier is None:
             fresh = bool(state.transitions) and not self.criteria.rough
-            return min(state.step, 2.0 * self.resolution.minor) if fresh else state.step
+            if self.criteria.sparing:  # minor gaps, too, are stepped over as if they were no branch behind
+                fresh = fresh and state.point is state.transitions[-1].after
+            first = self._certain_at_once(state.point) if self.criteria.sparing else 0.0
+            return min(state.step, 2.0 * self.resolution.minor) if fresh else max(state.step, first)
         certain = self.criteria.longest_certain(state.point, state.earlier) / self.way.unit(state.point)
         return max(min(state.step, certain), self.resolution.bracket)
+
+    def _certain_at_once(self, point: Point) -> float:
+        """Return a step along which, as the slope goes, E changes by twice a jump that matters."""
+        slope = abs(point.error_slope) * self.way.unit(point)
+        return min(2.0 * MAY_BE_MACROSCOPIC * self.criteria.error_range / max(slope, 1e-300), self.resolution.largest)
 
     def _bounded(self, beta: float, to: float) -> float:
         return to if self.sign * (beta - to) > -LAST * self.resolution.minor * self.axis.unit(to) else beta
 
     # -- what a step met ----------------------------------------------------------------------
 
-    def _bracket(self, state: _State, beyond: Point) -> None:
+    def _bracket(self, state: Standing, beyond: Point) -> None:
         """Close in on the first event between `state.point` and `beyond`, then step through it."""
         if self._cross(state, None):
             return
@@ -246,7 +225,7 @@ class Scout:
         near, earlier = self._settled(state)
         self._go_through(state, Bracketing(self.way).close(near, earlier, beyond))
 
-    def _go_through(self, state: _State, closed: Closed, beyond: Point | None = None) -> None:
+    def _go_through(self, state: Standing, closed: Closed, beyond: Point | None = None) -> None:
         """Go on behind a bracket that was closed, or at its near end where the branch goes on."""
         state.points += self._needed(state.point, closed.path)
         if closed.far is None:
@@ -268,7 +247,7 @@ class Scout:
                 last = point
         return kept
 
-    def _pass(self, state: _State, earlier: Point | None, after: Point, *, halved: bool = False) -> None:
+    def _pass(self, state: Standing, earlier: Point | None, after: Point, *, halved: bool = False) -> None:
         """Go on behind a narrow gap: a transition, or a branch that turns quickly, as soft modes do, but continues."""
         before = state.point
         if not (before.minimum.converged and after.minimum.converged):
@@ -285,7 +264,7 @@ class Scout:
         state.move(after, smooth=False)
         self.on_transition(transition)
 
-    def _settled(self, state: _State) -> tuple[Point, Point | None]:
+    def _settled(self, state: Standing) -> tuple[Point, Point | None]:
         """Return the near end minimised to the full tolerance, and the point before it.
 
         First-order searches travel loosely and may stand where the branch has just ended; the near end
@@ -300,7 +279,7 @@ class Scout:
             settled = before
         return settled or state.point, state.earlier
 
-    def _traced_back(self, state: _State, beyond: Point) -> Point:
+    def _traced_back(self, state: Standing, beyond: Point) -> Point:
         """Go back to the last point at which a more precise search stays, and settle there; return the nearest far end."""
         while True:
             settled = self.way.follow(state.point, None, state.point.beta)
@@ -323,7 +302,7 @@ class Scout:
         """Tell a point that a search to the full tolerance from another one did not lead away from."""
         return not settled.left and self.criteria.is_smooth(gap(point, settled))
 
-    def _told_once(self, state: _State) -> Sweep:
+    def _told_once(self, state: Standing) -> Sweep:
         """Return what was met; brackets side by side that tell one event are one."""
         points, met = list(state.points), list[tuple[Transition, Point | None]]()
         for transition, earlier in zip(state.transitions, state.witnesses, strict=True):
@@ -371,7 +350,7 @@ class Scout:
         if self.way.is_blurred:  # the search left at the far end, so no minimum kept it there
             doubt = blur(before, before.minimum.residual / (2.0 * unit * max(before.observation.distance, SHORTEST)), unit)
             return (lower - doubt, upper) if self.sign > 0 else (lower, upper + doubt)
-        tolerance = self.walker.solver.tolerance_in(self.walker.landscape.dtype, self.walker.tolerance)
+        tolerance = self.walker.accuracy
         doubt = blur(before, tolerance, unit) if tolerance >= BLURS * self.resolution.bracket else 0.0
         return lower - doubt, upper + doubt
 

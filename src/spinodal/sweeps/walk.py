@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 
 import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.definitions import CAREFUL
+from spinodal.definitions import BRIEF, CAREFUL, LOOSE_SHARED, PATIENT, SHARED
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
@@ -28,6 +30,7 @@ from spinodal.sweeps.request import Request
 
 __all__ = ["Forgetful", "Point", "Recorder", "Walker"]
 
+TURNS = 4  # most searches on the way that are given up, one after the other
 LOOSE = 30.0  # how much more loosely first-order solvers minimise between transitions
 LOOSE_SINGLE = 2.0  # the same of large networks in single precision
 
@@ -89,7 +92,8 @@ class Walker:
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
             factors = self.landmarks.made(theta) if affords_glimpses_only(self.landscape) else None
-            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=self.tolerance, factors=factors)
+            tolerance = self._looseness(True) * self.accuracy if self.landmarks.are_kept else self.accuracy
+            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=tolerance, factors=factors)
             return minimum.charged(counts), local
 
         return self._point("find", beta, None, make)
@@ -106,9 +110,10 @@ class Walker:
         """Minimise at another beta from `point.theta + displacement`, staying near if that is possible.
 
         Where `has_left` tells that it is not, the search may be given up; see `finish`. First-order
-        solvers minimise more loosely while `travelling`, between transitions.
+        solvers minimise more loosely while `travelling`, between transitions; where Hessians are shared, a search that goes
+        far is given up then, for one that begins there.
         """
-        tolerance = self._looseness(travelling) * self.solver.tolerance_in(self.landscape.dtype, self.tolerance)
+        tolerance = self._looseness(travelling) * self.accuracy
         reach = float(displacement.norm())
         radius = max(2.0 * reach, 1e-4 * (1.0 + point.observation.norm))
 
@@ -125,10 +130,12 @@ class Walker:
                 has_left=has_left,
                 hints=[point.tangent],
                 on_the_way=travelling,
+                patience=BRIEF if travelling else math.inf,
             )
             return minimum.charged(Counts(passes=price if local else 0)), local
 
-        return self._point("follow", beta, point, make)
+        found = self._point("follow", beta, point, make)
+        return self.finish(found, travelling=travelling) if found.is_underway else found
 
     def reach(self, point: Point, beta: float, start: Callable[[], Tensor], *, careful: bool = True) -> Point:
         """Minimise at another beta from a start that is known to lie near, if asked as carefully as at the end of a branch.
@@ -136,7 +143,7 @@ class Walker:
         `start` is only called when the point is not recorded.
         """
         looseness = self._looseness(travelling=False) if careful else 1.0
-        tolerance = looseness * self.solver.tolerance_in(self.landscape.dtype, self.tolerance)
+        tolerance = looseness * self.accuracy
 
         def make() -> tuple[Minimum, Local | None]:
             theta = start()
@@ -147,12 +154,19 @@ class Walker:
 
         return self._point("reach", beta, point, make)
 
-    def finish(self, point: Point) -> Point:
-        """Return the minimum that a search given up would have reached."""
-        if not point.left:
-            return point
+    def finish(self, point: Point, *, travelling: bool = False) -> Point:
+        """Return the minimum that a search given up would have reached; `travelling`, as loosely minimised as on the way."""
+        for turn in count():
+            if not point.given_up:
+                break
+            patience = (PATIENT if point.is_underway else BRIEF) if travelling and turn < TURNS else math.inf
+            point = self._finished(point, travelling, patience)
+        return point
+
+    def _finished(self, point: Point, travelling: bool, patience: float) -> Point:
+        """Return where a search from one given up leads, which may be given up again."""
         spent = Counts(parameters=self.landscape.size)
-        if self.solver.is_dense:
+        if self.solver.is_dense and (point.is_underway or not self.landmarks.are_kept):
             spent.hessians, spent.passes = 1, price(self.landscape)  # of the landmark there, see `_remade`
 
         def make() -> tuple[Minimum, Local | None]:
@@ -160,19 +174,26 @@ class Walker:
                 self._loss(point.beta),
                 point.minimum.theta,
                 solver=self.solver,
-                tolerance=self.tolerance,
+                tolerance=self._looseness(travelling) * self.accuracy,
                 radius=0.1,
                 landmark=self.landmarks.at(point),
                 factors=self.landmarks.factors(point),
+                patience=patience,
             )
             return minimum.charged(spent), local
 
         return self._point("finish", point.beta, point, make)
 
+    @property
+    def accuracy(self) -> float:
+        """Return the relative residual that points are minimised to: the one asked for, or what the solver and the size say."""
+        least = SHARED if self.tolerance is None and self.landmarks.are_kept else 0.0
+        return max(self.solver.tolerance_in(self.landscape.dtype, self.tolerance), least)
+
     def _looseness(self, travelling: bool) -> float:
         """Return a factor on the tolerance: between transitions less will do; at one, of large networks more is needed."""
         if self.solver.sees_kinks:
-            return 1.0
+            return LOOSE_SHARED if travelling and self.tolerance is None and self.landmarks.are_kept else 1.0
         if affords_glimpses_only(self.landscape):
             return LOOSE_SINGLE if travelling else CAREFUL
         return LOOSE if travelling and self.landscape.dtype == torch.float64 else 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from spinodal.definitions import FOLLOWED, MACROSCOPIC, UNBLURRED
+from spinodal.definitions import CLOSER, FOLLOWED, MACROSCOPIC, UNBLURRED
 from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.solution import Departure
 from spinodal.sweeps.criteria import Criteria
@@ -64,9 +64,18 @@ class Way:
         return affords_glimpses_only(self.walker.landscape)
 
     @property
+    def is_sparing(self) -> bool:
+        """Tell whether searches are so dear that brackets are closed by what the slopes of several points foretell."""
+        return self.is_blurred or self.criteria.sparing
+
+    @property
     def bracket(self) -> float:
-        """Return the relative width to which searches close in: less than was asked for where they blur it (see `blur`)."""
-        return (UNBLURRED if self.is_blurred else 1.0) * self.resolution.bracket
+        """Return the relative width to which searches close in: less than was asked for where they blur it (see `blur`).
+
+        And where minor folds may lie beside a transition: its own soft mode has the lowest margin only close to it.
+        """
+        part = UNBLURRED if self.is_blurred else CLOSER if self.criteria.sparing else 1.0
+        return part * self.resolution.bracket
 
     def floor(self, point: Point, beta: float) -> float:
         """Return what L is nowhere less than on the branch of a point: by its slope, and twice its curvature, less a fall."""
