@@ -143,7 +143,7 @@ def many() -> tuple[sp.Landscape, Tensor, Tensor]:
 
 def test_where_samples_are_many_the_default_is_a_curve_and_no_higher_than_any_other_method() -> None:
     landscape, a, b = many()
-    paths = {method: sp.connect(landscape, a, b, method=method, budget=80) for method in METHODS}
+    paths = {method: sp.connect(landscape, a, b, method=method, budget=80) for method in ("l2", "bezier", "chain", "band")}
     assert paths["l2"].way == "curve trained in batches"
     assert all(paths["l2"].barrier <= path.barrier for path in paths.values())
     assert paths["l2"].barrier < 0.01 * paths["l2"].straight
