@@ -87,7 +87,7 @@ class Linear:
         task = gaussian(
             activation="linear", hidden=self.hidden, singular_values=self.values, inputs=size, outputs=size, samples=50
         )
-        return sp.map_phases(task, beta=(0.1 * self.exact[0], self.high * self.exact[-1]), seed=self.seed, starts=8)
+        return sp.map_phases(task, beta=(0.1 * self.exact[0], self.high * self.exact[-1]), seed=self.seed)
 
 
 def random_linear(k: int) -> Linear:

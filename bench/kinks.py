@@ -1,13 +1,13 @@
 """Are the transitions that a softened map extrapolates those of the network with kinks?
 
-    python bench/kinks.py                        # four networks: five minutes of one core
+    python bench/kinks.py                        # five networks: ten minutes of one core
     python bench/kinks.py --network breast_cancer --steps 15000
 
 Each network is mapped with `soften=(20, 320)`. Then a program that knows nothing of softening, heavy-ball descent in plain
 PyTorch on the network **with its kinks**, starts in the phase before each transition, at `limit - error` and at
 `limit + error`: it must stay at the first and leave at the second. Columns: points of the map and how many of them
-converged; processor time of the map; for every transition beta at sharpness 20, its limit and error, and E where the
-descents ended, between E of the two phases. `--plain` also maps without softening.
+converged; cost of the map in gradients, and its processor time; for every transition beta at sharpness 20, its limit and
+error, and E where the descents ended, between E of the two phases. `--plain` also maps without softening.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def main() -> None:
         "parameters",
         "points",
         "converged",
+        "gradients",
         "seconds",
         "beta at 20",
         "limit",
@@ -70,7 +71,8 @@ def rows(name: str, steps: int) -> Iterator[list[str]]:
     diagram = sp.map_phases(task, soften=SOFTEN)
     seconds = time.process_time() - began
     converged = sum(point.minimum.converged for point in diagram.points)
-    first = [name, str(len(diagram.points[0].minimum.theta)), str(len(diagram.points)), str(converged), f"{seconds:.0f}"]
+    size, spent = len(diagram.points[0].minimum.theta), diagram.spent.gradient_equivalents
+    first = [name, *map(str, (size, len(diagram.points), converged)), f"{spent:,.0f}", f"{seconds:.0f}"]
     for transition, limit in zip(diagram.macroscopic, diagram.limits, strict=True):
         if limit.limit is None or limit.error is None:
             yield [*first, f"{transition.beta:.5g}", limit.reason, "", "", "", ""]
@@ -167,11 +169,19 @@ def leaky() -> sp.Task:
     return classified(net, x, y)
 
 
+def hard() -> sp.Task:
+    """Two hidden layers of hard tanh, 147 parameters."""
+    task = leaky()
+    net = nn.Sequential(*(nn.Hardtanh() if isinstance(part, nn.LeakyReLU) else part for part in task.model))
+    return classified(net, *task.data)
+
+
 NETWORKS: dict[str, Callable[[], sp.Task]] = {
     "breast_cancer": breast_cancer,
     "digits": digits,
     "pooling": pooling,
     "leaky": leaky,
+    "hard": hard,
 }
 
 if __name__ == "__main__":

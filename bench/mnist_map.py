@@ -3,6 +3,7 @@
     python bench/mnist_map.py MNIST.npz                          # 60,000 images, the walk alone
     python bench/mnist_map.py MNIST.npz --branches               # and the saddles: spinodals and coexistence points
     python bench/mnist_map.py MNIST.npz --images 10000           # the first images
+    python bench/mnist_map.py MNIST.npz --saddles --journal DIR  # the saddles behind the transitions; kept, and gone on with
     python bench/mnist_map.py MNIST.npz --images 500 --hidden 32 32   # a check of the script, not of the method
 
 784-128-128-10, sigmoid, biases, cross-entropy, float32, inputs normalised by (.1307, .3081), full batch: task `mnist`.
@@ -10,7 +11,7 @@
 residual `||grad L|| / (w ||theta||)` of the minimum before; w of the coexistence point (see `equal_depth.py`) and of the
 spinodal (`--branches`; without, the bracket holds it); the published value (arXiv 2512.11866: bisected in one run, batches of
 64) and whether it lies between coexistence and spinodal, or by how much it does not; E on both sides; accuracy on held-out
-images, the mean over the points of the phase before.
+images, averaged evenly over w from the point behind the transition before.
 
 An epoch of the published protocol (Adam, batches of 64) is timed before and after; the protocol needs at least 451 values of
 w with six epochs each for a bracket of .0002.
@@ -28,8 +29,17 @@ from typing import Any
 import torch
 from equal_depth import equal_depth
 from hardware import hardware_line, print_table, use_threads
+from mnist_phases import HEADER as PHASES
+from mnist_phases import phase_row
+from mnist_saddles import HEADER as SADDLES
+from mnist_saddles import saddle_row
 
 import spinodal as sp
+from spinodal.store.journal import Journal
+from spinodal.sweeps.memory import Memory
+from spinodal.sweeps.point import Point
+from spinodal.sweeps.recorder import Recorder
+from spinodal.sweeps.request import Request
 from spinodal.sweeps.transition import Transition
 
 PUBLISHED = {
@@ -48,18 +58,7 @@ HEADER = [
 
 def main() -> None:
     """Map, and print the table and the cost."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="an .npz file, or a folder of IDX files")
-    parser.add_argument("--images", type=int, default=None, help="the first so many (default: all)")
-    parser.add_argument("--hidden", type=int, nargs="+", default=[128, 128])
-    parser.add_argument("--beta", type=float, nargs=2, default=[0.005, 0.06], metavar=("LOW", "HIGH"))
-    parser.add_argument("--starts", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--branches", action="store_true", help="follow every phase through its fold")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path, default=None, help="write the result there as well")
-    options = parser.parse_args()
+    options = read_options()
     use_threads(options.threads)
     print(hardware_line() + "\n", flush=True)
     task = sp.tasks.mnist(data=options.data, samples=options.images, hidden=options.hidden)
@@ -71,19 +70,88 @@ def main() -> None:
         seed=options.seed,
         branches=options.branches,
         device=options.device,
+        recorder=Telling.into(options.journal),
+        lead=options.lead,
     )
-    epoch = min(epoch, seconds_per_epoch(task, options.device))
-    landscape = task.landscape(device=options.device)
-    rows = [row(diagram, transition, landscape) for transition in diagram.macroscopic]
-    print_table(HEADER, rows)
-    minor = ", ".join(f"{2 * t.beta:.5f} ({ranks(t)})" for t in diagram.transitions if t.minor)
-    print(f"\nminor: {minor or 'none'}; missing: {', '.join(map(str, diagram.missing)) or 'nothing'}")
-    told = cost(diagram, epoch)
-    print(told)
-    print(f"coexistence points: {landscape.counts.gradient_equivalents:,.0f} gradient-equivalents more")
+    told = cost(diagram, min(epoch, seconds_per_epoch(task, options.device)))
+    rows = shown(diagram, task.landscape(device=options.device), told, options)
     if options.json is not None:
         record = {"hardware": hardware_line(), "header": HEADER, "rows": rows, "cost": told}
         options.json.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def read_options() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="an .npz file, or a folder of IDX files")
+    parser.add_argument("--images", type=int, default=None, help="the first so many (default: all)")
+    parser.add_argument("--hidden", type=int, nargs="+", default=[128, 128])
+    parser.add_argument("--beta", type=float, nargs=2, default=[0.005, 0.06], metavar=("LOW", "HIGH"))
+    parser.add_argument("--starts", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lead", type=int, default=None, help="images whose map leads (see spinodal.mapping.lead)")
+    parser.add_argument("--branches", action="store_true", help="follow every phase through its fold")
+    parser.add_argument("--phases", type=int, default=0, metavar="PRODUCTS", help="curvatures (see mnist_phases.py)")
+    parser.add_argument("--saddles", action="store_true", help="the saddle behind each transition (see mnist_saddles.py)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--journal", type=Path, default=None, metavar="FOLDER", help="where points are kept, to go on from")
+    parser.add_argument("--json", type=Path, default=None, help="write the result there as well")
+    return parser.parse_args()
+
+
+def shown(diagram: Any, landscape: sp.Landscape, told: str, options: argparse.Namespace) -> list[list[str]]:
+    """Print what was found, and return the table of transitions."""
+    rows = [row(diagram, transition, landscape) for transition in diagram.macroscopic]
+    print_table(HEADER, rows)
+    minor = ", ".join(f"{2 * t.beta:.5f} ({ranks(t)})" for t in diagram.transitions if t.minor)
+    print(f"\nminor: {minor or 'none'}; missing: {', '.join(map(str, diagram.missing)) or 'nothing'}\n{told}")
+    print(f"coexistence points: {landscape.counts.gradient_equivalents:,.0f} gradient-equivalents more", flush=True)
+    if options.saddles:
+        print("\nsaddles\n", flush=True)
+        known = [coexistence(diagram, transition, landscape) for transition in diagram.macroscopic]
+        found = [saddle_row(diagram, item, landscape, at) for item, at in zip(diagram.macroscopic, known, strict=True)]
+        print_table(SADDLES, found)
+    if options.phases:
+        print("\nphases\n", flush=True)
+        print_table(PHASES, [phase_row(phase, landscape, options.phases) for phase in diagram.phases[-6:]])
+    return rows
+
+
+class Telling:
+    """A recorder that prints every point as it is made, with what it cost, and keeps it in a journal if there is a folder."""
+
+    def __init__(self, kept: Recorder) -> None:
+        self.kept = kept
+
+    @classmethod
+    def into(cls, folder: Path | None) -> Telling:
+        """Return one that keeps points in a folder, or in memory."""
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+        return cls(Memory() if folder is None else Journal(folder))
+
+    def beside(self, scope: str) -> Telling:
+        """Tell of work beside the map as well."""
+        print(f"-- {scope}", flush=True)
+        return Telling(self.kept.beside(scope))
+
+    def __getattr__(self, name: str) -> Any:
+        """Do as the recorder that keeps."""
+        return getattr(self.kept, name)
+
+    def keep(self, request: Request, point: Point) -> None:
+        """Record a point, and print it."""
+        spent, observed = point.minimum.stats, point.observation
+        origin = "" if point.origin is None else str(point.origin)
+        margin = point.minimum.margin / (2 * point.beta)
+        print(
+            f"{point.index:3d} from {origin:>3} {request.verb:6} w = {2 * point.beta:.6f} E = {point.error:.5f} "
+            f"rank {observed.rank} margin / w {margin:+.1e} {point.minimum.stop}: {spent.gradient_evaluations} gradients, "
+            f"{spent.hessian_products} products, {spent.gradient_equivalents:.0f} in all",
+            flush=True,
+        )
+        self.kept.keep(request, point)
 
 
 def row(diagram: Any, transition: Transition, landscape: sp.Landscape) -> list[str]:
@@ -143,12 +211,11 @@ def between(published: float, low: float | None, high: float) -> str:
 
 
 def held_out(diagram: Any, transition: Transition) -> str:
-    """Return the mean held-out accuracy over the points of the phase before."""
+    """Return the held-out accuracy of the phase before, averaged evenly over w."""
     step = diagram.step_of(transition)
     phase = None if step is None else next(item for item in diagram.phases if item.id == min(step.phases))
-    values = [] if phase is None else [point.observation.accuracy["held_out"] for point in phase.points]
-    known = [value for value in values if value is not None]
-    return f"{100 * sum(known) / len(known):.1f} %" if known else ""
+    mean = None if phase is None else phase.mean_accuracy("held_out")
+    return "" if mean is None else f"{100 * mean:.1f} %"
 
 
 def cost(diagram: Any, epoch: float) -> str:

@@ -7,9 +7,9 @@
 
 MNIST.npz holds x_train, y_train, x_test, y_test (images of bytes, digits). Inputs are normalised by (.1307, .3081); float32.
 relu: both ends by full-batch L-BFGS to E = 1e-3. sigmoid: both ends by Adam (1.5e-3, batches of 64) for 30 epochs, or, with
-60,000 images, until the training cross-entropy is .008, 50 epochs at most. All methods have the same budget in gradients over
-the full sample; one training of an end is `--epochs` such gradients. The barrier is the largest E between points too, above the
-larger end. Ends are kept in `--ends`, and used again.
+60,000 images (3e-3, batches of 256), until the training cross-entropy is .008, 50 epochs at most. All methods have the same
+budget in gradients over the full sample; one training of an end is `--epochs` such gradients. The barrier is the largest E
+between points too, above the larger end. Ends are kept in `--ends`, and used again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from spinodal.minima.lbfgs import descend
 from spinodal.tasks import Task
 
 MEAN, DEVIATION = 0.1307, 0.3081
-METHODS = (("straight", {}), ("l2", {}), ("bezier", {}), ("chain", {"bends": 3}), ("band", {"bends": 7}))
+METHODS = (("straight", {}), ("l2", {}), ("walk", {}), ("bezier", {}), ("chain", {"bends": 3}), ("band", {"bends": 7}))
 CLASSES = 10
 
 
@@ -40,6 +40,10 @@ def main() -> None:
     parser.add_argument("--case", choices=("relu", "sigmoid"), default="relu")
     parser.add_argument("--images", type=int)
     parser.add_argument("--pairs", type=int, default=1, help="pairs of seeds: 0 and 1, 2 and 3, ...")
+    parser.add_argument("--first", type=int, default=0, help="the first pair")
+    parser.add_argument(
+        "--tolerance", type=float, help="a path that rises by no more is not lowered any further; default: `connect`'s"
+    )
     parser.add_argument("--budget", type=float, help="gradients over the full sample; default 1000")
     parser.add_argument("--trainings", type=float, help="the budget in trainings of an end, in its place")
     parser.add_argument("--epochs", type=int, default=50, help="gradients over the full sample that are one training")
@@ -52,20 +56,20 @@ def main() -> None:
     images = options.images or (4000 if options.case == "relu" else 10_000)
     task = made(options.data, options.case, images)
     budget = options.trainings * options.epochs if options.trainings else options.budget or 1000.0
-    for pair in range(options.pairs):
+    for pair in range(options.first, options.first + options.pairs):
         ends = [end(task, options.case, images, seed, options.ends) for seed in (2 * pair, 2 * pair + 1)]
         print(f"\n{options.case}, {images:,} images, seeds {2 * pair} and {2 * pair + 1}, budget {budget:g}\n", flush=True)
-        compare(task, ends, budget, options.epochs, options.methods.split(","))
+        compare(task, ends, (budget, options.tolerance), options.epochs, options.methods.split(","))
 
 
-def compare(task: Task, ends: list[Tensor], budget: float, epochs: int, methods: list[str]) -> None:
+def compare(task: Task, ends: list[Tensor], limits: tuple[float, float | None], epochs: int, methods: list[str]) -> None:
     """Print the table of one pair of ends."""
     rows = []
     for name, settings in METHODS:
         if name in methods:
             landscape = task.landscape(dtype=torch.float32)
             began = time.perf_counter()
-            path = sp.connect(landscape, *ends, method=name, budget=budget, task=task, **settings)
+            path = sp.connect(landscape, *ends, method=name, budget=limits[0], tolerance=limits[1], task=task, **settings)
             rows.append(row(name, path, epochs, time.perf_counter() - began))
             print(path, flush=True)
     print()
@@ -135,13 +139,14 @@ def by_lbfgs(task: Task, seed: int) -> Tensor:
 
 
 def by_adam(task: Task, images: int, seed: int) -> Tensor:
-    """Train by Adam in batches of 64."""
+    """Train by Adam in batches."""
+    size, rate = (256, 3e-3) if images > 10_000 else (64, 1.5e-3)
     model = network(128, nn.Sigmoid, seed)
-    optimiser, order = torch.optim.Adam(model.parameters(), lr=1.5e-3), torch.Generator().manual_seed(seed)
+    optimiser, order = torch.optim.Adam(model.parameters(), lr=rate), torch.Generator().manual_seed(seed)
     x, y = task.data
     error, epoch = float("inf"), 0
     for epoch in range(50 if images > 10_000 else 30):  # noqa: B007 - printed
-        for places in torch.randperm(len(x), generator=order).split(64):
+        for places in torch.randperm(len(x), generator=order).split(size):
             optimiser.zero_grad()
             functional.cross_entropy(model(x[places]), y[places]).backward()
             optimiser.step()

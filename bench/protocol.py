@@ -9,9 +9,9 @@ where the truth is known in closed form.
 
 (a) **Protocol** (arXiv 2512.11866): Adam, lr 1.5e-3, `weight_decay = 2 beta`, weights carried along a
 uniform grid of 450 values of beta from 0 to the HIGH of the map, 50 epochs at each value whatever
-has converged (`--epochs`). Here full batch (`--batch 64` for the published batches); the first value
-gets 2,000 epochs. A transition is a run of neighbouring intervals across each of which E changes by
-more than 1 % of its range.
+has converged (`--epochs`). Here full batch (`--batch 64` for the published batches). It is `spinodal.map_phases` with a
+grid: a transition is a run of neighbouring intervals across each of which E changes by at least 1 % of its range more than
+is usual beside.
 (b) **Bisection with Adam**: to a relative residual `||grad L|| / (2 beta ||theta||)` of 1e-6 or 2,000 epochs
 at each value, warm-started on a geometric grid of 10 %; an interval is bisected from its lower end
 if it holds a jump, seen in `|dE + beta d||theta||^2|` (zero to third order on a smooth branch), and
@@ -31,7 +31,7 @@ import argparse
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
@@ -109,7 +109,7 @@ def compare(activation: str, options: argparse.Namespace) -> None:
     coarse = mapped(task, min(spacing / middle, 1e-2))
     adam = Adam(task, fine)
     early = adam.seconds_per_epoch()
-    results = [protocol(adam, span, options.values, epochs, options.batch) for epochs in options.epochs]
+    results = [protocol(task, span, options.values, epochs, options.batch) for epochs in options.epochs]
     results.append(of_map(coarse, f"map to {min(spacing / middle, 1e-2):.1e}"))
     results += bisection(adam, fine.range, spacing, options)
     results.append(of_map(fine, f"map to {FINE:g}"))
@@ -234,22 +234,15 @@ class Adam:
             return State(beta, theta, float(self._error(slice(None))), float(theta @ theta), converged)
 
 
-def protocol(adam: Adam, span: float, values: int, epochs: int, batch: int) -> Result:
-    """Carry weights along a uniform grid with a fixed number of epochs per value."""
-    adam.reset()
-    torch.manual_seed(0)
-    state = adam.train(0.0, adam.start, 2000, batch=batch)
-    states = [state]
-    for index in range(1, values + 1):
-        state = adam.train(span * index / values, state.theta, epochs, batch=batch)
-        states.append(state)
-    brackets: list[tuple[float, float]] = []
-    for low, high in pairwise(states):
-        if abs(high.error - low.error) > MACROSCOPIC * adam.range:
-            joins = bool(brackets) and brackets[-1][1] == low.beta
-            brackets.append((brackets.pop()[0] if joins else low.beta, high.beta))
-    kind = f"batch {batch}" if batch else "full batch"
-    return Result(f"protocol, {epochs} epochs per value, {kind}", brackets, adam.epochs, adam.seconds)
+def protocol(task: Task, span: float, values: int, epochs: int, batch: int) -> Result:
+    """Map on a grid of `weight_decay`, with a fixed number of epochs per value."""
+    top = sp.weight_decay(span)
+    diagram = sp.map_phases(
+        task, solver="adam", grid=(0.0, top, top / values), epochs=epochs, patience=epochs,
+        batch_size=batch or len(task.data[0]), learning_rate=RATE,
+    )  # fmt: skip
+    found = of_map(diagram, f"protocol, {epochs} epochs per value, {f'batch {batch}' if batch else 'full batch'}")
+    return replace(found, betas=[])
 
 
 def bisection(adam: Adam, span: tuple[float, float], spacing: float, options: argparse.Namespace) -> list[Result]:

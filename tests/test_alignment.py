@@ -174,3 +174,29 @@ def test_frozen_units_stay() -> None:
     model = dense(4, nn.Tanh)
     model[0].weight.requires_grad_(False)  # type: ignore[index, union-attr]
     assert [group.name for group in hidden_units(landscape(model))] == ["2"]
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+def test_twins_and_dead_units_stay_where_they_are(activation: type[nn.Module]) -> None:
+    """Units that are worth the same may take any order: none of them is then said to have moved."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 8), activation(), nn.Linear(8, 8), activation(), nn.Linear(8, 2)).double()
+    with torch.no_grad():
+        for twin in (3, 5):
+            net[0].weight[twin], net[0].bias[twin], net[2].weight[:, twin] = (
+                net[0].weight[2],
+                net[0].bias[2],
+                net[2].weight[:, 2],
+            )
+        for dead in (1, 6):
+            net[0].weight[dead], net[0].bias[dead], net[2].weight[:, dead] = 0.0, 0.0, 0.0
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    twins = sp.Landscape(net, lambda model, batch: model(batch).square().mean(), x)
+    near = twins.initial * 1.001
+    assert align(twins, twins.initial, near).moved == 0
+    weights = {name: value.clone() for name, value in twins.parameters.unflatten(near).items()}
+    for name, axis in (("0.weight", 0), ("0.bias", 0), ("2.weight", 1)):
+        weights[name] = weights[name].index_select(axis, torch.tensor([7, 1, 2, 3, 4, 5, 6, 0]))
+    found = align(twins, twins.initial, torch.cat([value.reshape(-1) for value in weights.values()]))
+    assert found.moved == 2
+    assert found.distance[1] < 0.01 * found.distance[0]

@@ -181,7 +181,7 @@ def test_tasks_lists_every_argument_with_its_default(command: Command) -> None:
     assert (done.code, done.err) == (0, "")
     assert all(text in done.out for text in ("gaussian", "digits", "singular_values = 0.9,0.5", "path/to/file.py:function"))
     listing = json.loads(command("tasks", "--json", "-").out)
-    assert set(listing) == {"autoencoder", "digits", "gaussian", "mnist", "patterns"}
+    assert set(listing) == {"autoencoder", "digits", "gaussian", "mnist", "modular", "parity", "patterns"}
     assert listing["gaussian"]["arguments"]["hidden"] == [10, 10]
 
 

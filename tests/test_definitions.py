@@ -25,6 +25,15 @@ STEERING = {  # floats that no judgement depends on
     ("spectrum/lowest.py", "INVERTED"): "accuracy of an inner iteration; what it finds is checked",
     ("spectrum/preconditioner.py", "FACTOR"): "growth of a shift that is tried until it suffices",
     ("sweeps/walk.py", "LOOSE"): "accuracy of the search between transitions",
+    ("sweeps/summit.py", "STEP"): "the longest step of a climb",
+    ("sweeps/summit.py", "LEAST"): "the shortest step of a climb",
+    ("sweeps/summit.py", "BESIDE"): "when a climb ends; the bracket is closed by searches",
+    ("sweeps/summit.py", "APART"): "when a climb ends; the bracket is closed by searches",
+    ("sweeps/summit.py", "CLOSE"): "when a climb ends; the bracket is closed by searches",
+    ("sweeps/summit.py", "ROUGH"): "accuracy of a climb, whose end is a minimum of its own",
+    ("sweeps/crossing.py", "APART"): "how many points of a climb are kept",
+    ("sweeps/guide.py", "ASIDE"): "where fewer samples are asked; what is found is judged as in any walk",
+    ("sweeps/guide.py", "LONGEST"): "the steps that fewer samples suggest",
     ("phases/branch_following.py", "BEYOND"): "how far a branch is followed",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,3 +87,26 @@ def test_the_figure_shows_every_start_with_its_prediction(run: Path) -> None:
     with pytest.raises(SpinodalError, match="a map with one phase"):
         grok(task, task.landscape(), replace(diagram, points=diagram.points[:2], transitions=()), GrokOptions())
     assert torch.isfinite(found.history.theta).all()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"beta": float("nan")}, "beta = nan"),
+        ({"beta": -1.0}, "beta = -1.0"),
+        ({"learning_rate": 0.0}, "learning_rate = 0.0"),
+        ({"amplitude": 0.0}, "amplitude = 0.0"),
+        ({"scale": float("nan")}, "scale = nan"),
+        ({"epochs": 0}, "epochs = 0"),
+        ({"seed": -1}, "seed = -1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_mapped(numbers: dict, words: str) -> None:
+    with pytest.raises(SpinodalError, match=re.escape(words)):
+        GrokOptions(**numbers)
+
+
+def test_a_beta_at_which_the_best_phase_does_not_exist_is_refused(run: Path) -> None:
+    task = tasks.gaussian(activation="linear", hidden=(3, 3), samples=20, bias=False)
+    with pytest.raises(SpinodalError, match=re.escape("beta = 0.9, at which phase 0, the best one, does not exist")):
+        grok(task, task.landscape(), load(run), GrokOptions(beta=0.9))

@@ -187,7 +187,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "an empty folder": (lambda folder: folder, "holds no train-images-idx3-ubyte and no train-labels"),
     "no test labels": (without("y_test"), "has no y_test"),
     "one array": (one_array, "holds one array"),
-    "a text": (text, "raised"),
+    "a text": (text, "set.npz is no .npz file"),
     "a truncated archive": (cut, "raised"),
     "a garbled archive": (garbled, "raised"),
     "pickled arrays": (pickled, "allow_pickle=False"),

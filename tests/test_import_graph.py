@@ -38,7 +38,7 @@ words
 labelled
 results
 mapping
-paths dynamics
+paths dynamics basins
 store
 plots
 report

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrizations
 
 import spinodal as sp
 from spinodal.landscape.scale import refuse_scale_invariance
@@ -56,6 +57,9 @@ ENCODER = {"embed.weight", "place"} | {
 }
 
 
+VALUES = {f"encoder.layers.{k}.self_attn.in_proj_{part}" for k in (0, 1) for part in ("weight", "bias")}
+
+
 def squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return (model(batch[0]) - batch[1]).square().sum(1).mean()
 
@@ -92,11 +96,29 @@ def test_the_stream_of_a_pre_norm_network_is_named_with_all_that_writes_to_it(ca
     torch.manual_seed(0)
     net, expected = NETS[case][0](), NETS[case][1]
     landscape = landscape_of(net)
-    (block,) = landscape.joint_blocks
-    assert set(block) == expected
+    assert set(min(landscape.joint_blocks, key=len)) == expected
     with pytest.raises(sp.SpinodalError, match="effective learning rate") as caught:
         refuse_scale_invariance(landscape, sp.Penalty())
-    assert set(offered(caught.value)) == expected
+    assert set(offered(caught.value)) == expected | (VALUES if case == "transformer" else set())
+
+
+def test_values_that_attention_keeps_with_queries_and_keys_could_shrink_in_place_of_what_reads_them() -> None:
+    torch.manual_seed(0)
+    net = Transformer()
+    landscape = landscape_of(net)
+    assert {*VALUES} <= {name for block in landscape.joint_blocks for name in block}
+    writers_alone = Task(net, squared, words(), exclude=sorted(ENCODER)).penalty(landscape)
+    with pytest.raises(sp.SpinodalError, match="common scale"):
+        refuse_scale_invariance(landscape, writers_alone)
+
+
+def test_a_frozen_member_of_a_block_gives_the_others_a_scale() -> None:
+    torch.manual_seed(0)
+    net = PreNorm(nn.LayerNorm(WIDTH))
+    net.embed.requires_grad_(False)
+    landscape = landscape_of(net)
+    assert landscape.joint_blocks == ()
+    refuse_scale_invariance(landscape, sp.Penalty())
 
 
 @pytest.mark.parametrize("case", NETS)
@@ -159,7 +181,23 @@ SINGLE: dict[str, tuple[Callable[[], nn.Module], str | None]] = {
     "RMSNorm": (lambda: nn.Sequential(nn.Linear(3, 4), nn.RMSNorm(4), nn.Tanh(), nn.Linear(4, 2)), "0.*"),
     "GroupNorm": (lambda: nn.Sequential(nn.Linear(3, 8), nn.GroupNorm(2, 8), nn.Tanh(), nn.Linear(8, 2)), "0.*"),
     "weight norm": (lambda: nn.Sequential(Directed(), nn.Tanh(), nn.Linear(4, 2)), "0.direction"),
+    "InstanceNorm": (
+        lambda: nn.Sequential(
+            nn.Linear(3, 12), nn.Unflatten(1, (4, 3)), nn.InstanceNorm1d(4), nn.Tanh(), nn.Flatten(), nn.Linear(12, 2)
+        ),
+        "0.*",
+    ),
+    "spectral norm": (
+        lambda: nn.Sequential(parametrizations.spectral_norm(nn.Linear(3, 4)), nn.Tanh(), nn.Linear(4, 2)).eval(),
+        "0.parametrizations.weight.*",
+    ),
+    "LayerNorm first": (lambda: nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), None),
     "BatchNorm": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)).eval(), None),
+}
+STATEFUL: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "BatchNorm": (lambda: nn.BatchNorm1d(4), r"1 \(BatchNorm1d\) uses batch statistics in training mode"),
+    "BatchNorm without memory": (lambda: nn.BatchNorm1d(4, track_running_stats=False), "uses batch statistics"),
+    "spectral norm": (lambda: parametrizations.spectral_norm(nn.Linear(4, 4)), "E is not a function of theta"),
 }
 
 
@@ -174,6 +212,14 @@ def test_every_kind_of_normalisation_works_under_the_mask_that_it_needs(case: st
         assert offered(caught.value) == [pattern]
     penalty = Task(net, squared, data(), exclude=() if pattern is None else pattern).penalty(landscape)
     assert sp.minimise(landscape, beta=0.5, start=landscape.initial, penalty=penalty).converged
+
+
+@pytest.mark.parametrize("case", STATEFUL)
+def test_what_learns_statistics_as_it_is_called_is_refused_in_training_mode(case: str) -> None:
+    torch.manual_seed(0)
+    made, cause = STATEFUL[case]
+    with pytest.raises(sp.SpinodalError, match=cause):
+        landscape_of(nn.Sequential(nn.Linear(3, 4), made(), nn.Tanh(), nn.Linear(4, 2)).train())
 
 
 def test_the_weight_norm_of_pytorch_is_refused_as_it_is_differentiated_twice_wrongly() -> None:

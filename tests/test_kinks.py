@@ -16,6 +16,7 @@ from torch.nn import functional
 import spinodal as sp
 from spinodal.landscape.kinks import kinks
 from spinodal.landscape.soften import Softening
+from spinodal.mapping.preparing import prepare
 from spinodal.phases.limit import Limit, extrapolated
 from spinodal.report.answer import answer_sentences
 from test_cli import Command, command  # noqa: F401 - the fixture
@@ -155,8 +156,16 @@ def test_gradients_without_a_graph_belong_to_the_same_function() -> None:
 )  # fmt: skip
 def test_kinks_are_named_at_the_start_with_cost_and_remedy(net: nn.Module, named: list[str]) -> None:
     (remark,) = sp.Landscape(net, _squared, _data()).remarks
-    for part in (*named, "--soften", "--solver lbfgs", "many times the cost"):
+    for part in (*named, "--soften", "--soften 20:160", "many times the cost"):
         assert part in remark
+
+
+def test_kinks_are_told_before_any_check_that_takes_time() -> None:
+    told: list[sp.Landscape] = []
+    net = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 2))
+    with pytest.raises(sp.SpinodalError, match=r"scale of 0 \(a normalisation follows it\)"):
+        prepare(sp.Task(net, _squared, _data()), sp.MapOptions(), on_landscape=told.append)
+    assert "Relu in 2 (ReLU)" in told[0].remarks[0]
 
 
 @pytest.mark.parametrize("activation", [nn.Tanh(), nn.ELU(), nn.GELU(), nn.Softplus()], ids=str)
@@ -164,6 +173,94 @@ def test_smooth_networks_have_no_kinks_and_nothing_to_soften(activation: nn.Modu
     net = nn.Sequential(nn.Linear(3, 4), activation, nn.Linear(4, 2))
     assert sp.Landscape(net, _squared, _data()).remarks == ()
     assert sp.Landscape(net, _squared, _data(), soften=5.0).remarks == ("E has no kinks, and softening changes nothing",)
+
+
+BETWEEN: dict[str, tuple[Forward, str]] = {
+    "hardswish": (functional.hardswish, "Hardswish in the model (Bent)"),
+    "abs": (torch.abs, "Abs in the model (Bent)"),
+    "clamp": (lambda x: x.clamp(-1, 1), "Clamp in the model (Bent)"),
+    "largest": (lambda x: x.amax(1, keepdim=True).expand_as(x), "Amax in the model (Bent)"),
+    "rows sorted": (lambda x: x.sort(1)[0], "Sort in the model (Bent)"),
+    "median": (lambda x: x.quantile(0.5, dim=1, keepdim=True) + 0 * x, "Sort in the model (Bent)"),
+    "one-norm": (lambda x: x / x.norm(p=1, dim=1, keepdim=True), "LinalgVectorNorm in the model (Bent)"),
+    "early linear": (lambda x: functional.softplus(x, 1.0, 1.0), "Softplus in the model (Bent)"),
+    "floor": (lambda x: x + x.floor(), "Floor in the model (Bent)"),
+    "where": (lambda x: torch.where(x > 0, x, 0.1 * x), "a branch by > in the model (Bent)"),
+    "times a comparison": (lambda x: x * (x >= 0), "a branch by >= in the model (Bent)"),
+    "filled": (lambda x: x.masked_fill(x < 0, 0.0), "a branch by < in the model (Bent)"),
+    "heaviside": (lambda x: x * torch.heaviside(x.detach(), x.new_zeros(())), "a branch by heaviside in the model (Bent)"),
+    "gathered": (lambda x: x.gather(1, x.argmax(1, keepdim=True)) + 0 * x, "a branch by argmax in the model (Bent)"),
+}
+SMOOTH: dict[str, Forward] = {
+    "gelu": functional.gelu,
+    "elu": functional.elu,
+    "celu": lambda x: functional.celu(x, 2.0),
+    "softsign": functional.softsign,
+    "leaky of slope 1": lambda x: functional.leaky_relu(x, 1.0),
+    "both sides": lambda x: torch.relu(x) - torch.relu(-x),
+    "complex modulus": lambda x: torch.complex(x, x + 1).abs(),
+    "two-norm": lambda x: x / x.norm(dim=1, keepdim=True).clamp(min=1e-6),
+    "no number": lambda x: torch.where(torch.isnan(x), 0.0, x.tanh()),
+    "one of two formulas": lambda x: torch.where(x > 0, 1 / (1 + (-x).exp()), x.exp() / (1 + x.exp())),
+    "a count": lambda x: x.tanh() + (0.0 if int((x > 0).sum()) < 0 else 1.0),
+}
+SOFTENED = {"hardswish", "abs", "clamp", "largest"}
+
+
+class Bent(nn.Module):
+    """Two layers with anything between them."""
+
+    def __init__(self, between: Forward) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.between, self.second = nn.Linear(3, 5), between, nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.between(self.first(x)))
+
+
+@pytest.mark.parametrize("case", BETWEEN)
+def test_what_bends_is_named_and_softened_or_refused_by_name(case: str) -> None:
+    between, named = BETWEEN[case]
+    (remark,) = sp.Landscape(Bent(between), _squared, _data()).remarks
+    assert f"piecewise smooth: {named}." in remark
+    assert ("soften it" in remark) == (case in SOFTENED)
+    assert (f"but not {named}: replace it" in remark) == (case not in SOFTENED)
+    if case in SOFTENED:
+        assert f"kinks: {named}" in sp.Landscape(Bent(between), _squared, _data(), soften=5.0).remarks[0]
+        return
+    with pytest.raises(sp.SpinodalError) as caught:
+        sp.Landscape(Bent(between), _squared, _data(), soften=5.0)
+    assert caught.value.got == f"E has kinks that softening leaves: {named}"
+    assert "torch.relu(x) for torch.where" in caught.value.do
+
+
+@pytest.mark.parametrize("case", SMOOTH)
+def test_what_does_not_bend_is_not_named(case: str) -> None:
+    assert sp.Landscape(Bent(SMOOTH[case]), _squared, _data()).remarks == ()
+    assert sp.Landscape(Bent(SMOOTH[case]), _squared, _data(), soften=5.0).remarks == (
+        "E has no kinks, and softening changes nothing",
+    )
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.Hardswish(), nn.Hardtanh()], ids=str)
+def test_kinks_that_no_parameter_moves_are_none(activation: nn.Module) -> None:
+    trunk = nn.Sequential(nn.Linear(3, 4), activation).requires_grad_(False)
+    net = nn.Sequential(trunk, nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    assert sp.Landscape(net, _squared, _data()).remarks == ()
+    soft = sp.Landscape(net, _squared, _data(), soften=5.0)
+    assert soft.remarks == ("E has no kinks, and softening changes nothing",)
+    assert soft.value(soft.initial) == soft.error_as_given(soft.initial)
+    net[0].requires_grad_(True)
+    assert "piecewise smooth" in sp.Landscape(net, _squared, _data()).remarks[0]
+
+
+def test_kinks_in_a_scripted_module_are_named() -> None:
+    inner = torch.jit.script(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
+    net = nn.Sequential(inner, nn.Linear(4, 2))
+    assert "piecewise smooth: Relu in 0 (scripted)" in sp.Landscape(net, _squared, _data()).remarks[0]
+    with pytest.raises(sp.SpinodalError, match="in a scripted module take the plain one"):
+        sp.Landscape(net, _squared, _data(), soften=5.0)
 
 
 def test_a_maximum_that_is_only_subtracted_is_no_kink() -> None:
@@ -252,6 +349,13 @@ def test_nothing_is_claimed_between_points_that_stall_at_a_kink() -> None:
     assert diagram.to_dict()["answer"]["text"].startswith(headline)
     assert answer_sentences(diagram)[0].startswith(headline)
     assert "transition" not in diagram.answer()
+
+
+def test_a_loop_claims_no_range_of_existence_for_points_that_stall() -> None:
+    diagram = sp.map_phases(_distance(), beta=(0.05, 1.0), starts=1, direction="loop")
+    assert diagram.back is not None
+    assert diagram.transitions == diagram.back.transitions == diagram.spinodals == diagram.coexistence == ()
+    assert [phase.existence for phase in diagram.phases] == [None]
 
 
 def test_a_minimiser_that_a_kink_holds_is_let_go_at_the_closed_form() -> None:

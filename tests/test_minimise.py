@@ -524,14 +524,16 @@ def test_small_smooth_problems_in_float64_use_newton_and_others_lbfgs() -> None:
     assert solver_for(task.landscape(dtype=torch.float32)) == "lbfgs"
     assert solver_for(gaussian(hidden=(600,), samples=30).landscape()) == "lbfgs"  # 3,602 parameters
     assert solver_for(toy(lambda w: (w**4).sum(), *[1.0] * 400)) == "newton"
-    assert solver_for(toy(lambda w: (w**4).sum(), *[1.0] * 600)) == "lbfgs"
+    assert solver_for(toy(lambda w: (w**4).sum(), *[1.0] * 600)) == "lbfgs"  # one sample: a factorisation is dear beside it
 
 
-def test_beyond_small_the_choice_is_made_by_what_a_hessian_costs() -> None:
+def test_beyond_small_the_choice_is_made_by_what_a_hessian_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     linear = gaussian(hidden=(100,), samples=1000).landscape()
     assert linear.size > 500
     assert solver_for(linear) == "newton"
     linear._hessian_method = Vectorised()  # n products, of 2.5 gradients each
+    assert solver_for(linear) == "newton"
+    monkeypatch.setattr("spinodal.minima.solver.DEAR", 2.5 * linear.size - 1.0)
     assert solver_for(linear) == "lbfgs"
 
 

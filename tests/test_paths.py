@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from types import SimpleNamespace
@@ -15,13 +16,14 @@ from torch import Tensor, nn
 import spinodal as sp
 from spinodal.paths import graph_of_minima
 from spinodal.paths.effort import Effort
+from spinodal.paths.epochs import in_batches
 from spinodal.paths.interval import measured
 from spinodal.paths.search import spread
 from spinodal.paths.walk import Walk
 from spinodal.tasks import Task
 
 SINGULAR_VALUES = (0.9, 0.5)
-METHODS = ("l2", "straight", "bezier", "chain", "band")
+METHODS = ("l2", "walk", "straight", "bezier", "chain", "band")
 
 
 @cache
@@ -112,6 +114,56 @@ def test_a_walk_arrives_at_its_target_along_the_valley_of_minima() -> None:
     assert len(walked.points) > 5
 
 
+def test_the_pass_through_the_phases_is_where_the_weaker_mode_has_died() -> None:
+    """At beta = s a mode of singular value s dies: the pass is as high as rank one there, and the direct one lower."""
+    direct, _ = apart()
+    landscape = linear((2,), 2)[1]
+    ends = minimum((2,), 0, 2), minimum((2,), 1, 2, flipped=True)
+    path = sp.connect(landscape, *ends, method="phases", budget=1500)
+    beta = float(path.way.rsplit("= ", 1)[1])
+    dies = SINGULAR_VALUES[1]
+    assert dies < beta < 1.25 * dies
+    assert 0.8 * (dies**2 + dies**2) < path.barrier < dies**2 + (1.25 * dies) ** 2
+    assert direct.barrier < 0.6 * path.barrier
+    assert torch.equal(path.points[0], ends[0])
+    assert torch.equal(path.points[-1], ends[1])
+
+
+# -- curves trained in batches ----------------------------------------------------------------------
+
+
+@cache
+def many() -> tuple[sp.Landscape, Tensor, Tensor]:
+    """Return E over 640 samples, and two minima."""
+    task = sp.tasks.gaussian(activation="tanh", hidden=(5, 5), samples=640)
+    landscape = task.landscape()
+    ends = [sp.minimise(landscape, beta=1e-4, start=task.initial(seed), solver="lbfgs", tolerance=0.1) for seed in (0, 1)]
+    return landscape, ends[0].theta, ends[1].theta
+
+
+def test_where_samples_are_many_the_default_is_a_curve_and_no_higher_than_any_other_method() -> None:
+    landscape, a, b = many()
+    paths = {method: sp.connect(landscape, a, b, method=method, budget=80) for method in METHODS}
+    assert paths["l2"].way == "curve trained in batches"
+    assert all(paths["l2"].barrier <= path.barrier for path in paths.values())
+    assert paths["l2"].barrier < 0.01 * paths["l2"].straight
+    dense = densely(landscape, paths["l2"])
+    assert dense <= paths["l2"].max_error + paths["l2"].uncertainty + 1e-9
+
+
+def test_passes_over_batches_cost_what_gradients_over_all_samples_cost() -> None:
+    landscape, a, b = many()
+    path = sp.connect(landscape, a, b, method="bezier", budget=20)
+    assert path.stats.gradient_evaluations == 20
+
+
+def test_an_error_that_is_no_mean_over_samples_is_not_taken_in_batches() -> None:
+    net, x = nn.Linear(2, 1, bias=False), torch.randn(640, 2, generator=torch.Generator().manual_seed(0))
+    assert in_batches(sp.Landscape(net, lambda model, batch: model(batch).square().mean(), x)) is not None
+    assert in_batches(sp.Landscape(net, lambda model, batch: model(batch).var(), x)) is None
+    assert in_batches(sp.Landscape(net, lambda model, batch: model(batch).square().mean(), x[:100])) is None
+
+
 # -- what a path knows of itself ------------------------------------------------------------------
 
 
@@ -191,13 +243,65 @@ def test_minima_fall_apart_by_the_signs_of_their_determinants() -> None:
         graph_of_minima(linear((2,), 2)[1], minima[:1])
 
 
+def test_threads_that_seek_edges_change_nothing() -> None:
+    signs = (False, True, False)
+    minima = [minimum((2,), seed, 2, flipped=sign) for seed, sign in enumerate(signs)]
+    landscape = linear((2,), 2)[1]
+    alone = graph_of_minima(landscape, minima, budget=200)
+    with ThreadPoolExecutor(2) as pool:
+        together = graph_of_minima(landscape, minima, budget=200, executor=pool)
+    assert together.tree == alone.tree
+    assert {edge: path.to_dict() for edge, path in together.paths.items()} == {
+        edge: path.to_dict() for edge, path in alone.paths.items()
+    }
+
+
+def test_a_graph_that_was_killed_ends_as_one_that_was_not() -> None:
+    signs = (False, True, False)
+    minima = [minimum((2,), seed, 2, flipped=sign) for seed, sign in enumerate(signs)]
+    landscape = linear((2,), 2)[1]
+    whole = graph_of_minima(landscape, minima, budget=200)
+    notebook = Notebook(fails_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        graph_of_minima(landscape, minima, budget=200, recorder=notebook)
+    kept, notebook.fails_at = set(notebook.parts), None
+    again = graph_of_minima(landscape, minima, budget=200, recorder=notebook)
+    assert len(kept) == 4
+    assert kept < set(notebook.parts)
+    assert {edge: path.to_dict() for edge, path in again.paths.items()} == {
+        edge: path.to_dict() for edge, path in whole.paths.items()
+    }
+
+
 # -- what changes nothing -------------------------------------------------------------------------
 
 
 def test_reversed_ends_have_the_same_barrier() -> None:
     there, back = apart()
-    assert there.reached == back.reached
-    assert there.barrier == pytest.approx(back.barrier, abs=1e-3 * there.straight)
+    assert there.barrier == pytest.approx(back.barrier, rel=1e-12)
+    assert torch.equal(there.points, back.points.flip(0))
+    assert {there.way, back.way} == {"L2 walk from a", "L2 walk from b"}
+
+
+def test_reversed_ends_of_a_trained_curve_have_the_same_barrier() -> None:
+    landscape, a, b = many()
+    there, back = sp.connect(landscape, a, b, budget=30), sp.connect(landscape, b, a, budget=30)
+    assert there.barrier == pytest.approx(back.barrier, rel=1e-12)
+    assert there.highest[0] == pytest.approx(1.0 - back.highest[0])
+    assert back.at(0.25).theta.sub(there.at(0.75).theta).norm() < 1e-9
+
+
+def test_units_permuted_alike_change_nothing_of_a_trained_curve() -> None:
+    landscape, a, b = many()
+    order = torch.tensor([2, 0, 4, 3, 1])
+
+    def permuted(theta: Tensor) -> Tensor:
+        first, bias, second, *rest = landscape.parameters.unflatten(theta).values()
+        return torch.cat([part.reshape(-1) for part in (first[order], bias[order], second[:, order], *rest)])
+
+    assert landscape.value(permuted(a)) == pytest.approx(landscape.value(a))
+    plain, other = (sp.connect(landscape, *ends, budget=30) for ends in ((a, b), (permuted(a), permuted(b))))
+    assert other.barrier == pytest.approx(plain.barrier, rel=1e-6)
 
 
 def test_units_of_both_ends_permuted_alike_change_nothing() -> None:

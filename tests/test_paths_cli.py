@@ -96,6 +96,22 @@ def test_a_path_is_found_kept_merged_and_found_again(command: Command, ends: tup
     merged = sp.paths.ends.end_of(landscape, load_file("merged.safetensors"), "merged")
     assert landscape.value(merged) == pytest.approx(found["merged"]["value"])
     assert {path.name for path in Path("run/figures").iterdir()} == {"path.png", "path.pdf"}
+    shown = command("show", "run", "--json", "shown.json")
+    assert shown.code == 0, shown.err
+    assert f"l2: {found['paths'][0]['status']}" in shown.out or f"bezier: {found['paths'][1]['status']}" in shown.out
+    assert "Can they be merged? Not by averaging" in shown.out
+    assert read("shown.json") == found
+    before = Path("run/report.html").read_text()
+    assert "<svg" in before
+    assert found["paths"][1]["status"] in before
+    assert "default-src &#39;none&#39;" in before
+    assert command("report", "run", "--out", "again.html").code == 0
+    assert Path("again.html").read_text().count("<td>") == before.count("<td>")
+    text = Path("run/path.json").read_text()
+    Path("run/path.json").write_text(text[: len(text) // 2])
+    assert "path.json is damaged" in command("show", "run").err
+    Path("run/path.json").unlink()
+    assert "is not finished: no path is complete yet" in command("show", "run").err
     again = command(*words, "--resume", "--json", "again.json")
     assert again.code == 0, again.err
     assert read("again.json") == found
@@ -144,4 +160,9 @@ def test_files_that_do_not_fit_are_refused_and_nothing_in_them_is_run(
     assert "both ends of the path are the same point" in told(ends[0])
     assert "of the task's model is allowed" in told(ends[1], "gaussian")
     assert "unknown method 'foo'" in told(ends[1], *TASK, "--method", "foo")
+    assert "--merge . is a folder" in told(ends[1], *TASK, "--merge", ".")
+    assert "budget = nan; a finite number > 0" in told(ends[1], *TASK, "--budget", "nan")
+    assert "tolerance = -1.0; a finite number > 0" in told(ends[1], *TASK, "--tolerance", "-1")
+    assert "unknown start 'band'" in told(ends[1], *TASK, "--method", "band", "--start", "band")
+    assert "exists and is not a run folder" in told(ends[1], *TASK, "--out", "nan.pt")
     assert "there is no folder nowhere" in told(ends[1], *TASK, "--merge", "nowhere/merged.safetensors")

@@ -78,7 +78,8 @@ def verdict_of(amplitude: float, *, stretch: float = 1.0, beta: float = 0.02, **
     theta = balanced(landscape, [alive, amplitude])
     theta[:4] *= stretch
     theta[4:8] /= stretch
-    return diagnose(landscape, theta, beta, **settings)
+    both = balanced(landscape, [mode_strength(beta, s, matrices=3) ** (1.0 / 3.0) for s in (0.9, 0.5)])
+    return diagnose(landscape, theta, beta, phases=[both], **settings)
 
 
 def test_the_four_verdicts_are_those_of_the_closed_forms() -> None:

@@ -247,7 +247,8 @@ def test_a_click_on_a_row_zooms_all_figures_to_its_transition(report: Any, made:
     assert ranges[0][1] - ranges[0][0] < 0.2
     assert "chosen" in (row.get_attribute("class") or "")
     report.find_element(By.ID, "whole").click()
-    wait(lambda: axis_of(report, len(plots(report)) - 1)["range"] == pytest.approx(before))
+    whole = [math.log10(end) for end in made.range]
+    wait(lambda: axis_of(report, len(plots(report)) - 1)["range"] == pytest.approx(whole))
     assert report.find_elements(By.CSS_SELECTOR, "tr.chosen") == []
 
 
@@ -501,3 +502,30 @@ def test_what_curvature_leaves_out_is_text(curved: Any) -> None:
     assert NAME in section.text
     assert section.find_elements(By.TAG_NAME, "script") == []
     assert curved.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.fixture(scope="module")
+def tailed() -> sp.PhaseDiagram:
+    """Map two modes in a range of which five sixths are flat."""
+    task = sp.tasks.gaussian(activation="linear", hidden=(4, 4), singular_values=(0.9, 0.4), samples=50)
+    return sp.map_phases(task, beta=(1e-4, 30.0), starts=1)
+
+
+@pytest.fixture(params=[1400, 420])
+def tail(browser: Any, tailed: sp.PhaseDiagram, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Open its report in a wide and in a narrow window."""
+    resize(browser, request.param)
+    yield from opened(browser, save_report(tailed, tmp_path / "report.html"))
+
+
+def test_the_first_view_is_where_things_happen(tail: Any, tailed: sp.PhaseDiagram) -> None:
+    low, high = (10**end for end in axis_of(tail, 0)["range"])
+    errors = {point.beta: point.error for point in tailed.points}
+    change = errors[30.0] - errors[1e-4]
+    outside = [error for beta, error in errors.items() if not low < beta < high]
+    assert all(min(error - errors[1e-4], errors[30.0] - error) <= 0.01 * change for error in outside)
+    assert all(low < found.beta < high for found in tailed.transitions)
+    assert high / low < 20
+    assert tail.find_element(By.ID, "stretch").is_displayed()
+    tail.find_element(By.ID, "whole").click()
+    wait(lambda: [10**end for end in axis_of(tail, 0)["range"]] == pytest.approx([1e-4, 30.0]))

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spinodal import tasks, theory
+    from spinodal.basins.basin import Basin
+    from spinodal.basins.hierarchy import hierarchy
+    from spinodal.basins.tree import Hierarchy
     from spinodal.branches import Branch, Coexistence, Fold, StationaryPoint, coexistence, continue_branch
     from spinodal.conventions import beta_of, weight_decay
     from spinodal.curvature import (
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
         scalar_curvature,
         spectral_density,
     )
-    from spinodal.dynamics import Diagnosis, Trajectory, diagnose, train
+    from spinodal.dynamics import Diagnosis, Reach, Slowing, Trajectory, WayOut, diagnose, escape, reachable, train
     from spinodal.errors import SpinodalError
     from spinodal.landscape import Landscape
     from spinodal.landscape.control import Control
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from spinodal.version import __version__ as __version__
 
 __all__ = [
+    "Basin",
     "Branch",
     "Coexistence",
     "Control",
@@ -58,6 +62,7 @@ __all__ = [
     "Field",
     "Fold",
     "GaussNewton",
+    "Hierarchy",
     "Landscape",
     "Loop",
     "MapOptions",
@@ -67,7 +72,9 @@ __all__ = [
     "Phase",
     "PhaseDiagram",
     "Placement",
+    "Reach",
     "SaddleIndex",
+    "Slowing",
     "Snapshot",
     "SpectralDensity",
     "SpinodalError",
@@ -77,6 +84,7 @@ __all__ = [
     "Task",
     "Trajectory",
     "Transition",
+    "WayOut",
     "Weight",
     "beta_of",
     "change_points",
@@ -85,12 +93,15 @@ __all__ = [
     "continue_branch",
     "curvature_at",
     "diagnose",
+    "escape",
     "extreme_eigenvalues",
     "fisher_trace",
+    "hierarchy",
     "load",
     "map_phases",
     "minimise",
     "place",
+    "reachable",
     "saddle_index",
     "scalar_curvature",
     "spectral_density",
@@ -103,6 +114,7 @@ __all__ = [
 
 HOMES = {  # where a name is imported from when it is first asked for: the command line shows its help without torch
     "__version__": "spinodal.version",
+    "Basin": "spinodal.basins.basin",
     "Branch": "spinodal.branches",
     "Coexistence": "spinodal.branches",
     "Control": "spinodal.landscape.control",
@@ -113,6 +125,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Field": "spinodal.landscape.weight",
     "Fold": "spinodal.branches",
     "GaussNewton": "spinodal.curvature",
+    "Hierarchy": "spinodal.basins.tree",
     "Landscape": "spinodal.landscape",
     "Loop": "spinodal.sweeps.loop",
     "MapOptions": "spinodal.mapping.options",
@@ -122,7 +135,9 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Phase": "spinodal.phases.phase",
     "PhaseDiagram": "spinodal.results.phase_diagram",
     "Placement": "spinodal.results.placement",
+    "Reach": "spinodal.dynamics",
     "SaddleIndex": "spinodal.curvature",
+    "Slowing": "spinodal.dynamics",
     "Snapshot": "spinodal.phases.snapshot",
     "SpectralDensity": "spinodal.curvature",
     "SpinodalError": "spinodal.errors",
@@ -132,6 +147,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Task": "spinodal.tasks",
     "Trajectory": "spinodal.dynamics",
     "Transition": "spinodal.sweeps.transition",
+    "WayOut": "spinodal.dynamics",
     "Weight": "spinodal.landscape.weight",
     "beta_of": "spinodal.conventions",
     "change_points": "spinodal.curvature",
@@ -140,12 +156,15 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "continue_branch": "spinodal.branches",
     "curvature_at": "spinodal.curvature",
     "diagnose": "spinodal.dynamics",
+    "escape": "spinodal.dynamics",
     "extreme_eigenvalues": "spinodal.curvature",
     "fisher_trace": "spinodal.curvature",
+    "hierarchy": "spinodal.basins.hierarchy",
     "load": "spinodal.store",
     "map_phases": "spinodal.mapping.map",
     "minimise": "spinodal.minima.minimise",
     "place": "spinodal.mapping.place",
+    "reachable": "spinodal.dynamics",
     "saddle_index": "spinodal.curvature",
     "scalar_curvature": "spinodal.curvature",
     "spectral_density": "spinodal.curvature",

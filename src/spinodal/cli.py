@@ -1,4 +1,4 @@
-"""The command line: `spinodal map`, `show`, `report`, `curvature`, `connect`, `grok`, `export`, `tasks`, `theory`."""
+"""The command line: `spinodal map`, `hierarchy`, `show`, `report`, `curvature`, `connect`, `grok`, `export`, and others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import typer
 
 from spinodal.commands.streams import abandon_output, open_streams, unwritable_output
 from spinodal.commands.usage import INTERRUPTED, UsageError, Verbs, refusal
+from spinodal.commands.verbs.compare import COMPARE_HELP, compare_command
 from spinodal.commands.verbs.connect import CONNECT_HELP, connect_command
 from spinodal.commands.verbs.curvature import CURVATURE_HELP, curvature_command
 from spinodal.commands.verbs.export import EXPORT_HELP, export_command
 from spinodal.commands.verbs.grok import GROK_HELP, grok_command
+from spinodal.commands.verbs.hierarchy import HIERARCHY_HELP, hierarchy_command
 from spinodal.commands.verbs.map import MAP_HELP, map_command
 from spinodal.commands.verbs.report import report_command
 from spinodal.commands.verbs.show import show_command
@@ -94,9 +96,11 @@ def _refuse_gone_folder() -> None:
         ) from error
 
 
+app.command("compare", help=COMPARE_HELP)(compare_command)
 app.command("connect", help=CONNECT_HELP)(connect_command)
 app.command("curvature", help=CURVATURE_HELP)(curvature_command)
 app.command("grok", help=GROK_HELP)(grok_command)
+app.command("hierarchy", help=HIERARCHY_HELP)(hierarchy_command)
 app.command("map", help=MAP_HELP)(map_command)
 app.command("show")(show_command)
 app.command("report")(report_command)

@@ -87,6 +87,10 @@ LARGEST_SPARING = 0.12  # largest step where every search is dear: a jump in it 
 UNBLURRED = 0.6  # of a bracket: where searches are dear they close in to this part of it, and their tolerance adds the rest
 CLOSER = 0.25  # the same where points share Hessians: beside a fold its own mode is the softest
 CAREFUL = 0.03  # times the tolerance, at the end of a branch where searches are dear: beyond it there may be no minimum
+BEFORE_SUMMIT, BEYOND_SUMMIT = 2.5e-4, 3e-4  # of beta: the ends of a bracket around a fold that was climbed at fixed norm
+ONE_EVENT = 2.0  # brackets within which two transitions of a walk that touch are one
+LEAPT = 0.05  # of the change of E between two norms: what it may miss of the integral of beta before it has jumped
+GUIDED_UP_TO = 0.97  # of the beta at which a phase ends for fewer samples: how far these lead
 CONVERGED_BRACKET = 1.01  # times the width asked for: a bracket that is no wider has converged
 
 # -- errors of what is shown ---------------------------------------------------------------------------------------------
@@ -118,9 +122,12 @@ TURNS = 1e-7  # of rho: a rate of rho along a branch that is less is none, so th
 
 SAME_SPECTRUM = 0.05  # of the largest singular value: minima of one phase differ by less
 SAME_NORM = 2.0 * MACROSCOPIC  # of the range of the squared norm: the same
+SAME_ANSWERS = 0.25  # of the samples: those whose class only one of two maps takes for one with others are less in one phase
 SAME_ROUNDING = 1e-8  # relative difference that invariants of equal minima may always have
 SAME_SLACK = 10.0  # times `residual / margin`: how far a minimum may lie from the exact one
 SAME_DISTANCE = 1e-3  # of the norm: a minimum that may lie further is not known well enough to excuse more
+
+MANY_UNCONVERGED = 0.2  # part of the points of a map, or of a phase, that did not converge, above which the rest has no ground
 
 # -- equal depth, stability, existence -----------------------------------------------------------------------------------
 
@@ -138,6 +145,7 @@ END_KNOWN = 0.01  # relative: how far an end that a walk found may lie from the 
 SAME_BETA = 1e-9  # relative difference of two values of beta that are one
 NEAR_BETA = 1e-6  # the same of a value that was computed in another way, as a coexistence point and the edge it makes
 SAME_PLACE = 0.01  # relative: transitions of one branch lie no further apart, as brackets of coarse walks are as wide
+SAME_EVENT = 0.3  # in log beta: how far from a transition a repeat of the walk may meet it again
 STILL = 0.1  # residual, relative to 2 beta times the distance from the centre, below which a model counts as trained to the end
 WORTH = 0.01  # fall of the training accuracy from which it is called a loss
 
@@ -156,6 +164,8 @@ PREPARED = 0.05  # relative difference of E by which a prepared start is in its 
 # -- where a walk looks next: these decide what it costs, and nothing of what it finds ------------------------------------
 
 COARSE = 0.15  # a jump met with a log step below this is bracketed at once
+QUIET_STRIDE = 2.0  # times the largest step: the longest one upwards, where E hardly changes
+STEEPENS = 4.0  # times what the slope says: the change of E over such a step, as of an E that grows like beta^2
 SMALLEST = 1.0001  # times a smallest step, or a lowest beta: what is no larger is one
 BRIEF = 0.3  # of the cost of a Hessian: what a search on the way takes with one from nearby, before plain steps
 PATIENT = 1.0  # the same with one of its own

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,16 +16,15 @@ from torch import Tensor
 from spinodal.commands.arguments import console_for
 from spinodal.commands.centre import named_theta
 from spinodal.commands.json_file import write_json_file
-from spinodal.commands.table import Column, table
+from spinodal.commands.path_run import write_path_run
+from spinodal.commands.path_tables import show_paths
 from spinodal.commands.threads import threads_for, use_threads
 from spinodal.errors import SpinodalError, unknown_name
-from spinodal.files import write_json, writing
 from spinodal.landscape import Landscape
 from spinodal.mapping.preparing import usable_device
 from spinodal.paths import Mergeable, connect, mergeable
 from spinodal.paths.path import Path as Joining
-from spinodal.paths.settings import METHODS, Forgetful, Recorder
-from spinodal.plots.path_figure import save_paths
+from spinodal.paths.settings import METHODS, Forgetful, Recorder, Settings
 from spinodal.store import RunFolder
 from spinodal.tasks import Task
 from spinodal.tasks.model_file import save_model
@@ -34,7 +32,6 @@ from spinodal.tasks.models import Models
 from spinodal.tasks.registry import make_task
 
 PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
-RESULT = "path.json"
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,10 @@ class Request:
     dtype: str
     device: str
 
+    def settings_of(self, method: str) -> Settings:
+        """Return the settings of a method, or refuse them."""
+        return Settings(method, *(self.how[name] for name in ("start", "budget", "tolerance", "bends")))
+
 
 def connect_ends(
     request: Request,
@@ -69,53 +70,38 @@ def connect_ends(
     quiet: bool,
 ) -> None:
     """Check two ends, join them unless only the check is asked for, and write and print all of it."""
+    for method in request.methods:
+        request.settings_of(method)  # what cannot be is refused before anything is computed
     task = make_task(request.task, request.settings)
     a, b = (_end(end, task, name) for end, name in zip(request.ends, ("A", "B"), strict=True))
     landscape = task.landscape(dtype=_precision(request.dtype, task), device=usable_device(request.device))
     use_threads(threads or threads_for(landscape.size * landscape.batches.total))
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
-    first = mergeable(landscape, a, b, task=task)
-    console.print(_checked(first, request.ends))
-    result: dict[str, Any] = {
-        "task": {"name": task.name, **task.settings},
-        "ends": list(request.ends),
-        "check": first.to_dict(),
-    }
-    if not check:
-        result |= _joined(request, task, landscape, (a, b), out, resume=resume, merge=merge, console=console)
+    with ExitStack() as stack:
+        kept = None if out is None or check else RunFolder(out, _config(request, task, (a, b)), resume=resume)
+        folder = None if kept is None else stack.enter_context(kept)
+        first = mergeable(landscape, a, b, task=task)
+        console.print(_checked(first, request.ends))
+        result: dict[str, Any] = {
+            "task": {"name": task.name, **task.settings},
+            "ends": list(request.ends),
+            "check": first.to_dict(),
+        }
+        if not check:
+            paths = _paths(request, task, landscape, (a, b), folder, console)
+            result |= _told(paths, task, merge, console)
+        if folder is not None:
+            console.print(f"run folder: {folder.path}  (report: {write_path_run(folder.path, result)})")
     write_json_file(json_file, result)
 
 
-def _joined(
-    request: Request,
-    task: Task,
-    landscape: Landscape,
-    ends: tuple[Tensor, Tensor],
-    out: Path | None,
-    *,
-    resume: bool,
-    merge: Path | None,
-    console: Console,
-) -> dict[str, Any]:
-    """Join the ends by every method, and return what is found in JSON types."""
-    with ExitStack() as stack:
-        folder = None if out is None else stack.enter_context(RunFolder(out, _config(request, task, ends), resume=resume))
-        paths = _paths(request, task, landscape, ends, folder, console)
-        console.print()
-        console.print(_table(paths, console.width), soft_wrap=False)
-        best = min(paths.values(), key=lambda path: path.barrier)
-        console.print(f"{best.method}: {best.status}")
-        for jump in best.jumps:
-            console.print(
-                f"  first-order transition of the walk at beta = {jump.beta[1]:.4g}: E up to {jump.highest:.4g} on the way"
-            )
-        result: dict[str, Any] = {"paths": [path.to_dict() for path in paths.values()], "merged": None}
-        if merge is not None:
-            result["merged"] = _merged(best, task, merge)
-            console.print(f"{merge}: the model at t = {result['merged']['t']:.3f} of the path")
-        if folder is not None:
-            _write(folder.path, paths, result, f"{task.name}: {request.ends[0]} to {request.ends[1]}")
-            console.print(f"run folder: {folder.path}")
+def _told(paths: Mapping[str, Joining], task: Task, merge: Path | None, console: Console) -> dict[str, Any]:
+    """Print paths and write the best model on the lowest of them; return both in JSON types."""
+    result: dict[str, Any] = {"paths": [path.to_dict() for path in paths.values()], "merged": None}
+    show_paths(console, result["paths"])
+    if merge is not None:
+        result["merged"] = _merged(min(paths.values(), key=lambda path: path.barrier), task, merge)
+        console.print(f"{merge}: the model at t = {result['merged']['t']:.3f} of the path")
     return result
 
 
@@ -182,13 +168,6 @@ def _merged(path: Joining, task: Task, target: Path) -> dict[str, Any]:
     return {"file": str(target), "t": best.t, "by": "held-out error" if known else "E", "value": error}
 
 
-def _write(folder: Path, paths: Mapping[str, Joining], result: Mapping[str, Any], title: str) -> None:
-    with writing(folder / RESULT):
-        write_json(folder / RESULT, json.loads(json.dumps(result)))
-    with writing(folder / "figures"):
-        save_paths(paths, folder / "figures", title)
-
-
 def _checked(found: Mergeable, ends: tuple[str, str]) -> str:
     lines = [
         f"{name}: {end}: E = {found.error[place]:.6g}, norm {found.norm[place]:.4g}, rank {found.rank[place]}"
@@ -198,26 +177,10 @@ def _checked(found: Mergeable, ends: tuple[str, str]) -> str:
     return "\n".join([*lines, alignment, f"Can they be merged? {found.answer()}"])
 
 
-def _table(paths: Mapping[str, Joining], width: int) -> Any:
-    def least(path: Joining, part: str) -> str:
-        values = path.along.accuracy[part]
-        return "" if values is None else f"{min(values):.4f}"
-
-    columns = [
-        Column("method", list(paths), folds=True),
-        Column("barrier", [f"{path.barrier:.3g}" for path in paths.values()]),
-        Column("+/-", [f"{path.uncertainty:.1g}" for path in paths.values()], spare=3),
-        Column("largest E", [f"{path.max_error:.5g}" for path in paths.values()]),
-        Column("accuracy >=", [least(path, "train") for path in paths.values()], spare=2),
-        Column("held out >=", [least(path, "held_out") for path in paths.values()], spare=1),
-        Column("points", [str(len(path.points)) for path in paths.values()], spare=4),
-        Column("gradients", [f"{path.evaluations:,.0f}" for path in paths.values()]),
-    ]
-    return table("E between the ends, above the larger one", [column for column in columns if any(column.cells)], width)
-
-
 def refuse_merge(merge: Path | None) -> None:
     """Refuse a file that cannot be written, before anything is computed."""
+    if merge is not None and merge.is_dir():
+        raise SpinodalError(got=f"--merge {merge} is a folder", allowed="a file is allowed", do="give the name of a file in it")
     if merge is not None and not merge.resolve().parent.is_dir():
         raise SpinodalError(
             got=f"--merge {merge}: there is no folder {merge.parent}",

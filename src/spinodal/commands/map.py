@@ -22,6 +22,7 @@ from spinodal.commands.progress_bar import ProgressBar
 from spinodal.commands.show import show_result
 from spinodal.commands.threads import threads_for, use_threads
 from spinodal.commands.usage import INTERRUPTED
+from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.reading.sentences import sentences
 from spinodal.mapping.map import map_phases
@@ -54,18 +55,17 @@ def map_task(
     debug: bool,
 ) -> None:
     """Map the phases of a task that is named, place a model if one is given, and write and print all of it."""
+    _refuse_placing(model, options)
     made = make_task(task, settings)
     options = replace(options, dtype=made.dtype) if options.dtype == OWN else options
-    prepared = landscape, control = prepare(
-        made, options, centred(centre, made, options.device)
-    )  # refuse bad input before writing
+    console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    prepared = landscape, control = prepare(  # refuse bad input before writing
+        made, options, centred(centre, made, options.device), on_landscape=partial(_tell, console)
+    )
     to_place = model_to_place(*model, made, landscape)
     path = out or default_folder(made.name, resume=resume)
     config = {"task": {"name": made.name, **made.settings}, "map": asdict(options), **setting(control, centre)}
     config |= _threads(threads, workers, landscape, path)
-    console = console_for(json_file, quiet=quiet, soft_wrap=True)
-    for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
-        console.print(sentence)
     with RunFolder(path, config, resume=resume) as folder, worker_pool(workers) as executor:
         keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(debug))
@@ -83,6 +83,22 @@ def map_task(
         console.print(f"\n{placement}")
     console.print(f"run folder: {folder.path}  (report: {report})")
     tell_missing((*diagram.missing, *files.missing), folder.command)
+
+
+def _tell(console: Console, landscape: Landscape) -> None:
+    """Say what is to be remarked on E, kinks above all, before anything that takes time."""
+    for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
+        console.print(sentence)
+
+
+def _refuse_placing(model: tuple[Path | None, float | None], options: MapOptions) -> None:
+    """Refuse to place a model among models that were trained on a grid: none of them is a minimum."""
+    if options.grid is not None and model != (None, None):
+        raise SpinodalError(
+            got="a model to place together with --grid",
+            allowed="a model is placed on a map of minima",
+            do="leave --grid out, or --start and --at-weight-decay",
+        )
 
 
 def _threads(asked: int, workers: int, landscape: Landscape, path: Path) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from spinodal.commands.missing import failure_shown, tell_missing
+from spinodal.commands.path_run import is_path_run, path_result, write_path_run
 from spinodal.commands.pictures import write_figures, write_report
 from spinodal.missing import Attempts
 from spinodal.store import load
@@ -12,6 +13,10 @@ from spinodal.store import load
 
 def report_run(run: Path, target: Path, *, debug: bool) -> None:
     """Write the report of a run, and figures for papers in its folder."""
+    if is_path_run(run):
+        made = write_path_run(run, path_result(run), target)
+        print(f"report: {made}\nfigures: {run / 'figures'}")  # noqa: T201
+        return
     diagram, figures = load(run), run / "figures"
     files = Attempts(on_failure=failure_shown(debug))
     made = write_report(diagram, run, target)

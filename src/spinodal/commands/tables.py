@@ -14,7 +14,8 @@ from spinodal.errors import printable
 from spinodal.landscape.reading.sentences import remarkable
 from spinodal.words.doubts import doubts
 from spinodal.words.numbers import significant
-from spinodal.words.rows import BRACKET_NOTE, HALF_BRACKET, TERMINAL, between, phase_cells, transition_cells
+from spinodal.words.repeats import SPREAD, SPREAD_NOTE
+from spinodal.words.rows import BRACKET_NOTE, HALF_BRACKET, TERMINAL, between, listed, phase_cells, transition_cells
 
 
 def transitions_table(result: Mapping[str, Any], width: int) -> Table:
@@ -26,6 +27,7 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
         *([_column("direction", rows, heading="way")] if result.get("loop") else []),
         _column("beta", rows),
         _column(HALF_BRACKET, rows, spare=2),
+        *([_column(SPREAD, rows)] if any(item.get("repeats") for item in found) else []),
         *([_column("weight_decay", rows, heading="w. decay", spare=1)] if _has_decay(result) else []),
         _column("order", rows, folds=True),
         _column("E", rows),
@@ -35,10 +37,20 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
     ]
     if any(item["lost_classes"] is not None for item in found):
         columns.append(_column("classes lost", rows, folds=True))
+    gained = [_gained(item, result["phases"]) for item in found]
+    if any(gained):
+        columns.append(Column("classes gained", [listed(classes, TERMINAL) for classes in gained], folds=True))
     if exact:
         nearest = [min(exact, key=lambda beta, item=item: abs(beta - item["beta"])) for item in found]  # type: ignore[misc]
         columns.append(Column("exact", [significant(beta, 6) for beta in nearest]))
     return table("Transitions", columns, width)
+
+
+def _gained(item: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the classes that live in the phase behind a transition and not in the one before."""
+    living = {phase["id"]: phase["classes"] or () for phase in phases}
+    before, after = (living.get(phase, ()) for phase in item.get("phases") or (None, None))
+    return sorted(set(after) - set(before))
 
 
 def has_rank(result: Mapping[str, Any]) -> bool:
@@ -104,6 +116,7 @@ def summary(result: Mapping[str, Any]) -> Text:
         )
         + f"convention: {printable(result['convention'])}{' (w. decay)' if _has_decay(result) else ''}\n"
         + (f"{BRACKET_NOTE}\n" if len(result["transitions"]) > minor else "")
+        + (f"{SPREAD_NOTE}\n" if any(item.get("repeats") for item in result["transitions"]) else "")
         + (f"{_minor(minor)} (below 1 % of the range of E) in the report and the JSON\n" if minor else "")
         + _loop(result.get("loop"))
         + "".join(f"{item['text']}\n" for item in result.get("certificates", {}).get("violations", ()))

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spinodal.arguments import real_number, seed_number
+from spinodal.arguments import seed_number
 from spinodal.definitions import DEEPER, DRIFTED, MACROSCOPIC, PLATEAU_LEFT
 from spinodal.dynamics.diagnosis import CONVERGED, DRIFTING, METASTABLE, SLOW, Diagnosis
 from spinodal.dynamics.flow import Flow, gradient_flow
+from spinodal.dynamics.method import positive_number
 from spinodal.dynamics.saddle import Saddle, saddle_beside
-from spinodal.errors import SpinodalError, positive_beta
+from spinodal.errors import positive_beta
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
@@ -89,10 +90,8 @@ def diagnose(
     """
     loss = Regularised(landscape, positive_beta(beta), penalty or Penalty())
     point = landscape.vector(getattr(theta, "theta", theta))
-    if learning_rate is not None and not 0.0 < real_number(learning_rate) < math.inf:
-        raise SpinodalError(
-            got=f"learning_rate = {learning_rate!r}", allowed="a finite number > 0 is allowed", do="give that of the training"
-        )
+    if learning_rate is not None:
+        positive_number("learning_rate", learning_rate, do="give that of the training")
     with landscape.counting() as spent:
         found = _found(loss, point, penalty, phases, learning_rate, seed)
     return replace(found, spent=spent.copy())
@@ -127,7 +126,7 @@ def _judged(
     value, gradient = loss.value_and_gradient(point)
     spectrum = _ends_of_spectrum(loss, point, penalty)
     error, norm, last = flow.errors[0], flow.norms[0], float(end.theta.norm())
-    span = max(abs(loss.landscape.value(_trivial(loss)) - best.error), abs(error - best.error), 1e-300)
+    span = max(abs(loss.landscape.value(trivial_model(loss)) - best.error), abs(error - best.error), 1e-300)
     fall = error - min(flow.errors[-1], end.error)
     verdict = _verdict(fall, end.loss - best.loss, norm**2 - last**2, span, last**2)
     saddle = saddle_beside(loss, end.theta, seed=seed) if verdict == METASTABLE and affords_dense(loss.landscape) else None
@@ -157,7 +156,7 @@ def _verdict(fall: float, above: float, lost: float, span: float, squared: float
     return DRIFTING if lost > DRIFTED * squared else CONVERGED
 
 
-def _trivial(loss: Regularised) -> Tensor:
+def trivial_model(loss: Regularised) -> Tensor:
     """Return the centre of the penalty, the origin by default."""
     nothing = torch.zeros_like(loss.landscape.initial)
     trivial = loss.control.trivial(nothing)
@@ -174,7 +173,7 @@ def _known(
 ) -> Iterable[Minimum]:
     """Return minima at beta: of every known phase, or the deepest that random starts lead to."""
     if phases is None:
-        starts = [deepest(loss.landscape, penalty or Penalty(), loss.beta, _random(loss.landscape, seed))]
+        starts = [deepest(loss.landscape, penalty or Penalty(), loss.beta, _random(loss.landscape, seed))[0]]
     elif isinstance(phases, PhaseDiagram):
         starts = [_nearest(phase.points, loss.beta).minimum.theta for phase in phases.phases]
     else:

@@ -158,14 +158,14 @@ class Diagnosis:
         """Return verdict and evidence in JSON types."""
         names = ("beta", "error", "loss", "norm", "residual", "lowest", "component", "largest", "barrier", "learning_rate")
         times = ("escape_time", "drift_time", "linear_time", "norm_law_time", "escape_epochs", "escape_error", "largest_rate")
-        ends = {name: {"error": it.error, "loss": it.loss, "margin": _finite(it.margin), "status": it.status}
+        ends = {name: {"error": it.error, "loss": it.loss, "margin": finite(it.margin), "status": it.status}
                 for name, it in (("end", self.end), ("best", self.best))}  # fmt: skip
         return {
             "verdict": self.verdict,
             "convention": CONVENTION,
             "text": str(self),
             **{name: getattr(self, name) for name in names},
-            **{name: _finite(getattr(self, name)) for name in times},
+            **{name: finite(getattr(self, name)) for name in times},
             "is_holdable": self.is_holdable,
             **ends,
             "flow": {name: list(getattr(self.flow, name)) for name in ("times", "errors", "losses", "norms")},
@@ -173,5 +173,6 @@ class Diagnosis:
         }
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """Return a number, None for what JSON does not have."""
     return value if value is not None and math.isfinite(value) else None

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spinodal.arguments import seed_number, whole_number
 from spinodal.conventions import CONVENTION
 from spinodal.definitions import ARRIVED_AT_LEVEL, PREPARED
 from spinodal.dynamics.flow import gradient_flow
+from spinodal.dynamics.method import positive_number
 from spinodal.dynamics.plateaus import escapes, plateaus
 from spinodal.dynamics.residual import amplitudes, until_residual, waiting_times
 from spinodal.dynamics.training import train
@@ -22,6 +24,7 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.phases.phase import Phase
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.spectrum.operator import strength
 from spinodal.tasks.task import Task
 
 SPREAD = (4.0, 2.0, 1.0, 0.5)  # times the amplitude: the preparations that are compared
@@ -61,6 +64,16 @@ class GrokOptions:
     scale: float = 1.0
     seed: int = 0
     phase: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are out of range, before anything is mapped or trained."""
+        strength(self.beta)
+        positive_number("learning_rate", self.learning_rate, do="try 0.05")
+        positive_number("amplitude", self.amplitude, do="try 0.01: dead modes of amplitude 0 never grow")
+        positive_number("scale", self.scale, do="try 1: without a random part the dead modes stay dead")
+        seed_number(self.seed)
+        if self.epochs is not None:
+            whole_number("epochs", self.epochs, least=1, do="give how long to train at most")
 
 
 @dataclass(frozen=True)
@@ -192,6 +205,7 @@ def grok(
     """
     keep = keep or (lambda key, make: make())
     loss = Regularised(landscape, options.beta)
+    _refuse_beta(diagram, options)
     prepared = [_prepared(task, landscape, phase, options, keep, tell) for phase in _phases(diagram, options)]
     lowest = diagram.phases[0]
     thetas = torch.cat([landscape.vector(task.initial(options.seed))[None], *(theta for _, theta, _ in prepared)])
@@ -227,6 +241,17 @@ def _phases(diagram: PhaseDiagram, options: GrokOptions) -> list[Phase]:
         )
     middle = phases[len(phases) // 2]
     return [phases[-1]] if middle is phases[-1] else [middle, phases[-1]]
+
+
+def _refuse_beta(diagram: PhaseDiagram, options: GrokOptions) -> None:
+    """Refuse a beta of the training at which there is no best phase to be found."""
+    best = diagram.phases[0]
+    if options.beta >= best.beta[1]:
+        raise SpinodalError(
+            got=f"beta = {options.beta:g}, at which phase {best.id}, the best one, does not exist",
+            allowed=f"a beta below its end, {best.beta[1]:.4g}, is allowed",
+            do="train at a smaller one",
+        )
 
 
 def _prepared(

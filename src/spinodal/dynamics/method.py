@@ -44,7 +44,7 @@ class Method:
         """Refuse numbers that do not fit the method."""
         if self.name not in METHODS:
             raise unknown_name("method", str(self.name), METHODS)
-        _within("learning_rate", self.learning_rate, 0.0, math.inf, do="try 0.01")
+        positive_number("learning_rate", self.learning_rate, do="try 0.01")
         if not 0.0 <= real_number(self.momentum) < 1.0 or (self.momentum and self.name not in ("gd", "sgd")):
             raise SpinodalError(
                 got=f"momentum = {self.momentum!r} with method {self.name}",
@@ -56,7 +56,7 @@ class Method:
         if self.batch_size is not None:
             whole_number("batch_size", self.batch_size, least=1, do="give the number of samples of a mini-batch")
         if self.temperature is not None:
-            _within("temperature", self.temperature, 0.0, math.inf, do="compare it with the barrier that is to be crossed")
+            positive_number("temperature", self.temperature, do="compare it with the barrier that is to be crossed")
 
     def begin(self, thetas: Tensor) -> Buffers:
         """Return what the method keeps from step to step, each of the shape of thetas, (k, n)."""
@@ -85,9 +85,12 @@ class Method:
         thetas.addcdiv_(buffers["moment"], size, value=-self.learning_rate / (1.0 - first**count))
 
 
-def _within(name: str, value: float, low: float, high: float, *, do: str) -> None:
-    if not low < real_number(value) < high:
+def positive_number(name: str, value: object, *, do: str) -> float:
+    """Return a number, or refuse it unless it is finite and positive."""
+    number = real_number(value)
+    if not 0.0 < number < math.inf:
         raise SpinodalError(got=f"{name} = {value!r}", allowed="a finite number > 0 is allowed", do=do)
+    return number
 
 
 def _goes_with(name: str, value: object, method: str, needed_by: str) -> None:

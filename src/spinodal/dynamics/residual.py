@@ -28,12 +28,17 @@ def amplitudes(landscape: Landscape, thetas: Tensor) -> Tensor:
     """
     parts = [thetas[:, start:stop].reshape(len(thetas), rows, -1) for start, stop, rows in telling_slots(landscape)]
     if not parts:
-        raise SpinodalError(
-            got="a model without weight matrices", allowed="modes live in weight matrices", do="take a network with layers"
-        )
+        raise no_matrices()
     values = [torch.linalg.svdvals(matrices.double()) for matrices in parts]
     modes = min(value.shape[1] for value in values)
     return torch.stack([value[:, :modes].clamp_min(1e-300).log() for value in values]).mean(0).exp()
+
+
+def no_matrices() -> SpinodalError:
+    """Return the refusal of a model that has no modes."""
+    return SpinodalError(
+        got="a model without weight matrices", allowed="modes live in weight matrices", do="take a network with layers"
+    )
 
 
 def until_residual(landscape: Landscape, rank: int, amplitude: float) -> Callable[[Tensor], Tensor]:

@@ -46,6 +46,7 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
         "curvature": _curvature(diagram),
         "low_end": diagram.low_end.to_dict(),
         "softened": None if diagram.softened is None else diagram.softened.to_dict(),
+        "repeats": [item.to_dict() for item in diagram.repeats],
         "reading": dict(diagram.points[0].observation.reading),
         "missing": [item.to_dict() for item in diagram.missing],
         "placement": None,  # of a model on this map; `spinodal map --start` puts it here
@@ -87,7 +88,7 @@ def transition_record(diagram: Diagram, transition: Transition) -> dict[str, Any
     sides, step = (transition.before, transition.after), diagram.step_of(transition)
     seen = [side.observation for side in sides]
     phases = None if step is None else list(step.phases if transition.direction == "up" else step.phases[::-1])
-    lost = diagram.lost_classes(transition)
+    lost, spread = diagram.lost_classes(transition), diagram.spread_of(transition)
     return {
         "beta": transition.beta,
         "weight_decay": weight_decay(transition.beta) if diagram.control.is_l2 else None,
@@ -107,6 +108,7 @@ def transition_record(diagram: Diagram, transition: Transition) -> dict[str, Any
         "class_accuracy": {part: _pair([_row(view.class_accuracy[part]) for view in seen]) for part in PARTS},
         "confusion": {part: _pair([_rows(view.confusion[part]) for view in seen]) for part in PARTS},
         "uncertainty": {"beta": half(transition.bracket), **_uncertainty(diagram, sides)},
+        "repeats": None if spread is None else spread.to_dict(),
         "phases": phases,
         "phase_ranks": None if step is None else list(step.along[0]),
         "lost_classes": None if lost is None else list(lost),

@@ -168,8 +168,11 @@ def _reading(landscape: Energy) -> str:
 
 def _without_gradients(landscape: Energy, theta: Tensor, value: float) -> str:
     """Say whether the model computes another function under `torch.no_grad`."""
+    if landscape.softening is not None:  # which cannot tell, without gradients, what depends on parameters
+        with landscape.as_given():
+            value = landscape.uncounted_value(theta)
     try:
-        with landscape.at(theta) as model, torch.no_grad(), warnings.catch_warnings():
+        with landscape.as_given(), landscape.at(theta) as model, torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of prototypes that the other path uses
             other = sum(weight * float(landscape.loss(model, batch)) for weight, batch in landscape.batches.weighted())
     except Exception:  # noqa: BLE001 - a loss that differentiates inside has no value without gradients

@@ -136,10 +136,17 @@ class Energy:
         values, gradients = zip(*(self.value_and_gradient(theta) for theta in thetas), strict=True)
         return thetas.new_tensor(values), torch.stack(gradients)
 
-    @contextmanager
-    def as_given(self) -> Iterator[None]:
+    def as_given(self) -> AbstractContextManager[None]:
         """Evaluate with the kinks of the model and the loss as they were given, while the context lasts."""
-        self.lender.softening, kept = nullcontext(), self.lender.softening
+        return self._with(nullcontext())
+
+    def softened(self, sharpness: float) -> AbstractContextManager[None]:
+        """Evaluate with smooth operations of this sharpness in place of kinks, while the context lasts."""
+        return self._with(Softening(sharpness))
+
+    @contextmanager
+    def _with(self, softening: AbstractContextManager[object]) -> Iterator[None]:
+        self.lender.softening, kept = softening, self.lender.softening
         try:
             yield
         finally:

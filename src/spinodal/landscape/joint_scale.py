@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from spinodal.definitions import CANCELS, SHARE_OF_SCALE
@@ -15,6 +16,7 @@ from spinodal.landscape.parameters import Slot
 SAMPLES = 4  # that show which scales E feels: what holds for E holds for that of every sample
 MORE = 8  # random points beyond the number of tensors
 SCALES = (1.0, 2.0)  # of the random points; far from the origin a smooth activation is too much like ReLU
+PACKED = 3  # matrices that attention keeps in one
 SHRUNK = 0.5  # factor by which a block is scaled to see whether E feels it
 
 
@@ -24,7 +26,8 @@ def joint_blocks(landscape: Energy) -> tuple[tuple[str, ...], ...]:
     `d E / d log(scale of tensor i) = g_i . theta_i =: d_i(theta)`. A block is a set of exponents `c_i >= 0` with
     `sum_i c_i d_i = 0` at all theta: in a network whose blocks add to a stream that a normalisation ends, the embedding and
     all that is added have `c = 1`. Each tensor's column of `d` at random points is cancelled by multiples >= 0 of the others',
-    if it can be (non-negative least squares), and E of the scaled block is compared.
+    if it can be (non-negative least squares), and E of the scaled block is compared. Queries, keys and values in one tensor are
+    told apart: values could shrink in place of what reads them.
 
     Examples
     --------
@@ -39,12 +42,28 @@ def joint_blocks(landscape: Energy) -> tuple[tuple[str, ...], ...]:
     >>> joint_blocks(Landscape(Sum(), loss, torch.randn(5, 3, generator=torch.Generator().manual_seed(0))))
     (('a', 'b'),)
     """
-    few, slots = landscape.of_few(SAMPLES), landscape.parameters.slots
+    few, slots = landscape.of_few(SAMPLES), tuple(_pieces(landscape.parameters.slots))
     slopes, sizes = _radial(few, slots)
     felt = [index for index in range(len(slots)) if sizes[:, index].max() > 0.0]
     blocks = dict.fromkeys(block for index in felt for block in _cancelled(slopes, index, felt))
     found = [block for block in blocks if _is_unfelt(few, [slots[index] for index in block])]
-    return tuple(tuple(slots[index].name for index in block) for block in found)
+    return tuple(dict.fromkeys(tuple(dict.fromkeys(slots[index].name for index in block)) for block in found))
+
+
+def _pieces(slots: tuple[Slot, ...]) -> Iterator[Slot]:
+    """Yield tensors, those that hold queries, keys and values below each other in three parts, each with a scale of its own."""
+    packed = {_owner(slot) for slot in slots if len(slot.shape) == 2 and slot.shape[0] == PACKED * slot.shape[1]}
+    for slot in slots:
+        parts = PACKED if _owner(slot) in packed and slot.shape[0] % PACKED == 0 else 1
+        length = (slot.stop - slot.start) // parts
+        for part in range(parts):
+            shape = torch.Size((slot.shape[0] // parts, *slot.shape[1:])) if parts > 1 else slot.shape
+            yield Slot(slot.name, shape, slot.start + part * length, slot.start + (part + 1) * length)
+
+
+def _owner(slot: Slot) -> str:
+    """Return the name of a tensor without what tells weights from biases."""
+    return slot.name.removesuffix("weight").removesuffix("bias")
 
 
 def _radial(few: Energy, slots: tuple[Slot, ...]) -> tuple[np.ndarray, np.ndarray]:

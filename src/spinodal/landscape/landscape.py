@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from spinodal.landscape import hessian as dense
 from spinodal.landscape.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
 from spinodal.landscape.checks import check_loss, check_second_derivatives, refuse_complex, refuse_randomness
 from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
+from spinodal.landscape.copying import copied
 from spinodal.landscape.energy import Energy, LossFunction
 from spinodal.landscape.gradient_graph import products_at_once
 from spinodal.landscape.joint_scale import joint_blocks
@@ -152,6 +153,22 @@ class Landscape(Energy):
                 samples=self.samples,
                 soften=self.sharpness,
             )
+
+    def maker(self) -> Callable[[], Landscape]:
+        """Return what makes this landscape again, in another thread or process: a copy of the module, the loss and the data.
+
+        Examples
+        --------
+        >>> E = Landscape(nn.Linear(1, 1), nn.MSELoss(), (torch.ones(2, 1), torch.zeros(2, 1)))
+        >>> E.maker()().value(E.initial) == E.value(E.initial)
+        True
+        """
+        with self.at(self._given) as lent:
+            model = copied(lent)
+        return partial(
+            Landscape, model, self.loss, self._source, dtype=self.dtype, device=self.device, memory=self.memory,
+            samples=self.samples, soften=self.sharpness,
+        )  # fmt: skip
 
     def vector(self, theta: object) -> Tensor:
         """Return `theta` as a vector of this landscape, or refuse it."""

@@ -63,7 +63,8 @@ def _jointly_invariant(blocks: Sequence[Sequence[str]]) -> SpinodalError:
         got=f"E does not depend on the common scale of {', '.join(simplest)} (what they add up to is normalised){more}, so L "
         "has no minimiser: decay shrinks them for ever, which in training only raises their effective learning rate",
         allowed="networks whose penalised blocks feel their scale are allowed",
-        do=f"leave them out of the penalty with a mask (exclude={names} of Task), or remove the normalisation",
+        do=f"leave them out of the penalty with a mask (exclude={names} of Task), freeze {simplest[0]}, by whose size the "
+        "others are then measured, or remove the normalisation",
     )
 
 

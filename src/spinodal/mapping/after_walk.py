@@ -11,6 +11,7 @@ from spinodal.counts import Counts
 from spinodal.curvature.survey import survey
 from spinodal.curvature.survey_ahead import survey_ahead
 from spinodal.landscape.penalty import l2
+from spinodal.mapping.repeating import Again, repeated, walk_ahead
 from spinodal.mapping.sharpening import Sharpening
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew
@@ -19,7 +20,9 @@ from spinodal.phases.diagram import stretches_of
 from spinodal.phases.joined import Joined
 from spinodal.phases.joining import Joiner
 from spinodal.phases.limit import Limit
+from spinodal.phases.repeat import Repeat
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.ahead import record_ahead
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.scout import Scout
@@ -108,6 +111,15 @@ class AfterWalk:
         return Joiner(
             self.walker, quiet, walk.sweep, back, beta=walk.beta, attempts=self.attempts, crew=self.crew, **ranges
         ).join()
+
+    def with_repeats(self, diagram: PhaseDiagram, walk: Walk, wanted: Sequence[Again], problem: Problem) -> PhaseDiagram:
+        """Return a diagram with its walk repeated from other starts."""
+        found = list[Repeat]()
+        record_ahead(self.crew, self.recorder, walk_ahead, wanted)
+        for again in wanted:
+            with self.attempts.part(again.part):
+                found.append(repeated(problem, self.walker, walk.sweep, again, self.crew))
+        return self._checked(replace(diagram, repeats=tuple(found)))
 
     def with_limits(self, diagram: PhaseDiagram, task: Task, high: float) -> PhaseDiagram:
         """Return a diagram of a softened network with where its macroscopic transitions go as kinks become sharper."""

@@ -20,7 +20,7 @@ from spinodal.observe import Observation
 ROUGH, ROUGH_ITERATIONS = 1e-2, 100
 CLOSE_ITERATIONS = 150
 DOUBLINGS = 60
-FAR_BELOW = 16.0  # the factor from which beta is raised to the lower end of the range
+FAR_BELOW = 16.0  # the factor from which beta is raised to the lower end of the range: no mode has died so far below it
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,15 @@ def is_trivial(view: Observation, variance: float | None) -> bool:
     return view.liveliness is not None and variance is not None and view.liveliness < TRIVIAL * variance
 
 
-def deepest(landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search = lbfgs_batch) -> Tensor:
-    """Return the end with the lowest L at beta among k starts, shape (k, n), loosely minimised."""
+def deepest(
+    landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search = lbfgs_batch
+) -> tuple[Tensor, float]:
+    """Return the end with the lowest L at beta among k starts, shape (k, n), loosely minimised, and L there."""
     loss = Regularised(landscape, beta, control)
     ends, values = search(loss, thetas, tolerance=ROUGH, iterations=CLOSE_ITERATIONS)
-    return ends[int(torch.argmin(values.nan_to_num(nan=torch.inf)))]
+    values = values.nan_to_num(nan=torch.inf)
+    first = int(torch.argmin(values))
+    return ends[first], float(values[first])
 
 
 def annealed(
@@ -126,7 +130,7 @@ def annealed(
     but modes that are dead at `high / 10` may stay so, hence it is one candidate among others.
     """
     beta = max(0.1 * high, low)
-    theta = deepest(landscape, control, beta, starts, search)
+    theta, _ = deepest(landscape, control, beta, starts, search)
     while beta > low:
         beta = max(0.5 * beta, low)
         theta = _rough(landscape, control, beta, theta[None], search)[0][0]
@@ -146,6 +150,15 @@ def _flat_up_to(rungs: Sequence[tuple[float, float]]) -> float:
     (_, first), (high, last) = rungs[0], rungs[-1]
     flat = [beta for beta, error in rungs if error - first <= MACROSCOPIC * (last - first)]
     return min(high / RANGE, max(flat, default=high))
+
+
+def below(landscape: Landscape, control: Control, low: float, starts: Tensor, search: Search = lbfgs_batch) -> Tensor:
+    """Return rough minima of k starts at `low / FAR_BELOW`, shape (k, n): starts at `low` with modes that it hides.
+
+    At `low` a mode may be dead and stay so, as its dead state is a minimum of its own beside a deeper one; the lower beta is,
+    the smaller is the basin of that minimum.
+    """
+    return _rough(landscape, control, low / FAR_BELOW, starts, search)[0]
 
 
 def raised(landscape: Landscape, control: Control, low: float, start: Tensor, search: Search = lbfgs_batch) -> Tensor:

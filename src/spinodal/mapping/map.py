@@ -12,6 +12,7 @@ from spinodal.mapping.mapper import Mapper
 from spinodal.mapping.options import MapOptions, MapSettings
 from spinodal.mapping.preparing import Prepared, chosen_solver, prepare
 from spinodal.mapping.progress import Progress
+from spinodal.mapping.protocol import Protocol
 from spinodal.mapping.workplace import Workplace, problem_of
 from spinodal.parallel import Crew, Executor, worker_pool
 from spinodal.results.phase_diagram import PhaseDiagram
@@ -93,4 +94,5 @@ def map_phases(
     with worker_pool(workers) if executor is None else nullcontext(executor) as pool:
         crew: Crew[Problem] = Crew() if pool is None else Crew(pool, Workplace.of(problem, task, chosen))
         kept = recorder or (Forgetful() if crew.is_alone else Memory())
-        return Mapper(task, chosen, problem, recorder=kept, progress=progress or Progress(), crew=crew).run()
+        making = Mapper if chosen.grid is None else Protocol
+        return making(task, chosen, problem, recorder=kept, progress=progress or Progress(), crew=crew).run()

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count
 
+from torch import Tensor
+
+from spinodal.counts import Counts
 from spinodal.definitions import LARGEST_SPARING
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.mapping.after_walk import AfterWalk, Walk
 from spinodal.mapping.deepest import DOUBLINGS, is_trivial
+from spinodal.mapping.lead import Lead, leading
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.progress import Progress
-from spinodal.mapping.starts import Starts
+from spinodal.mapping.repeating import Again, coarser
+from spinodal.mapping.starts import Starts, random_starts
 from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import LOST
 from spinodal.missing import Attempts
@@ -23,6 +29,7 @@ from spinodal.parallel import Crew
 from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.sweeps.guide import Guide
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.recorder import Recorder
@@ -30,6 +37,7 @@ from spinodal.sweeps.resolution import Resolution, bracket_for
 from spinodal.sweeps.scout import Scout
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
+from spinodal.sweeps.walk import Walker
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import Task
 from spinodal.theory import ExactTransition
@@ -66,8 +74,8 @@ class Mapper:
         self.task, self.options, self.problem = task, options, problem
         self.recorder, self.progress, self.crew = recorder, progress, crew
         self.landscape, self.control = problem.landscape, problem.control
-        self.walker = problem.walker(recorder)
-        self.starts = Starts(problem, task, options, crew)
+        self.walker = self._walker()
+        self.starts = Starts(problem, options, crew, partial(random_starts, task, problem.landscape, options))
         self.record = ControlRecord.of(self.control)
         self.attempts = Attempts(problem.owner, progress.failed)
         self._number = count()  # of the next transition on the way
@@ -79,7 +87,7 @@ class Mapper:
         joins = walk.sweep.status == "complete" and self.options.direction != "down"
         loops, branches = joins and self.options.direction == "loop", joins and self.options.branches
         limits = self.options.soften if isinstance(self.options.soften, tuple) else None
-        if not (loops or branches or self.options.curvature or limits):
+        if not (loops or branches or self.options.curvature or limits or self.options.repeats):
             return diagram
         self.recorder.note("walk", diagram.to_dict)
         self.progress.walked(diagram)
@@ -88,11 +96,16 @@ class Mapper:
             diagram = after.with_way_back(diagram, walk)
         elif branches:
             diagram = after.with_branches(diagram, walk)
+        if self.options.repeats and walk.sweep.status == "complete":
+            diagram = after.with_repeats(diagram, walk, list(self._again(walk)), self.problem)
         if limits:
             diagram = after.with_limits(diagram, self.task, limits[1])
         if self.options.curvature:
             diagram = after.with_curvature(diagram, self.options.seed, self.progress.curvature)
         return replace(diagram, missing=self.attempts.missing)
+
+    def _walker(self) -> Walker:
+        return self.problem.walker(self.recorder)
 
     def _seconds(self) -> float:
         return self.recorder.seconds(time.perf_counter() - self.began)
@@ -101,15 +114,17 @@ class Mapper:
         """Walk from one end of the range to the other."""
         self._settle_control()
         self._refuse_other_data()
-        (low, high), spent = self.starts.range(self.recorder)
+        lead = self._lead()
+        (low, high), spent = self.starts.range(self.recorder) if lead is None else (lead.range, lead.spent)
         self.walker.spent = self.walker.spent + spent
         self.progress.range(low, high, self.problem.solver)
-        bottom, top = self._ends(low, high)
+        bottom, top = self._ends(low, high, lead)
         self.progress.stage("the first step")
         if self.options.direction == "down":
             scout = self._scout(bottom, top)
             return Walk((low, high), scout.walk(top, low), bottom, top, scout.criteria.norm_range)
         scout = self._scout(bottom, top, upward=True)
+        scout.guide = None if lead is None else Guide.of(lead.sweep)
         sweep = scout.walk(bottom, high)
         for _ in range(DOUBLINGS if self.options.beta is None else 0):
             if sweep.status != "complete" or scout.is_end(sweep.points[-1]):
@@ -118,15 +133,56 @@ class Mapper:
             sweep = _extended(sweep, scout.walk(sweep.points[-1], high))
         return Walk((low, high), sweep, bottom, top, scout.criteria.norm_range)
 
-    def _ends(self, low: float, high: float) -> tuple[Point, Point]:
+    def _lead(self) -> Lead | None:
+        """Return a walk over fewer samples, where one is to lead."""
+        problem = leading(self.problem, self.options)
+        if problem is None:
+            return None
+        self.progress.stage(f"the map of {problem.landscape.batches.total:,} samples, which leads")
+        recorder, options = self.recorder.beside("lead"), replace(self.options, lead=0)
+        inner = Mapper(self.task, options, problem, recorder=recorder, progress=Progress(), crew=Crew())
+        walk = inner._walked()
+        self.starts.chosen = inner._chosen_set() if self.options.repeats else 0
+        return Lead.of(walk, inner.walker.spent, problem.landscape, self.landscape)
+
+    def _ends(self, low: float, high: float, lead: Lead | None) -> tuple[Point, Point]:
         """Return the deepest minimum that is found at the lower end, and one at the upper end."""
         self.progress.stage(f"the deepest of {self.options.starts} starts at beta = {low:.4g}")
-        bottom = self.walker.find(low, lambda: self.starts.deepest(low, high))
+        bottom = self.walker.find(low, lambda: self._deepest(low, high, lead))
         self.progress.stage(f"the upper end at beta = {high:.4g}")
-        top = self.walker.find(high, lambda: self.starts.trivial(high))
+        top = self.walker.find(high, lambda: self.starts.trivial(high) if lead is None else lead.top)
         if bottom.minimum.stop in LOST:
             raise _no_minimum(bottom)
         return bottom, top
+
+    def _deepest(self, low: float, high: float, lead: Lead | None) -> tuple[Tensor, Counts]:
+        """Return a start in the deepest phase; where the walk is to be repeated, the set that it came from is recorded."""
+        start = self.starts.deepest(low, high) if lead is None else lead.bottom
+        if self.options.repeats:
+            self._chosen_set()
+        return start
+
+    def _chosen_set(self) -> int:
+        """Return the number of the set of starts from which the map began."""
+        return int(self.recorder.note("followed starts", lambda: {"set": self.starts.chosen})["set"])
+
+    def _again(self, walk: Walk) -> Iterator[Again]:
+        """Yield the repeats of a walk, each from a set of starts that it did not begin from."""
+        scout, chosen = self._scout(walk.bottom, walk.top, False), self._chosen_set()
+        others = [group for group in range(1 + self.options.repeats) if group != chosen]
+        for number, group in enumerate(others, start=1):
+            yield Again(
+                number=number,
+                thetas=self.starts.draw(group).cpu(),
+                seeds=self.options.seeds(group),
+                low=walk.bottom.beta,
+                high=walk.range[1],
+                to=walk.sweep.points[-1].beta,
+                error_range=scout.criteria.error_range,
+                norm_range=scout.criteria.norm_range,
+                resolution=coarser(scout.resolution),
+                breadth=walk.bottom.observation.breadth,
+            )
 
     def _settle_control(self) -> None:
         """Refuse to go on with a run that turned something else; where its centre came from stays as it was noted."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from spinodal.arguments import real_number, switch, whole_number
 from spinodal.errors import SpinodalError, positive_beta, unknown_name
 from spinodal.landscape.soften import check_sharpness
+from spinodal.mapping.grid import Grid, decays_on
+from spinodal.minima.minibatch import TRAINERS, Training
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.sweeping import DIRECTIONS
 from spinodal.tasks.task import DTYPES
 
+TRAINED = ("epochs", "batch_size", "learning_rate", "patience")  # what only a grid has
 OWN = "auto"  # the precision that a task is computed in of itself
 
 
@@ -30,8 +33,11 @@ class MapOptions:
         Of the random starts; start k uses seed `1000 * seed + k`.
     starts : int
         Number of random starts from which the deepest phase is chosen.
-    solver : {"auto", "newton", "newton_cg", "lbfgs"}
-        "auto": the task's own, if it names one, else by size (see `solver_for`).
+    repeats : int
+        How often the finished walk is repeated, each time from as many other starts at its lower end, to see where its
+        transitions are met again (see `Repeat`). The deepest of all starts is followed by the map itself.
+    solver : {"auto", "newton", "newton_cg", "lbfgs", "adam", "sgd"}
+        "auto": the task's own, if it names one, else by size (see `solver_for`). "adam" and "sgd" train on a grid.
     tolerance : float or None
         Relative residual; None: the solver's default.
     bracket : float or None
@@ -49,12 +55,22 @@ class MapOptions:
         Sharpness s of the smooth operations that take the place of ReLU and its kin (see `Softening`). With two, the map is
         made at `low`, and every macroscopic transition of it is followed to `high`, extrapolated to the network as given
         and compared with that (see `Limit`). None: E is as it is given.
+    lead : int or None
+        Samples of a map that leads a walk upwards of a large network in single precision: it is made first, and the walk over
+        all samples goes where it went and begins its searches where it ended (see `spinodal.mapping.lead`). 0: none leads.
+        None: 7,500, where there are at least four times as many.
+    grid : (start, stop, step) or None
+        Values of weight_decay, both ends included, at which "adam" or "sgd" trains in mini-batches, each from the weights of
+        the one before (the published protocol); nothing is minimised, and transitions lie between values of the grid.
+    epochs, batch_size, learning_rate, patience
+        Of that training (see `Training`).
     """
 
     beta: tuple[float, float] | None = None
     direction: str = "up"
     seed: int = 0
     starts: int = 4
+    repeats: int = 0
     solver: str = "auto"
     tolerance: float | None = None
     bracket: float | None = None
@@ -63,6 +79,12 @@ class MapOptions:
     branches: bool = False
     curvature: bool = False
     soften: float | tuple[float, float] | None = None
+    lead: int | None = None
+    grid: Grid | None = None
+    epochs: int = Training.epochs
+    batch_size: int = Training.batch_size
+    learning_rate: float = Training.learning_rate
+    patience: int = Training.patience
 
     def __post_init__(self) -> None:
         """Refuse options that mean nothing."""
@@ -85,13 +107,67 @@ class MapOptions:
         switch("curvature", self.curvature)
         if self.soften is not None:
             check_sharpness(self.soften)
+        if self.lead is not None:
+            whole_number("lead", self.lead, least=0, do="try 7500, or 0 for none")
+        self._refuse_half_a_protocol()
         whole_number("starts", self.starts, least=1, do="try 4")
+        if whole_number("repeats", self.repeats, least=0, do="try 2") and self.direction == "down":
+            raise SpinodalError(
+                got="repeats of a map downwards", allowed="repeats in direction up or loop are allowed", do="go up"
+            )
         if self.bracket is not None:
             Resolution(bracket=self.bracket)
         if self.tolerance is not None and not 0 < real_number(self.tolerance) < 1:
             raise SpinodalError(
                 got=f"tolerance = {self.tolerance}", allowed="a number between 0 and 1 is allowed", do="try 1e-6"
             )
+
+    def seeds(self, group: int = 0) -> range:
+        """Return the seeds of the random starts: those of the map, and of each of its repeats.
+
+        Examples
+        --------
+        >>> MapOptions(seed=2, starts=4).seeds(), MapOptions(seed=2, starts=4, repeats=1).seeds(1)
+        (range(2000, 2004), range(2004, 2008))
+        """
+        first = 1000 * self.seed + group * self.starts
+        return range(first, first + self.starts)
+
+    def _refuse_half_a_protocol(self) -> None:
+        """Refuse a grid with what it has no use for, and a training without a grid."""
+        training = self.training  # refused where its numbers mean nothing
+        if self.grid is None:
+            if self.solver in TRAINERS or training != Training(seed=self.seed):
+                raise SpinodalError(
+                    got="a training (solver adam or sgd, epochs, batch_size, learning_rate or patience) without a grid",
+                    allowed="they train at every value of a grid of weight_decay, and minimise nothing",
+                    do="add the grid, as 0:0.09:0.0002, or take another solver",
+                )
+            return
+        decays_on(self.grid)
+        if self.solver not in TRAINERS:
+            raise SpinodalError(
+                got=f"a grid with solver {self.solver}",
+                allowed=f"{' or '.join(TRAINERS)} trains on a grid; other solvers find their own values",
+                do="give solver adam, or leave the grid out",
+            )
+        used = {name: getattr(self, name) for name in ("grid", "solver", "seed", "dtype", "device", "soften", *TRAINED)}
+        if replace(self, **{name: getattr(MapOptions, name) for name in used}) != MapOptions():
+            raise SpinodalError(
+                got="a grid together with a range, a direction, starts, repeats, branches, curvature, a bracket or a tolerance",
+                allowed="a grid is trained on upwards, value by value, from one start",
+                do="leave those out, and make a map of its own for them",
+            )
+
+    @property
+    def training(self) -> Training:
+        """Return how models are trained on a grid."""
+        return Training(self.epochs, self.batch_size, self.learning_rate, self.patience, self.seed)
+
+    @property
+    def decays(self) -> tuple[float, ...]:
+        """Return the values of weight_decay of the grid; none without one."""
+        return () if self.grid is None else decays_on(self.grid)
 
     @property
     def sharpness(self) -> float | None:
@@ -106,6 +182,7 @@ class MapSettings(TypedDict, total=False):
     direction: str
     seed: int
     starts: int
+    repeats: int
     solver: str
     tolerance: float | None
     bracket: float | None
@@ -114,3 +191,9 @@ class MapSettings(TypedDict, total=False):
     branches: bool
     curvature: bool
     soften: float | tuple[float, float] | None
+    lead: int | None
+    grid: Grid | None
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    patience: int

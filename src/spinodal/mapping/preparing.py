@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from spinodal.errors import SpinodalError, blaming
@@ -13,32 +15,48 @@ from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.mapping.deepest import no_predictions
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.trial import try_start
+from spinodal.minima.minibatch import refuse_without_samples
 from spinodal.minima.minimise import solver_for
 from spinodal.tasks.task import DTYPES, Task
 
 Prepared = tuple[Landscape, Turned]
 
 
-def prepare(task: Task, options: MapOptions, control: Control | None = None) -> Prepared:
-    """Return the landscape and the control of a task, or refuse a task that cannot be mapped."""
+def prepare(
+    task: Task,
+    options: MapOptions,
+    control: Control | None = None,
+    *,
+    on_landscape: Callable[[Landscape], None] = lambda landscape: None,
+) -> Prepared:
+    """Return the landscape and the control of a task, or refuse a task that cannot be mapped.
+
+    `on_landscape` is told of the landscape as soon as there is one: what it remarks need not wait for the checks that follow.
+    """
     _check_seed(options)
     device = usable_device(options.device)
     allowed, do = "a model, a loss and data that work together are allowed", "check the task, or add --debug to see where"
     with blaming(f"task {task.name}", allowed=allowed, do=do):
         landscape = task.landscape(dtype=DTYPES.get(options.dtype), device=device, soften=options.sharpness)
+        on_landscape(landscape)
         turned = task.penalty(landscape, control)
         _refuse_unmappable(turned, options)
         refuse_scale_invariance(landscape, turned)
         chosen_solver(task, options, landscape)
+        if options.grid is not None:
+            l2(turned, "a grid of weight_decay", "leave the grid out")
+            refuse_without_samples(landscape)
         landscape.require_second_derivatives()  # margins need them, after minutes
         view = try_start(task, landscape, turned, 1000 * options.seed)
-    if options.beta is None and view.output_variance is None:
+    if options.beta is None and options.grid is None and view.output_variance is None:
         raise no_predictions()
     return landscape, turned
 
 
 def chosen_solver(task: Task, options: MapOptions, landscape: Landscape) -> str:
     """Return the solver that the options name, else the task, else the size."""
+    if options.grid is not None:
+        return options.solver
     return solver_for(landscape, task.solver if options.solver == "auto" else options.solver)
 
 
@@ -56,10 +74,11 @@ def _refuse_unmappable(control: Turned, options: MapOptions) -> None:
 
 def _check_seed(options: MapOptions) -> None:
     """Refuse a seed whose starts have no seed of 64 bits."""
-    if 1000 * abs(options.seed) + options.starts > 2**63:
+    drawn = options.starts * (1 + options.repeats)
+    if 1000 * abs(options.seed) + drawn > 2**63:
         raise SpinodalError(
             got=f"seed = {options.seed}",
-            allowed=f"a whole number of size up to {2**63 // 1000 - options.starts:,} is allowed",
+            allowed=f"a whole number of size up to {2**63 // 1000 - drawn:,} is allowed",
             do="give a smaller one",
         )
 

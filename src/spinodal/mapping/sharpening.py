@@ -55,7 +55,7 @@ class Sharpening:
         best = _Followed((transition,))
         for start in _starts(transition, before):
             found = self._followed(transition, start)
-            best = found if len(found.met) > len(best.met) else best
+            best = found if len(found.met) > len(best.met) or not best.reason else best
             if len(best.met) == len(self.sharpness):
                 break
         return self._concluded(transition, best)

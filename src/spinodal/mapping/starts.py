@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.definitions import RANGE
+from spinodal.definitions import EQUALLY_DEEP, RANGE
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
-from spinodal.mapping.deepest import Ladder, annealed, climb, deepest, raised
+from spinodal.mapping.deepest import Ladder, annealed, below, climb, deepest, raised
 from spinodal.mapping.options import MapOptions
 from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import lbfgs_batch
@@ -35,15 +35,17 @@ class Starts:
     Parameters
     ----------
     problem : Problem
-    task : Task
     options : MapOptions
     crew : Crew
         The starts are shared out among its workers.
+    draw : callable
+        Returns the random starts of a set, shape (k, n), by its number: 0, and one more for each repeat.
     """
 
-    def __init__(self, problem: Problem, task: Task, options: MapOptions, crew: Crew[Problem]) -> None:
-        self.problem, self.task, self.options, self.crew = problem, task, options, crew
+    def __init__(self, problem: Problem, options: MapOptions, crew: Crew[Problem], draw: Callable[[int], Tensor]) -> None:
+        self.problem, self.options, self.crew, self.draw = problem, options, crew, draw
         self.landscape, self.control = problem.landscape, problem.control
+        self.chosen = 0  # the set in which the deepest start was found
 
     def range(self, recorder: Recorder) -> tuple[tuple[float, float], Counts]:
         """Return the range of beta, asked for or found and recorded, and what it cost."""
@@ -60,21 +62,36 @@ class Starts:
         return (low, note["high"]), Counts(**note["counts"])
 
     def deepest(self, low: float, high: float) -> tuple[Tensor, Counts]:
-        """Return a start in the deepest phase that was found at `low`, and what it took."""
-        candidates = self.thetas if self.options.beta is not None else self.ladder.bottom
+        """Return a start in the deepest phase that was found at `low`, in any of the sets of starts, and what it took."""
         with self.landscape.counting() as spent, self._led():
-            slow = [annealed(self.leading, self.control, low, high, self.thetas, self._search)]
-            if self.leading is not self.landscape:
-                slow.append(raised(self.leading, self.control, low, self.thetas[0], self._search))
-            found = deepest(self.leading, self.control, low, torch.cat([candidates, torch.stack(slow)]), self._search)
-        return found, spent
+            ends = [self._deepest_of(group, low, high) for group in range(1 + self.options.repeats)]
+        least = min(value for _, value in ends)
+        self.chosen = next(k for k, (_, value) in enumerate(ends) if not value > least + EQUALLY_DEEP * abs(least))
+        return ends[self.chosen][0], spent
+
+    def _deepest_of(self, group: int, low: float, high: float) -> tuple[Tensor, float]:
+        """Return the deepest start of a set, and L there."""
+        thetas = self.draw(group) if group else self.thetas
+        slow = annealed(self.leading, self.control, low, high, thetas, self._search)
+        candidates = torch.cat([self._candidates(low, thetas), slow[None]])
+        return deepest(self.leading, self.control, low, candidates, self._search)
+
+    def _candidates(self, low: float, thetas: Tensor) -> Tensor:
+        """Return starts at `low`, shape (k, n): what is found far below it, and in a given range the random ones as well."""
+        if thetas is self.thetas and self.options.beta is None:
+            found = self.ladder.bottom
+        else:
+            found = torch.cat([thetas, below(self.leading, self.control, low, thetas, self._search)])
+        if self.leading is self.landscape:
+            return found
+        return torch.cat([found, raised(self.leading, self.control, low, thetas[0], self._search)[None]])
 
     def trivial(self, high: float) -> tuple[Tensor, Counts]:
         """Return a start at the upper end: the top of the ladder, or random starts in a given range; and what it took."""
         if self.options.beta is None:
             return self.ladder.top, Counts(parameters=self.landscape.size)  # its cost is in the note of the range
         with self.landscape.counting() as spent, self._led():
-            found = deepest(self.leading, self.control, high, self.thetas, self._search)
+            found, _ = deepest(self.leading, self.control, high, self.thetas, self._search)
         return found, spent
 
     @cached_property
@@ -101,9 +118,8 @@ class Starts:
 
     @cached_property
     def thetas(self) -> Tensor:
-        """Return the random starts, shape (k, n)."""
-        seeds = [1000 * self.options.seed + k for k in range(self.options.starts)]
-        return torch.stack([self.landscape.vector(self.task.initial(seed)) for seed in seeds])
+        """Return the random starts of the first set, shape (k, n)."""
+        return self.draw(0)
 
     def _search(self, loss: Regularised, starts: Tensor, *, tolerance: float, iterations: int) -> tuple[Tensor, Tensor]:
         """Minimise L from k starts, shape (k, n), each by itself, like `lbfgs_batch`."""
@@ -122,6 +138,11 @@ class Starts:
         for row, (end, value, spent) in self.crew.results(search, jobs):
             self.landscape.ledger.add(spent)
             yield row, (end.to(starts), value)
+
+
+def random_starts(task: Task, landscape: Landscape, options: MapOptions, group: int) -> Tensor:
+    """Return the random starts of a set, shape (k, n)."""
+    return torch.stack([landscape.vector(task.initial(seed)) for seed in options.seeds(group)])
 
 
 def search(problem: Problem, job: Wanted) -> Found:

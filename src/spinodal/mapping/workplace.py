@@ -69,7 +69,8 @@ def _remade(make: Callable[[], Task], *rest: Any) -> Workplace:
 def problem_of(task: Task, options: MapOptions, prepared: Prepared, solver: str) -> Problem:
     """Return the problem of a task that was prepared."""
     landscape, control = prepared
+    chosen = solver if options.grid is not None else solver_for(landscape, solver)
     return Problem(
         landscape, control, Observer(landscape, control, task),
-        solver=solver_for(landscape, solver), tolerance=options.tolerance, owner=owner_of(task),
+        solver=chosen, tolerance=options.tolerance, owner=owner_of(task),
     )  # fmt: skip

@@ -118,8 +118,10 @@ def descend(start: Tensor, stop: Stop, iterations: int, memory: Memory | None = 
             return Solution(theta, value, gradient, count, reason)
         direction = memory.direction(gradient)
         slope = float(direction @ gradient)
-        if not slope < 0:
-            direction, slope = -gradient, -float(gradient @ gradient)
+        if not slope < 0:  # what is remembered is of no use here, or damaged: begin anew without it
+            memory = Memory(theta)
+            direction = memory.direction(gradient)
+            slope = float(direction @ gradient)
         found = yield from line_search(theta, value, direction, slope, memory.decrease)
         if found is None:
             return Solution(theta, value, gradient, count, "still")

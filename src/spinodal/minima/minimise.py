@@ -92,7 +92,7 @@ def solve(
     loss: Regularised,
     start: Tensor,
     *,
-    solver: str,
+    solver: str | Solver,
     tolerance: float | None = None,
     radius: float | None = None,
     landmark: Landmark | None = None,
@@ -109,8 +109,9 @@ def solve(
     `has_left` tells that the search is far from where it should have stayed; it is then given
     up, loosely minimised and without a certificate.
     """
+    method = solver_named(solver)
     search = Search(
-        solver_named(solver).tolerance_in(loss.landscape.dtype, tolerance),
+        method.tolerance_in(loss.landscape.dtype, tolerance),
         radius or 0.3 * (1.0 + float(start.norm())),
         landmark,
         factors,
@@ -118,11 +119,11 @@ def solve(
         patience=patience,
     )
     with loss.landscape.counting() as spent:
-        solution, local = _searched(loss, start, solver_named(solver), search, spent, hints, on_the_way=on_the_way)
+        solution, local = _searched(loss, start, method, search, spent, hints, on_the_way=on_the_way)
     margin = local.margin if local else None
     if margin is not None and solution.stop in CONVERGED and margin.is_undecided:
         solution = replace(solution, stop="undecided")
-    return _minimum(loss, solution, margin, solver, spent), local
+    return _minimum(loss, solution, margin, method.name, spent), local
 
 
 def _searched(
@@ -138,7 +139,7 @@ def _searched(
     """Search, certify the end, and search again from below a saddle."""
     for _ in range(method.escapes):
         solution = method.run(loss, theta, search)
-        if solution.stop in (*GIVEN_UP, *LOST):
+        if solution.stop in (*GIVEN_UP, *LOST) or not method.certifies:
             return solution, None
         local = certify(loss, solution, method, search.landmark, spent, hints, factors=search.factors, on_the_way=on_the_way)
         if local is None or solution.stop in STUCK or not local.margin.is_negative:

@@ -21,6 +21,7 @@ STATUSES = {
     "underway": "given up on the way, far from where it began, for a search that begins there: neither converged nor certified",
     "unbounded": "no minimum: L falls without bound, so E does, faster than the penalty grows",
     "not finite": "no minimum: E is not a finite number where the search led",
+    "trained": "trained for a set number of epochs, which ends at no minimum: the residual tells how far from one",
     "iterations": "not converged: the iteration limit was reached; raise it or start closer",
 }
 CONVERGED = ("converged", "rounding", "undecided")

@@ -22,7 +22,7 @@ from spinodal.minima.solution import LOST, Departure, Solution
 from spinodal.spectrum.margin import LANCZOS_STEPS
 from spinodal.spectrum.operator import SMALL
 
-LARGE, DEAR = 800, 1000  # parameters up to which a dense Hessian may be kept, and the gradients that it may cost then
+LARGE, DEAR = 800, 2000  # parameters up to which a dense Hessian may be kept, and the gradients that it may cost then
 FLOAT32_TOLERANCE = 1e-3
 AIDED = 2000  # most iterations with a preconditioner, before plain ones take over
 
@@ -89,6 +89,8 @@ class Solver:
         Most Hessian products for a margin without a dense Hessian.
     tangent : (float, int)
         Relative residual and most products of a solve with Hess L, for the tangent of a branch.
+    certifies : bool
+        Whether its ends are to be certified as minima; training for a number of epochs ends at none.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Solver:
     escapes: int
     margin_steps: int
     tangent: tuple[float, int]
+    certifies: bool = True
 
     def tolerance_in(self, dtype: torch.dtype, asked: float | None = None) -> float:
         """Return the relative residual that is minimised to: the one asked for, or the default at this precision."""
@@ -161,14 +164,16 @@ LBFGS = Solver(
 SOLVERS = {solver.name: solver for solver in (NEWTON, NEWTON_CG, LBFGS)}
 
 
-def solver_named(name: str) -> Solver:
-    """Return the solver of a name, or refuse an unknown one.
+def solver_named(name: str | Solver) -> Solver:
+    """Return the solver of a name, or refuse an unknown one; a solver is returned as it is.
 
     Examples
     --------
     >>> solver_named("lbfgs").sees_kinks
     False
     """
+    if isinstance(name, Solver):
+        return name
     if name not in SOLVERS:
         raise unknown_name("solver", name, ("auto", *SOLVERS))
     return SOLVERS[name]
@@ -187,8 +192,8 @@ def sees_kinks(name: str) -> bool:
 def solver_for(landscape: Landscape, solver: str = "auto") -> str:
     """Return the solver's name, choosing by counted cost where `solver` is "auto".
 
-    Newton in float64 up to 500 parameters, and up to 800 where a dense Hessian with its factorisation costs at most 1,000
-    gradients (see `Counts`), as it does where it factorises over samples; L-BFGS beyond and in float32.
+    Newton in float64 up to 500 parameters, and up to 800 where a dense Hessian with its factorisation costs at most 2,000
+    gradients (see `Counts`), as it does unless samples are few; L-BFGS beyond and in float32.
     """
     if solver != "auto":
         chosen = solver_named(solver)

@@ -80,6 +80,13 @@ class Observation:
         return self.distance**2 if self.conjugate is None else self.conjugate
 
     @property
+    def telling(self) -> str:
+        """Return the part of the data that tells which classes live: "held_out" where only that has samples of some."""
+        trained, seen = (self.class_accuracy[part] for part in PARTS)
+        pairs = zip(trained or (), seen or (), strict=False)
+        return "held_out" if any(recall is None and other is not None for recall, other in pairs) else "train"
+
+    @property
     def liveliness(self) -> float | None:
         """Return how far the outputs are from those of the trivial phase; None if there are none to be read.
 

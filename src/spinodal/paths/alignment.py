@@ -13,6 +13,7 @@ from spinodal.paths.ends import end_of
 from spinodal.paths.units import Units, hidden_units, rearranged
 
 ROUNDS = 100  # through all groups of units, most
+TIE = 1e-10  # of the largest product, by which units that are worth the same, such as twins and dead ones, stay where they are
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def align(landscape: Landscape, a: object, b: object) -> Alignment:
 
     The units of one layer after the other are assigned, `max_P <A, P B>` over all parameters that they index, until nothing
     changes (weight matching: Ainsworth, Hayase & Srinivasa 2209.04836); where the function between layers is odd, signs are
-    chosen with them. It begins with what the layers before settle, with what those behind settle, and with b as it is; the
-    nearest of the three is returned.
+    chosen with them. It begins with b as it is, with what the layers before settle, and with what those behind settle; the
+    nearest of the three is returned, and units that are worth the same stay where they are.
 
     Parameters
     ----------
@@ -86,8 +87,11 @@ def align(landscape: Landscape, a: object, b: object) -> Alignment:
     """
     first, second = end_of(landscape, a, "a"), end_of(landscape, b, "b")
     matching = _Matching(landscape, first, second, hidden_units(landscape))
-    found = min((matching.run(begin) for begin in ("before", "behind", "")), key=lambda found: found.distance[1])
-    return found
+    best = matching.run("")
+    for found in (matching.run(begin) for begin in ("before", "behind")):
+        if found.distance[1] < best.distance[1] - TIE * best.distance[0]:
+            best = found
+    return best
 
 
 class _Matching:
@@ -130,9 +134,15 @@ class _Matching:
         assert isinstance(gain, Tensor)
         from scipy.optimize import linear_sum_assignment  # slow to import, and needed by alignments only
 
-        order = torch.from_numpy(linear_sum_assignment((gain.abs() if units.odd else gain).numpy(), maximize=True)[1])
+        sought = gain.abs() if units.odd else gain
+        sought = sought + TIE * float(gain.abs().max()) * torch.eye(count, dtype=sought.dtype)
+        order = torch.from_numpy(linear_sum_assignment(sought.numpy(), maximize=True)[1])
         chosen = gain[torch.arange(count), order]
-        signs = torch.where(chosen < 0, -1.0, 1.0).double() if units.odd else torch.ones(count, dtype=torch.float64)
+        signs = (
+            torch.where(chosen < -TIE * gain.abs().max(), -1.0, 1.0).double()
+            if units.odd
+            else torch.ones(count, dtype=torch.float64)
+        )
         better = float((signs * chosen).sum() - gain.diagonal().sum())
         if not better > 1e-12 * (float(gain.abs().max()) + 1e-300):
             return False

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 
+from torch import Tensor
+
 from spinodal.arguments import switch
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
@@ -37,20 +39,22 @@ def connect(
 ) -> Path:
     """Join two points of an error surface by a path on which E stays low.
 
-    The default method begins with the straight line: where E is largest it puts a point, minimises E across the line there, and
-    again where E is largest then. Where that leaves a barrier, `E + beta ||theta - b||^2` is minimised while beta rises, from a
-    until theta is b, with smaller steps in beta where the minimiser jumps; what was walked is lowered in the same way, and its
-    pass is relaxed as a whole, as a chain and as an elastic band; the same from b. The lowest of these is returned, and `way`
-    says which that is.
+    The default tries one way after the other until a path is low. Where samples are many (512 or more, over which E is a mean)
+    it begins with a cubic curve, trained batch by batch at places where E is high: one pass over the data is worth many
+    gradients there. Then comes the straight line: where E is largest it gets a point, E is minimised across the line there, and
+    again where E is largest then. Where that leaves a barrier the L2 probe walks: it minimises `E + beta ||theta - b||^2` while
+    beta rises, from a until theta is b, with smaller steps in beta where the minimiser jumps; what was walked is lowered in the
+    same way, and its pass is relaxed as a whole, as a chain and as an elastic band; the same from b. The lowest of these is
+    returned, lowered further by what is left of the budget; `way` says which that is.
 
     Parameters
     ----------
     landscape : Landscape
     a, b : Minimum, point, Snapshot, module, state dict, or theta of shape (n,)
         The ends. They need not be minima.
-    method : {"l2", "straight", "bezier", "chain", "band"}
-        "straight" only measures; "bezier" and "chain" train a quadratic curve or a polygonal chain; "band" is the nudged
-        elastic band.
+    method : {"l2", "walk", "straight", "bezier", "chain", "band"}
+        "walk" is the L2 probe without what comes before it; "straight" only measures; "bezier" and "chain" train a quadratic
+        curve or a polygonal chain; "band" is the nudged elastic band.
     budget : float
         What the search may cost in gradient-equivalents (see `Counts`), the final measurement aside. Default 3000.
     tolerance : float, optional
@@ -104,15 +108,29 @@ def connect(
     refuse_same(first, last)
     settings = Settings(method, start, budget, tolerance, bends, recorder or Forgetful(), tell)
     alignment = align(landscape, first, last) if switch("aligned", aligned) else None
+    last = last if alignment is None else alignment.theta
     with landscape.counting() as spent:
-        search = Search(landscape, first, last if alignment is None else alignment.theta, settings)
+        turned = _comes_first(landscape, last, first)
+        ends, names = ((last, first), ("b", "a")) if turned else ((first, last), ("a", "b"))
+        search = Search(landscape, ends, names, settings)
         line, found = search.run()
-    return replace(_path(landscape, search, line, found, task, spent), alignment=alignment)
+    return replace(_path(landscape, search, line, found, task, spent, turned=turned), alignment=alignment)
 
 
-def _path(landscape: Landscape, search: Search, line: Line, found: Found, task: Task | None, spent: Counts) -> Path:
-    points = found.points
+def _comes_first(landscape: Landscape, one: Tensor, other: Tensor) -> bool:
+    """Tell which end a search begins with, so that a path and its reverse are sought in the same way: that of smaller E."""
+    with landscape.uncounted():
+        errors = landscape.value(one), landscape.value(other)
+    return (errors[0], float(one.norm())) < (errors[1], float(other.norm()))
+
+
+def _path(
+    landscape: Landscape, search: Search, line: Line, found: Found, task: Task | None, spent: Counts, *, turned: bool
+) -> Path:
     profile = _profile(line)
+    if turned:
+        found, profile = found.reversed(), tuple((1.0 - t, error) for t, error in reversed(profile))
+    points = found.points
     top = max(error for _, error in profile)
     return Path(
         points=points,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,15 +11,23 @@ from torch import Tensor
 from spinodal.landscape import Landscape
 from spinodal.minima.lbfgs import descend
 from spinodal.paths.effort import Effort
+from spinodal.paths.epochs import Epochs, Weights, in_batches
 
-NODES = 7  # of the mean along a Bezier curve, and at which a chain of two bends is met
+NODES = 7  # of the mean along a Bezier curve, and at least of that along a chain
 DRAWN = 17  # points of a Bezier curve, between which the path is straight
 
 
-def bezier(places: Tensor) -> Tensor:
-    """Return the weights of start, control point and end at places of a quadratic Bezier curve, shape (k, 3)."""
-    back = 1.0 - places
-    return torch.stack([back**2, 2.0 * places * back, places**2], 1)
+def bezier(places: Tensor, degree: int = 2) -> Tensor:
+    """Return the weights of the control points at places of a Bezier curve of a degree d, shape (k, d + 1).
+
+    Examples
+    --------
+    >>> bezier(torch.tensor([0.5]), 2).tolist()
+    [[0.25, 0.5, 0.25]]
+    """
+    number = torch.arange(degree + 1, dtype=places.dtype)
+    ways = torch.tensor([math.comb(degree, place) for place in range(degree + 1)], dtype=places.dtype)
+    return ways * places[:, None] ** number * (1.0 - places[:, None]) ** (degree - number)
 
 
 def chain(places: Tensor, bends: int) -> Tensor:
@@ -73,25 +83,51 @@ class Curve:
         return float(errors @ self.shares), (shared.T @ gradients).reshape(-1)
 
 
-def trained_bezier(landscape: Landscape, a: Tensor, b: Tensor, effort: Effort) -> Tensor:
-    """Return points, shape (`DRAWN`, n), of the quadratic Bezier curve from a to b of the smallest mean E."""
-    places, shares = _nodes(NODES)
-    controls = torch.stack([a, torch.lerp(a, b, 0.5), b])
-    controls = Curve(landscape, controls, bezier(places), shares).train(effort)
-    return bezier(torch.linspace(0.0, 1.0, DRAWN, dtype=torch.float64)).to(controls) @ controls
+def trained_bezier(landscape: Landscape, controls: Tensor, effort: Effort, power: float = 0.0) -> Tensor:
+    """Return the control points, shape (c, n), of the Bezier curve of the smallest mean E that is found from one.
+
+    With `power` > 0 and samples enough for batches, places where E is high count more (see `Epochs`).
+    """
+
+    def weights(places: Tensor) -> Tensor:
+        return bezier(places, len(controls) - 1)
+
+    return _trained(landscape, controls, weights, _nodes(NODES), effort, power)
+
+
+def drawn(controls: Tensor) -> Tensor:
+    """Return points of a Bezier curve, shape (`DRAWN`, n), its ends to the last bit."""
+    places = torch.linspace(0.0, 1.0, DRAWN, dtype=torch.float64)[1:-1]
+    return torch.cat([controls[:1], bezier(places, len(controls) - 1).to(controls) @ controls, controls[-1:]])
 
 
 def straight_chain(a: Tensor, b: Tensor, bends: int) -> Tensor:
     """Return the points, shape (bends + 2, n), of a chain that is straight yet."""
-    return torch.stack([torch.lerp(a, b, part / (bends + 1)) for part in range(bends + 2)])
+    return torch.stack([a, *(torch.lerp(a, b, part / (bends + 1)) for part in range(1, bends + 1)), b])
 
 
 def trained_chain(landscape: Landscape, controls: Tensor, effort: Effort) -> Tensor:
     """Return the points of the polygonal chain of the smallest mean E that is found from one, shape (bends + 2, n)."""
     segments = len(controls) - 1
     places, shares = _nodes(max(3, -(-NODES // segments)))
-    places = torch.cat([(segment + places) / segments for segment in range(segments)])
-    return Curve(landscape, controls, chain(places, segments - 1), shares.repeat(segments) / segments).train(effort)
+    nodes = torch.cat([(segment + places) / segments for segment in range(segments)]), shares.repeat(segments) / segments
+    return _trained(landscape, controls, lambda places: chain(places, segments - 1), nodes, effort)
+
+
+def _trained(
+    landscape: Landscape,
+    controls: Tensor,
+    weights: Weights,
+    nodes: tuple[Tensor, Tensor],
+    effort: Effort,
+    power: float = 0.0,
+) -> Tensor:
+    """Return the control points trained by batches, or over all samples at nodes of a quadrature where samples are few."""
+    batched = in_batches(landscape)
+    if batched is None:
+        return Curve(landscape, controls, weights(nodes[0]), nodes[1]).train(effort)
+    inner = Epochs(batched, controls.to(batched.dtype), weights, power).run(max(1, int(effort.left)))[1:-1]
+    return torch.cat([controls[:1], inner.to(controls), controls[-1:]]) if bool(inner.isfinite().all()) else controls
 
 
 def _nodes(count: int) -> tuple[Tensor, Tensor]:

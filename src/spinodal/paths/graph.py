@@ -11,10 +11,12 @@ from torch import Tensor
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.parallel import Crew, Executor
 from spinodal.paths.connecting import connect
+from spinodal.paths.elsewhere import Parts, Remade
 from spinodal.paths.ends import end_of
 from spinodal.paths.path import Path
-from spinodal.paths.settings import Forgetful, Kept, Recorder
+from spinodal.paths.settings import Kept, Recorder
 
 Edge = tuple[int, int]
 
@@ -82,12 +84,13 @@ def graph_of_minima(
     *,
     edges: int | None = None,
     recorder: Recorder | None = None,
+    executor: Executor | None = None,
     **how: Any,
 ) -> MinimaGraph:
     """Join many minima, edge by edge where it helps most.
 
-    All straight lines are measured. Then the highest edge of the spanning tree that was not sought yet is sought by
-    `connect`, again and again, until all edges of the tree were, or so many.
+    All straight lines are measured. Then the edges of the spanning tree that were not sought yet are sought by `connect`, the
+    highest first, again and again, until all edges of the tree were, or so many.
 
     Parameters
     ----------
@@ -96,7 +99,9 @@ def graph_of_minima(
     edges : int, optional
         How many edges are sought at most. Default: as many as it takes.
     recorder : Recorder, optional
-        Where parts are kept as they are found.
+        Where parts are kept as they are found, so that a graph can be gone on with. Default: nowhere.
+    executor : Executor, optional
+        Who seeks the edges of one round, each by itself, such as a pool of `concurrent.futures`. The result is the same.
     how : as `connect` takes them
 
     Returns
@@ -130,23 +135,47 @@ def graph_of_minima(
     straight = {(i, j): connect(landscape, thetas[i], thetas[j], method="straight") for i, j in pairs}
     first, last = {i: path.error[0] for (i, _), path in straight.items()}, straight[pairs[-1]].error[-1]
     graph = MinimaGraph((*(first[place] for place in range(len(thetas) - 1)), last), straight)
+    kept, crew = recorder or Parts(), Crew() if executor is None else Crew(executor, Remade(landscape.maker()))
     sought: set[Edge] = set()
-    while (edge := next((edge for edge in reversed(graph.tree) if edge not in sought), None)) is not None:
-        if edges is not None and len(sought) >= edges:
-            break
-        sought.add(edge)
-        own = _Edge(recorder or Forgetful(), f"minima {edge[0]} and {edge[1]}")
-        path = connect(landscape, thetas[edge[0]], thetas[edge[1]], recorder=own, **how)
-        lower = min(path, graph.paths[edge], key=lambda known: known.max_error)
-        graph = MinimaGraph(graph.errors, {**graph.paths, edge: lower})
+    while wanted := _wanted(graph, sought, edges):
+        _ahead(crew, {edge: (thetas[edge[0]], thetas[edge[1]]) for edge in wanted}, kept, how)
+        for edge in wanted:
+            sought.add(edge)
+            path = connect(landscape, thetas[edge[0]], thetas[edge[1]], recorder=_Edge(kept, edge), **how)
+            lower = min(path, graph.paths[edge], key=lambda known: known.max_error)
+            graph = MinimaGraph(graph.errors, {**graph.paths, edge: lower})
     return graph
+
+
+def _wanted(graph: MinimaGraph, sought: set[Edge], most: int | None) -> list[Edge]:
+    """Return the edges of the tree that were not sought yet, the highest first."""
+    edges = [edge for edge in reversed(graph.tree) if edge not in sought]
+    return edges if most is None else edges[: max(0, most - len(sought))]
+
+
+def _ahead(crew: Crew[Landscape], ends: Mapping[Edge, tuple[Tensor, Tensor]], kept: Recorder, how: Mapping[str, Any]) -> None:
+    """Let workers seek edges, and keep the parts of what they find for whoever asks for them."""
+    sent = {name: value for name, value in how.items() if name not in ("task", "tell")}
+    edges = list(ends)
+    for place, parts in crew.results(_sought, [(ends[edge], sent) for edge in edges]):
+        own = _Edge(kept, edges[place])
+        for key, part in parts.found.items():
+            if own.find(key) is None:
+                own.add(part.kind, key, part.record, part.named)
+
+
+def _sought(landscape: Landscape, job: tuple[tuple[Tensor, Tensor], Mapping[str, Any]]) -> Parts:
+    """Seek one edge, in a worker."""
+    parts = Parts()
+    connect(landscape, *job[0], recorder=parts, **job[1])
+    return parts
 
 
 class _Edge:
     """The part of a recorder that belongs to one edge."""
 
-    def __init__(self, recorder: Recorder, name: str) -> None:
-        self.recorder, self.name = recorder, name
+    def __init__(self, recorder: Recorder, edge: Edge) -> None:
+        self.recorder, self.name = recorder, f"minima {edge[0]} and {edge[1]}"
 
     def find(self, key: str) -> Kept | None:
         return self.recorder.find(f"{self.name}, {key}")

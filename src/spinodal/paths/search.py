@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,19 +16,27 @@ from spinodal.definitions import LEAST_RANGE, MACROSCOPIC
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.paths.band import Band
-from spinodal.paths.curve import straight_chain, trained_bezier, trained_chain
+from spinodal.paths.curve import drawn, straight_chain, trained_bezier, trained_chain
 from spinodal.paths.effort import Effort
+from spinodal.paths.epochs import in_batches
+from spinodal.paths.hierarchy import through_phases
 from spinodal.paths.interval import Interval
 from spinodal.paths.line import COARSE, Line
 from spinodal.paths.refine import Refinement
-from spinodal.paths.settings import Settings
+from spinodal.paths.settings import Forgetful, Settings
 from spinodal.paths.walk import Jump, Walk
 
 EXACT = 1e-3  # of the height over the larger end: accuracy of what is reported
 SINGLE, DOUBLE = 1e-4, 1e-6  # tolerance over the height of the straight line, by precision
 ROUNDING = 32  # units of rounding that E may be off by
-AT_FIRST = 0.4  # part of the budget that the straight line may take
+DEGREE, POWER = (
+    3,
+    2.0,
+)  # of the curve that is trained first where samples are many, and of E in its places
+ROUNDS = (0.12, 0.6)  # parts of the budget that its training may take; after each it is seen whether it is low enough
+AT_FIRST = 0.4  # part of what is left that the straight line may take
 WALK = 0.6  # part of its share that a walk may take
+JOIN = 0.3  # part of what is left that joining two minima of a phase may take
 HIGH = 0.25  # part of the barrier from which on a path belongs to its pass
 IMAGES, CHAINED = 9, 3  # points of the band, and bends of the chain, that are laid over a pass
 AS_ONE = 0.7  # part of the effort that is left, which that may take
@@ -48,10 +58,12 @@ class Found:
 
 
 class Search:
-    """A search for a low path from a to b, both of shape (n,)."""
+    """A search for a low path from a to b, both of shape (n,), which `names` are what a person calls them."""
 
-    def __init__(self, landscape: Landscape, a: Tensor, b: Tensor, settings: Settings) -> None:
-        self.landscape, self.a, self.b, self.settings = landscape, a, b, settings
+    def __init__(self, landscape: Landscape, ends: tuple[Tensor, Tensor], names: tuple[str, str], settings: Settings) -> None:
+        self.landscape, self.names, self.settings = landscape, names, settings
+        self.a, self.b = a, b = ends
+        self.digest = digest_of(*ends, settings.request)
         self.ends = landscape.value(a), landscape.value(b)
         self.level = max(self.ends)
         straight = self._line(Found(torch.stack([a, b]), self.ends, "straight"), relative=EXACT)
@@ -71,38 +83,81 @@ class Search:
 
     def run(self) -> tuple[Line, Found]:
         """Return the best path, with E measured along it, and how it was found."""
-        if self.settings.method == "straight" or self.height <= self.tolerance:
+        method = self.settings.method
+        if method == "straight" or self.height <= self.tolerance:
             return self.straight, replace(self._straight, way="straight")
-        if self.settings.method == "l2":
-            return self._both_ways()
-        found = self._kept(self.settings.method, lambda: self._by(self.settings.method, self.settings.budget))
+        if method in ("l2", "walk"):
+            return self._lowest(Effort(self.landscape, self.settings.budget))
+        make = self._over_phases if method == "phases" else partial(self._by, method)
+        found = self._kept(method, lambda: make(self.settings.budget))
         return self._sharp(self._line(found)), found
 
-    # -- the L2 walk ------------------------------------------------------------------------
+    # -- through phases -----------------------------------------------------------------------
 
-    def _both_ways(self) -> tuple[Line, Found]:
-        """Lower the straight line, which is cheap; where that leaves a barrier walk from a, and then from b; take the lowest.
+    def _over_phases(self, share: float) -> Found:
+        """Go up in beta and down again, and lower what lies above the phase in which both meet."""
+        effort = Effort(self.landscape, share)
+        passage = through_phases(self.landscape, (self.a, self.b), effort, partial(self._joined, effort))
+        line = self._line(self._through(passage.points, passage.way))
+        aim = max(self._aim, passage.level + self.tolerance)
+        Refinement(line, aim, effort, aim).run()
+        return Found(torch.stack(line.points), tuple(line.errors), passage.way, (), tuple(line.intervals()))
 
-        What is left of the budget goes into lowering it further.
-        """
-        whole = Effort(self.landscape, self.settings.budget)
-        found = self._kept("straight line", lambda: self._refined(self._straight, AT_FIRST * whole.share, as_one=False))
-        ways = [(self._line(found), found)]
-        for start, part in (("a", 0.5), ("b", 1.0)):
-            if not self._is_near(ways[-1][0]):
-                ways.append(self._one_way(start, part * whole.left))
+    def _joined(self, effort: Effort, first: Tensor, last: Tensor) -> tuple[Tensor, float]:
+        """Join two minima of a phase by the default method, on a part of what is left."""
+        if bool((first == last).all()):
+            return first[None], self.landscape.value(first)
+        settings = replace(self.settings, method="l2", budget=JOIN * effort.left + 1.0, recorder=Forgetful())
+        line, found = Search(self.landscape, (first, last), ("a", "b"), settings).run()
+        return found.points, line.highest()[2]
+
+    # -- the default, and the L2 walk alone ---------------------------------------------------
+
+    def _lowest(self, whole: Effort) -> tuple[Line, Found]:
+        """Try one way after the other until a path is low, and take the lowest; what is left goes into lowering it further."""
+        ways: list[tuple[Line, Found]] = []
+        for way in self._ways():
+            found = way(whole)
+            ways.append((self._line(found), found))
+            if self._is_near(ways[-1][0]):
+                break
         line, found = min(ways, key=lambda pair: pair[0].highest()[2])
         if self._is_near(line) and line.highest()[2] > self._aim and not whole.is_spent:
             found = self._kept("path, lowered", lambda: self._refined(found, whole.left))
             line = self._line(found)
         return self._sharp(line), found
 
-    def _one_way(self, start: str, share: float) -> tuple[Line, Found]:
+    def _ways(self) -> list[Callable[[Effort], Found]]:
+        """Return what is tried, the cheapest first."""
+        walks = [partial(self._one_way, start, part) for start, part in zip(self.names, (0.5, 1.0), strict=True)]
+        if self.settings.method == "walk":
+            return list(walks)
+        curve = [self._curved] if in_batches(self.landscape) is not None else []
+        return [*curve, self._straightened, *walks]
+
+    def _curved(self, whole: Effort) -> Found:
+        return self._kept("curve", lambda: self._trained(whole))
+
+    def _trained(self, whole: Effort) -> Found:
+        """Train a curve, in rounds: a path that is low enough needs no more."""
+        controls = straight_chain(self.a, self.b, DEGREE - 1)
+        for part in ROUNDS:
+            controls = trained_bezier(self.landscape, controls, Effort(self.landscape, part * whole.share), POWER)
+            found = self._through(drawn(controls), "curve trained in batches")
+            if max(found.errors) <= self._aim:
+                break
+        return found
+
+    def _straightened(self, whole: Effort) -> Found:
+        """Lower the straight line."""
+        share = AT_FIRST * whole.left
+        return self._kept("straight line", lambda: self._refined(self._straight, share, as_one=False))
+
+    def _one_way(self, start: str, part: float, whole: Effort) -> Found:
         """Walk, and lower what was walked."""
-        effort = Effort(self.landscape, share)
-        walked = self._kept(f"walk from {start}", lambda: self._walked(start, WALK * share))
-        found = self._kept(f"path from {start}", lambda: self._refined(walked, effort.left))
-        return self._line(found), found
+        effort = Effort(self.landscape, part * whole.left)
+        walked = self._kept(f"walk from {start}", lambda: self._walked(start, WALK * effort.share))
+        return self._kept(f"path from {start}", lambda: self._refined(walked, effort.left))
 
     def _lowered(self, line: Line, effort: Effort) -> bool:
         return Refinement(line, self._aim, effort, self.level + MACROSCOPIC * self.height).run()
@@ -115,12 +170,13 @@ class Search:
         return self.level + self.tolerance
 
     def _walked(self, start: str, share: float) -> Found:
-        first, last = (self.a, self.b) if start == "a" else (self.b, self.a)
-        errors = self.ends if start == "a" else self.ends[::-1]
+        forwards = start == self.names[0]
+        first, last = (self.a, self.b) if forwards else (self.b, self.a)
+        errors = self.ends if forwards else self.ends[::-1]
         effort = Effort(self.landscape, share)
         walk = Walk(self.landscape, first, last, errors=errors, height=self.height, effort=effort).run()
         found = Found(torch.stack(walk.points), tuple(walk.errors), f"L2 walk from {start}", tuple(walk.jumps))
-        return found if start == "a" else found.reversed()
+        return found if forwards else found.reversed()
 
     def _refined(self, found: Found, share: float, *, as_one: bool = True) -> Found:
         """Lower a path: between its points and, where that leaves a barrier, as a band over its pass."""
@@ -160,20 +216,25 @@ class Search:
         """Return the path of a method, each with its whole share."""
         effort, bends = Effort(self.landscape, share), self.settings.bends
         if method == "bezier":
-            points = trained_bezier(self.landscape, self.a, self.b, effort)
+            points = drawn(trained_bezier(self.landscape, straight_chain(self.a, self.b, 1), effort))
         elif method == "chain":
             points = trained_chain(self.landscape, straight_chain(self.a, self.b, bends), effort)
         elif method == "straight":
             points = torch.stack([self.a, self.b])
-        elif method == "l2":
-            points = self._walked("a", share).points
+        elif method in ("l2", "walk"):
+            points = self._walked(self.names[0], share).points
         else:
             start = self._by(self.settings.start, share / 2.0).points
             points = Band(self.landscape, spread(start, bends + 2)).relax(Effort(self.landscape, effort.left))
-        errors = (self.ends[0], *(self.landscape.value(point) for point in points[1:-1]), self.ends[1])
-        return Found(points, errors, method)
+        return self._through(points, method)
 
     # -- plumbing ---------------------------------------------------------------------------
+
+    def _through(self, points: Tensor, way: str) -> Found:
+        """Return the path through points between the ends, with E at each; infinite where it is no number."""
+        values = (self.landscape.value(point) for point in points[1:-1])
+        inner = (value if math.isfinite(value) else math.inf for value in values)
+        return Found(points, (self.ends[0], *inner, self.ends[1]), way)
 
     def _line(self, found: Found, relative: float = COARSE) -> Line:
         tolerance = getattr(self, "tolerance", 0.0)
@@ -188,7 +249,7 @@ class Search:
 
     def _kept(self, key: str, make: Callable[[], Found]) -> Found:
         """Return a part of the search that is on record, or find it and put it there, with what it cost."""
-        key = f"{self.settings.method}: {key}"
+        told, key = f"{self.settings.method}: {key}", f"{self.settings.method} {self.digest}: {key}"
         known = self.settings.recorder.find(key)
         if known is not None:
             record = known.record
@@ -196,7 +257,7 @@ class Search:
             jumps = tuple(map(Jump.from_dict, record["jumps"]))
             intervals = tuple(map(Interval.from_list, record["intervals"]))
             return Found(known.tensors()["points"].to(self.a), tuple(record["errors"]), record["way"], jumps, intervals)
-        self.settings.tell(key)
+        self.settings.tell(told)
         with self.landscape.counting() as spent:
             found = make()
         record = {
@@ -208,6 +269,12 @@ class Search:
         }
         self.settings.recorder.add("path", key, record, {"points": found.points})
         return found
+
+
+def digest_of(a: Tensor, b: Tensor, request: str) -> str:
+    """Return a name of what is sought: the same parts serve the same ends and settings, and no others."""
+    numbers = torch.stack([a, b]).detach().cpu().double().numpy().tobytes()
+    return hashlib.sha256(numbers + request.encode()).hexdigest()[:12]
 
 
 def spread(points: Tensor, count: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -12,7 +12,8 @@ from torch import Tensor
 from spinodal.arguments import real_number, whole_number
 from spinodal.errors import SpinodalError, unknown_name
 
-METHODS = ("l2", "straight", "bezier", "chain", "band")
+METHODS = ("l2", "walk", "straight", "bezier", "chain", "band", "phases")
+STARTS = tuple(method for method in METHODS if method not in ("band", "phases"))  # what a band may begin with
 BUDGET = 3000.0  # gradient-equivalents
 
 
@@ -54,7 +55,7 @@ class Settings:
     Attributes
     ----------
     method : one of `METHODS`
-    start : one of `METHODS`
+    start : one of `STARTS`
         What a band begins with.
     budget : float
         Gradient-equivalents.
@@ -69,12 +70,17 @@ class Settings:
     budget: float
     tolerance: float | None
     bends: int
-    recorder: Recorder
-    tell: Callable[[str], None]
+    recorder: Recorder = field(default_factory=Forgetful)
+    tell: Callable[[str], None] = lambda what: None
+
+    @property
+    def request(self) -> str:
+        """Return in words what a search depends on besides its ends."""
+        return f"{self.method}, {self.start}, {self.budget!r}, {self.tolerance!r}, {self.bends}"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        for name, value, known in (("method", self.method, METHODS), ("start", self.start, METHODS)):
+        for name, value, known in (("method", self.method, METHODS), ("start", self.start, STARTS)):
             if value not in known:
                 raise unknown_name(name, str(value), known)
         _positive("budget", self.budget, f"try {BUDGET:g}, in gradients")

@@ -6,9 +6,19 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from spinodal.definitions import MACROSCOPIC, SAME_DISTANCE, SAME_NORM, SAME_ROUNDING, SAME_SLACK, SAME_SPECTRUM, SHORTEST
+from spinodal.definitions import (
+    MACROSCOPIC,
+    SAME_ANSWERS,
+    SAME_DISTANCE,
+    SAME_NORM,
+    SAME_ROUNDING,
+    SAME_SLACK,
+    SAME_SPECTRUM,
+    SHORTEST,
+)
 from spinodal.minima.minimise import Minimum
 from spinodal.observe import Observation
+from spinodal.phases.answers import answers_apart
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,9 @@ class Fingerprint:
         How far, in theta, the exact minimum may lie: `residual / margin`, ten times that to be safe.
     pull : float or None
         Half the norm of the force of another control than the L2 penalty, of which it is the distance from the centre.
+    answers : rows of numbers, or None
+        How many samples of every class are taken for which, where minima are to be told apart by that, too: they may agree in
+        everything above where classes can be exchanged.
 
     Notes
     -----
@@ -62,10 +75,11 @@ class Fingerprint:
     singular_values: Mapping[str, tuple[float, ...]]
     radius: float
     pull: float | None = None
+    answers: tuple[tuple[float, ...], ...] | None = None
 
     @classmethod
     def of(cls, minimum: Minimum, observation: Observation) -> Fingerprint:
-        """Return the fingerprint of a minimum and its observation."""
+        """Return the fingerprint of a minimum and its observation, without its answers."""
         stiffness = minimum.margin if minimum.margin > 0.0 else 2.0 * abs(minimum.beta)  # NaN, too
         radius = SAME_SLACK * minimum.residual / stiffness
         return cls(
@@ -103,6 +117,7 @@ class Fingerprint:
             _ratio(self.error - other.error, error),
             _ratio(self.norm_squared - other.norm_squared, squared),
             self._spectral_distance(other, allowance, radius),
+            self._answer_distance(other),
         )
 
     def _spectral_distance(self, other: Fingerprint, allowance: Allowance, radius: float) -> float:
@@ -115,6 +130,12 @@ class Fingerprint:
             tolerance = radius + (allowance.spectrum + SAME_ROUNDING) * max(*values, *others, SHORTEST)
             worst = max(worst, *(_ratio(a - b, tolerance) for a, b in zip(values, others, strict=True)))
         return worst
+
+    def _answer_distance(self, other: Fingerprint) -> float:
+        """Return the same of which classes are taken for one; 0 where that is not asked for."""
+        if self.answers is None or other.answers is None:
+            return 0.0
+        return _ratio(answers_apart(self.answers, other.answers), SAME_ANSWERS)
 
 
 def _ratio(difference: float, tolerance: float) -> float:

@@ -24,6 +24,7 @@ from spinodal.phases.existence import Existence
 from spinodal.phases.limit import Limit
 from spinodal.phases.low_end import LowEnd
 from spinodal.phases.phase import Phase
+from spinodal.phases.repeat import Repeat, Spread, spread_of
 from spinodal.phases.softened import Softened
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.step import Step, steps_through
@@ -87,6 +88,8 @@ class Diagram:
         Of the smooth operations that took the place of kinks; None where E is as it was given.
     limits : tuple of Limit
         Where macroscopic transitions go as those become sharper, where a map was asked for it.
+    repeats : tuple of Repeat
+        The same walk from other starts, where a map was asked for it.
     """
 
     task: Mapping[str, Any]
@@ -115,6 +118,7 @@ class Diagram:
     missing: tuple[Missing, ...] = ()
     sharpness: float | None = None
     limits: tuple[Limit, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
 
     @property
     def change_points(self) -> tuple[CurvatureChange, ...]:
@@ -205,6 +209,12 @@ class Diagram:
     def step_of(self, transition: Transition) -> Step | None:
         """Return a macroscopic transition with the phases on both sides; None for a minor one, or one of another map."""
         return next((step for step in (*self.steps, *self.steps_back) if step.transition is transition), None)
+
+    def spread_of(self, transition: Transition) -> Spread | None:
+        """Return where the repeats of this map met one of its macroscopic transitions; None without repeats."""
+        if not self.repeats or transition.minor:
+            return None
+        return spread_of(transition, self.macroscopic, self.repeats)
 
     def lost_classes(self, transition: Transition) -> tuple[int, ...] | None:
         """Return the classes that live before a macroscopic transition and not after; None without classes."""

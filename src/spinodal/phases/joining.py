@@ -136,7 +136,7 @@ class Joiner:
         return ()
 
     def _existences(self, parts: Sequence[Part], followed: Followed) -> Iterator[tuple[int, Existence]]:
-        for phase in self.phases:
+        for phase in filter(lambda phase: phase.is_of_minima, self.phases):
             with self.attempts.part(f"the range of existence of phase {phase.id}"):
                 yield phase.id, self._existence(phase, parts, followed)
 

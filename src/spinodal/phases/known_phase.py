@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
+from spinodal.definitions import MANY_UNCONVERGED
 from spinodal.phases.existence import Interval
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
@@ -37,6 +38,12 @@ class KnownPhase:
         """Return the lowest and the highest beta of its points."""
         betas = [point.beta for point in (*self.walked, *self.beyond)]
         return min(betas), max(betas)
+
+    @property
+    def is_of_minima(self) -> bool:
+        """Tell whether most of its points are minima: of stalled searches nothing is known between them."""
+        failed = sum(not point.minimum.converged for point in self.points)
+        return failed <= MANY_UNCONVERGED * len(self.points)
 
     def depth(self, beta: float) -> float:
         """Return how deep inside the known range beta lies, in log beta; negative outside."""

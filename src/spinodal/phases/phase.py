@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from spinodal.branches.branch import Branch
@@ -59,9 +60,11 @@ class Phase:
     def classes(self) -> tuple[int, ...] | None:
         """Return the classes whose recall is at least .5 on most of the phase; None without classes.
 
-        None of them is alive where the predictor is constant.
+        None of them is alive where the predictor is constant. They are those of the training data, or of the held-out data
+        where these have classes to which the model was not trained.
         """
-        recalls = [point.observation.class_accuracy["train"] for point in self.points]
+        part = self.points[0].observation.telling
+        recalls = [point.observation.class_accuracy[part] for point in self.points]
         if any(recall is None for recall in recalls):
             return None
         alive = []
@@ -75,6 +78,26 @@ class Phase:
         """Return the accuracy on "train" or "held_out" at the lowest and the highest beta."""
         low, high = (point.observation.accuracy[part] for point in (self.points[0], self.points[-1]))
         return None if low is None or high is None else (low, high)
+
+    def mean_accuracy(self, part: str) -> float | None:
+        """Return the accuracy on "train" or "held_out", averaged over the phase evenly in beta; None where it is not known.
+
+        That is `integral of accuracy dbeta / (high - low)` on straight lines between points, to which the mean over a uniform
+        grid of weight decays tends.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace as Seen
+        >>> points = [Seen(beta=b, observation=Seen(accuracy={"train": a})) for b, a in ((0.1, 1.0), (0.2, 0.8), (0.4, 0.6))]
+        >>> round(Phase(0, tuple(points), None).mean_accuracy("train"), 9)
+        0.766666667
+        """
+        known = [(point.beta, value) for point in self.points if (value := point.observation.accuracy[part]) is not None]
+        if not known:
+            return None
+        width = known[-1][0] - known[0][0]
+        total = sum(0.5 * (b - a) * (first + last) for (a, first), (b, last) in pairwise(known))
+        return total / width if width > 0.0 else known[0][1]
 
     def _typical(self, values: Sequence[Any]) -> Any:
         """Return the value that holds on the largest part of the phase, measured in log beta."""

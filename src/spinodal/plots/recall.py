@@ -33,8 +33,10 @@ class RecallMap:
 
 
 def recall_maps(points: Sequence[Point]) -> tuple[RecallMap, ...]:
-    """Return the map of the training data and, where there are any, that of the held-out data."""
-    return tuple(_recall_map(points, part) for part in PARTS if points[0].observation.class_accuracy[part])
+    """Return the maps of training and held-out data, where there are any; first the one that tells which classes live."""
+    first = points[0].observation
+    parts = sorted(PARTS, key=lambda part: part != first.telling)
+    return tuple(_recall_map(points, part) for part in parts if first.class_accuracy[part])
 
 
 def _recall_map(points: Sequence[Point], part: str) -> RecallMap:

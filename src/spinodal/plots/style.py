@@ -160,6 +160,17 @@ def set_axes(figure: Figure, axes: Sequence[Axes], title: str, limits: tuple[flo
     figure.suptitle(plain(title), fontsize=9)
 
 
+def heights(axes: Axes, limits: tuple[float, float], left: str, right: str) -> None:
+    """Set beta as height on the left, weight_decay on the right."""
+    axes.set_yscale("log")
+    axes.set_ylim(*limits)
+    axes.set_ylabel(left)
+    beside = axes.secondary_yaxis("right", functions=(_doubled, _halved))
+    beside.set_ylabel(right)
+    for axis in (axes.yaxis, beside.yaxis):
+        _ticks(axis, limits)
+
+
 def _ticks(axis: Axis, limits: tuple[float, float]) -> None:
     """Name as many numbers as have room, whatever the range."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator

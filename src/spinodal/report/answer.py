@@ -14,6 +14,7 @@ from spinodal.phases.step import Step
 from spinodal.sweeps.point import Point
 from spinodal.words.conclusion import unseen_kinks
 from spinodal.words.numbers import percent, significant
+from spinodal.words.repeats import repeats_line
 from spinodal.words.sentences import (
     capital,
     decay,
@@ -61,7 +62,8 @@ def answer_sentences(diagram: Diagram) -> tuple[str, ...]:
         gains = [_gain(step) for step in reversed(found)]
         body = [*_downward(diagram, _sequence("First to appear", gains)), _end(diagram)]
     before = unconverged_line(diagram.points), softened_line(diagram.softened)
-    return (*filter(None, [*before, *body, limits_line(diagram.limits), low_end_line(diagram.low_end)]), *_warnings(diagram))
+    behind = limits_line(diagram.limits), repeats_line(diagram), low_end_line(diagram.low_end)
+    return (*filter(None, [*before, *body, *behind]), *_warnings(diagram))
 
 
 def _smooth(diagram: Diagram) -> str:

@@ -33,6 +33,7 @@ from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
 from spinodal.version import __version__
+from spinodal.words.repeats import SPREAD_NOTE
 from spinodal.words.rows import BRACKET_NOTE
 
 
@@ -81,18 +82,18 @@ def render(
     shown = thinned(diagram)
     record = _record(diagram, shown.diagram)
     data = payload(diagram, record, shown.diagram)
-    scripts = [_plotly(), _asset("report.js")]
-    page: str = _template().render(
+    scripts = [_plotly(), asset("report.js")]
+    page: str = template("report.html").render(
         title=record.title,
-        policy=_policy(scripts),
+        policy=policy(scripts),
         scripts=scripts,
-        style=_asset("report.css"),
+        style=asset("report.css"),
         data=script_json(data),
         figures=data["figures"],
         answer=answer_sentences(diagram),
         placements=placements,
         meaning=MEANING,
-        bracket_note=BRACKET_NOTE,
+        bracket_note=f"{BRACKET_NOTE}; {SPREAD_NOTE}" if diagram.repeats else BRACKET_NOTE,
         convention=diagram.control.convention,
         shown=shown.sentences,
         reading=sentences(diagram.points[0].observation.reading),
@@ -164,13 +165,14 @@ def _origin(diagram: Diagram, provenance: Mapping[str, Any]) -> list[tuple[str, 
     return grouped({**diagram.task, "seed of the map": diagram.seed}, "task") + grouped(provenance, "run")
 
 
-def _template() -> Any:
+def template(name: str) -> Any:
+    """Return a template of this room."""
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError as cause:
         raise _missing("jinja2") from cause
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_asset("report.html"))
+    return environment.from_string(asset(name))
 
 
 def _plotly() -> str:
@@ -186,15 +188,16 @@ def _missing(package: str) -> SpinodalError:
     return SpinodalError(got=f"{package} is not installed", allowed="the report needs it", do=f"pip install {package}")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a file of this room."""
     return files("spinodal.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _policy(scripts: list[str]) -> str:
+def policy(scripts: list[str]) -> str:
     """Return a security policy that runs these scripts and no other, and loads nothing."""
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    allowed, none = " ".join(f"'sha256-{digest}'" for digest in digests), "'none'"
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {allowed or none}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )

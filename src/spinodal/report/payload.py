@@ -10,6 +10,7 @@ from spinodal.phases.diagram import Diagram
 from spinodal.plots.axis import BetaAxis, ordered_points, walked_phases
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord
+from spinodal.plots.view import first_view
 from spinodal.report.curvature_payload import curvature_figures
 from spinodal.report.curvature_rows import curvature_columns
 from spinodal.report.panel_payload import curves_figure, panel_record
@@ -36,7 +37,7 @@ def payload(diagram: Diagram, record: DiagramRecord, shown: Diagram) -> dict[str
     points = ordered_points(shown)
     columns = [*point_columns(points, diagram.sample_steps), *curvature_columns(points, diagram.curvature)]
     return {
-        "axis": _axis(record.axis),
+        "axis": _axis(record.axis, first_view(diagram, record.axis.limits)),
         "columns": [{"name": name, "cells": cells} for name, cells in columns],
         "phases": _phases(diagram, record.axis.limits),
         "transitions": _transitions(diagram),
@@ -77,12 +78,13 @@ def script_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(UNSAFE)
 
 
-def _axis(axis: BetaAxis) -> dict[str, Any]:
+def _axis(axis: BetaAxis, first: tuple[float, float]) -> dict[str, Any]:
     return {
         "beta": list(axis.beta),
         "pieces": [list(piece) for piece in axis.pieces],
         "edges": rounded(axis.edges),
         "limits": list(axis.limits),
+        "first": list(first),
         "minor": rounded(axis.minor),
     }
 

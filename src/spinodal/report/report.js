@@ -33,9 +33,10 @@
   const ONE_KIND = {error: 0, norm: 2, margin: 3, singular_values: 1, observable: 0};
   const DASHES = ["solid", "dash", "dashdot", "dot"];
 
-  // What is shown: the unit of the axis, the zoom in log10 beta, what is chosen.
-  const state = {decay: false, range: null, transition: null, phase: null, print: false};
-  const whole = axis.limits.map(Math.log10);
+  // What is shown: the unit of the axis, the zoom in log10 beta, what is chosen. It begins where E changes.
+  const whole = axis.limits.map(Math.log10), first = axis.first.map(Math.log10);
+  const state = {decay: false, range: first.every((end, side) => end === whole[side]) ? null : first, transition: null, phase: null, print: false};
+  const zoomed = () => state.range !== null && state.range !== first;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const touch = window.matchMedia("(pointer: coarse)");
   const printing = window.matchMedia("print");
@@ -44,7 +45,7 @@
   const lines = text => escaped(text).replace(/\n/g, "<br>");
   const scaled = values => state.decay ? values.map(value => value === null ? null : 2 * value) : values;
   const shift = () => state.decay ? Math.log10(2) : 0;
-  const visible = plot => state.range || (plot && plot.limits) || whole;
+  const visible = plot => (plot && plot.limits && !zoomed() ? plot.limits : state.range) || whole;
   const theme = () => dark.matches && !state.print ? DARK : LIGHT;
 
   // Rows of points with a gap between phases, so that no line crosses a transition.
@@ -333,12 +334,12 @@
   // The vertical range of what is visible; from zero where nothing is zoomed.
   function valueRange(panel) {
     const log = panel.scale === "log";
-    const bounds = state.range ? state.range.map(value => 10 ** value) : [0, Infinity];
+    const bounds = zoomed() ? state.range.map(value => 10 ** value) : [0, Infinity];
     let [least, most] = extent(panel.curves.map(curve => [beta, curve.values]), bounds, log);
     if (least > most) return log ? [-6, 0] : [0, 1];
     if (log) return [Math.log10(least) - 0.15, Math.log10(most) + 0.15];
     if (symmetric(panel)) return [placed(panel, least) - 0.3, placed(panel, most) + 0.3];
-    if (!state.range) [least, most] = [Math.min(least, 0), Math.max(most, panel.most || most)];
+    if (!zoomed()) [least, most] = [Math.min(least, 0), Math.max(most, panel.most || most)];
     const room = (most - least) || Math.abs(most) || 1;
     return [least - 0.05 * room, most + 0.06 * room];
   }
@@ -544,5 +545,6 @@
   let waiting = null;
   window.addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(drawAll, 100); });
 
+  document.getElementById("stretch").hidden = state.range === null;
   drawAll().then(() => { plots.forEach(listen); document.documentElement.dataset.drawn = "yes"; });
 })();

@@ -13,7 +13,7 @@ from spinodal.arguments import real_number, seed_number, whole_number
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.landscape.penalty import Penalty
+from spinodal.landscape.control import Control
 from spinodal.spectrum.eigenbasis import Eigenbasis, eigenbasis
 from spinodal.spectrum.lanczos import LEAST_PRODUCTS, Look, lanczos, rows_in
 from spinodal.spectrum.operator import HessianOperator, method_for, refusing
@@ -95,7 +95,7 @@ def extreme_eigenvalues(
     theta: object,
     *,
     beta: float = 0.0,
-    penalty: Penalty | None = None,
+    penalty: Control | None = None,
     largest: int = 1,
     smallest: int = 1,
     tolerance: float = TOLERANCE,
@@ -114,7 +114,7 @@ def extreme_eigenvalues(
     theta : Tensor, shape (n,), or a module
     beta : float
         Default 0: of E.
-    penalty : Penalty, optional
+    penalty : Control, optional
         Centre and mask. Default: all parameters, the origin.
     largest, smallest : int
         How many of each end; at most n come back. Default 1.

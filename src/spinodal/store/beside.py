@@ -4,11 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
-from spinodal.store.journal import Journal
+from spinodal.store.entry import Entry
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.request import Request
+
+
+class Keeper(Protocol):
+    """What keeps entries by their keys: a journal."""
+
+    def find(self, key: str) -> Entry | None:
+        """Return what was recorded under a key."""
+        ...
+
+    def take(self, request: Request, point: Point) -> None:
+        """Record a point without a number."""
+        ...
+
+    def point_of(self, entry: Entry, index: int) -> Point:
+        """Return the point of an entry under a number."""
+        ...
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a fact is recorded."""
+        ...
+
+    def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return a recorded fact, made if it is not there yet."""
+        ...
 
 
 class Beside:
@@ -16,13 +40,14 @@ class Beside:
 
     Parameters
     ----------
-    journal : Journal
+    journal : Journal, or what keeps entries as one does
     scope : str
         What the work is, apart from any other: "placement 0a1b2c-0.2".
 
     Examples
     --------
     >>> from pathlib import Path
+    >>> from spinodal.store.journal import Journal
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     journal = Journal(Path(folder))
@@ -31,7 +56,7 @@ class Beside:
     ({'crc32': 7}, {'crc32': 7}, None)
     """
 
-    def __init__(self, journal: Journal, scope: str) -> None:
+    def __init__(self, journal: Keeper, scope: str) -> None:
         self.journal, self.scope = journal, scope
 
     def recall(self, request: Request, index: int) -> Point | None:
@@ -54,6 +79,10 @@ class Beside:
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a recorded fact, made and recorded if it is not there yet."""
         return self.journal.note(f"{self.scope}: {name}", make)
+
+    def beside(self, scope: str) -> Beside:
+        """Return a recorder for work beside this."""
+        return Beside(self.journal, f"{self.scope}: {scope}")
 
     def seconds(self, now: float) -> float:
         """Return the seconds of this process."""

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from spinodal.mapping.options import TRAINED, MapOptions
 from spinodal.tasks.registry import BUILT_IN
 
+DEFAULTS = {name: getattr(MapOptions, name) for name in TRAINED}  # which need a grid beside them
 ANEW = "the program that began it, given this folder and resume=True"
 
 
@@ -57,8 +59,8 @@ def _words(settings: Mapping[str, Any]) -> Iterator[str]:
     for key, value in options.items():
         if value is True:
             yield f"--{key}"
-        elif value is not False and value not in ("auto", None):
-            yield from (f"--{key}", _joined(value, ":"))
+        elif value is not False and value not in ("auto", None) and value != DEFAULTS.get(key):
+            yield from (f"--{key.replace('_', '-')}", _joined(value, ":"))
 
 
 def _joined(value: Any, sign: str) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 from spinodal.errors import RunFolderError
 from spinodal.files import reading, write_whole, writing
 from spinodal.missing import is_final
+from spinodal.store.beside import Beside
 from spinodal.store.entry import KINDS, NUMBER, STATE_CHECK, STATES, Entry, entry_of, state_name
 from spinodal.store.log import Line, Log
 from spinodal.store.older import modern
@@ -99,6 +100,10 @@ class Journal:
         """Return a recorded fact, made and recorded if it is not there yet."""
         entry = self.find(name) or self.add("note", name, make())
         return entry.record
+
+    def beside(self, scope: str) -> Beside:
+        """Return a recorder for work that is not part of the map itself, under keys of its own."""
+        return Beside(self, scope)
 
     def recorded(self, name: str) -> dict[str, Any] | None:
         """Return a recorded fact, or None if it is not there."""

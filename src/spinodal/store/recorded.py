@@ -16,6 +16,7 @@ from spinodal.errors import SpinodalError, printable
 from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
 from spinodal.phases.limit import Limit
+from spinodal.phases.repeat import Repeat
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.control import recorded_control
 from spinodal.store.entry import STATES
@@ -97,6 +98,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         missing=tuple(_missing(item) for item in result.get("missing", ())),
         sharpness=optional(number, softened.get("sharpness")),
         limits=tuple(map(Limit.from_dict, softened.get("limits", ()))),
+        repeats=tuple(map(Repeat.from_dict, result.get("repeats", ()))),
     )
     whole_diagram = joined(result, points, up, back).to(diagram)
     _check_phases(whole_diagram)

@@ -23,6 +23,7 @@ from safetensors.torch import save
 from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.files import reading, write_json, write_whole, writing
 from spinodal.labelled.result import SCHEMA as RESULT_SCHEMA
+from spinodal.mapping.options import TRAINED, MapOptions
 from spinodal.missing import Attempts, Missing, is_final
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.command import command_of
@@ -36,7 +37,9 @@ from spinodal.tasks.models import Models
 
 BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
 REMARKS = {"control.from"}  # settings that identify nothing: the same centre may lie elsewhere
-LATER = {"map.curvature": False, "map.soften": "auto"}  # settings that older versions did not know, as they behaved
+LATER = {"map.curvature": False, "map.soften": "auto", "map.grid": "auto", "map.repeats": 0, "map.lead": "auto"} | {
+    f"map.{name}": getattr(MapOptions, name) for name in TRAINED
+}  # settings that older versions did not know, as they behaved
 
 
 class RunFolder:

@@ -146,7 +146,11 @@ class Criteria:
 
     def _is_quiet(self, found: Gap) -> bool:
         """Tell a change that is not a jump and too small in E to spend steps on."""
-        return found.relative < TURNED and found.error < QUIET * self.error_range
+        return found.relative < TURNED and self.is_quiet_change(found.error)
+
+    def is_quiet_change(self, change: float) -> bool:
+        """Tell a change of E that is too small to spend steps on."""
+        return change < QUIET * self.error_range
 
     def may_have_jumped(self, found: Gap, *, believe_loss: bool) -> bool:
         """Tell a gap that may turn out macroscopic; a fall that only L shows is believed at the smallest step."""
@@ -165,7 +169,7 @@ class Criteria:
         if self.sparing and (earlier is None or self.axis.apart(a.beta, b.beta) > COARSE):
             return False
         threshold = KINK_ALONE if earlier is None else KINK_BEHIND_DOUBT if self.sparing else KINK
-        if earlier is not None and _is_doubtful(a):  # so close to a singularity that its slope may be that of either side
+        if earlier is not None and is_doubtful(a):  # so close to a singularity that its slope may be that of either side
             a, earlier, threshold = earlier, None, KINK_BEHIND_DOUBT
         bend = abs(b.norm_slope - expected_slope(a, earlier, b.beta, self.axis)) - slope_error(a) - slope_error(b)
         large = bend > threshold * max(abs(a.norm_slope), abs(b.norm_slope))
@@ -211,6 +215,6 @@ class Criteria:
         return (1.0 - math.sqrt(allowed / height)) ** 2 if height > allowed else 0.0
 
 
-def _is_doubtful(point: Point) -> bool:
+def is_doubtful(point: Point) -> bool:
     """Tell a slope that is not known well enough to tell kinks."""
     return slope_error(point) > DOUBTFUL_SLOPE * abs(point.norm_slope)

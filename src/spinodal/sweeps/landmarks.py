@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
+
+from torch import Tensor
 
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Turned
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.kronecker import Kronecker, kronecker
-from spinodal.minima.landmark import Landmark
+from spinodal.minima.landmark import Landmark, price
 from spinodal.minima.local import near
 from spinodal.minima.solver import Solver
 from spinodal.sweeps.point import Point
 
-OWN_HESSIANS = 800  # parameters up to which no landmark serves
+OWN_HESSIANS, OWN_PRICE = 800, 400  # parameters, and the gradients that a Hessian costs, up to which no landmark serves
+ENOUGH = 5000  # samples that Kronecker factors of a large network are made of
 LEAST_KEPT, KEPT_BYTES = 6, 2**29  # landmarks that are kept, and what their factors may take
 
 
@@ -51,8 +56,8 @@ class Landmarks:
     def at(self, point: Point) -> Landmark | None:
         """Return the landmark of a point, made again, uncounted, if it is not kept any more (or after a resume).
 
-        Small networks have a Hessian of their own at every point: a search in the coordinates of a neighbour's may leap over
-        a shallow minimum when it falls.
+        Where Hessians are cheap every point has its own: a search in the coordinates of a neighbour's may leap over a shallow
+        minimum when it falls.
         """
         if not self.are_kept:
             return None
@@ -71,8 +76,23 @@ class Landmarks:
         if not self.solver.takes_factors:
             return None
         if point.index not in self._kronecker:
-            self._kronecker = {point.index: kronecker(self.landscape, point.minimum.theta)}  # large: one is kept
+            self._kronecker = {point.index: self.made(point.minimum.theta)}  # large: one is kept
         return self._kronecker[point.index]
+
+    def made(self, theta: Tensor) -> Kronecker | None:
+        """Return the Kronecker factors at theta, of large networks from a part of the samples: they are means over them."""
+        found = kronecker(self._telling, theta)
+        if found is None or self._telling is self.landscape:
+            return found
+        share = self._telling.batches.total / self.landscape.batches.total
+        return replace(found, price=math.ceil(share * found.price))
+
+    @cached_property
+    def _telling(self) -> Landscape:
+        """Return the landscape of the samples that factors are made of."""
+        pieces = self.landscape.batches.total // ENOUGH
+        part = self.landscape.part(pieces) if pieces > 1 and affords_glimpses_only(self.landscape) else None
+        return part or self.landscape
 
     def bought(self, point: Point) -> tuple[Kronecker | None, int]:
         """Return the factors at a point, and what is charged where a search from it ends in a point of its own.
@@ -102,6 +122,11 @@ class Landmarks:
     @property
     def are_kept(self) -> bool:
         """Tell whether points share Hessians, as one of their own is dear."""
+        return self.solver.is_dense and (self.landscape.size > OWN_HESSIANS or price(self.landscape) > OWN_PRICE)
+
+    @property
+    def are_few(self) -> bool:
+        """Tell whether Hessians are so dear, in a large network, that a walk looks for nothing minor."""
         return self.solver.is_dense and self.landscape.size > OWN_HESSIANS
 
     def _origin(self, point: Point) -> Point | None:

@@ -22,6 +22,7 @@ class Memory:
         self.made: list[tuple[Request, Point]] = []
         self._points: dict[str, Point] = {}
         self._notes: dict[str, dict[str, Any]] = {}
+        self._beside: dict[str, Memory] = {}
 
     def recall(self, request: Request, index: int) -> Point | None:
         """Return the point of a request, or None if it was not computed yet."""
@@ -45,6 +46,10 @@ class Memory:
         if name not in self._notes:
             self._notes[name] = make()
         return self._notes[name]
+
+    def beside(self, scope: str) -> Memory:
+        """Return a recorder for work beside, the same for the same scope."""
+        return self._beside.setdefault(scope, Memory())
 
     def seconds(self, now: float) -> float:
         """Return the seconds of this process."""

@@ -32,6 +32,10 @@ class Recorder(Protocol):
         """Return a recorded fact, made and recorded if it is not there yet."""
         ...
 
+    def beside(self, scope: str) -> Recorder:
+        """Return a recorder for work beside the map, told from all other work by `scope`; its points have no numbers."""
+        ...
+
     def seconds(self, now: float) -> float:
         """Return the seconds spent so far, `now` of them in this process."""
         ...
@@ -57,6 +61,10 @@ class Forgetful:
     def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Make the fact."""
         return make()
+
+    def beside(self, scope: str) -> Recorder:
+        """Return itself: nothing is kept of that either."""
+        return self
 
     def seconds(self, now: float) -> float:
         """Return the seconds of this process."""

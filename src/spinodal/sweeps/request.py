@@ -14,7 +14,7 @@ class Request:
 
     Attributes
     ----------
-    verb : {"find", "follow", "finish"}
+    verb : {"find", "follow", "reach", "finish"}
     value : float
         Of the control.
     origin : str or None

@@ -16,7 +16,6 @@ from spinodal.definitions import (
     JUMPED,
     LAST,
     MACROSCOPIC,
-    MAY_BE_MACROSCOPIC,
     SHORTEST,
     SMALLEST,
 )
@@ -24,13 +23,17 @@ from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import LOST
 from spinodal.minima.solution import AT_KINK
 from spinodal.sweeps.blur import blur
-from spinodal.sweeps.bracket import Bracketing
-from spinodal.sweeps.criteria import Criteria
+from spinodal.sweeps.bracket import Bracketing, Closed
+from spinodal.sweeps.criteria import Criteria, is_doubtful
+from spinodal.sweeps.crossing import Crossing
 from spinodal.sweeps.gap import Gap, gap
+from spinodal.sweeps.guide import Guide
 from spinodal.sweeps.law import LawOfMargin
+from spinodal.sweeps.once import is_one_event, without_between
 from spinodal.sweeps.order import Evidence, is_of_a_fold, order_of
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
+from spinodal.sweeps.stride import certain_at_once, first_step, largest_step
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Walker
@@ -46,7 +49,20 @@ class _State:
     step: float
     points: list[Point] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
+    witnesses: list[Point | None] = field(default_factory=list)  # of each transition, the point before its near end
     status: str = "complete"
+
+    @property
+    def branch(self) -> list[Point]:
+        """Return the points since the last transition."""
+        first = self.transitions[-1].after.index if self.transitions else -1
+        return [point for point in self.points if point.index >= first]
+
+    def go_back_to(self, beta: float) -> None:
+        """Give up points beyond a beta, in a walk upwards: the branch ends before them."""
+        while self.point.beta >= beta:
+            self.points.pop()
+            self.point, self.earlier = self.points[-1], None
 
     def move(self, point: Point, *, smooth: bool) -> None:
         """Go on from `point`; across a transition what lies behind is another branch."""
@@ -70,6 +86,8 @@ class Scout:
         Tells the trivial phase, in which an upward walk needs no small steps.
     on_point, on_transition : callables, optional
         Told about progress.
+    guide : Guide, optional
+        A walk over fewer samples that leads this one, upwards.
     """
 
     def __init__(
@@ -83,15 +101,14 @@ class Scout:
         is_end: Callable[[Point], bool] = lambda point: False,
         on_point: Callable[[Point], None] = lambda point: None,
         on_transition: Callable[[Transition], None] = lambda transition: None,
+        guide: Guide | None = None,
     ) -> None:
+        self.guide, self._uncrossed = guide, set[int]()
         self.walker, self.resolution = walker, resolution
-        rough = not walker.solver.sees_kinks
         self.axis = walker.control.axis
-        ranges = max(error_range, 1e-300), max(norm_range, 1e-300)
-        dear = affords_glimpses_only(walker.landscape)
-        self.criteria = Criteria(
-            *ranges, rough=rough, lowest=lowest, axis=self.axis, trusts_loss=dear, sparing=walker.landmarks.are_kept
-        )
+        rough, dear = not walker.solver.sees_kinks, affords_glimpses_only(walker.landscape)
+        judged = {"rough": rough, "trusts_loss": dear, "sparing": walker.landmarks.are_few}
+        self.criteria = Criteria(max(error_range, 1e-300), max(norm_range, 1e-300), lowest=lowest, axis=self.axis, **judged)
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
 
     @classmethod
@@ -114,7 +131,7 @@ class Scout:
         It also ends, complete, at the first point of which `enough` is true.
         """
         self.sign = 1.0 if to > start.beta else -1.0
-        state = _State(start, None, self.resolution.first, [start])
+        state = _State(start, None, first_step(self.way, start), [start])
         while state.status == "complete" and self.sign * (to - state.point.beta) > ARRIVED * self.axis.unit(to):
             self._advance(state, to)
             self.on_point(state.point)
@@ -123,7 +140,7 @@ class Scout:
                 self.criteria = self.criteria.widened(found.before, found.after)
             if any(map(until, state.transitions[-1:])) or enough(state.point):
                 break
-        return Sweep(tuple(state.points), tuple(state.transitions), state.status)
+        return self._told_once(state)
 
     @property
     def way(self) -> Way:
@@ -134,6 +151,8 @@ class Scout:
 
     def _advance(self, state: _State, to: float) -> None:
         """Take one step: smooth, halved until it is, or through a transition."""
+        if self._led(state, to):
+            return
         step = planned = math.inf if self.is_end(state.point) else self._planned_step(state)
         while True:
             beta = self._bounded(self.axis.moved(state.point.beta, self.sign * step), to)
@@ -151,7 +170,7 @@ class Scout:
             if not suspect and self.criteria.is_certain(found):
                 state.move(point, smooth=self.criteria.is_continuous(found))
                 if step < planned or step >= state.step:
-                    state.step = min(self.criteria.growth(found) * step, self.resolution.largest)
+                    state.step = min(self.criteria.growth(found) * step, largest_step(self.way, found))
                 return
             if smallest or (suspect and step <= COARSE):
                 break
@@ -161,6 +180,42 @@ class Scout:
             self._bracket(state, point)
         else:
             self._pass(state, state.earlier, point)
+
+    def _led(self, state: _State, to: float) -> bool:
+        """Take the step that fewer samples suggest, or cross where these met a transition; False where neither is known."""
+        stretch = None if self.guide is None or self.is_end(state.point) else self.guide.at(state.point)
+        beta = None if stretch is None else stretch.next(state.point.beta)
+        if stretch is None or (beta is None and stretch.beyond is None):
+            return False
+        if beta is None:
+            return self._cross(state, stretch.beyond)
+        beta = min(beta, to)
+        change = stretch.change(state.point.beta, beta)
+        point = self.way.follow(state.point, None, beta, travelling=True, change=change)
+        if not self.way.continues(state.point, None, point):
+            return self._cross(state, stretch.beyond)
+        state.move(point, smooth=True)
+        return True
+
+    def _cross(self, state: _State, beyond: Point | None) -> bool:
+        """Step through the fold ahead, and onto what fewer samples show behind it if that is as deep; False where none is."""
+        may = self.way.is_blurred and self.sign > 0 and state.point.index not in self._uncrossed
+        closed = Crossing(self.way, state.branch).closed() if may else None
+        if closed is None:
+            self._uncrossed.add(state.point.index)
+            return False
+        state.go_back_to(closed.near.beta)
+        self._go_through(state, closed, beyond)
+        return True
+
+    def _landed(self, near: Point, far: Point, beyond: Point | None) -> Point:
+        """Return the minimum behind a fold: near one that fewer samples show, or where the search led that left the branch."""
+        if beyond is not None and far.left:
+            ahead = beyond.minimum.theta + (far.beta - beyond.beta) * beyond.tangent
+            found = self.walker.reach(far, far.beta, lambda: ahead, careful=False)
+            if found.minimum.converged and found.minimum.loss < self.way.floor(near, far.beta):
+                return found
+        return self.walker.finish(far, travelling=self.criteria.sparing)
 
     def _is_suspect(self, state: _State, point: Point, found: Gap, smallest: bool) -> bool:
         """Tell a step that may have passed a macroscopic event; at the smallest step nothing may hide one."""
@@ -172,17 +227,11 @@ class Scout:
         """Return the step to begin with; the first after a transition is short, as it shows how slopes go on from there."""
         if state.earlier is None:
             fresh = bool(state.transitions) and not self.criteria.rough
-            if self.criteria.sparing:  # minor gaps, too, are stepped over as if they were no branch behind
-                fresh = fresh and state.point is state.transitions[-1].after
-            first = self._certain_at_once(state.point) if self.criteria.sparing else 0.0
-            return min(state.step, 2.0 * self.resolution.minor) if fresh else max(state.step, first)
+            if self.criteria.sparing and not (fresh and state.point is state.transitions[-1].after):
+                return max(state.step, certain_at_once(self.way, state.point))
+            return min(state.step, 2.0 * self.resolution.minor) if fresh else state.step
         certain = self.criteria.longest_certain(state.point, state.earlier) / self.way.unit(state.point)
         return max(min(state.step, certain), self.resolution.bracket)
-
-    def _certain_at_once(self, point: Point) -> float:
-        """Return a step along which, as the slope goes, E changes by twice a jump that matters."""
-        slope = abs(point.error_slope) * self.way.unit(point)
-        return min(2.0 * MAY_BE_MACROSCOPIC * self.criteria.error_range / max(slope, 1e-300), self.resolution.largest)
 
     def _bounded(self, beta: float, to: float) -> float:
         return to if self.sign * (beta - to) > -LAST * self.resolution.minor * self.axis.unit(to) else beta
@@ -191,20 +240,24 @@ class Scout:
 
     def _bracket(self, state: _State, beyond: Point) -> None:
         """Close in on the first event between `state.point` and `beyond`, then step through it."""
+        if self._cross(state, None):
+            return
         beyond = self._traced_back(state, beyond) if self.way.is_blurred else beyond
         near, earlier = self._settled(state)
-        closed = Bracketing(self.way).close(near, earlier, beyond)
+        self._go_through(state, Bracketing(self.way).close(near, earlier, beyond))
+
+    def _go_through(self, state: _State, closed: Closed, beyond: Point | None = None) -> None:
+        """Go on behind a bracket that was closed, or at its near end where the branch goes on."""
         state.points += self._needed(state.point, closed.path)
         if closed.far is None:
-            state.step = max(self.resolution.minor, self.axis.apart(near.beta, closed.near.beta))
+            state.step = max(self.resolution.minor, self.axis.apart(state.point.beta, closed.near.beta))
             state.move(closed.near, smooth=True)
             state.earlier = closed.earlier
             return
         if closed.path:
             state.points.append(closed.near)
             state.point = closed.near
-        far = self.walker.finish(closed.far, travelling=self.criteria.sparing)
-        self._pass(state, closed.earlier, far, halved=closed.halved)
+        self._pass(state, closed.earlier, self._landed(closed.near, closed.far, beyond), halved=closed.halved)
 
     def _needed(self, start: Point, path: Sequence[Point]) -> list[Point]:
         """Return as few points of a path as prove that nothing was passed over between them."""
@@ -228,6 +281,7 @@ class Scout:
             return
         transition = self._transition(before, earlier, after, halved)
         state.transitions.append(transition)
+        state.witnesses.append(earlier)
         state.move(after, smooth=False)
         self.on_transition(transition)
 
@@ -248,13 +302,12 @@ class Scout:
 
     def _traced_back(self, state: _State, beyond: Point) -> Point:
         """Go back to the last point at which a more precise search stays, and settle there; return the nearest far end."""
-        first = state.transitions[-1].after.index if state.transitions else -1
         while True:
             settled = self.way.follow(state.point, None, state.point.beta)
             if self._stays(state.point, settled):
                 state.points[-1] = state.point = settled
                 return beyond
-            behind = [point for point in state.points[:-1] if point.index >= first]
+            behind = state.branch[:-1]
             if not behind:
                 return beyond
             beyond = settled
@@ -269,6 +322,18 @@ class Scout:
     def _stays(self, point: Point, settled: Point) -> bool:
         """Tell a point that a search to the full tolerance from another one did not lead away from."""
         return not settled.left and self.criteria.is_smooth(gap(point, settled))
+
+    def _told_once(self, state: _State) -> Sweep:
+        """Return what was met; brackets side by side that tell one event are one."""
+        points, met = list(state.points), list[tuple[Transition, Point | None]]()
+        for transition, earlier in zip(state.transitions, state.witnesses, strict=True):
+            if met and is_one_event(met[-1][0], transition, self.resolution.bracket, self.axis):
+                first, earlier = met.pop()
+                halved = first.evidence.halved_step and transition.evidence.halved_step
+                points = without_between(points, first.before, transition.after)
+                transition = self._transition(first.before, earlier, transition.after, halved)
+            met.append((transition, earlier))
+        return Sweep(tuple(points), tuple(transition for transition, _ in met), state.status)
 
     # -- transitions --------------------------------------------------------------------------
 
@@ -290,7 +355,7 @@ class Scout:
             bracket=(lower, upper),
             direction="up" if self.sign > 0 else "down",
             order=order,
-            minor=self._is_minor(before, after, evidence),
+            minor=self._is_minor(before, earlier, after, evidence),
             status=self._status(before, after),
             before=before,
             after=after,
@@ -316,7 +381,7 @@ class Scout:
         place = self.criteria.kink_position(before, after) if order == "second" else ahead
         return min(place, width) if place and not self.criteria.rough else 0.5 * width
 
-    def _is_minor(self, before: Point, after: Point, evidence: Evidence) -> bool:
+    def _is_minor(self, before: Point, earlier: Point | None, after: Point, evidence: Evidence) -> bool:
         """Tell a transition too small to separate phases: by its jump, or by its kink where it is continuous.
 
         The fold of a soft mode may jump by next to nothing, and bends `||theta||^2` as a kink does; its margin tells.
@@ -325,7 +390,10 @@ class Scout:
         if self.criteria.jump(found) >= MACROSCOPIC * self.criteria.error_range:
             return False
         continuous = found.norm_squared <= CONTINUOUS * self.criteria.norm_range_at(before.beta)
-        return is_of_a_fold(evidence) or not (continuous and self.criteria.is_macroscopic_kink(before, after))
+        near = before
+        if earlier is not None and not self.criteria.rough and is_doubtful(before):
+            near = earlier  # as where a kink is told
+        return is_of_a_fold(evidence) or not (continuous and self.criteria.is_macroscopic_kink(near, after))
 
     def _status(self, before: Point, after: Point) -> str:
         width = abs(after.beta - before.beta) / self.way.unit(before)

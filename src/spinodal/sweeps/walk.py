@@ -18,11 +18,10 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.glimpse import affords_glimpses_only
-from spinodal.minima.kronecker import kronecker
 from spinodal.minima.landmark import price
 from spinodal.minima.minimise import Local, Minimum, solve
 from spinodal.minima.solution import Departure
-from spinodal.minima.solver import solver_named
+from spinodal.minima.solver import Solver, solver_named
 from spinodal.observe import Observation
 from spinodal.sweeps.landmarks import Landmarks
 from spinodal.sweeps.point import Point
@@ -47,7 +46,7 @@ class Walker:
     ----------
     landscape, control
     observe : callable theta -> Observation
-    solver : str
+    solver : str or Solver
     tolerance : float, optional
     recorder : Recorder, optional
         Default: one that keeps nothing.
@@ -63,7 +62,7 @@ class Walker:
         control: Control,
         observe: Callable[[Tensor], Observation],
         *,
-        solver: str,
+        solver: str | Solver,
         tolerance: float | None = None,
         recorder: Recorder | None = None,
         known: Sequence[Point] = (),
@@ -92,9 +91,9 @@ class Walker:
 
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
-            factors = kronecker(self.landscape, theta) if affords_glimpses_only(self.landscape) else None
-            tolerance = self._looseness(True) * self.accuracy if self.landmarks.are_kept else self.accuracy
-            minimum, local = solve(self._loss(beta), theta, solver=self.solver.name, tolerance=tolerance, factors=factors)
+            factors = self.landmarks.made(theta) if affords_glimpses_only(self.landscape) else None
+            tolerance = self._looseness(travelling=True) * self.accuracy if self.landmarks.are_few else self.tolerance
+            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=tolerance, factors=factors)
             return minimum.charged(counts), local
 
         return self._point("find", beta, None, make)
@@ -123,7 +122,7 @@ class Walker:
             minimum, local = solve(
                 self._loss(beta),
                 point.minimum.theta + displacement,
-                solver=self.solver.name,
+                solver=self.solver,
                 tolerance=tolerance,
                 radius=radius,
                 landmark=self.landmarks.at(point),
@@ -131,12 +130,29 @@ class Walker:
                 has_left=has_left,
                 hints=[point.tangent],
                 on_the_way=travelling,
-                patience=BRIEF if travelling else math.inf,
+                patience=BRIEF if travelling and self.landmarks.are_few else math.inf,
             )
             return minimum.charged(Counts(passes=price if local else 0)), local
 
         found = self._point("follow", beta, point, make)
         return self.finish(found, travelling=travelling) if found.is_underway else found
+
+    def reach(self, point: Point, beta: float, start: Callable[[], Tensor], *, careful: bool = True) -> Point:
+        """Minimise at another beta from a start that is known to lie near, if asked as carefully as at the end of a branch.
+
+        `start` is only called when the point is not recorded.
+        """
+        looseness = self._looseness(travelling=False) if careful else 1.0
+        tolerance = looseness * self.solver.tolerance_in(self.landscape.dtype, self.tolerance)
+
+        def make() -> tuple[Minimum, Local | None]:
+            theta = start()
+            factors = self.landmarks.made(theta)
+            return solve(
+                self._loss(beta), theta, solver=self.solver.name, tolerance=tolerance, factors=factors, on_the_way=not careful
+            )
+
+        return self._point("reach", beta, point, make)
 
     def finish(self, point: Point, *, travelling: bool = False) -> Point:
         """Return the minimum that a search given up would have reached; `travelling`, as loosely minimised as on the way."""
@@ -157,8 +173,8 @@ class Walker:
             minimum, local = solve(
                 self._loss(point.beta),
                 point.minimum.theta,
-                solver=self.solver.name,
-                tolerance=self._looseness(travelling) * self.accuracy,
+                solver=self.solver,
+                tolerance=self._looseness(travelling=travelling) * self.accuracy if self.landmarks.are_few else self.tolerance,
                 radius=0.1,
                 landmark=self.landmarks.at(point),
                 factors=self.landmarks.factors(point),
@@ -171,13 +187,13 @@ class Walker:
     @property
     def accuracy(self) -> float:
         """Return the relative residual that points are minimised to: the one asked for, or what the solver and the size say."""
-        least = SHARED if self.tolerance is None and self.landmarks.are_kept else 0.0
+        least = SHARED if self.tolerance is None and self.landmarks.are_few else 0.0
         return max(self.solver.tolerance_in(self.landscape.dtype, self.tolerance), least)
 
     def _looseness(self, travelling: bool) -> float:
         """Return a factor on the tolerance: between transitions less will do; at one, of large networks more is needed."""
         if self.solver.sees_kinks:
-            return LOOSE_SHARED if travelling and self.tolerance is None and self.landmarks.are_kept else 1.0
+            return LOOSE_SHARED if travelling and self.tolerance is None and self.landmarks.are_few else 1.0
         if affords_glimpses_only(self.landscape):
             return LOOSE_SINGLE if travelling else CAREFUL
         return LOOSE if travelling and self.landscape.dtype == torch.float64 else 1.0

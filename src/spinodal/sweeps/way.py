@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from spinodal.definitions import CLOSER, FOLLOWED, MACROSCOPIC, UNBLURRED
 from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.solution import Departure
@@ -34,8 +36,13 @@ class Way:
     resolution: Resolution
     sign: float
 
-    def follow(self, point: Point, earlier: Point | None, beta: float, *, travelling: bool = False) -> Point:
-        """Make the point at `beta`, predicted along the tangent, or along a square root near a singularity."""
+    def follow(
+        self, point: Point, earlier: Point | None, beta: float, *, travelling: bool = False, change: Tensor | None = None
+    ) -> Point:
+        """Make the point at `beta`, predicted along the tangent, or along a square root near a singularity.
+
+        A `change` of theta that is known otherwise takes the place of the prediction.
+        """
         width = abs(beta - point.beta)
         ahead = distance_to_singularity(point, earlier, self.sign)
         stretch = width
@@ -47,8 +54,9 @@ class Way:
         most = MACROSCOPIC * self.criteria.error_range + FOLLOWED * smooth
         is_error = self.criteria.reference == 0.0  # only then is what jumps are measured in what a search knows
 
-        has_left = Departure(point.error, most if is_error else math.inf, self._floor(point, beta))
-        return self.walker.follow(point, beta, self.sign * stretch * point.tangent, has_left, travelling=travelling)
+        has_left = Departure(point.error, most if is_error else math.inf, self.floor(point, beta))
+        ahead_of = self.sign * stretch * point.tangent if change is None else change
+        return self.walker.follow(point, beta, ahead_of, has_left, travelling=travelling)
 
     @property
     def is_blurred(self) -> bool:
@@ -69,7 +77,7 @@ class Way:
         part = UNBLURRED if self.is_blurred else CLOSER if self.criteria.sparing else 1.0
         return part * self.resolution.bracket
 
-    def _floor(self, point: Point, beta: float) -> float:
+    def floor(self, point: Point, beta: float) -> float:
         """Return what L is nowhere less than on the branch of a point: by its slope, and twice its curvature, less a fall."""
         if not self.criteria.trusts_loss:
             return -math.inf

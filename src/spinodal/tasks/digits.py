@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from spinodal.arguments import real_number, seed_number, switch
 from spinodal.errors import SpinodalError
+from spinodal.tasks.classes import chosen_classes
 from spinodal.tasks.gaussian import activation_named, hidden_widths, network, squared_error
 from spinodal.tasks.task import Task
 
@@ -20,6 +21,8 @@ def digits(
     bias: bool = True,
     held_out: float = 0.0,
     seed: int = 0,
+    classes: Sequence[int] | None = None,
+    held_out_classes: Sequence[int] | None = None,
 ) -> Task:
     """Return the classification of handwritten digits with squared error on one-hot targets.
 
@@ -33,6 +36,8 @@ def digits(
     bias : whether layers have biases. Default True.
     held_out : fraction of images kept for held-out accuracy, 0 to 0.9. Default 0: all 1,797 train.
     seed : of the split, >= 0. Default 0.
+    classes : labels of the classes to train on. Default: all. Images are scaled, and outputs stay, as they are with all.
+    held_out_classes : labels of the classes among the held-out images. Default: `classes`.
 
     Raises
     ------
@@ -49,15 +54,21 @@ def digits(
     kind, fraction = activation_named(activation), real_number(held_out)
     if not 0.0 <= fraction <= 0.9:
         raise SpinodalError(got=f"held_out = {held_out!r}", allowed="a fraction from 0 to 0.9 is allowed", do="try 0.2")
+    kept = chosen_classes("classes", classes, range(10), least=2)
+    apart = chosen_classes("held_out_classes", held_out_classes, range(10), least=1)
     train, test = _split(fraction, seed)
+    chosen = {"classes": kept, "held_out_classes": apart}
     return Task(
         network([64, *layers, 10], kind, bias),
         squared_error,
-        train,
-        held_out=test,
+        _of(train, kept),
+        held_out=None if test is None else _of(test, apart or kept),
         name="digits",
-        settings={"hidden": layers, "activation": activation, "bias": bias, "held_out": fraction, "seed": seed},
-    )
+        settings={
+            "hidden": layers, "activation": activation, "bias": bias, "held_out": fraction, "seed": seed,
+            **{name: labels for name, labels in chosen.items() if labels is not None},
+        },
+    )  # fmt: skip
 
 
 def _split(held_out: float, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
@@ -70,6 +81,14 @@ def _split(held_out: float, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Ten
     images = _standardised(images, ~test)
     split = (images[~test], targets[~test]), (images[test], targets[test])
     return split[0], split[1] if held_out > 0 else None
+
+
+def _of(part: tuple[Tensor, Tensor], classes: list[int] | None) -> tuple[Tensor, Tensor]:
+    """Return the images of some classes."""
+    if classes is None:
+        return part
+    rows = part[1][:, classes].any(1)
+    return part[0][rows], part[1][rows]
 
 
 def centred_images() -> Tensor:

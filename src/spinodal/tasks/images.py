@@ -17,6 +17,7 @@ STEMS = dict(zip(NAMES, ("train-images", "train-labels", "t10k-images", "t10k-la
 FOLDERS = ("", "raw", "MNIST/raw")  # where in a folder they lie, the last two as torchvision keeps them
 FORMS = "an .npz file with x_train, y_train, x_test and y_test, or a folder with the four IDX files, is allowed"
 BYTE = 255
+BEGINNINGS = (b"PK", b"\x93N")  # of archives that numpy saves, and of single arrays
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,9 @@ def _shape(part: Labelled) -> str:
 
 def _from_npz(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
+        if file.read(2) not in BEGINNINGS:
+            raise SpinodalError(got=f"{path} is no .npz file", allowed=FORMS, do="save the arrays with numpy.savez")
+        file.seek(0)
         archive = np.load(file, allow_pickle=False)
         if isinstance(archive, np.ndarray):
             raise SpinodalError(got=f"{path} holds one array", allowed=FORMS, do="save four with numpy.savez")

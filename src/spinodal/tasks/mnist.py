@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spinodal.arguments import real_number, seed_number, sequence, switch, whole_number
+from spinodal.arguments import real_number, seed_number, switch, whole_number
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape.batches import Batch
+from spinodal.tasks.classes import chosen_classes
 from spinodal.tasks.gaussian import activation_named, hidden_widths, network, squared_error
-from spinodal.tasks.images import ImageSet, Labelled, places_of, read_images
+from spinodal.tasks.images import Labelled, places_of, read_images
 from spinodal.tasks.mnist_files import mnist_place
 from spinodal.tasks.task import Task
 
@@ -29,6 +30,7 @@ def mnist(
     samples: int | None = None,
     held_out: int | None = None,
     classes: Sequence[int] | None = None,
+    held_out_classes: Sequence[int] | None = None,
     outputs: int = 10,
     hidden: Sequence[int] = (128, 128),
     activation: str = "sigmoid",
@@ -52,6 +54,8 @@ def mnist(
     held_out : number of images of the test part for held-out accuracy; 0 for none. Default: all (10,000).
     classes : labels of the classes to keep. Default: all. Labels and outputs stay as they are, so that models of different
         choices can be compared.
+    held_out_classes : labels of the classes among the held-out images. Default: `classes`. With others, a map shows the recall
+        of classes that are not trained on, too, and the living classes are those of the held-out images.
     outputs : number of outputs, at least 2; labels are 0 to `outputs - 1`. Default 10.
     hidden : widths of hidden layers. Default (128, 128).
     activation : one of the activations of `gaussian`. Default "sigmoid".
@@ -76,9 +80,10 @@ def mnist(
     if loss not in LOSSES:
         raise unknown_name("loss", str(loss), LOSSES)
     images = read_images(mnist_place() if data is None else _path(data), outputs=outputs)
-    kept = None if classes is None else _classes(classes, outputs, images)
+    kept = chosen_classes("classes", classes, _known(images.train), least=2)
+    apart = chosen_classes("held_out_classes", held_out_classes, _known(images.test), least=1)
     train = _sampled("samples", images.train, samples, kept, seed, least=1)
-    test = _sampled("held_out", images.test, held_out, kept, seed, least=0)
+    test = _sampled("held_out", images.test, held_out, apart or kept, seed, least=0)
     error, tensors = LOSSES[loss]
     return Task(
         network([train.pixels, *layers, outputs], kind, bias),
@@ -89,6 +94,7 @@ def mnist(
         settings={
             "data": data, "samples": samples, "held_out": held_out, "classes": kept, "outputs": outputs, "hidden": layers,
             "activation": activation, "bias": bias, "loss": loss, "mean": scale[0], "deviation": scale[1], "seed": seed,
+            **({} if apart is None else {"held_out_classes": apart}),
         },
         dtype="float32",
     )  # fmt: skip
@@ -134,19 +140,9 @@ def _scale(mean: float, deviation: float) -> tuple[float, float]:
     return numbers
 
 
-def _classes(classes: Sequence[int], outputs: int, images: ImageSet) -> list[int]:
-    """Return the labels of classes to keep, rising, or refuse those that are not there."""
-    do = "for example (0, 1, 2, 3, 4)"
-    given = sequence("classes", classes, of="labels", do=do)
-    labels = sorted({whole_number("classes", label, least=0, do=do) for label in given})
-    known = np.unique(images.train.classes).tolist()
-    if len(labels) < 2 or len(labels) < len(given) or not set(labels) <= set(known):
-        raise SpinodalError(
-            got=f"classes = {given}",
-            allowed=f"at least two different labels are allowed, of {', '.join(map(str, known))}",
-            do=do,
-        )
-    return labels
+def _known(part: Labelled) -> list[int]:
+    """Return the labels that occur."""
+    return [int(label) for label in np.unique(part.classes)]
 
 
 def _sampled(

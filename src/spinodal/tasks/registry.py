@@ -24,6 +24,8 @@ from spinodal.tasks.autoencoder import autoencoder
 from spinodal.tasks.digits import digits
 from spinodal.tasks.gaussian import gaussian
 from spinodal.tasks.mnist import mnist
+from spinodal.tasks.modular import modular
+from spinodal.tasks.parity import parity
 from spinodal.tasks.patterns import patterns
 from spinodal.tasks.settings import plain
 from spinodal.tasks.task import Task
@@ -34,6 +36,8 @@ BUILT_IN: dict[str, Callable[..., Task]] = {
     "digits": digits,
     "gaussian": gaussian,
     "mnist": mnist,
+    "modular": modular,
+    "parity": parity,
     "patterns": patterns,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from spinodal.missing import listed
 from spinodal.phases.diagram import UNFINISHED, Diagram
 from spinodal.words.numbers import significant
+from spinodal.words.repeats import repeats_line
 from spinodal.words.sentences import answer_line, error_text, where
 from spinodal.words.trust import limits_line, softened_line, unconverged_line
 
@@ -21,7 +22,8 @@ def concluded(diagram: Diagram) -> str:
     found = _found(diagram) if diagram.macroscopic else "" if doubt else _nothing_found(diagram)
     is_whole = diagram.run_status in ("complete", UNFINISHED)
     ended = "" if is_whole else f"The walk {diagram.run_status.rstrip('.')}."
-    return " ".join(filter(None, [doubt, softened_line(diagram.softened), found, limits_line(diagram.limits), ended]))
+    said = [doubt, softened_line(diagram.softened), found, limits_line(diagram.limits), repeats_line(diagram), ended]
+    return " ".join(filter(None, said))
 
 
 def _nothing_found(diagram: Diagram) -> str:

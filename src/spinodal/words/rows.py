@@ -8,6 +8,7 @@ from typing import Any
 
 from spinodal.conventions import weight_decay
 from spinodal.words.numbers import half, percent, significant, to_error, width
+from spinodal.words.repeats import SPREAD, spread_cell
 
 HALF_BRACKET = "half bracket"
 BRACKET_NOTE = "half bracket: half the width of the interval in which this one branch was left; it is no error bar"
@@ -53,6 +54,7 @@ def transition_cells(item: Mapping[str, Any], style: Style) -> dict[str, str]:
         "weight_decay": "" if item["weight_decay"] is None else to_error(item["weight_decay"], decay),
         "beta": to_error(item["beta"], step),
         HALF_BRACKET: width(item["bracket"]),
+        SPREAD: spread_cell(item.get("repeats"), style.absent),
         "direction": item["direction"],
         "order": item["kind"] if item.get("missing") else item["order"],
         "E": numbers(item["error"], spread.get("error"), style),

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spinodal.conventions import weight_decay
+from spinodal.definitions import MANY_UNCONVERGED
 from spinodal.phases.limit import Limit
 from spinodal.phases.low_end import ENDLESS, LowEnd
 from spinodal.phases.softened import Softened
 from spinodal.sweeps.point import Point
 from spinodal.words.numbers import significant, to_error
 
-MANY = 0.2  # part of the points of a map that did not converge, above which nothing else of it comes first
-
 
 def unconverged_line(points: Sequence[Point]) -> str:
     """Say that most of what follows has no ground, where more than a fifth of the points did not converge; else ""."""
     failed = [point.minimum for point in points if not point.minimum.converged]
-    if len(failed) <= MANY * len(points):
+    if len(failed) <= MANY_UNCONVERGED * len(points):
         return ""
     stops = [minimum.stop for minimum in failed]
     commonest = max(failed, key=lambda minimum: stops.count(minimum.stop))

@@ -113,21 +113,31 @@ class Sphere:
     # -- minimisers -------------------------------------------------------------------------
 
     def minimise(
-        self, theta: Tensor, *, tolerance: float, second_order: bool, memory: Memory | None = None, iterations: int = 500
+        self,
+        theta: Tensor,
+        *,
+        tolerance: float,
+        second_order: bool,
+        memory: Memory | None = None,
+        iterations: int = 500,
+        floor: float = -math.inf,
     ) -> Solution:
         """Return the minimum of E on this sphere near a theta, as coordinates p.
 
-        L-BFGS, or trust-region Newton with conjugate gradients. `memory` is that of L-BFGS on a neighbouring sphere.
+        L-BFGS, or trust-region Newton with conjugate gradients. `memory` is that of L-BFGS on a neighbouring sphere;
+        it gives up ("left") where E falls below a `floor`.
         """
         p = self.coordinates(theta)
         if second_order:
             return newton_cg(self, p, tolerance=tolerance, radius=0.3 * self.radius, iterations=iterations)
-        solution = self._descended(p, tolerance, memory, iterations)
+        solution = self._descended(p, tolerance, memory, iterations, floor)
         calm = float(solution.gradient.norm()) <= 10 * tolerance * self.scale(solution.theta)
         return Solution(*_fields(solution), "rounding") if solution.stop == "still" and calm else solution
 
-    def _descended(self, p: Tensor, tolerance: float, memory: Memory | None, iterations: int) -> Solution:
+    def _descended(self, p: Tensor, tolerance: float, memory: Memory | None, iterations: int, floor: float) -> Solution:
         def stop(p: Tensor, value: float, gradient: Tensor) -> str | None:
+            if value < floor:
+                return "left"
             return "converged" if float(gradient.norm()) <= tolerance * self.scale(p) else None
 
         search = descend(p, stop, iterations, memory)

@@ -24,9 +24,12 @@ What is printed:
   the check   E, norm and rank of both; the barrier of the straight line, and that after the hidden units of B are put into
               the order (and given the signs) of those of A. Averages are safe where a barrier is below 1 % of E(0) - E.
   barrier     how far E rises above the larger end anywhere on the path, between its points too; +/- what may be missed
-  l2          lowers points between A and B; where a barrier stays, minimises E + beta ||theta - B||^2 while beta rises until
-              theta is B, and the same from B, and lowers that. bezier and chain train a curve or a polygon as a whole; band is
-              the nudged elastic band; straight only measures. With several methods, each has the whole budget.
+  l2          the default: where samples are many a cubic curve, trained in batches at places where E is high; points between A
+              and B, lowered; where a barrier stays, E + beta ||theta - B||^2 is minimised while beta rises until theta is B,
+              and the same from B, and that is lowered: the lowest of these. walk is the last of them alone.
+  others      bezier and chain train a curve or a polygon as a whole; band is the nudged elastic band; phases goes up in beta
+              from both ends until they are of one phase, joins them there, and goes down: the pass through the hierarchy;
+              straight only measures. With several methods, each has the whole budget.
 A path that stays low means that the two are one valley, not that their average is in it: --merge takes the best point on it.
 """
 
@@ -41,7 +44,9 @@ def connect_command(
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether the two can be merged, from a few evaluations.")
     ] = False,
-    method: Annotated[str, typer.Option(help="l2, straight, bezier, chain, band, several with commas between, or all.")] = "l2",
+    method: Annotated[
+        str, typer.Option(help="l2, walk, straight, bezier, chain, band, phases, several with commas between, or all.")
+    ] = "l2",
     aligned: Annotated[
         bool, typer.Option("--aligned", help="Put the hidden units of B into the order of those of A before.")
     ] = False,

@@ -32,7 +32,8 @@ What is done:
   train        all starts at once by gradient descent at --beta
   measure      the epoch at which E is halfway to the level of the best phase, on a logarithmic scale
 Written to the run folder: grok.json, figures/grok.png and .pdf, and the run of the map itself (`spinodal show`).
-A plateau that ends is a slow one; one that gradient flow never leaves is metastable: `spinodal.diagnose` tells them apart.
+A plateau that ends is a slow one; one that gradient flow never leaves is metastable: `spinodal.diagnose` tells them apart, and
+`spinodal.escape` leads out of both. Which phases a learning rate can hold: `spinodal show RUN --learning-rate R`.
 """
 
 

@@ -24,6 +24,8 @@ Where does a model of mine stand, trained with SGD or Adam and weight_decay=0.01
   spinodal map my_net.py:task --start model.safetensors --at-weight-decay 0.01
 Another one on the same map:
   spinodal map my_net.py:task --resume --start other.pt --at-weight-decay 0.02
+The published protocol, Adam on a grid of weight_decay with carried weights, to be compared with a map:
+  spinodal map mnist --solver adam --grid 0:0.09:0.0002
 The phases around a model, of L = E + beta ||theta - centre||^2:
   spinodal map gaussian --centre runs/gaussian-1:12
 """
@@ -55,7 +57,20 @@ def map_command(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
     starts: Annotated[int, typer.Option(help="Random starts from which the deepest phase is chosen.")] = 4,
-    solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",
+    repeats: Annotated[
+        int, typer.Option(help="Repeat the walk N times from other starts; tell the spread of each transition.", metavar="N")
+    ] = 0,
+    solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs; with --grid, adam or sgd.")] = "auto",
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            help="START:STOP:STEP of weight_decay: train at each value with carried weights (the published protocol)."
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the data at each value of --grid, at most.")] = 50,
+    batch_size: Annotated[int, typer.Option(help="Samples of a mini-batch of --grid.")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Of adam or sgd on --grid.")] = 1.5e-3,
+    patience: Annotated[int, typer.Option(help="Epochs without a fall of L after which --grid goes on.")] = 5,
     tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
     bracket: Annotated[
         float | None,
@@ -67,6 +82,10 @@ def map_command(
     soften: Annotated[
         str | None,
         typer.Option(help="Sharpness of what takes the place of ReLU and its kin; LOW:HIGH also finds transitions without it."),
+    ] = None,
+    lead: Annotated[
+        int | None,
+        typer.Option(help="Samples of a first map that leads a large network's; 0: none. Default: 7500 where there are 30000."),
     ] = None,
     start: Annotated[
         Path | None,
@@ -88,15 +107,30 @@ def map_command(
     from spinodal.mapping.options import MapOptions
 
     options = MapOptions(
-        beta=_range(beta), direction=direction, seed=seed, starts=starts, solver=solver,
+        beta=beta_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
-        soften=_sharpness(soften),
+        soften=_sharpness(soften), grid=_grid(grid), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+        patience=patience, lead=lead,
     )  # fmt: skip
     check_json(json_file)
     map_task(
         task, pairs(settings or []), options, out=out, resume=resume, centre=centre, model=(start, at_weight_decay),
         threads=threads, workers=workers, json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
+
+
+def _grid(text: str | None) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        start, stop, step = map(float, text.split(":"))
+    except ValueError as cause:
+        raise SpinodalError(
+            got=f"--grid {text!r}",
+            allowed="START:STOP:STEP with three numbers is allowed, of weight_decay",
+            do="for example --grid 0:0.09:0.0002",
+        ) from cause
+    return start, stop, step
 
 
 def _sharpness(text: str | None) -> float | tuple[float, float] | None:
@@ -111,7 +145,8 @@ def _sharpness(text: str | None) -> float | tuple[float, float] | None:
         ) from cause
 
 
-def _range(text: str | None) -> tuple[float, float] | None:
+def beta_range(text: str | None) -> tuple[float, float] | None:
+    """Return the range LOW:HIGH of `--beta`, None where it is not given."""
     if text is None:
         return None
     low, colon, high = text.partition(":")

@@ -12,10 +12,15 @@ from spinodal.commands.verbs.options import Debug, Json
 
 
 def show_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], json_file: Json = None, debug: Debug = False
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Say, too, which phases gradient descent can hold at this learning rate.")
+    ] = None,
+    json_file: Json = None,
+    debug: Debug = False,
 ) -> None:
     """Print the tables of a run: of an unfinished one what is there, and the command that goes on with it."""
     from spinodal.commands.show import show_run  # torch takes seconds to import, and the help needs none of it
 
     check_json(json_file)
-    show_run(run, json_file)
+    show_run(run, json_file, learning_rate)

@@ -1,0 +1,93 @@
+"""The phases of one rank over several seeds: the deepest one, and how well the seeds agree on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spinodal.basins.at_beta import fingerprint_at, known_points
+from spinodal.basins.basin import Basin, spread
+from spinodal.basins.matching import shared_betas
+from spinodal.phases.diagram import Diagram
+from spinodal.sweeps.point import Point
+
+
+@dataclass(frozen=True)
+class RankLevel:
+    """The basins of one rank.
+
+    Attributes
+    ----------
+    rank : int
+    deepest : Basin
+        The one than which no other was found to be deeper where both are known; of several, that of most seeds, then the one
+        that ends last.
+    others : tuple of int
+        The ids of the other basins of this rank.
+    """
+
+    rank: int
+    deepest: Basin
+    others: tuple[int, ...]
+
+    @property
+    def coexistence_spread(self) -> float | None:
+        """Return by how much the coexistence points of the deepest basin differ among seeds, relatively."""
+        return spread(self.deepest.coexistence)
+
+    @property
+    def end_spread(self) -> float | None:
+        """Return the same of its ends."""
+        return spread(self.deepest.ends)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the level in JSON types."""
+        return {
+            "rank": self.rank,
+            "deepest": self.deepest.id,
+            "seeds": list(self.deepest.seeds),
+            "coexistence": _by_seed(self.deepest.coexistence),
+            "coexistence_spread": self.coexistence_spread,
+            "ends": _by_seed(self.deepest.ends),
+            "end_spread": self.end_spread,
+            "others": list(self.others),
+        }
+
+
+def rank_levels(basins: Sequence[Basin], diagrams: Sequence[Diagram]) -> tuple[RankLevel, ...]:
+    """Return the basins rank by rank, the highest first."""
+    of_seed = {diagram.seed: diagram for diagram in diagrams}
+    levels = []
+    for rank in sorted({basin.rank for basin in basins}, reverse=True):
+        own = [basin for basin in basins if basin.rank == rank]
+        beaten = {basin.id: sum(_is_deeper(other, basin, of_seed) for other in own) for basin in own}
+        first, *others = sorted(own, key=lambda basin: (beaten[basin.id], -len(basin.members), -(basin.end or basin.beta[1])))
+        levels.append(RankLevel(rank, first, tuple(sorted(basin.id for basin in others))))
+    return tuple(levels)
+
+
+def _is_deeper(first: Basin, second: Basin, of_seed: Mapping[int, Diagram]) -> bool:
+    """Tell whether a basin has the lower L in the middle of where two members are both known."""
+    if first.id == second.id:
+        return False
+    for mine in _points(first, of_seed):
+        for theirs in _points(second, of_seed):
+            shared = shared_betas(mine, theirs)
+            if shared:
+                beta = shared[len(shared) // 2]
+                return _loss(mine, beta) < _loss(theirs, beta)
+    return False
+
+
+def _points(basin: Basin, of_seed: Mapping[int, Diagram]) -> list[tuple[Point, ...]]:
+    return [known_points(of_seed[member.seed].phases[member.phase]) for member in basin.members]
+
+
+def _loss(points: Sequence[Point], beta: float) -> float:
+    found = fingerprint_at(points, beta)
+    return found.error + beta * found.norm_squared
+
+
+def _by_seed(values: Mapping[int, float]) -> dict[str, float]:
+    return {str(seed): value for seed, value in values.items()}

@@ -1,0 +1,76 @@
+"""`spinodal hierarchy`: the tree of basins over several seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spinodal.commands.arguments import pairs
+from spinodal.commands.json_file import check_json
+from spinodal.commands.verbs.map import beta_range
+from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Sets, Threads, Workers
+from spinodal.errors import SpinodalError
+
+HIERARCHY_HELP = """Follow models of several seeds upwards until they fall into the same phase: the tree of their basins.
+
+\b
+Examples:
+  spinodal hierarchy patterns --seeds 0:5
+  spinodal hierarchy digits --seeds 0:3 --branches --starts 1
+From maps that are there already, of one task and different seeds:
+  spinodal hierarchy runs/digits-1 runs/digits-2 --out runs/digits-tree
+"""
+
+
+def hierarchy_command(
+    of: Annotated[
+        list[str], typer.Argument(metavar="TASK | RUN RUN...", help="A task, as `spinodal map` takes it, or two or more runs.")
+    ],
+    settings: Sets = None,
+    seeds: Annotated[str, typer.Option(help="Seeds A:B, from A to below B, or A,B,C; one map of each.")] = "0:3",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the tree and of the runs. Default: runs/TASK-hierarchy-N.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the runs in that folder.")] = False,
+    beta: Annotated[str | None, typer.Option(help="Range LOW:HIGH, as of `spinodal map`.")] = None,
+    direction: Annotated[str, typer.Option(help="up or loop, as of `spinodal map`.")] = "up",
+    branches: Annotated[
+        bool, typer.Option("--branches", help="Follow every phase through its fold: polished ends, coexistence points.")
+    ] = False,
+    starts: Annotated[int, typer.Option(help="Random starts of each seed from which the deepest phase is chosen.")] = 4,
+    solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",
+    tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
+    bracket: Annotated[float | None, typer.Option(help="Relative width of brackets, as of `spinodal map`.")] = None,
+    dtype: Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    centre: Centre = None,
+    threads: Threads = 0,
+    workers: Workers = 1,
+    json_file: Json = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Show the tree of basins over several seeds (see `HIERARCHY_HELP`)."""
+    from spinodal.commands.hierarchy import map_seeds, show_hierarchy  # torch takes seconds to import
+    from spinodal.mapping.options import MapOptions
+
+    check_json(json_file)
+    if len(of) > 1:
+        if out is None or settings:
+            raise SpinodalError(
+                got=f"{len(of)} runs{' and --set' if settings else ' without --out'}",
+                allowed="runs, with --out for the tree, or one task with its settings, are allowed",
+                do="for example --out runs/tree",
+            )
+        show_hierarchy([Path(run) for run in of], out, json_file, quiet=quiet)
+        return
+    options = MapOptions(
+        beta=beta_range(beta), direction=direction, starts=starts, solver=solver, tolerance=tolerance, bracket=bracket,
+        dtype=dtype, device=device, branches=branches,
+    )  # fmt: skip
+    map_seeds(
+        of[0], pairs(settings or []), options, seeds=seeds, out=out, resume=resume, json_file=json_file,
+        centre=centre, threads=threads, workers=workers, quiet=quiet, debug=debug,
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+"""Training of a curve by batches: where samples are many, a pass over them is worth many gradients over all of them at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from spinodal.landscape import Landscape
+from spinodal.landscape.batches import Batch
+
+SAMPLES, LEAST = 64, 8  # of a batch, and batches below which gradients over all samples serve better
+RATE = 0.04  # of a step at first, over the root mean square of the difference of the ends
+MOMENTUM, SQUARES, SMALLEST = 0.9, 0.999, 1e-8  # Adam (Kingma & Ba 2014)
+GOLDEN = (5.0**0.5 - 1.0) / 2.0  # places a multiple of it apart, modulo 1, are spread evenly however many they are
+BINS, EVENLY, NEWER = (
+    16,
+    0.2,
+    0.2,
+)  # of E along the curve; part of the places that is drawn evenly; weight of a new E in its bin
+
+Weights = Callable[[Tensor], Tensor]  # of the control points at places between 0 and 1: (k,) -> (k, c)
+
+
+class Epochs:
+    """Minimises the mean of E along a curve over its inner control points by Adam, one batch and one place of it at a time.
+
+    Batches follow one another in an order that is drawn anew for every pass, from a fixed seed; places are spread evenly, or,
+    with `power` > 0, in proportion to `E^power`: a barrier is lowered where E is high. The rate falls to 0 as a cosine.
+
+    Parameters
+    ----------
+    landscape : Landscape
+        Of batches, see `in_batches`.
+    controls : Tensor, shape (c, n)
+        The ends first and last, which stay.
+    weights : callable
+        Of the control points at places between 0 and 1, shape (k,), to shape (k, c).
+    power : float
+    """
+
+    def __init__(self, landscape: Landscape, controls: Tensor, weights: Weights, power: float) -> None:
+        self.landscape, self.controls, self.power = landscape, controls.clone(), power
+        self.weights = weights
+        self.batches: list[tuple[float, Batch]] = list(landscape.batches.weighted())
+        self.rate = RATE * float((controls[-1] - controls[0]).square().mean().sqrt())
+        self.mean, self.square = torch.zeros_like(controls[1:-1]), torch.zeros_like(controls[1:-1])
+        self.along = torch.zeros(BINS, dtype=torch.float64)  # E there, as it was met last
+        self.steps = 0
+
+    def run(self, passes: int) -> Tensor:
+        """Walk so many times through the data, at the cost of a gradient each; return the control points, shape (c, n)."""
+        order, all_steps = torch.Generator().manual_seed(0), passes * len(self.batches)
+        for _ in range(passes):
+            for number in torch.randperm(len(self.batches), generator=order).tolist():
+                rate = self.rate * (1.0 + math.cos(math.pi * self.steps / all_steps)) / 2.0
+                self.steps += 1
+                share, batch = self.batches[number]
+                self._step(batch, share * len(self.batches), rate)
+            self.landscape.ledger.charge(gradient_evaluations=1)
+        return self.controls
+
+    def _step(self, batch: Batch, share: float, rate: float) -> None:
+        place = self._place()
+        weights = self.weights(torch.tensor([place], dtype=torch.float64))[0].to(self.controls)
+        error, gradient = self._at(weights @ self.controls, batch)
+        self._meet(place, error)
+        slope = weights[1:-1, None] * share * gradient
+        self.mean.lerp_(slope, 1.0 - MOMENTUM)
+        self.square.mul_(SQUARES).addcmul_(slope, slope, value=1.0 - SQUARES)
+        unbiased = self.square / (1.0 - SQUARES**self.steps)
+        self.controls[1:-1] -= rate / (1.0 - MOMENTUM**self.steps) * self.mean / (unbiased.sqrt() + SMALLEST)
+
+    def _at(self, theta: Tensor, batch: Batch) -> tuple[float, Tensor]:
+        with self.landscape.at(theta) as model:
+            error = self.landscape.loss(model, batch)
+            slope = self.landscape.slope(error)
+        return float(error.detach()), torch.zeros_like(theta) if slope is None else slope
+
+    def _place(self) -> float:
+        even = (self.steps * GOLDEN) % 1.0
+        if self.power == 0.0 or self.steps <= 4 * BINS:
+            return even
+        high = self.along.clamp_min(0.0) ** self.power + 1e-300
+        share = (1.0 - EVENLY) * high / high.sum() + EVENLY / BINS
+        ends = share.cumsum(0)
+        bin_ = min(int((ends <= even).sum()), BINS - 1)
+        inside = (even - float(ends[bin_] - share[bin_])) / float(share[bin_])
+        return (bin_ + min(max(inside, 0.0), 1.0)) / BINS
+
+    def _meet(self, place: float, error: float) -> None:
+        bin_ = min(int(place * BINS), BINS - 1)
+        known = float(self.along[bin_])
+        self.along[bin_] = error if known == 0.0 else (1.0 - NEWER) * known + NEWER * error
+
+
+def in_batches(landscape: Landscape) -> Landscape | None:
+    """Return E in batches of about `SAMPLES` samples, in single precision where that is faster; None where they are few.
+
+    None, too, where E is not a mean over samples.
+    """
+    landscape = landscape.single or landscape
+    pieces = landscape.batches.largest // SAMPLES
+    split = landscape.split(landscape.initial, pieces=pieces) if pieces > 1 else landscape
+    return split if split is not None and split.batches.count >= LEAST else None

@@ -1,0 +1,76 @@
+"""The report of paths between two networks: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spinodal.files import write_whole, writing
+from spinodal.plots.path_figure import draw_paths
+from spinodal.report.page import asset, policy, template
+from spinodal.report.rows import grouped
+from spinodal.version import __version__
+
+HEADINGS = ("method", "barrier", "+/-", "over the mean of the ends", "largest E", "at t", "train accuracy", "held-out accuracy",
+            "held-out error", "length / distance", "gradients", "found by")  # fmt: skip
+
+
+def save_path_report(result: Mapping[str, Any], path: Path, *, provenance: Mapping[str, Any]) -> Path:
+    """Write the report of what `spinodal connect` found, in its JSON types, as one HTML file; return its path."""
+    with writing(path):
+        write_whole(path, render_paths(result, provenance=provenance))
+    return path
+
+
+def render_paths(result: Mapping[str, Any], *, provenance: Mapping[str, Any]) -> str:
+    """Return the report as HTML."""
+    title = f"{result['task']['name']}: {result['ends'][0]} to {result['ends'][1]}"
+    best = min(result["paths"], key=lambda path: path["barrier"])
+    known = zip(HEADINGS, *(_row(path) for path in result["paths"]), strict=True)
+    columns = [column for column in known if any(column[1:])]
+    page: str = template("path.html").render(
+        title=title,
+        policy=policy([]),
+        style=asset("report.css"),
+        figure=_svg(result["paths"], title),
+        check=result["check"]["answer"],
+        answer=f"{best['method']}: {best['status']}.",
+        headings=[heading for heading, *_ in columns],
+        rows=list(zip(*(cells for _, *cells in columns), strict=True)),
+        jumps=[(path["method"], _jump(jump)) for path in result["paths"] for jump in path["jumps"]],
+        origin=grouped(result["task"], "task") + grouped(provenance, "run"),
+        version=__version__,
+    )
+    return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
+
+
+def _row(path: Mapping[str, Any]) -> list[str]:
+    along = path["along"]
+    return [
+        path["method"], f"{path['barrier']:.4g}", f"{path['uncertainty']:.1g}", f"{path['barrier_over_mean']:.4g}",
+        f"{path['max_error']:.5g}", f"{max(path['profile'], key=lambda sample: sample[1])[0]:.3f}",
+        _least(along["accuracy"]["train"]), _least(along["accuracy"]["held_out"]),
+        "" if along["held_out_error"] is None else f"up to {max(along['held_out_error']):.4g}",
+        f"{path['length'] / path['distance']:.3g}", f"{path['stats']['gradient_equivalents']:,.0f}", path["way"],
+    ]  # fmt: skip
+
+
+def _least(values: Sequence[float] | None) -> str:
+    return "" if values is None else f"at least {min(values):.4f}"
+
+
+def _jump(jump: Mapping[str, Any]) -> str:
+    (low, high), (before, after) = jump["beta"], jump["distance"]
+    return (
+        f"between beta = {low:.4g} and {high:.4g} the minimiser falls from {before:.4g} to {after:.4g} from the target, "
+        f"E up to {jump['highest']:.4g} on the way"
+    )
+
+
+def _svg(paths: Sequence[Mapping[str, Any]], title: str) -> str:
+    """Return the figure as SVG, for a page that asks for no file."""
+    written = io.StringIO()
+    draw_paths(paths, title).savefig(written, format="svg", metadata={"Date": None})
+    return written.getvalue()[written.getvalue().index("<svg") :]
