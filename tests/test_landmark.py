@@ -163,24 +163,6 @@ def test_a_walk_that_is_resumed_anywhere_is_the_same_to_the_last_bit(
         assert [what(point) for point in walk(landscape, here, whole[:first])] == [what(point) for point in whole]
 
 
-def test_small_networks_whose_hessians_are_dear_are_walked_with_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()  # of `dear_hessians`: the price itself decides here
-    generator = torch.Generator().manual_seed(0)
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv1d(1, 10, 3), nn.Tanh(), nn.Flatten(), nn.Linear(60, 4))
-    data = (torch.randn(12, 1, 8, generator=generator), torch.arange(12) % 4)
-    dear = sp.Landscape(net, lambda model, batch: functional.cross_entropy(model(batch[0]), batch[1]), data)
-    penalty = Penalty()
-    walker = Walker(dear, penalty, Observer(dear, penalty, None), solver="newton")
-    point = walker.find(BETA, lambda: (dear.initial, Counts()))
-    for step in (1.01, 1.02, 1.03):
-        beta = step * point.beta
-        point = walker.follow(point, beta, (beta - point.beta) * point.tangent)
-        assert point.minimum.stats.hessians == 0
-        values = torch.linalg.eigvalsh(dear.hessian(point.minimum.theta)) + 2.0 * beta
-        assert abs(point.minimum.margin - float(values[0])) <= point.minimum.margin_error + 1e-12
-
-
 def test_a_search_that_was_given_up_on_the_way_is_finished_with_a_hessian_of_that_place(
     landscape: sp.Landscape, here: sp.Minimum, landmark: Landmark
 ) -> None:
@@ -205,3 +187,21 @@ def test_the_change_of_a_margin_is_that_of_neighbouring_hessians(
         there = sp.minimise(landscape, beta=beta, start=minimum.theta + step * minimum.beta * local.tangent, solver="newton")
         margins.append(there.margin)
     assert local.margin_slope(local.tangent) == pytest.approx((margins[1] - margins[0]) / (2e-4 * minimum.beta), rel=2e-2)
+
+
+def test_small_networks_whose_hessians_are_dear_are_walked_with_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # of `dear_hessians`: the price itself decides here
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv1d(1, 10, 3), nn.Tanh(), nn.Flatten(), nn.Linear(60, 4))
+    data = (torch.randn(12, 1, 8, generator=generator), torch.arange(12) % 4)
+    dear = sp.Landscape(net, lambda model, batch: functional.cross_entropy(model(batch[0]), batch[1]), data)
+    penalty = Penalty()
+    walker = Walker(dear, penalty, Observer(dear, penalty, None), solver="newton")
+    point = walker.find(BETA, lambda: (dear.initial, Counts()))
+    for step in (1.01, 1.02, 1.03):
+        beta = step * point.beta
+        point = walker.follow(point, beta, (beta - point.beta) * point.tangent)
+        assert point.minimum.stats.hessians == 0
+        values = torch.linalg.eigvalsh(dear.hessian(point.minimum.theta)) + 2.0 * beta
+        assert abs(point.minimum.margin - float(values[0])) <= point.minimum.margin_error + 1e-12

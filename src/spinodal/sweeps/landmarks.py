@@ -124,6 +124,11 @@ class Landmarks:
         """Tell whether points share Hessians, as one of their own is dear."""
         return self.solver.is_dense and (self.landscape.size > OWN_HESSIANS or price(self.landscape) > OWN_PRICE)
 
+    @property
+    def are_few(self) -> bool:
+        """Tell whether Hessians are so dear, in a large network, that a walk looks for nothing minor."""
+        return self.solver.is_dense and self.landscape.size > OWN_HESSIANS
+
     def _origin(self, point: Point) -> Point | None:
         return None if point.origin is None else self.points.get(point.origin)
 

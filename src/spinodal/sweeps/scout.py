@@ -15,7 +15,6 @@ from spinodal.definitions import (
     JUMPED,
     LAST,
     MACROSCOPIC,
-    MAY_BE_MACROSCOPIC,
     SHORTEST,
     SMALLEST,
 )
@@ -34,7 +33,7 @@ from spinodal.sweeps.order import Evidence, is_of_a_fold, order_of
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.standing import Standing
-from spinodal.sweeps.stride import first_step, largest_step
+from spinodal.sweeps.stride import certain_at_once, first_step, largest_step
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
 from spinodal.sweeps.walk import Walker
@@ -75,13 +74,10 @@ class Scout:
     ) -> None:
         self.guide, self._uncrossed = guide, set[int]()
         self.walker, self.resolution = walker, resolution
-        rough = not walker.solver.sees_kinks
         self.axis = walker.control.axis
-        ranges = max(error_range, 1e-300), max(norm_range, 1e-300)
-        dear = affords_glimpses_only(walker.landscape)
-        self.criteria = Criteria(
-            *ranges, rough=rough, lowest=lowest, axis=self.axis, trusts_loss=dear, sparing=walker.landmarks.are_kept
-        )
+        rough, dear = not walker.solver.sees_kinks, affords_glimpses_only(walker.landscape)
+        judged = {"rough": rough, "trusts_loss": dear, "sparing": walker.landmarks.are_few}
+        self.criteria = Criteria(max(error_range, 1e-300), max(norm_range, 1e-300), lowest=lowest, axis=self.axis, **judged)
         self.is_end, self.on_point, self.on_transition = is_end, on_point, on_transition
 
     @classmethod
@@ -200,17 +196,11 @@ class Scout:
         """Return the step to begin with; the first after a transition is short, as it shows how slopes go on from there."""
         if state.earlier is None:
             fresh = bool(state.transitions) and not self.criteria.rough
-            if self.criteria.sparing:  # minor gaps, too, are stepped over as if they were no branch behind
-                fresh = fresh and state.point is state.transitions[-1].after
-            first = self._certain_at_once(state.point) if self.criteria.sparing else 0.0
-            return min(state.step, 2.0 * self.resolution.minor) if fresh else max(state.step, first)
+            if self.criteria.sparing and not (fresh and state.point is state.transitions[-1].after):
+                return max(state.step, certain_at_once(self.way, state.point))
+            return min(state.step, 2.0 * self.resolution.minor) if fresh else state.step
         certain = self.criteria.longest_certain(state.point, state.earlier) / self.way.unit(state.point)
         return max(min(state.step, certain), self.resolution.bracket)
-
-    def _certain_at_once(self, point: Point) -> float:
-        """Return a step along which, as the slope goes, E changes by twice a jump that matters."""
-        slope = abs(point.error_slope) * self.way.unit(point)
-        return min(2.0 * MAY_BE_MACROSCOPIC * self.criteria.error_range / max(slope, 1e-300), self.resolution.largest)
 
     def _bounded(self, beta: float, to: float) -> float:
         return to if self.sign * (beta - to) > -LAST * self.resolution.minor * self.axis.unit(to) else beta

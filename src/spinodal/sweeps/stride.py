@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spinodal.definitions import QUIET_STRIDE, STEEPENS
+from spinodal.definitions import MAY_BE_MACROSCOPIC, QUIET_STRIDE, STEEPENS
 from spinodal.sweeps.gap import Gap
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.way import Way
@@ -23,3 +23,9 @@ def largest_step(way: Way, found: Gap) -> float:
 
 def _may_stride(way: Way) -> bool:
     return way.sign > 0.0 and not way.criteria.rough
+
+
+def certain_at_once(way: Way, point: Point) -> float:
+    """Return a step along which, as the slope goes, E changes by twice a jump that matters."""
+    slope = abs(point.error_slope) * way.unit(point)
+    return min(2.0 * MAY_BE_MACROSCOPIC * way.criteria.error_range / max(slope, 1e-300), way.resolution.largest)

@@ -92,7 +92,7 @@ class Walker:
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
             factors = self.landmarks.made(theta) if affords_glimpses_only(self.landscape) else None
-            tolerance = self._looseness(True) * self.accuracy if self.landmarks.are_kept else self.accuracy
+            tolerance = self._looseness(travelling=True) * self.accuracy if self.landmarks.are_few else self.tolerance
             minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=tolerance, factors=factors)
             return minimum.charged(counts), local
 
@@ -130,7 +130,7 @@ class Walker:
                 has_left=has_left,
                 hints=[point.tangent],
                 on_the_way=travelling,
-                patience=BRIEF if travelling else math.inf,
+                patience=BRIEF if travelling and self.landmarks.are_few else math.inf,
             )
             return minimum.charged(Counts(passes=price if local else 0)), local
 
@@ -174,7 +174,7 @@ class Walker:
                 self._loss(point.beta),
                 point.minimum.theta,
                 solver=self.solver,
-                tolerance=self._looseness(travelling) * self.accuracy,
+                tolerance=self._looseness(travelling=travelling) * self.accuracy if self.landmarks.are_few else self.tolerance,
                 radius=0.1,
                 landmark=self.landmarks.at(point),
                 factors=self.landmarks.factors(point),
@@ -187,13 +187,13 @@ class Walker:
     @property
     def accuracy(self) -> float:
         """Return the relative residual that points are minimised to: the one asked for, or what the solver and the size say."""
-        least = SHARED if self.tolerance is None and self.landmarks.are_kept else 0.0
+        least = SHARED if self.tolerance is None and self.landmarks.are_few else 0.0
         return max(self.solver.tolerance_in(self.landscape.dtype, self.tolerance), least)
 
     def _looseness(self, travelling: bool) -> float:
         """Return a factor on the tolerance: between transitions less will do; at one, of large networks more is needed."""
         if self.solver.sees_kinks:
-            return LOOSE_SHARED if travelling and self.tolerance is None and self.landmarks.are_kept else 1.0
+            return LOOSE_SHARED if travelling and self.tolerance is None and self.landmarks.are_few else 1.0
         if affords_glimpses_only(self.landscape):
             return LOOSE_SINGLE if travelling else CAREFUL
         return LOOSE if travelling and self.landscape.dtype == torch.float64 else 1.0
