@@ -120,6 +120,16 @@ def test_without_a_fold_the_walk_reaches_its_goal() -> None:
     assert branch.points[-1].beta == pytest.approx(5.0, rel=1e-11)
 
 
+@pytest.mark.parametrize("off", [-1e-4, 1e-4])
+def test_a_start_at_a_bound_that_is_minimised_loosely_begins_the_walk_all_the_same(off: float) -> None:
+    """beta = 2 (1 - x^2) on the branch, which is that of the start to its residual, on either side of the bound."""
+    landscape = _energy(lambda x: ((1 - x**2) ** 2).sum(), 1.0)
+    start = torch.tensor([math.sqrt(0.25 + off)], dtype=torch.float64)
+    for to in (0.5, 1.9):
+        branch = walk_fixed_norm(landscape, start, 1.5, to=to, bounds=(min(to, 1.5), max(to, 1.5)))
+        assert (branch.stop, branch.points[-1].beta) == ("reached", pytest.approx(to, rel=1e-9))
+
+
 # -- networks --------------------------------------------------------------------------------------
 
 

@@ -152,12 +152,18 @@ class FixedNorm:
 
         low, high = self.bounds
         if not low * (1 - NEAR_BETA) <= first.beta <= high * (1 + NEAR_BETA):
-            self.stop = "range"
+            doubt = self._residual(theta, beta) / math.sqrt(rho)  # beta of a sphere is that of a start to half of this
+            if not low - doubt <= first.beta <= high + doubt:
+                self.stop = "range"
+            self.bounds = min(low, first.beta), max(high, first.beta)
+
+    def _residual(self, theta: Tensor, beta: float) -> float:
+        return float(Regularised(self.landscape, beta, self.penalty).value_and_gradient(theta)[1].norm())
 
     def _refusal(self, theta: Tensor, beta: float) -> SpinodalError:
-        residual = float(Regularised(self.landscape, beta, self.penalty).value_and_gradient(theta)[1].norm())
         return SpinodalError(
-            got=f"a start whose residual ||grad L|| is {residual:.2e}, and no minimum of E was found on its sphere",
+            got=f"a start whose residual ||grad L|| is {self._residual(theta, beta):.2e}, and no minimum of E was found on its "
+            "sphere",
             allowed="a start near a stationary point of L is allowed",
             do="start from spinodal.minimise(...)",
         )
