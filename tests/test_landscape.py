@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -548,3 +549,13 @@ def test_a_large_batch_is_taken_in_parts_and_the_numbers_are_those_of_the_whole(
         parts.hessian_product(theta, vector), whole.hessian_product(theta, vector), rtol=1e-12, atol=1e-14
     )
     assert Landscape(net, meeting, data, memory=2**18).batches.count == 1
+
+
+@pytest.mark.parametrize("send", [pickle.dumps, copy.deepcopy])
+def test_a_landscape_is_not_sent_to_another_process_where_theta_would_move_nothing(send: Callable[[object], object]) -> None:
+    landscape = Landscape(nn.Linear(INPUTS, 1), squared, (torch.ones(2, INPUTS), torch.zeros(2, 1)))
+    with pytest.raises(SpinodalError, match=r"landscape\.maker"):
+        send(landscape)
+    remade = pickle.loads(pickle.dumps(landscape.maker()))()
+    theta = landscape.initial + 1.0
+    assert remade.value(theta) == copy.copy(landscape).value(theta) == landscape.value(theta)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cached_property, partial
+from typing import NoReturn, Self
 
 import torch
 from torch import Tensor, nn
@@ -169,6 +170,20 @@ class Landscape(Energy):
             Landscape, model, self.loss, self._source, dtype=self.dtype, device=self.device, memory=self.memory,
             samples=self.samples, soften=self.sharpness,
         )  # fmt: skip
+
+    def __copy__(self) -> Self:
+        """Return another landscape of the same module, loss and data."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: another process would get parameters that do not follow theta any more, and wrong values."""
+        raise SpinodalError(
+            got="a Landscape is pickled, to be sent to another process, or copied deeply",
+            allowed="its module follows one flat vector in place, which such a copy loses",
+            do="send `landscape.maker()`, which makes it again there",
+        )
 
     def vector(self, theta: object) -> Tensor:
         """Return `theta` as a vector of this landscape, or refuse it."""
