@@ -349,12 +349,12 @@ def test_bad_arguments_of_the_other_verbs_are_refused(command: Command, argument
     [
         (
             ["mpa", "gaussian"],
-            "unknown command 'mpa'; known: connect, curvature, export, grok, map, report, show, tasks, theory; "
-            "did you mean 'map'?",
+            "unknown command 'mpa'; known: compare, connect, curvature, export, grok, hierarchy, map, report, show, tasks, theory; "
+            "did you mean 'map' or 'compare'?",
         ),
         (["--verison"], "unknown option '--verison'; known: --help, --version; did you mean '--version'?"),
         (["map"], "missing argument 'TASK'; TASK: a built-in task"),
-        (["map", "gaussian", "--bogus"], "unknown option '--bogus'; known: --at-weight-decay, --beta, "),
+        (["map", "gaussian", "--bogus"], "unknown option '--bogus'; known: --at-weight-decay, --batch-size, --beta, "),
         (["map", "gaussian", "--sed", "3"], "did you mean '--seed'"),
         (["map", "gaussian", "--seed", "x"], "'--seed': "),
         (["map", "gaussian", "--seed"], "option '--seed' requires an argument"),

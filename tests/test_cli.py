@@ -258,7 +258,7 @@ def task():
     def loss(model, batch):
         global calls
         calls += 1
-        if calls > 400:
+        if calls > 900:
             raise RuntimeError("the loss broke")
         return (model(batch[0]) - batch[1]).square().sum(1).mean()
 

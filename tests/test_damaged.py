@@ -135,7 +135,7 @@ def test_damaged_low_vectors_lead_to_the_same_minimum_and_margin(
 ) -> None:
     for name in ("landmark", "newton", "local"):  # Hessians of small networks are kept as those of larger ones are
         monkeypatch.setattr(f"spinodal.minima.{name}.CERTIFIED", 0)
-    landmark = Landmark.at(Regularised(landscape, BETA), landscape.hessian(here.theta))
+    landmark = Landmark.at(Regularised(landscape, BETA), here.theta, landscape.hessian(here.theta))
     assert landmark is not None
     broken = replace(landmark, low=LOW[damage](landmark.low), price=10**6)
     found, local = solve(Regularised(landscape, there.beta), here.theta, solver="newton", landmark=broken)

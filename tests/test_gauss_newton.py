@@ -311,7 +311,7 @@ def test_a_loss_that_is_not_convex_can_have_a_negative_trace() -> None:
     batch = data()
     landscape = Landscape(layers(), lambda model, b: -squared(model, b), batch)
     mirrored = Landscape(landscape.model, squared, batch)
-    negative, positive = (GaussNewton(E, E.initial).trace(method="exact").value for E in (landscape, mirrored))
+    negative, positive = (GaussNewton(E, landscape.initial).trace(method="exact").value for E in (landscape, mirrored))
     assert negative == -positive < 0
 
 

@@ -17,7 +17,8 @@ from spinodal.landscape.axis import LOG
 from spinodal.observe import Observer
 from spinodal.sweeps.once import is_one_event, without_between
 from spinodal.sweeps.resolution import Resolution
-from spinodal.sweeps.scout import Scout, _State
+from spinodal.sweeps.scout import Scout
+from spinodal.sweeps.standing import Standing
 from spinodal.sweeps.walk import Walker
 
 BRACKET = 1e-4
@@ -68,7 +69,7 @@ def test_a_kink_in_two_brackets_that_touch_is_told_once(part: float) -> None:
     middle = walker.finish(walker.follow(kink.before, kink.before.beta + part * width(kink), 0.0 * kink.before.tangent))
     place = sweep.points.index(kink.after)
     points = [*sweep.points[:place], middle, *sweep.points[place:]]
-    state = _State(points[-1], None, 0.1, points)
+    state = Standing(points[-1], None, 0.1, points)
     for before, after in ((kink.before, middle), (middle, kink.after)):
         state.transitions.append(replace(kink, before=before, after=after))
         state.witnesses.append(sweep.points[place - 2])

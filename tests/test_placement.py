@@ -100,8 +100,9 @@ def test_a_module_its_state_dict_and_its_vector_are_placed_alike(task: Task, dia
 
 
 def test_the_answer_is_two_sentences(diagram: sp.PhaseDiagram) -> None:
-    text = sp.place(diagram, diagram.at(0.1).module(), weight_decay=0.2).answer()
-    assert text.startswith("At weight_decay = 0.2 your model is in phase 0 of 3")
+    snapshot = diagram.at(0.1)
+    text = sp.place(diagram, snapshot.module(), weight_decay=snapshot.weight_decay).answer()
+    assert text.startswith(f"At weight_decay = {snapshot.weight_decay:.4g} your model is in phase 0 of 3")
     assert text.count(". ") == 1
     assert "times your weight_decay (weight_decay = " in text
 
