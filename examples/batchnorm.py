@@ -5,7 +5,7 @@
 #     spinodal map examples/batchnorm.py:task
 #     spinodal map examples/batchnorm.py:task_masked --out runs/batchnorm
 #
-# The second takes 40 s on one core (AMD EPYC, processor time). Expected: the ranks go one by one, without a jump of E, at
+# The second takes 80 s on one core (Intel Xeon, processor time). Expected: the ranks go one by one, without a jump of E, at
 # beta = 0.2614 and 0.2716, where nothing is left.
 import torch
 from sklearn.datasets import load_wine

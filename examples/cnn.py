@@ -3,8 +3,8 @@
 #
 #     spinodal map examples/cnn.py:task --out runs/cnn
 #
-# Takes 57 s on one core (AMD EPYC, processor time); with `--solver newton` dense steps take several times as long.
-# Expected: jumps at beta = 0.0485 (classes fade behind it) and at 0.1006, where nothing is left.
+# Takes 35 s on one core (Intel Xeon, processor time); with `--solver newton` dense steps take several times as long.
+# Expected: jumps at beta = 0.0485 (classes fade behind it) and at 0.1005, where nothing is left.
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
