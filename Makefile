@@ -1,5 +1,5 @@
 # make map    map the phases of a small network on handwritten digits into runs/digits; run again, it goes on where it stopped
-# make test   linter, formatter, type checker, tests and doctests
+# make test   linter, formatter, type checker, tests and doctests; the slow tests too: .venv/bin/pytest -m slow
 # make docs   the documentation as pages into site/; they need no network
 #
 # The first of them makes .venv and installs the package with the tested versions of constraints.txt.
@@ -23,7 +23,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile -m "not slow"
 
 docs: $(INSTALLED)
 	@test -x $(BIN)/mkdocs || { echo "mkdocs is missing; install it with: $(BIN)/python -m pip install -c constraints.txt -e '.[docs]'" >&2; exit 1; }

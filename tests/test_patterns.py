@@ -61,7 +61,6 @@ def test_arguments_out_of_range_are_refused(settings: dict[str, Any], reason: st
     assert reason in str(refusal.value)
 
 
-@pytest.mark.slow
 def test_lines_merge_before_everything_does() -> None:
     diagram = sp.map_phases(patterns(samples=120, held_out=120), dtype="float32", beta=(0.015, 0.4), starts=2, bracket=1e-2)
     middles = [phase.points[len(phase.points) // 2].observation for phase in diagram.phases]

@@ -89,7 +89,6 @@ def test_the_task_and_the_model_of_ones_own_are_mapped_and_placed_as_the_readme_
     assert placement["weight_decay"] == 0.01
 
 
-@pytest.mark.slow
 def test_the_readme_is_done_in_order_in_a_fresh_folder(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     monkeypatch.syspath_prepend(str(Path.cwd()))
     follow(section("Two commands", "From Python"), command)
