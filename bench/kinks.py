@@ -4,8 +4,8 @@
     python bench/kinks.py --network breast_cancer --steps 15000
 
 Each network is mapped with `soften=(20, 320)`. Then a program that knows nothing of softening, heavy-ball descent in plain
-PyTorch on the network **with its kinks**, starts in the phase before each transition, at `limit - error` and at
-`limit + error`: it must stay at the first and leave at the second. Columns: points of the map and how many of them
+PyTorch on the network **with its kinks**, starts in the phase before each transition, is led up to it and run at
+`limit - error` and at `limit + error`: it must stay at the first and leave at the second. Columns: points of the map and how many of them
 converged; cost of the map in gradients, and its processor time; for every transition beta at sharpness 20, its limit and
 error, and E where the descents ended, between E of the two phases. `--plain` also maps without softening.
 """
@@ -26,6 +26,7 @@ import spinodal as sp
 SOFTEN = (20.0, 320.0)
 RATE, MOMENTUM, LAST = 0.1, 0.9, 0.01  # of the descents; in their second half the rate falls to this part of itself
 BACK = 0.03  # part of beta before a transition from which they start
+RUNGS = 5  # values of beta on the way from there to the transition
 
 
 def main() -> None:
@@ -77,8 +78,8 @@ def rows(name: str, steps: int) -> Iterator[list[str]]:
         if limit.limit is None or limit.error is None:
             yield [*first, f"{transition.beta:.5g}", limit.reason, "", "", "", ""]
             continue
-        start = before(diagram, transition)
-        ends = [descended(task, start, limit.limit + side * limit.error, steps) for side in (-1.0, 1.0)]
+        start = raised(task, before(diagram, transition), limit.limit - limit.error, steps)
+        ends = [descended(task, start, limit.limit + side * limit.error, steps)[0] for side in (-1.0, 1.0)]
         middle = 0.5 * (transition.before.error + transition.after.error)
         agrees = ends[0] < middle < ends[1]
         yield [
@@ -87,16 +88,24 @@ def rows(name: str, steps: int) -> Iterator[list[str]]:
         ]  # fmt: skip
 
 
-def before(diagram: sp.PhaseDiagram, transition: sp.Transition) -> Tensor:
-    """Return theta of the last followed point of the phase before a transition that is not close to it."""
+def before(diagram: sp.PhaseDiagram, transition: sp.Transition) -> sp.Minimum:
+    """Return the last followed point of the phase before a transition that is not close to it."""
     begins = max((found.beta for found in diagram.macroscopic if found.beta < transition.beta), default=0.0)
     phase = [point for point in diagram.points if begins < point.beta < transition.beta]
     far = [point for point in phase if point.beta <= (1.0 - BACK) * transition.beta]
-    return (far[-1] if far else phase[0]).minimum.theta
+    return (far[-1] if far else phase[0]).minimum
 
 
-def descended(task: sp.Task, start: Tensor, beta: float, steps: int) -> float:
-    """Return E where heavy-ball descent on L of the network with its kinks ends."""
+def raised(task: sp.Task, start: sp.Minimum, beta: float, steps: int) -> Tensor:
+    """Return theta of the network with its kinks, led from a softened minimum up to a beta: one leap might leave the phase."""
+    theta = start.theta
+    for part in range(RUNGS):
+        _, theta = descended(task, theta, start.beta * (beta / start.beta) ** (part / RUNGS), steps // 2)
+    return theta
+
+
+def descended(task: sp.Task, start: Tensor, beta: float, steps: int) -> tuple[float, Tensor]:
+    """Return E and theta where heavy-ball descent on L of the network with its kinks ends."""
     model = task.model.double()
     named = [value for value in model.parameters() if value.requires_grad]
     with torch.no_grad():
@@ -110,7 +119,7 @@ def descended(task: sp.Task, start: Tensor, beta: float, steps: int) -> float:
         with torch.no_grad():
             for value, speed, slope in zip(named, speeds, slopes, strict=True):
                 value.add_(speed.mul_(MOMENTUM).sub_(rate * slope))
-    return float(task.loss(model, task.data).detach())
+    return float(task.loss(model, task.data).detach()), torch.cat([value.detach().reshape(-1) for value in named])
 
 
 def print_plain(names: list[str]) -> None:
