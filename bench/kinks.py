@@ -4,10 +4,10 @@
     python bench/kinks.py --network breast_cancer --steps 15000
 
 Each network is mapped with `soften=(20, 320)`. Then a program that knows nothing of softening, heavy-ball descent in plain
-PyTorch on the network **with its kinks**, starts in the phase before each transition, is led up to it and run at `limit -
-error` and at `limit + error`: it must stay at the first and leave at the second. Columns: points of the map and how many of
-them converged; cost of the map in gradients, and its processor time; for every transition beta at sharpness 20, its limit and
-error, and E where the descents ended, between E of the two phases. `--plain` also maps without softening.
+PyTorch on the network **with its kinks**, starts in the phase before each transition, is led up to it and run at
+`limit - error` and at `limit + error`: it must stay at the first and leave at the second. Columns: points of the map and how
+many of them converged; cost of the map in gradients, and its processor time; for every transition beta at sharpness 20, its
+limit and error, and E where the descents ended, between E of the two phases. `--plain` also maps without softening.
 """
 
 from __future__ import annotations
