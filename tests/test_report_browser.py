@@ -322,6 +322,14 @@ def test_a_narrow_window_needs_no_scrolling_sideways(report: Any) -> None:
     assert all(0 < plot.size["width"] <= 390 for plot in plots(report))
 
 
+@pytest.mark.parametrize("width", [390, 540, 700])
+def test_a_figure_lies_within_its_frame(report: Any, width: int) -> None:
+    resize(report, width)
+    wait(lambda: width - 60 < drawn_width(report) < width)
+    script = "return arguments[0].querySelector('.main-svg').getBoundingClientRect().height"
+    assert all(report.execute_script(script, plot) <= plot.size["height"] + 1 for plot in plots(report))
+
+
 def test_on_a_narrow_window_the_values_of_a_point_stand_below(report: Any, made: sp.PhaseDiagram) -> None:
     resize(report, 390, mobile=True)
     wait(lambda: drawn_width(report) < 390)
