@@ -59,6 +59,8 @@ def test_a_phase_of_another_run_is_a_start(command: Command, run: Path, tmp_path
     assert {start["phase"] for start in found["starts"]} == {None, 1}
     refused = command("grok", "gaussian", *QUICK, "--from", f"{run}:7", "--out", str(tmp_path / "two"))
     assert (refused.code, "phase 7; phases 0 to 2 of this map are allowed" in refused.err) == (2, True)
+    best = command("grok", "gaussian", *QUICK, "--from", f"{run}:0", "--out", str(tmp_path / "best"))
+    assert (best.code, "phase 0, the best one; phases 1 to 2 of this map can wait" in best.err) == (2, True)
     unnamed = command("grok", "gaussian", *QUICK, "--from", str(run), "--out", str(tmp_path / "three"))
     assert (unnamed.code, "names no phase" in unnamed.err) == (2, True)
 
