@@ -22,8 +22,8 @@ law; an escape is the arrival at a strength where L is below that of the dead st
 temperature 6, .9 to 1.12 at 10. At 10 `train` would take nine thousand million steps; what a loop of its own with longer steps
 finds is shown for three lengths of them, and at 6 beside `train`.
 
-`random`, `noise`, `ways`, `forecast`, `data`: see `dynamics_starts.py`, `dynamics_noise.py`, `dynamics_ways.py`,
-`dynamics_forecast.py` and `dynamics_data.py`.
+`random`, `noise`, `ways`, `forecast`, `data`, `slowing`: see `dynamics_starts.py`, `dynamics_noise.py`, `dynamics_ways.py`,
+`dynamics_forecast.py`, `dynamics_data.py` and `dynamics_slowing.py`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from dynamics_data import data_size
 from dynamics_forecast import forecast
 from dynamics_langevin import chain, wells
 from dynamics_noise import noise
+from dynamics_slowing import slowing
 from dynamics_starts import random_starts
 from dynamics_ways import ways
 from hardware import hardware_line, print_table, use_threads
@@ -53,7 +54,7 @@ import spinodal as sp
 from spinodal.theory import escape_time, mode_strength, saddle_amplitude
 
 RUNS, REPEATS = 64, 5
-PARTS = ("speed", "verdicts", "escape", "wells", "chain", "random", "noise", "ways", "forecast", "data")
+PARTS = ("speed", "verdicts", "escape", "wells", "chain", "random", "noise", "ways", "forecast", "data", "slowing")
 
 
 def main() -> None:
@@ -189,7 +190,7 @@ def escape_rows(matrices: int, low: float, quick: bool) -> Iterator[list[str]]:
 
 TABLES = {
     "speed": speed, "verdicts": verdicts, "escape": escape, "wells": wells, "chain": chain, "random": random_starts,
-    "noise": noise, "ways": ways, "forecast": forecast, "data": data_size,
+    "noise": noise, "ways": ways, "forecast": forecast, "data": data_size, "slowing": slowing,
 }  # fmt: skip
 
 
