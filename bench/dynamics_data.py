@@ -20,7 +20,7 @@ from torch import Tensor
 
 import spinodal as sp
 
-DRAWS, STARTS, BETAS, LOOP = 10, 4, (1e-2, 3e-2), 0.5
+DRAWS, STARTS, BETAS, LOOP = 8, 4, (1e-2, 3e-2), 0.5
 COUNTS = tuple(round(20 * 2 ** (place / 2)) for place in range(9))
 HEADER = ["beta", "samples", "E down", "E up", "held out, down", "held out, up", "L up less L down", "loops"]
 Point = tuple[float, float, float]  # E, L, the held-out error
