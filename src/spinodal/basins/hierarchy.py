@@ -11,6 +11,7 @@ from spinodal.arguments import seed_number
 from spinodal.basins.tree import Hierarchy
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control import Control
+from spinodal.mapping.keywords import chosen_options, with_options
 from spinodal.mapping.map import map_phases
 from spinodal.mapping.options import MapOptions, MapSettings
 from spinodal.parallel import Executor, worker_pool
@@ -19,6 +20,7 @@ from spinodal.sweeps.recorder import Recorder
 from spinodal.tasks.task import Task
 
 
+@with_options
 def hierarchy(
     task: Task,
     *,
@@ -68,7 +70,7 @@ def hierarchy(
     --------
     Hierarchy.of : the same from maps that are there already.
     """
-    chosen = replace(options, **settings) if options else MapOptions(**settings)
+    chosen = chosen_options(options, settings)
     numbers = checked_seeds(seeds)
     if chosen.direction == "down":
         raise SpinodalError(
