@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import spinodal as sp
+from spinodal.commands.path_tables import sentences_of
 from spinodal.landscape.penalty import Penalty
 from spinodal.paths import graph_of_minima
 from spinodal.paths.curve import bezier
@@ -22,6 +23,7 @@ from spinodal.paths.epochs import Epochs, in_batches
 from spinodal.paths.found import spread
 from spinodal.paths.interval import measured
 from spinodal.paths.walk import Walk
+from spinodal.report.path_page import render_paths
 from spinodal.tasks import Task
 
 SINGULAR_VALUES = (0.9, 0.5)
@@ -132,7 +134,12 @@ def test_a_jump_of_the_walk_begins_in_a_saddle_at_which_the_minimiser_ends() -> 
     beyond = sp.minimise(landscape, beta=1.001 * saddle.beta, start=before.theta, penalty=Penalty(centre=target))
     assert (before.theta - target).norm() == pytest.approx(saddle.distance, rel=0.1)
     assert (beyond.theta - target).norm() < 0.1 * saddle.distance
-    assert path.to_dict()["jumps"][0]["saddle"]["beta"] == saddle.beta
+    told = path.to_dict()
+    assert told["jumps"][0]["saddle"]["beta"] == saddle.beta
+    words = f"saddle at beta = {saddle.beta:.8g}"
+    result = {"task": {"name": "gaussian"}, "ends": ["A", "B"], "paths": [told], "check": {"answer": "No."}}
+    assert any(words in line for line in sentences_of([told]))
+    assert words in render_paths(result, provenance={})
 
 
 def test_the_pass_through_the_phases_is_where_the_weaker_mode_has_died() -> None:
@@ -417,9 +424,10 @@ def test_a_search_that_was_killed_ends_as_one_that_was_not(part: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         sp.connect(landscape, *ends, budget=400, recorder=notebook)
     notebook.fails_at = None
-    again = sp.connect(landscape, *ends, budget=400, recorder=notebook)
-    assert torch.equal(again.points, whole.points)
-    assert again.to_dict() == whole.to_dict()
+    for _ in range(2):  # to its end, and what is on record whole
+        again = sp.connect(landscape, *ends, budget=400, recorder=notebook)
+        assert torch.equal(again.points, whole.points)
+        assert again.to_dict() == whole.to_dict()
 
 
 # -- refusals -------------------------------------------------------------------------------------
