@@ -85,7 +85,7 @@ def map_command(
     ] = None,
     lead: Annotated[
         int | None,
-        typer.Option(help="Samples of a first map that leads a large network's; 0: none. Default: 7500 where there are 30000."),
+        typer.Option(help="Samples of a first map that leads a large network's; 0: none. Default: a quarter, at most 7500, from 8000 on."),
     ] = None,
     start: Annotated[
         Path | None,
