@@ -93,11 +93,20 @@ class Walker:
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
             factors = self.landmarks.made(theta) if affords_glimpses_only(self.landscape) else None
-            tolerance = self._looseness(travelling=True) * self.accuracy if self.landmarks.are_few else self.tolerance
-            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=tolerance, factors=factors)
+            few = self.landmarks.are_few
+            tolerance = self._looseness(travelling=True) * self.accuracy if few else self.tolerance
+            minimum, local = solve(
+                self._loss(beta),
+                theta,
+                solver=self.solver,
+                tolerance=tolerance,
+                factors=factors,
+                patience=BRIEF if few else math.inf,
+            )
             return minimum.charged(counts), local
 
-        return self._point("find", beta, None, make)
+        found = self._point("find", beta, None, make)
+        return self.finish(found, travelling=True) if found.is_underway else found
 
     def follow(
         self,
