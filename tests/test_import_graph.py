@@ -21,7 +21,7 @@ SOURCE = ROOT / "src"
 MOST_LINES, LONGEST_BODY = 400, 40
 
 LEVELS = """
-errors version definitions
+errors version definitions shown
 conventions arguments counts files
 words.numbers theory parallel
 landscape
@@ -43,6 +43,7 @@ ensemble
 store
 plots
 report
+notebook
 commands
 cli
 spinodal

@@ -2,7 +2,9 @@
 
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from spinodal import shown
 
 if TYPE_CHECKING:
     from spinodal import tasks, theory
@@ -178,6 +180,8 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "train": "spinodal.dynamics",
     "weight_decay": "spinodal.conventions",
 }
+
+shown.open_with(lambda: cast(shown.Renderer, import_module("spinodal.notebook")))  # results know no room above their own
 
 if not TYPE_CHECKING:  # which reads the imports above, and refuses names that are not there
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Unpack
 
@@ -11,15 +10,18 @@ from spinodal.arguments import seed_number
 from spinodal.basins.tree import Hierarchy
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control import Control
+from spinodal.mapping.keywords import chosen_options, with_options
 from spinodal.mapping.members import Member, Tasks, map_members
 from spinodal.mapping.options import MapOptions, MapSettings
 from spinodal.missing import Missing
 from spinodal.parallel import Executor
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.recorder import Recorder
+from spinodal.tasks.expected import expected_task
 from spinodal.tasks.task import Task
 
 
+@with_options
 def hierarchy(
     task: Task,
     *,
@@ -70,14 +72,14 @@ def hierarchy(
     --------
     Hierarchy.of : the same from maps that are there already.
     """
-    chosen = replace(options, **settings) if options else MapOptions(**settings)
+    chosen = chosen_options(options, settings)
     numbers = checked_seeds(seeds)
     if chosen.direction == "down":
         raise SpinodalError(
             got="direction down", allowed="up or loop are allowed: basins are left as beta rises", do="leave direction out"
         )
     members = [Member(0, seed, f"seed-{seed}") for seed in numbers]
-    place = Tasks((task,), chosen, control, None if recorder is None else partial(_of_seed, recorder))
+    place = Tasks((expected_task(task),), chosen, control, None if recorder is None else partial(_of_seed, recorder))
     diagrams = []
     for _, found in map_members(place, members, workers=workers, executor=executor):
         if isinstance(found, Missing):

@@ -19,7 +19,6 @@ from spinodal.commands.json_file import write_json_file
 from spinodal.commands.missing import failure_shown, tell_missing
 from spinodal.commands.model_to_place import model_to_place, placed
 from spinodal.commands.pictures import write_pictures, write_report
-from spinodal.commands.progress_bar import ProgressBar
 from spinodal.commands.show import show_result
 from spinodal.commands.threads import threads_for, use_threads
 from spinodal.commands.usage import INTERRUPTED
@@ -31,6 +30,7 @@ from spinodal.mapping.map import map_phases
 from spinodal.mapping.options import OWN, MapOptions
 from spinodal.mapping.place import place
 from spinodal.mapping.preparing import Prepared, prepare
+from spinodal.mapping.progress_bar import ProgressBar
 from spinodal.missing import Attempts
 from spinodal.parallel import Executor, worker_pool
 from spinodal.results.phase_diagram import PhaseDiagram

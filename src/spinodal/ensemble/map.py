@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Unpack
 
 from spinodal.arguments import seed_number
 from spinodal.ensemble.ensemble import Ensemble
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control import Control
+from spinodal.mapping.keywords import chosen_options, with_options
 from spinodal.mapping.members import Member, Recorders, Tasks, map_members
 from spinodal.mapping.options import MapOptions, MapSettings
 from spinodal.missing import Missing, listed
 from spinodal.parallel import Executor
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.tasks.expected import expected_task
 from spinodal.tasks.task import Task
 
 
+@with_options
 def map_ensemble(
     tasks: Task | Sequence[Task],
     *,
@@ -72,8 +74,9 @@ def map_ensemble(
     >>> print(map_ensemble(task, seeds=(0, 1), beta=(0.3, 0.6), starts=1))
     2 maps of gaussian: 1 transition, met by all of them. ...
     """
-    several = (tasks,) if isinstance(tasks, Task) else tuple(tasks)
-    chosen = replace(options, **settings) if options else MapOptions(**settings)
+    given = tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str) else (tasks,)
+    several = tuple(map(expected_task, given))
+    chosen = chosen_options(options, settings)
     members = _members(len(several), (chosen.seed,) if seeds is None else tuple(seeds))
     found: dict[int, PhaseDiagram | Missing] = {}
     place = Tasks(several, chosen, control, recorder)

@@ -122,7 +122,7 @@ class Mapper:
         self.progress.stage("the first step")
         if self.options.direction == "down":
             scout = self._scout(bottom, top)
-            return Walk((low, high), scout.walk(top, low), bottom, top, scout.criteria.norm_range)
+            return Walk((low, high), scout.walk(top, low), bottom, top, scout.criteria)
         scout = self._scout(bottom, top, upward=True)
         scout.guide = None if lead is None else Guide.of(lead.sweep)
         sweep = scout.walk(bottom, high)
@@ -131,7 +131,7 @@ class Mapper:
                 break
             high *= 2.0  # coarse doubling fell early: the true end lies higher
             sweep = _extended(sweep, scout.walk(sweep.points[-1], high))
-        return Walk((low, high), sweep, bottom, top, scout.criteria.norm_range)
+        return Walk((low, high), sweep, bottom, top, scout.criteria)
 
     def _lead(self) -> Lead | None:
         """Return a walk over fewer samples, where one is to lead."""

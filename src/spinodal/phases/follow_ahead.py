@@ -8,10 +8,13 @@ from functools import partial
 from typing import Any
 
 from spinodal.branches import Branch
+from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew
 from spinodal.phases.branch_following import BACK, BranchFollower, Followable, Followed, wanted_of
+from spinodal.phases.depth_following import DepthFollower
 from spinodal.phases.existence import Interval
+from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.walk import Walker
 
@@ -102,6 +105,15 @@ class SharedFollower(BranchFollower):
     def _job(self, *phases: Followable) -> Following:
         live = {phase.id: self._live[phase.id] for phase in phases if phase.id in self._live}
         return Following(tuple(map(_ends_of, phases)), live, (self.low, self.high), self.norm_range)
+
+
+def follower_of(
+    crew: Crew[Problem], walker: Walker, *, beta: Interval, criteria: Criteria, attempts: Attempts
+) -> SharedFollower | DepthFollower:
+    """Return what follows the phases of a walk: as branches where the network is small enough."""
+    if affords_glimpses_only(walker.landscape):
+        return DepthFollower(walker, criteria=criteria, attempts=attempts)
+    return SharedFollower(crew, walker, beta=beta, norm_range=criteria.norm_range, attempts=attempts)
 
 
 def followed(problem: Problem, job: Following) -> tuple[Note, Branch | None]:

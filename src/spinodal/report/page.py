@@ -168,11 +168,12 @@ def _origin(diagram: Diagram, provenance: Mapping[str, Any]) -> list[tuple[str, 
 def template(name: str) -> Any:
     """Return a template of this room."""
     try:
-        from jinja2 import Environment, StrictUndefined
+        from jinja2 import Environment, FunctionLoader, StrictUndefined
     except ImportError as cause:
         raise _missing("jinja2") from cause
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(asset(name))
+    return Environment(
+        loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template(name)
 
 
 def _plotly() -> str:
