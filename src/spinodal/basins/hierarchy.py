@@ -17,6 +17,7 @@ from spinodal.missing import Missing
 from spinodal.parallel import Executor
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.recorder import Recorder
+from spinodal.tasks.expected import expected_task
 from spinodal.tasks.task import Task
 
 
@@ -78,7 +79,7 @@ def hierarchy(
             got="direction down", allowed="up or loop are allowed: basins are left as beta rises", do="leave direction out"
         )
     members = [Member(0, seed, f"seed-{seed}") for seed in numbers]
-    place = Tasks((task,), chosen, control, None if recorder is None else partial(_of_seed, recorder))
+    place = Tasks((expected_task(task),), chosen, control, None if recorder is None else partial(_of_seed, recorder))
     diagrams = []
     for _, found in map_members(place, members, workers=workers, executor=executor):
         if isinstance(found, Missing):

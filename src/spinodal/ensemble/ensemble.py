@@ -12,6 +12,7 @@ from spinodal.errors import SpinodalError
 from spinodal.minima.minibatch import TRAINERS
 from spinodal.missing import Missing, listed
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.shown import Drawn
 from spinodal.words.ensemble import found_line
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, repr=False)
-class Ensemble:
+class Ensemble(Drawn):
     """Maps beside each other.
 
     Attributes
@@ -47,7 +48,7 @@ class Ensemble:
     >>> [(round(found.beta, 4), found.met, found.ranks) for found in ensemble.transitions]
     [(0.4, 2, (2, 1)), (0.9, 2, (1, 0))]
     >>> ensemble
-    Ensemble(2 maps of gaussian, 2 transitions)
+    <Ensemble: 2 maps of gaussian: 2 transitions, met by all of them. Maps that met the same one met it in the same place, ...>
     """
 
     members: tuple[PhaseDiagram, ...]
@@ -134,11 +135,11 @@ class Ensemble:
         --------
         >>> from spinodal import map_ensemble, tasks
         >>> task = tasks.gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
-        >>> dataset = map_ensemble(task, seeds=range(2), starts=1).to_xarray()
+        >>> dataset = map_ensemble(task, seeds=range(2), starts=1, beta=(0.3, 0.6)).to_xarray()
         >>> dataset.transition_beta.sel(member="seed-1").values.round(4).tolist()
-        [0.4, 0.9]
+        [0.4]
         >>> dataset.met.values.tolist()
-        [2, 2]
+        [2]
         """
         from spinodal.ensemble.collate import collate  # xarray is slow to import
 
@@ -147,10 +148,6 @@ class Ensemble:
     def __str__(self) -> str:
         """Return what was found in a few sentences."""
         return " ".join(filter(None, [found_line(self.to_dict()), listed(self.missing)]))
-
-    def __repr__(self) -> str:
-        """Return how large it is."""
-        return f"Ensemble({len(self.members)} maps of {self.task}, {len(self.transitions)} transitions)"
 
 
 def _member(name: str, diagram: PhaseDiagram) -> dict[str, Any]:

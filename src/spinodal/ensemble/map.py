@@ -15,6 +15,7 @@ from spinodal.mapping.options import MapOptions, MapSettings
 from spinodal.missing import Missing, listed
 from spinodal.parallel import Executor
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.tasks.expected import expected_task
 from spinodal.tasks.task import Task
 
 
@@ -73,7 +74,8 @@ def map_ensemble(
     >>> print(map_ensemble(task, seeds=(0, 1), beta=(0.3, 0.6), starts=1))
     2 maps of gaussian: 1 transition, met by all of them. ...
     """
-    several = (tasks,) if isinstance(tasks, Task) else tuple(tasks)
+    given = tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str) else (tasks,)
+    several = tuple(map(expected_task, given))
     chosen = chosen_options(options, settings)
     members = _members(len(several), (chosen.seed,) if seeds is None else tuple(seeds))
     found: dict[int, PhaseDiagram | Missing] = {}

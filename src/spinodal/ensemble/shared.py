@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from spinodal.conventions import weight_decay
 from spinodal.phases.repeat import Spread, width_beyond
 from spinodal.phases.step import Step
+from spinodal.shown import Shown
+from spinodal.words.numbers import to_error
 
 T = TypeVar("T")
 
@@ -49,8 +51,8 @@ class Seen:
         }
 
 
-@dataclass(frozen=True)
-class SharedTransition:
+@dataclass(frozen=True, repr=False)
+class SharedTransition(Shown):
     """One transition, in every map that met it.
 
     Attributes
@@ -119,6 +121,13 @@ class SharedTransition:
 
     def _most(self, what: Callable[[Step], T]) -> T:
         return most_common(what(item.step) for item in self.seen)
+
+    def __str__(self) -> str:
+        """Return where it is, and how many maps met it."""
+        spread = "" if self.deviation is None else f" +- {self.deviation:.1e}"
+        before, after = self.ranks
+        place = to_error(self.beta, 0.1 * (self.deviation or 0.0))
+        return f"rank {before} -> {after} at beta = {place}{spread}, met by {self.met} of {self.of} maps"
 
     def to_dict(self, *, is_l2: bool) -> dict[str, Any]:
         """Return it in JSON types; `weight_decay` is None along another control than the L2 penalty."""
