@@ -43,6 +43,7 @@ store
 plots
 report
 notebook
+claims
 commands
 cli
 spinodal

@@ -98,6 +98,10 @@ def map_command(
     ] = None,
     threads: Threads = 0,
     workers: Workers = 1,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(help="Stop mapping after so long, as Ctrl-C does; what there is stays, and --resume goes on.", min=0.01),
+    ] = None,
     json_file: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -115,7 +119,7 @@ def map_command(
     check_json(json_file)
     map_task(
         task, pairs(settings or []), options, out=out, resume=resume, centre=centre, model=(start, at_weight_decay),
-        threads=threads, workers=workers, json_file=json_file, quiet=quiet, debug=debug,
+        threads=threads, workers=workers, max_minutes=max_minutes, json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
 
 
