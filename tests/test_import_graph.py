@@ -39,10 +39,12 @@ labelled
 results
 mapping
 paths dynamics basins
+ensemble
 store
 plots
 report
 notebook
+claims
 commands
 cli
 spinodal
