@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from typing import Any
 
 from spinodal.arguments import real_number
 from spinodal.errors import SpinodalError
+from spinodal.shown import Shown
 
 LAST = 3  # points of a walk that tell its law: further ones may be softest along another mode
 
 
-@dataclass(frozen=True)
-class Slowing:
+@dataclass(frozen=True, repr=False)
+class Slowing(Shown):
     """What the margins of a branch tell of the flow around the fold at its end.
 
     Along a branch that ends in a fold, `margin^2 = steepness |spinodal - beta|`. Before it, perturbations along the softest
@@ -43,6 +45,11 @@ class Slowing:
 
     spinodal: float
     steepness: float
+
+    def __str__(self) -> str:
+        """Return the law in one line."""
+        law = f"margin^2 = {self.steepness:.6g} (spinodal - beta)"
+        return f"spinodal at beta = {self.spinodal:.6g} (weight_decay = {2 * self.spinodal:.6g}); {law}"
 
     @classmethod
     def from_margins(cls, beta: Sequence[float], margin: Sequence[float]) -> Slowing:
@@ -76,12 +83,19 @@ class Slowing:
     def of(cls, points: Sequence[Any]) -> Slowing:
         """Return the law from the last points of a walk, of a phase or of a branch (what has `beta` and a `minimum`).
 
-        As many as fall towards the fold are used, at most `LAST`.
+        As many as fall towards the fold are used, at most `LAST`; fewer where further ones contradict a fold.
         """
         last = list(points)[-LAST:]
         falling = takewhile(lambda pair: pair[0] < pair[1], pairwise(point.minimum.margin for point in reversed(last)))
-        last = last[-1 - sum(1 for _ in falling) :]
-        return cls.from_margins([point.beta for point in last], [point.minimum.margin for point in last])
+        count = 1 + sum(1 for _ in falling)
+        for used in range(count, 2, -1):
+            with suppress(SpinodalError):
+                return cls._through(last[-used:])
+        return cls._through(last[-min(count, 2) :])
+
+    @classmethod
+    def _through(cls, points: Sequence[Any]) -> Slowing:
+        return cls.from_margins([point.beta for point in points], [point.minimum.margin for point in points])
 
     def relaxation_time(self, beta: float) -> float:
         """Return the time in which a perturbation of the phase decays by a factor e, where it exists.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -192,6 +193,18 @@ class Walker:
             return minimum.charged(spent), local
 
         return self._point("finish", point.beta, point, make)
+
+    def noted(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return a note, made and recorded if it is not there yet, with what it cost added to what was spent."""
+
+        def counted() -> dict[str, Any]:
+            with self.landscape.counting() as spent:
+                made = make()
+            return made | {"counts": vars(spent)}
+
+        note = self.recorder.note(name, counted)
+        self.spent = self.spent + Counts(**note["counts"])
+        return note
 
     @property
     def accuracy(self) -> float:
