@@ -21,7 +21,7 @@ SOURCE = ROOT / "src"
 MOST_LINES, LONGEST_BODY = 400, 40
 
 LEVELS = """
-errors version definitions
+errors version definitions shown
 conventions arguments counts files
 words.numbers theory parallel
 landscape
@@ -39,9 +39,12 @@ labelled
 results
 mapping
 paths dynamics basins
+ensemble
 store
 plots
 report
+notebook
+claims
 commands
 cli
 spinodal

@@ -102,7 +102,7 @@ def test_a_path_is_found_kept_merged_and_found_again(command: Command, ends: tup
     assert "Can they be merged? Not by averaging" in shown.out
     assert read("shown.json") == found
     before = Path("run/report.html").read_text()
-    assert "<svg" in before
+    assert "data:image/svg+xml;base64," in before
     assert found["paths"][1]["status"] in before
     assert "default-src &#39;none&#39;" in before
     assert command("report", "run", "--out", "again.html").code == 0

@@ -2,7 +2,9 @@
 
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from spinodal import shown
 
 if TYPE_CHECKING:
     from spinodal import tasks, theory
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
         spectral_density,
     )
     from spinodal.dynamics import Diagnosis, Reach, Slowing, Trajectory, WayOut, diagnose, escape, reachable, train
+    from spinodal.ensemble.ensemble import Ensemble
+    from spinodal.ensemble.map import map_ensemble
     from spinodal.errors import SpinodalError
     from spinodal.landscape import Landscape
     from spinodal.landscape.control import Control
@@ -57,6 +61,7 @@ __all__ = [
     "Control",
     "Curvature",
     "Diagnosis",
+    "Ensemble",
     "Estimate",
     "Existence",
     "Field",
@@ -98,6 +103,7 @@ __all__ = [
     "fisher_trace",
     "hierarchy",
     "load",
+    "map_ensemble",
     "map_phases",
     "minimise",
     "place",
@@ -120,6 +126,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Control": "spinodal.landscape.control",
     "Curvature": "spinodal.curvature",
     "Diagnosis": "spinodal.dynamics",
+    "Ensemble": "spinodal.ensemble.ensemble",
     "Estimate": "spinodal.curvature",
     "Existence": "spinodal.phases.existence",
     "Field": "spinodal.landscape.weight",
@@ -161,6 +168,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "fisher_trace": "spinodal.curvature",
     "hierarchy": "spinodal.basins.hierarchy",
     "load": "spinodal.store",
+    "map_ensemble": "spinodal.ensemble.map",
     "map_phases": "spinodal.mapping.map",
     "minimise": "spinodal.minima.minimise",
     "place": "spinodal.mapping.place",
@@ -172,6 +180,8 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "train": "spinodal.dynamics",
     "weight_decay": "spinodal.conventions",
 }
+
+shown.open_with(lambda: cast(shown.Renderer, import_module("spinodal.notebook")))  # results know no room above their own
 
 if not TYPE_CHECKING:  # which reads the imports above, and refuses names that are not there
 

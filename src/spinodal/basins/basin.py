@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from spinodal.basins.told_apart import Groups
+from spinodal.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Member:
     falls_to: int | None
 
 
-@dataclass(frozen=True)
-class Basin:
+@dataclass(frozen=True, repr=False)
+class Basin(Shown):
     """One phase, in every map that met it.
 
     Attributes
@@ -110,6 +111,14 @@ class Basin:
     def member(self, seed: int) -> Member:
         """Return the phase of one of its maps."""
         return next(member for member in self.members if member.seed == seed)
+
+    def __str__(self) -> str:
+        """Return the basin in one line."""
+        low, high = self.beta
+        end = "it was not seen to end" if self.end is None else f"it ends at beta = {self.end:.6g} (median)"
+        falls = "" if self.falls_to is None else f" and falls to basin {self.falls_to}"
+        seeds = " ".join(map(str, self.seeds))
+        return f"basin {self.id} of rank {self.rank}, seeds {seeds}, beta {low:.6g} to {high:.6g}; {end}{falls}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the basin in JSON types."""

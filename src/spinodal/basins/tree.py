@@ -12,6 +12,7 @@ from spinodal.basins.merging import Merging, mergings
 from spinodal.basins.rank_level import RankLevel, rank_levels
 from spinodal.errors import SpinodalError
 from spinodal.phases.diagram import Diagram
+from spinodal.shown import Drawn
 
 if TYPE_CHECKING:
     import networkx
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
-@dataclass(frozen=True)
-class Hierarchy:
+@dataclass(frozen=True, repr=False)
+class Hierarchy(Drawn):
     """The basins of a task over several seeds, and which falls into which.
 
     Attributes

@@ -12,6 +12,7 @@ from spinodal.branches.coexistence import Coexistence
 from spinodal.branches.point import StationaryPoint
 from spinodal.branches.special import BranchPoint, Fold
 from spinodal.counts import Counts
+from spinodal.shown import Drawn
 
 STATUSES = {
     "reached": "complete: the branch reached the beta that was asked for",
@@ -32,8 +33,8 @@ COMPLETE = ("reached", "range", "fold", "norm", "closed")
 Special = TypeVar("Special", Fold, BranchPoint)
 
 
-@dataclass(frozen=True)
-class Branch:
+@dataclass(frozen=True, repr=False)
+class Branch(Drawn):
     """Stationary points along one branch, in the order walked.
 
     Attributes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from spinodal.branches.point import StationaryPoint
 from spinodal.conventions import weight_decay
+from spinodal.shown import Shown
 
 STATUSES = {
     "converged": "converged: both phases are solved at this beta and their L are equal to rounding",
@@ -13,8 +14,8 @@ STATUSES = {
 }
 
 
-@dataclass(frozen=True)
-class Coexistence:
+@dataclass(frozen=True, repr=False)
+class Coexistence(Shown):
     """The Maxwell point of two phases, `L_a(beta) = L_b(beta)`.
 
     Attributes

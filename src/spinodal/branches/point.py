@@ -12,7 +12,7 @@ from spinodal.minima.minimum import Minimum
 from spinodal.minima.point import Stationary
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StationaryPoint(Stationary):
     """A solution of `grad E + 2 beta (theta - centre) = 0`, with its stability and the way the branch goes on.
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spinodal.branches.point import StationaryPoint
 from spinodal.minima.minimise import Minimum
+from spinodal.shown import Shown
 
 STATUSES = {
     "converged": "converged: the defining equations hold to the tolerance",
@@ -17,8 +18,8 @@ STATUSES = {
 }
 
 
-@dataclass(frozen=True)
-class Fold:
+@dataclass(frozen=True, repr=False)
+class Fold(Shown):
     """A turning point in beta, where a minimum meets a saddle: `Hess L phi = 0`, `phi . (theta - centre) != 0`.
 
     Attributes
@@ -93,8 +94,8 @@ def _told(index: tuple[int, int], point: StationaryPoint) -> str:
     return f"{least}{index[0]} -> {least}{index[1]}"
 
 
-@dataclass(frozen=True)
-class BranchPoint:
+@dataclass(frozen=True, repr=False)
+class BranchPoint(Shown):
     """A point where branches cross: `Hess L phi = 0` with `phi . (theta - centre) = 0`, phi no symmetry direction.
 
     Attributes

@@ -13,7 +13,6 @@ from rich.console import Console
 from torch import Tensor
 
 from spinodal.commands.arguments import console_for, run_and_point
-from spinodal.commands.estimate import duration
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.map import default_folder
 from spinodal.commands.missing import failure_shown
@@ -25,6 +24,7 @@ from spinodal.dynamics.trajectory import Trajectory
 from spinodal.errors import SpinodalError
 from spinodal.files import write_json, writing
 from spinodal.landscape import Landscape
+from spinodal.mapping.estimate import duration
 from spinodal.mapping.map import map_phases
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.preparing import Prepared, prepare

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -15,20 +16,22 @@ from spinodal.arguments import whole_number
 from spinodal.commands.arguments import console_for
 from spinodal.commands.centre import centred, setting
 from spinodal.commands.json_file import write_json_file
+from spinodal.commands.limit import TimeLimit
 from spinodal.commands.missing import failure_shown, tell_missing
 from spinodal.commands.model_to_place import model_to_place, placed
 from spinodal.commands.pictures import write_pictures, write_report
-from spinodal.commands.progress_bar import ProgressBar
 from spinodal.commands.show import show_result
 from spinodal.commands.threads import threads_for, use_threads
 from spinodal.commands.usage import INTERRUPTED
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Turned
 from spinodal.landscape.reading.sentences import sentences
 from spinodal.mapping.map import map_phases
 from spinodal.mapping.options import OWN, MapOptions
 from spinodal.mapping.place import place
 from spinodal.mapping.preparing import Prepared, prepare
+from spinodal.mapping.progress_bar import ProgressBar
 from spinodal.missing import Attempts
 from spinodal.parallel import Executor, worker_pool
 from spinodal.results.phase_diagram import PhaseDiagram
@@ -50,26 +53,31 @@ def map_task(
     model: tuple[Path | None, float | None],
     threads: int,
     workers: int,
+    max_minutes: float | None = None,
     json_file: str | None,
     quiet: bool,
     debug: bool,
+    at_once: int = 1,
 ) -> None:
-    """Map the phases of a task that is named, place a model if one is given, and write and print all of it."""
+    """Map the phases of a task that is named, place a model if one is given, and write and print all of it.
+
+    So many maps, `at_once`, have the processors of this machine.
+    """
     _refuse_placing(model, options)
     made = make_task(task, settings)
-    options = replace(options, dtype=made.dtype) if options.dtype == OWN else options
+    options = in_own_dtype(made, options)
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
     prepared = landscape, control = prepare(  # refuse bad input before writing
-        made, options, centred(centre, made, options.device), on_landscape=partial(_tell, console)
+        made, options, centred(centre, made, options.device), on_landscape=partial(tell_remarks, console)
     )
     to_place = model_to_place(*model, made, landscape)
     path = out or default_folder(made.name, resume=resume)
-    config = {"task": {"name": made.name, **made.settings}, "map": asdict(options), **setting(control, centre)}
-    config |= _threads(threads, workers, landscape, path)
+    config = settings_of(made, options, control, centre) | _threads(threads, workers * at_once, landscape, path)
     with RunFolder(path, config, resume=resume) as folder, worker_pool(workers) as executor:
         keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(debug))
-        diagram = _mapped(made, options, prepared, folder, console, files.on_failure, executor)
+        limit = TimeLimit(max_minutes)
+        diagram = _mapped(made, options, prepared, folder, console, files.on_failure, executor, limit)
         diagram = _saved(diagram, folder, files)
         put = partial(place, task=made, options=options, prepared=prepared, executor=executor)
         try:
@@ -85,7 +93,17 @@ def map_task(
     tell_missing((*diagram.missing, *files.missing), folder.command)
 
 
-def _tell(console: Console, landscape: Landscape) -> None:
+def in_own_dtype(task: Task, options: MapOptions) -> MapOptions:
+    """Return options with the precision of a task where they leave it to the task."""
+    return replace(options, dtype=task.dtype) if options.dtype == OWN else options
+
+
+def settings_of(task: Task, options: MapOptions, control: Turned, centre: str | None) -> dict[str, Any]:
+    """Return what identifies a run, but for its threads."""
+    return {"task": {"name": task.name, **task.settings}, "map": asdict(options), **setting(control, centre)}
+
+
+def tell_remarks(console: Console, landscape: Landscape) -> None:
     """Say what is to be remarked on E, kinks above all, before anything that takes time."""
     for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
         console.print(sentence)
@@ -131,8 +149,9 @@ def _mapped(
     console: Console,
     on_failure: Callable[[str, BaseException], None],
     executor: Executor | None,
+    limit: TimeLimit,
 ) -> PhaseDiagram:
-    """Map with a progress bar, and say on Ctrl-C, and where the walk fails, what is kept."""
+    """Map with a progress bar, and say on Ctrl-C, at the end of the time given, and where the walk fails, what is kept."""
 
     def keep(diagram: PhaseDiagram) -> None:
         with Attempts(on_failure=on_failure).part("the report of the walk"):  # it is written again when the map is finished
@@ -141,12 +160,13 @@ def _mapped(
 
     try:
         convention = prepared[1].convention
-        with ProgressBar(console, direction=options.direction, convention=convention, keep=keep, on_failure=on_failure) as bar:
+        bar = ProgressBar(console, direction=options.direction, convention=convention, keep=keep, on_failure=on_failure)
+        with limit, bar:
             return map_phases(
                 task, options=options, recorder=folder.journal, progress=bar, prepared=prepared, executor=executor
             )
     except KeyboardInterrupt:
-        console.print(f"interrupted: {_kept(folder)}; continue with --resume --out {folder.path}")
+        console.print(f"{limit.cause}: {_kept(folder)}; continue with --resume --out {folder.path}")
         raise typer.Exit(INTERRUPTED) from None
     except Exception:
         if folder.journal.count:

@@ -17,12 +17,13 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.kinks import KINKS, has_kinks
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty, l2
+from spinodal.shown import Shown
 from spinodal.spectrum.estimate import Estimate
 from spinodal.spectrum.saddle_index import SaddleIndex, index_of, saddle_indices
 
 
-@dataclass(frozen=True)
-class Curvature:
+@dataclass(frozen=True, repr=False)
+class Curvature(Shown):
     """Curvature of E and of `L = E + beta ||theta - centre||^2` at one theta.
 
     Attributes
@@ -56,6 +57,15 @@ class Curvature:
     index_of_loss: SaddleIndex
     spent: Counts = field(default_factory=Counts)
     no_fisher_trace: str | None = None
+
+    def __str__(self) -> str:
+        """Return the curvatures, one per line."""
+        fisher = "not known" if self.fisher_trace is None else str(self.fisher_trace)
+        return "\n".join([
+            f"curvature at beta = {self.beta:.6g}: R of E = {self.error}, R of L = {self.loss}",
+            f"trace of the Hessian of E: {self.trace}; Fisher trace: {fisher}",
+            f"index of E: {self.index_of_error}, of L: {self.index_of_loss}",
+        ])  # fmt: skip
 
     @property
     def caveats(self) -> tuple[str, ...]:

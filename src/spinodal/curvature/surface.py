@@ -11,11 +11,12 @@ from spinodal.curvature.gauss import LogValue
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty, l2
+from spinodal.shown import Shown
 from spinodal.spectrum.operator import strength
 
 
-@dataclass(frozen=True, eq=False)
-class Surface:
+@dataclass(frozen=True, eq=False, repr=False)
+class Surface(Shown):
     """The graph `z = E(theta)`, or `z = L(theta; beta)`, at one point, to second order.
 
     For networks whose dense Hessian fits: it is n^2 numbers of 8 bytes, and a curvature takes about four such matrices more.

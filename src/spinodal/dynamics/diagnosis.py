@@ -10,6 +10,7 @@ from spinodal.conventions import CONVENTION
 from spinodal.counts import Counts
 from spinodal.dynamics.flow import TOLERANCE, Flow
 from spinodal.minima.minimum import Minimum
+from spinodal.shown import Drawn
 from spinodal.theory.noise import kramers_time
 from spinodal.words.numbers import significant
 
@@ -22,8 +23,8 @@ VERDICTS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Diagnosis:
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnosis(Drawn):
     """Where training at a theta stands, and what gradient flow of L makes of it.
 
     Attributes

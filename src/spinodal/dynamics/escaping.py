@@ -20,13 +20,14 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import Minimum, minimise
+from spinodal.shown import Shown
 from spinodal.words.numbers import significant
 
 SHARES = (0.125, 0.25, 0.5, 1.0)  # of the largest singular value: amplitudes that are tried, the gentlest first
 
 
-@dataclass(frozen=True, eq=False)
-class WayOut:
+@dataclass(frozen=True, eq=False, repr=False)
+class WayOut(Shown):
     """Where to go on training from, and where that leads.
 
     Attributes

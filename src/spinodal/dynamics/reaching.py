@@ -14,6 +14,7 @@ from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control
 from spinodal.landscape.penalty import Penalty, l2
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.shown import Shown
 from spinodal.spectrum.extremes import extreme_eigenvalues
 from spinodal.words.numbers import significant
 
@@ -42,8 +43,8 @@ class Sharpness:
     learning_rate: float
 
 
-@dataclass(frozen=True)
-class Reach:
+@dataclass(frozen=True, repr=False)
+class Reach(Shown):
     """Whether descent with a learning rate can stay in the phases of a map.
 
     Attributes

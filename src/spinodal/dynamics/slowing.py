@@ -11,12 +11,13 @@ from typing import Any
 
 from spinodal.arguments import real_number
 from spinodal.errors import SpinodalError
+from spinodal.shown import Shown
 
 LAST = 3  # points of a walk that tell its law: further ones may be softest along another mode
 
 
-@dataclass(frozen=True)
-class Slowing:
+@dataclass(frozen=True, repr=False)
+class Slowing(Shown):
     """What the margins of a branch tell of the flow around the fold at its end.
 
     Along a branch that ends in a fold, `margin^2 = steepness |spinodal - beta|`. Before it, perturbations along the softest
@@ -44,6 +45,11 @@ class Slowing:
 
     spinodal: float
     steepness: float
+
+    def __str__(self) -> str:
+        """Return the law in one line."""
+        law = f"margin^2 = {self.steepness:.6g} (spinodal - beta)"
+        return f"spinodal at beta = {self.spinodal:.6g} (weight_decay = {2 * self.spinodal:.6g}); {law}"
 
     @classmethod
     def from_margins(cls, beta: Sequence[float], margin: Sequence[float]) -> Slowing:

@@ -13,6 +13,7 @@ from torch import Tensor
 from spinodal.conventions import CONVENTION
 from spinodal.counts import Counts
 from spinodal.dynamics.method import Method
+from spinodal.shown import Drawn
 from spinodal.words.numbers import significant
 
 ENDS = {
@@ -24,8 +25,8 @@ CURVES = ("error", "loss", "norm", "held_out_error")
 SELDOM_CURVES = ("rank", "margin", "accuracy", "held_out_accuracy")
 
 
-@dataclass(frozen=True, eq=False)
-class Trajectory:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trajectory(Drawn):
     """The way of k runs in training.
 
     Attributes

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spinodal.landscape.landscape import Landscape
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Penalty(Turned):
     """The L2 penalty, the control unless another is given: `L = E + beta rho`, `rho = sum_i mask_i (theta_i - centre_i)^2`.
 
@@ -47,6 +47,11 @@ class Penalty(Turned):
     source: str | None = None
     name = "beta"
     is_quadratic = True
+
+    def __repr__(self) -> str:
+        """Return what is pulled where, without the numbers."""
+        free = "" if self.mask is None else f", {int((self.mask == 0).sum())} of {self.mask.numel()} parameters free"
+        return f"<Penalty: L = {self.convention}{free}>"
 
     @property
     def convention(self) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Unpack
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control import Control, one_control
+from spinodal.mapping.keywords import chosen_options, with_options
 from spinodal.mapping.mapper import Mapper
 from spinodal.mapping.options import MapOptions, MapSettings
 from spinodal.mapping.preparing import Prepared, chosen_solver, prepare
 from spinodal.mapping.progress import Progress
+from spinodal.mapping.progress_bar import told
 from spinodal.mapping.protocol import Protocol
 from spinodal.mapping.workplace import Workplace, problem_of
 from spinodal.parallel import Crew, Executor, worker_pool
@@ -19,15 +20,17 @@ from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.memory import Memory
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.recorder import Forgetful, Recorder
+from spinodal.tasks.expected import expected_task
 from spinodal.tasks.task import Task
 
 
+@with_options
 def map_phases(
     task: Task,
     *,
     options: MapOptions | None = None,
     recorder: Recorder | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     prepared: Prepared | None = None,
     penalty: Control | None = None,
     control: Control | None = None,
@@ -49,7 +52,9 @@ def map_phases(
         Or give its fields as keyword arguments: ``map_phases(task, beta=(1e-3, 1.0), seed=1)``.
     recorder : Recorder, optional
         Where points are journalled (see `spinodal.store`). Default: nowhere.
-    progress : Progress, optional
+    progress : bool or Progress, optional
+        True: what is being done, how long it will take, and every transition as it is found, on standard error or in a
+        notebook. Or who else is told. Default: nobody.
     prepared : (Landscape, Control), optional
         What `prepare` gave for this task and these options. Default: prepared here.
     penalty, control : Penalty or another Control, optional
@@ -81,7 +86,7 @@ def map_phases(
     >>> [(round(t.beta, 4), t.order) for t in diagram.transitions]
     [(0.4, 'second'), (0.9, 'second')]
     """
-    chosen = replace(options, **settings) if options else MapOptions(**settings)
+    chosen = chosen_options(options, settings)
     turned = one_control(penalty, control)
     if prepared is not None and turned is not None:
         raise SpinodalError(
@@ -89,10 +94,11 @@ def map_phases(
             allowed="one of the two is allowed: what is prepared holds its control",
             do="give the control to prepare(task, options, control)",
         )
-    ready = prepared or prepare(task, chosen, turned)
+    ready = prepared or prepare(expected_task(task), chosen, turned)
     problem = problem_of(task, chosen, ready, chosen_solver(task, chosen, ready[0]))
     with worker_pool(workers) if executor is None else nullcontext(executor) as pool:
         crew: Crew[Problem] = Crew() if pool is None else Crew(pool, Workplace.of(problem, task, chosen))
         kept = recorder or (Forgetful() if crew.is_alone else Memory())
         making = Mapper if chosen.grid is None else Protocol
-        return making(task, chosen, problem, recorder=kept, progress=progress or Progress(), crew=crew).run()
+        with told(progress, chosen.direction, ready[1].convention) as watcher:
+            return making(task, chosen, problem, recorder=kept, progress=watcher, crew=crew).run()

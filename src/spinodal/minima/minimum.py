@@ -27,7 +27,7 @@ STATUSES = {
 CONVERGED = ("converged", "rounding", "undecided")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Minimum(Stationary):
     """A stationary point of `L = E + beta ||theta - centre||^2` with non-negative margin.
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from spinodal.shown import Shown
 
-@dataclass(frozen=True)
-class Stationary:
+
+@dataclass(frozen=True, repr=False)
+class Stationary(Shown):
     """A point at which the gradient of `L = E + beta ||theta - centre||^2` vanishes.
 
     Attributes

@@ -17,6 +17,7 @@ from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.penalty import Penalty
 from spinodal.observe.rank import effective_rank, singular_values, telling
 from spinodal.observe.scores import Scores, outputs_apart, scores
+from spinodal.shown import Shown
 
 if TYPE_CHECKING:
     from spinodal.tasks.task import Task
@@ -26,8 +27,8 @@ READINGS = ("error", "outputs", "accuracy", "no_accuracy", "samples", "rank", "u
 PARTS = ("train", "held_out")  # of the data: what was minimised over, and what was kept from it
 
 
-@dataclass(frozen=True)
-class Observation:
+@dataclass(frozen=True, repr=False)
+class Observation(Shown):
     """Order parameters at one theta.
 
     Attributes
@@ -103,6 +104,12 @@ class Observation:
         """
         known = [value for value in (self.output_variance, self.from_centre) if value is not None]
         return min(known, default=None)
+
+    def __str__(self) -> str:
+        """Return norm, rank and accuracies in one line."""
+        known = {part: value for part, value in self.accuracy.items() if value is not None}
+        scores = "".join(f", accuracy ({part.replace('_', ' ')}) {value:.4g}" for part, value in known.items())
+        return f"norm {self.norm:.5g}, rank {self.rank}{scores}"
 
 
 AS_GIVEN = "error_as_given"

@@ -17,6 +17,7 @@ from spinodal.definitions import MACROSCOPIC
 from spinodal.errors import SpinodalError
 from spinodal.paths.alignment import Alignment
 from spinodal.paths.walk import Jump
+from spinodal.shown import Drawn, Shown
 
 STATUSES = {
     "joined": "joined: nowhere on the path is E above its larger end by more than the tolerance",
@@ -25,8 +26,8 @@ STATUSES = {
 }
 
 
-@dataclass(frozen=True)
-class Stop:
+@dataclass(frozen=True, repr=False)
+class Stop(Shown):
     """One place on a path.
 
     Attributes
@@ -39,6 +40,10 @@ class Stop:
     t: float
     theta: Tensor
     make: Callable[[Tensor], nn.Module] = field(repr=False)
+
+    def __str__(self) -> str:
+        """Return where on its path the model is."""
+        return f"model at t = {self.t:.4g} of a path, norm {float(self.theta.norm()):.4g}"
 
     def module(self) -> nn.Module:
         """Return a copy of the model there, in evaluation mode."""
@@ -66,8 +71,8 @@ class Along:
     accuracy: dict[str, tuple[float, ...] | None] = field(default_factory=lambda: {"train": None, "held_out": None})
 
 
-@dataclass(frozen=True)
-class Path:
+@dataclass(frozen=True, repr=False)
+class Path(Drawn):
     """A path of straight segments from `a` to `b`, and E along all of it.
 
     Attributes

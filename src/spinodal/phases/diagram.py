@@ -29,6 +29,7 @@ from spinodal.phases.softened import Softened
 from spinodal.phases.spinodals import Spinodal
 from spinodal.phases.step import Step, steps_through
 from spinodal.phases.tree import Fall
+from spinodal.shown import Drawn
 from spinodal.sweeps.certificate import Stretch
 from spinodal.sweeps.loop import Loop
 from spinodal.sweeps.point import Point
@@ -41,8 +42,8 @@ from spinodal.words.numbers import sample_step
 UNFINISHED = "unfinished"  # the run status of what an interrupted run has so far
 
 
-@dataclass(frozen=True)
-class Diagram:
+@dataclass(frozen=True, repr=False)
+class Diagram(Drawn):
     """What a map found: phases and transitions along beta.
 
     Attributes

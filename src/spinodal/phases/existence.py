@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from spinodal.shown import Shown
+
 Interval = tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Existence:
+@dataclass(frozen=True, repr=False)
+class Existence(Shown):
     """The range of beta in which a phase is a local minimum of L.
 
     Attributes

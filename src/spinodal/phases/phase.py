@@ -11,11 +11,12 @@ from typing import Any
 from spinodal.branches.branch import Branch
 from spinodal.definitions import ALIVE
 from spinodal.phases.existence import Existence
+from spinodal.shown import Drawn
 from spinodal.sweeps.point import Point
 
 
-@dataclass(frozen=True)
-class Phase:
+@dataclass(frozen=True, repr=False)
+class Phase(Drawn):
     """A stretch of one followed branch between macroscopic transitions.
 
     Attributes
@@ -98,6 +99,14 @@ class Phase:
         width = known[-1][0] - known[0][0]
         total = sum(0.5 * (b - a) * (first + last) for (a, first), (b, last) in pairwise(known))
         return total / width if width > 0.0 else known[0][1]
+
+    def __str__(self) -> str:
+        """Return the phase in one line."""
+        (low, high), (first, last) = self.beta, self.error
+        classes = "" if self.classes is None else f", living classes: {' '.join(map(str, self.classes)) or 'none'}"
+        end = "" if self.falls_to is None else f"; it falls to phase {self.falls_to}"
+        ends = f"phase {self.id}, beta {low:.6g} to {high:.6g}: rank {self.rank}, E {first:.5g} to {last:.5g}"
+        return f"{ends}{classes}; {len(self.points)} points{end}"
 
     def _typical(self, values: Sequence[Any]) -> Any:
         """Return the value that holds on the largest part of the phase, measured in log beta."""

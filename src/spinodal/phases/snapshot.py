@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from spinodal.conventions import CONVENTION, is_l2, weight_decay
 from spinodal.errors import SpinodalError
 from spinodal.observe import Observation
+from spinodal.shown import Shown
 from spinodal.sweeps.point import Point
 from spinodal.tasks.model_file import save_model
 from spinodal.tasks.models import Models
 
 
-@dataclass(frozen=True)
-class Snapshot:
+@dataclass(frozen=True, repr=False)
+class Snapshot(Shown):
     """The model that minimises L at the beta of one point.
 
     Attributes

@@ -20,11 +20,11 @@ NAMED = 40  # basins up to which each has its name
 
 def draw_basin_tree(record: BasinTreeRecord) -> Figure:
     """Draw every basin as a trunk over its range of beta, as thick as many seeds met it, joined where it falls into another."""
-    from matplotlib.figure import Figure
+    from spinodal.plots.canvas import Canvas
 
     across = max(trunk.place for trunk in record.trunks) + 1.0
     with paper():
-        figure = Figure(figsize=(max(WIDTH, NARROW + ACROSS * across), TALL), layout="constrained")
+        figure = Canvas(figsize=(max(WIDTH, NARROW + ACROSS * across), TALL), layout="constrained")
         axes = figure.add_subplot()
         for joint in record.joints:
             _draw_joint(axes, record, joint)

@@ -27,10 +27,10 @@ def save_grok(found: Grokking, folder: Path) -> list[Path]:
 
 def draw_grok(record: GrokRecord) -> Figure:
     """Draw error against epochs with plateaus, escapes and levels; beside it, waiting times against amplitudes."""
-    from matplotlib.figure import Figure
+    from spinodal.plots.canvas import Canvas
 
     with paper():
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Canvas(figsize=SIZE, layout="constrained")
         curves, times = figure.subplots(1, 2, width_ratios=(1.9, 1.0))
         _draw_curves(curves, record)
         _draw_times(times, record)

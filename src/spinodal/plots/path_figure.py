@@ -20,11 +20,11 @@ Record = Mapping[str, Any]  # a path as `Path.to_dict` has it
 
 def draw_paths(paths: Sequence[Record], title: str) -> Figure:
     """Draw E, and the accuracy where it is known, against arc length over the whole, for every path."""
-    from matplotlib.figure import Figure
+    from spinodal.plots.canvas import Canvas
 
     scored = any(path["along"]["accuracy"]["train"] for path in paths)
     with paper():
-        figure = Figure(figsize=(WIDTH, HEIGHT * (1.6 if scored else 1.0)), layout="constrained")
+        figure = Canvas(figsize=(WIDTH, HEIGHT * (1.6 if scored else 1.0)), layout="constrained")
         axes = list(figure.subplots(2 if scored else 1, 1, sharex=True, squeeze=False).flat)
         for place, path in enumerate(paths):
             colour = GREY if path["method"] == "straight" else PALETTE[place % len(PALETTE)]

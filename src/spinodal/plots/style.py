@@ -51,10 +51,10 @@ def paper() -> Iterator[None]:
 
 def new_figure(rows: int, columns: int = 1, *, height: float = HEIGHT) -> tuple[Figure, list[Axes]]:
     """Return an empty figure, and its axes row by row, which share beta."""
-    from matplotlib.figure import Figure
+    from spinodal.plots.canvas import Canvas  # matplotlib is slow to import
 
     size = (WIDTH * (1.0 if columns == 1 else 0.8 * columns), height * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Canvas(figsize=size, layout="constrained")
     return figure, list(figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
 
 
@@ -73,14 +73,14 @@ def draw_panel(axes: Axes, panel: Panel, beta: BetaAxis) -> None:
         from matplotlib.ticker import MaxNLocator
 
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    if 1 < len(panel.curves) <= NAMED and panel.key not in COLOURS:
+    if 1 < len(panel.curves) <= NAMED:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     if panel.note:
         axes.text(0.01, 0.02, plain(panel.note.replace("; ", "\n")), transform=axes.transAxes, fontsize=6, color=GREY)
 
 
 def _draw_curve(axes: Axes, panel: Panel, curve: Curve, number: int, beta: BetaAxis) -> None:
-    one_kind = panel.key in COLOURS
+    one_kind = panel.key in COLOURS and len(panel.curves) == 1
     look: dict[str, Any] = {
         "color": COLOURS[panel.key] if one_kind else PALETTE[number % len(PALETTE)],
         "linestyle": "-" if one_kind else DASHES[number % len(DASHES)],
@@ -148,16 +148,21 @@ def finish(
 
 def set_axes(figure: Figure, axes: Sequence[Axes], title: str, limits: tuple[float, float], *, columns: int = 1) -> None:
     """Set beta below, weight_decay above, and the title."""
-    axes[0].set_xscale("log")
-    axes[0].set_xlim(*limits)
     for below in axes[-columns:]:
-        below.set_xlabel(BETA)
-        _ticks(below.xaxis, limits)
+        set_beta(below, limits)
     for top in axes[:columns]:
         above = top.secondary_xaxis("top", functions=(_doubled, _halved))
         above.set_xlabel(WEIGHT_DECAY)
         _ticks(above.xaxis, limits)
     figure.suptitle(plain(title), fontsize=9)
+
+
+def set_beta(axes: Axes, limits: tuple[float, float]) -> None:
+    """Set beta below, on a logarithmic axis."""
+    axes.set_xscale("log")
+    axes.set_xlim(*limits)
+    axes.set_xlabel(BETA)
+    _ticks(axes.xaxis, limits)
 
 
 def heights(axes: Axes, limits: tuple[float, float], left: str, right: str) -> None:

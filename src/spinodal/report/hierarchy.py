@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 
 from spinodal.basins.tree import Hierarchy
 from spinodal.files import write_whole, writing
 from spinodal.plots.basin_tree import basin_tree_record
 from spinodal.plots.basin_tree_figure import draw_basin_tree
-from spinodal.plots.style import paper
+from spinodal.report.contents import with_contents
 from spinodal.report.page import asset, policy, template
+from spinodal.report.picture import svg_of
 from spinodal.report.rows import SIGNS, Table
 from spinodal.version import __version__
 from spinodal.words.basins import basin_cells, rank_cells
@@ -28,25 +27,35 @@ def save_hierarchy(tree: Hierarchy, path: Path) -> Path:
     SpinodalError
         If the file cannot be written, or a package that the page needs is missing.
     """
-    found = tree.to_dict()
     page: str = template("hierarchy.html").render(
         title=f"Basins of {tree.task['name']} over seeds {' '.join(map(str, tree.seeds))}",
         policy=policy([]),
         style=asset("report.css"),
         answer=str(tree).split("\n"),
-        picture=_picture(tree),
-        basins=_table([basin_cells(item, PAGE) for item in found["basins"]]),
-        ranks=_table([rank_cells(item, PAGE) for item in found["ranks"]]),
-        mergings=_mergings(tree),
+        picture=svg_of(draw_basin_tree(basin_tree_record(tree))),
+        basins=basin_table(tree),
+        ranks=rank_table(tree),
+        mergings=merging_table(tree),
         convention=tree.convention,
         version=__version__,
     )
     with writing(path):
-        write_whole(path, page.encode("utf-8", "replace").decode("utf-8"))
+        write_whole(path, with_contents(page).encode("utf-8", "replace").decode("utf-8"))
     return path
 
 
-def _mergings(tree: Hierarchy) -> Table:
+def basin_table(tree: Hierarchy) -> Table:
+    """Return the basins, one per row."""
+    return _table([basin_cells(item, PAGE) for item in tree.to_dict()["basins"]])
+
+
+def rank_table(tree: Hierarchy) -> Table:
+    """Return the basins of every rank over all seeds."""
+    return _table([rank_cells(item, PAGE) for item in tree.to_dict()["ranks"]])
+
+
+def merging_table(tree: Hierarchy) -> Table:
+    """Return where seeds come into the same basin."""
     rows = [
         {
             "beta": significant(item.beta, 6),
@@ -64,10 +73,3 @@ def _table(rows: Sequence[Mapping[str, str]]) -> Table:
     names = [name for name in (rows[0] if rows else {}) if any(row[name] != PAGE.absent for row in rows)]
     headings = tuple(SIGNS.get(name, name) for name in names)
     return Table(headings, tuple(tuple(row[name] for name in names) for row in rows), ("",) * len(rows))
-
-
-def _picture(tree: Hierarchy) -> str:
-    content = BytesIO()
-    with paper():
-        draw_basin_tree(basin_tree_record(tree)).savefig(content, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"

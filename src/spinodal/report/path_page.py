@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from spinodal.files import write_whole, writing
 from spinodal.plots.path_figure import draw_paths
+from spinodal.report.contents import with_contents
 from spinodal.report.page import asset, policy, template
-from spinodal.report.rows import grouped
+from spinodal.report.picture import svg_of
+from spinodal.report.rows import Table, grouped
 from spinodal.version import __version__
 
 HEADINGS = ("method", "barrier", "+/-", "over the mean of the ends", "largest E", "at t", "train accuracy", "held-out accuracy",
@@ -28,22 +29,26 @@ def render_paths(result: Mapping[str, Any], *, provenance: Mapping[str, Any]) ->
     """Return the report as HTML."""
     title = f"{result['task']['name']}: {result['ends'][0]} to {result['ends'][1]}"
     best = min(result["paths"], key=lambda path: path["barrier"])
-    known = zip(HEADINGS, *(_row(path) for path in result["paths"]), strict=True)
-    columns = [column for column in known if any(column[1:])]
     page: str = template("path.html").render(
         title=title,
         policy=policy([]),
         style=asset("report.css"),
-        figure=_svg(result["paths"], title),
-        check=result["check"]["answer"],
-        answer=f"{best['method']}: {best['status']}.",
-        headings=[heading for heading, *_ in columns],
-        rows=list(zip(*(cells for _, *cells in columns), strict=True)),
+        picture=svg_of(draw_paths(result["paths"], title)),
+        answer=(f"{best['method']}: {best['status']}.", f"Can they be merged? {result['check']['answer']}"),
+        paths=path_table(result["paths"]),
         jumps=[(path["method"], _jump(jump)) for path in result["paths"] for jump in path["jumps"]],
         origin=grouped(result["task"], "task") + grouped(provenance, "run"),
         version=__version__,
     )
-    return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
+    return with_contents(page).encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
+
+
+def path_table(paths: Sequence[Mapping[str, Any]]) -> Table:
+    """Return paths in their JSON types, one per row, without the columns that are empty in all of them."""
+    known = zip(HEADINGS, *(_row(path) for path in paths), strict=True)
+    columns = [column for column in known if any(column[1:])]
+    rows = tuple(zip(*(cells for _, *cells in columns), strict=True))
+    return Table(tuple(heading for heading, *_ in columns), rows, ("",) * len(rows))
 
 
 def _row(path: Mapping[str, Any]) -> list[str]:
@@ -67,10 +72,3 @@ def _jump(jump: Mapping[str, Any]) -> str:
         f"between beta = {low:.4g} and {high:.4g} the minimiser falls from {before:.4g} to {after:.4g} from the target, "
         f"E up to {jump['highest']:.4g} on the way"
     )
-
-
-def _svg(paths: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Return the figure as SVG, for a page that asks for no file."""
-    written = io.StringIO()
-    draw_paths(paths, title).savefig(written, format="svg", metadata={"Date": None})
-    return written.getvalue()[written.getvalue().index("<svg") :]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PhaseDiagram(Diagram):
     """The result of a map: phases and transitions along beta.
 

@@ -14,6 +14,7 @@ from spinodal.phases.answer import METASTABLE, Answer, answer_up
 from spinodal.phases.phase import Phase
 from spinodal.phases.step import Step, steps_through
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.shown import Shown
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
@@ -29,8 +30,8 @@ class Rival:
     phase: int
 
 
-@dataclass(frozen=True)
-class Placement:
+@dataclass(frozen=True, repr=False)
+class Placement(Shown):
     """An existing model on a map.
 
     Attributes

@@ -17,6 +17,7 @@ from spinodal.definitions import NARROW_SPECTRUM
 from spinodal.errors import SpinodalError, blaming
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
+from spinodal.shown import Drawn
 from spinodal.spectrum.eigenbasis import eigenbasis
 from spinodal.spectrum.estimate import Estimate
 from spinodal.spectrum.extremes import MEMORY
@@ -53,8 +54,8 @@ class DensityCurve:
     width: float
 
 
-@dataclass(frozen=True, eq=False)
-class SpectralDensity:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectralDensity(Drawn):
     """The distribution `(1/n) sum_i delta(x - lambda_i)` of eigenvalues, as nodes with weights.
 
     Every probe v gives a Gauss quadrature of its own distribution `sum_i (u_i . v)^2 delta(x - lambda_i) / ||v||^2`; their mean

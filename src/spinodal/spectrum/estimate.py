@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from spinodal.counts import Counts
+from spinodal.shown import Shown
 
 STATUSES = {
     "exact": "exact: computed from all second derivatives",
@@ -25,8 +26,8 @@ def student(count: int) -> float:
     return math.sqrt((count - 1) / (count - 3)) if count > 3 else math.inf
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Shown):
     """A scalar, exact or from random probes.
 
     Attributes

@@ -15,6 +15,7 @@ from spinodal.counts import Counts
 from spinodal.definitions import INDEX_SETTLED
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
+from spinodal.shown import Shown
 from spinodal.spectrum.eigenbasis import Eigenbasis, eigenbasis, zero_fraction
 from spinodal.spectrum.extremes import MEMORY
 from spinodal.spectrum.lanczos import LEAST_PRODUCTS, Look, lanczos, rows_in
@@ -34,8 +35,8 @@ STATUSES = {
 UNFINISHED = ("budget", "memory")  # go on while there are products
 
 
-@dataclass(frozen=True)
-class SaddleIndex:
+@dataclass(frozen=True, repr=False)
+class SaddleIndex(Shown):
     """The number of negative eigenvalues of a Hessian outside its zero modes, or a lower bound of it.
 
     Attributes

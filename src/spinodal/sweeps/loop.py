@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from spinodal.branches.area import area
 from spinodal.branches.point import StationaryPoint
+from spinodal.shown import Drawn
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from spinodal.sweeps.sweep import Sweep
 
 
-@dataclass(frozen=True)
-class Loop:
+@dataclass(frozen=True, repr=False)
+class Loop(Drawn):
     """A walk up and a walk down over the same range of beta, one from the end of the other.
 
     Attributes

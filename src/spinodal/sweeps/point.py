@@ -10,10 +10,11 @@ from torch import Tensor
 from spinodal.minima.minimise import Minimum
 from spinodal.minima.solution import GIVEN_UP, UNDERWAY
 from spinodal.observe import Observation
+from spinodal.shown import Shown
 
 
-@dataclass(frozen=True)
-class Point:
+@dataclass(frozen=True, repr=False)
+class Point(Shown):
     """A minimum with what is needed to step on from it and to describe it.
 
     Attributes
@@ -101,3 +102,7 @@ class Point:
     def drive(self) -> float:
         """Return `beta - reference`, by which L exceeds `height` for each unit of C."""
         return self.beta - self.reference
+
+    def __str__(self) -> str:
+        """Return the point in one line."""
+        return f"point {self.index}: {self.minimum}; {self.observation}"

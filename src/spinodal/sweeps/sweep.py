@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spinodal.shown import Drawn
 from spinodal.sweeps.certificate import Certificate, certify
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
 
 
-@dataclass(frozen=True)
-class Sweep:
+@dataclass(frozen=True, repr=False)
+class Sweep(Drawn):
     """The result of a walk.
 
     Attributes
@@ -48,3 +49,14 @@ class Sweep:
         borders = {transition.after.index for transition in self.transitions}
         first = max((k for k, point in enumerate(stretch) if point.index in borders), default=0)
         return tuple(stretch[first:])
+
+    def __str__(self) -> str:
+        """Return the walk and its macroscopic transitions, one per line."""
+        found = [item for item in self.transitions if not item.minor]
+        minor = len(self.transitions) - len(found)
+        first, last = self.points[0].beta, self.points[-1].beta
+        head = (
+            f"walk from beta = {first:.6g} to {last:.6g} in {len(self.points)} points: {len(found)} macroscopic and "
+            f"{minor} minor transitions; {self.status}"
+        )
+        return "\n".join([head, *map(str, found)])

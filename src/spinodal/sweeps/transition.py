@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinodal.definitions import JUMPED
+from spinodal.shown import Shown
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.order import Evidence, missing
 from spinodal.sweeps.point import Point
@@ -14,8 +15,8 @@ from spinodal.words.numbers import ends, half, to_error
 NAMES = {"first": "first-order transition", "second": "second-order transition"}
 
 
-@dataclass(frozen=True)
-class Transition:
+@dataclass(frozen=True, repr=False)
+class Transition(Shown):
     """A discontinuity (or kink) of the followed minimum.
 
     Attributes

@@ -19,6 +19,7 @@ from spinodal.landscape.control import Control, Turned, checked_control
 from spinodal.landscape.copying import copied, plain_module
 from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.penalty import Penalty
+from spinodal.shown import one_line
 from spinodal.tasks.settings import plain
 from spinodal.theory import ExactTransition
 
@@ -128,6 +129,12 @@ class Task:
         self.solver, self.dtype = solver, dtype
         self.remake: Callable[[], Task] | None = None  # makes the same task elsewhere, where it was made by its name
         self._initial = initial
+
+    def __repr__(self) -> str:
+        """Return name, size and settings in one line."""
+        size = sum(parameter.numel() for parameter in self.model.parameters())
+        settings = "".join(f", {name}={value!r}" for name, value in self.settings.items())
+        return f"<Task: {one_line(f'{self.name} of {size:,} parameters{settings}')}>"
 
     def landscape(
         self, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu", soften: float | None = None

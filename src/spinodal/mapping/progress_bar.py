@@ -1,16 +1,17 @@
-"""What the terminal shows while a map is made."""
+"""What a terminal or a notebook shows while a map is made."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from threading import Event, Thread
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from spinodal.commands.estimate import Estimate, duration
 from spinodal.conventions import CONVENTION
+from spinodal.mapping.estimate import Estimate, duration
 from spinodal.mapping.progress import Progress as Watcher
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.point import Point
@@ -109,3 +110,13 @@ class ProgressBar(Watcher):
         if not transition.minor:
             back = transition.direction == "down" and not self.downward
             self.console.print(f"{'on the way back: ' if back else ''}{transition}")
+
+
+def told(progress: Watcher | bool | None, direction: str, convention: str) -> AbstractContextManager[Watcher]:
+    """Return who is told of a map: a bar of its own on standard error, somebody else, or nobody."""
+    if not progress:
+        return nullcontext(Watcher())
+    if isinstance(progress, Watcher):
+        return nullcontext(progress)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return ProgressBar(console, direction=direction, convention=convention)

@@ -1,0 +1,49 @@
+"""A result as a piece of a notebook, or as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spinodal.basins.tree import Hierarchy
+from spinodal.errors import SpinodalError
+from spinodal.files import write_whole, writing
+from spinodal.notebook.contents import contents
+from spinodal.notebook.drawing import kinds, plot
+from spinodal.report.contents import with_contents
+from spinodal.report.hierarchy import save_hierarchy
+from spinodal.report.page import asset, policy, save_report, template
+from spinodal.report.picture import png_of
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.version import __version__
+
+
+def html(result: object) -> str:
+    """Return a result as HTML that stands in a page: sentences, tables, the figure that says most."""
+    told = contents(result)
+    text: str = template("fragment.html").render(answer=told.sentences, tables=told.tables, **_pictured(result))
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def report(result: object, path: Path) -> Path:
+    """Write a result as one HTML file and return its path; of a diagram and of a hierarchy it is their own report."""
+    if isinstance(result, PhaseDiagram):
+        return save_report(result, path, provenance=result.run)
+    if isinstance(result, Hierarchy):
+        return save_hierarchy(result, path)
+    told = contents(result)
+    page: str = template("result.html").render(
+        title=type(result).__name__, policy=policy([]), style=asset("report.css"), version=__version__, answer=told.sentences,
+        tables=told.tables, **_pictured(result),
+    )  # fmt: skip
+    with writing(path):
+        write_whole(path, with_contents(page).encode("utf-8", "replace").decode("utf-8"))
+    return path
+
+
+def _pictured(result: object) -> dict[str, str]:
+    """Return the figure that says most, and its name; empty texts where there is none."""
+    try:
+        name = next(iter(kinds(result)), "")
+    except SpinodalError:  # a map along another control has tables and no figures
+        name = ""
+    return {"picture": png_of(plot(result, name, None)) if name else "", "drawn": name.replace("_", " ")}
