@@ -298,3 +298,20 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(command: Command, tmp_path: Pat
     assert not (tmp_path / "run" / "result.json").exists()
     assert command(*line[1:], "--resume", "--quiet").code == 0
     assert (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_map_stops_after_the_minutes_it_is_given_and_goes_on_later(command: Command) -> None:
+    words = ["map", *FAST, "--out", "run"]
+    done = command(*words, "--max-minutes", "0.01", "--set", "hidden=12,12", "--bracket", "1e-6")
+    assert (done.code, done.err) == (130, "")
+    assert "0.01 minutes are over: " in done.out
+    assert "continue with --resume --out run" in done.out
+    assert "--max-minutes" in command(*words, "--max-minutes", "0").err
+
+
+def test_a_shell_completes_verbs_and_options(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_SPINODAL_COMPLETE", "complete_bash")
+    for words, found in (("spinodal hie", "hierarchy"), ("spinodal map --max", "--max-minutes")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        assert command().out.strip() == found

@@ -44,6 +44,7 @@ store
 plots
 report
 notebook
+claims
 commands
 cli
 spinodal

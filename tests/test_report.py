@@ -30,6 +30,7 @@ from spinodal.report.branch_rows import (
 )
 from spinodal.report.certificates import certificate_sentences
 from spinodal.report.closed_forms import compare
+from spinodal.report.packed import unpacked
 from spinodal.report.rows import MOST_MINOR, Table, minor_table, phase_table, transition_table
 from spinodal.report.thinning import MOST, MOST_ON_BRANCHES, NEIGHBOURS, thinned
 from spinodal.theory import ExactTransition
@@ -71,7 +72,7 @@ class Page(HTMLParser):
 
     @property
     def data(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads(self.scripts[0])
+        loaded: dict[str, Any] = json.loads(unpacked(self.scripts[0]))
         return loaded
 
 
@@ -713,3 +714,32 @@ def test_texts_of_branches_and_ends_are_escaped() -> None:
     assert len(page.scripts) == 3
     assert not set("<>&") & set(page.scripts[0])
     assert page.text.count(EVIL) == 3
+
+
+# -- what goes where, and how large it is -----------------------------------------------------------
+
+
+def test_every_transition_is_labelled_with_what_goes_there() -> None:
+    made = diagram(classes=4)
+    labels = [item["gone"] for item in page_of(made).data["transitions"]]
+    assert labels == [f"rank {step.ranks[0]} → {step.ranks[1]}, {' '.join(map(str, step.lost))} lost" for step in made.steps]
+    assert all("rank" not in item["gone"] for item in page_of(diagram(matrices=(), classes=4)).data["transitions"])
+
+
+def test_the_accuracy_is_among_the_first_figures() -> None:
+    keys = [figure["choices"][0]["key"] for figure in page_of(diagram(classes=4)).data["figures"]]
+    assert keys[:3] == ["error", "accuracy", "norm"]
+
+
+def test_the_page_has_a_table_of_contents_that_leads_to_its_sections() -> None:
+    page = page_of(diagram(classes=4))
+    names = {str(values["id"]) for tag, values in page.tags if tag == "section" and "id" in values}
+    links = [str(values["href"])[1:] for tag, values in page.tags if tag == "a" and str(values.get("href")).startswith("#")]
+    assert {"transitions", "phases", "conventions"} <= set(links) & names
+
+
+def test_a_report_of_500_points_is_below_2_megabytes_and_holds_the_whole_result() -> None:
+    made = diagram(500, phases=9, classes=10)
+    text = render(made)
+    assert len(text.encode()) < 2_000_000
+    assert Page(text).data["result"] == json.loads(json.dumps(made.to_dict()))

@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ def opened(browser: Any, path: Path) -> Iterator[Any]:
         browser.get_log(kind)  # what was there before is not the report's
     browser.get(path.as_uri())
     wait(lambda: browser.execute_script("return document.documentElement.dataset.drawn === 'yes'"))
+    browser.find_element(By.ID, "axis-beta").click()
+    wait(
+        lambda: browser.execute_script(
+            "return !document.querySelector('.plot').layout.xaxis.title.text.includes('weight_decay')"
+        )
+    )
     yield browser
     assert browser.get_log("browser") == []
 
@@ -292,6 +299,42 @@ def test_one_switch_turns_all_axes_into_weight_decay(report: Any) -> None:
     drawn = report.execute_script("return document.querySelector('.plot').data.find(trace => trace.meta === 'point').x[0]")
     assert drawn == pytest.approx(2 * 10 ** before[0][0], rel=1e-6)
     assert report.find_element(By.ID, "axis-decay").get_attribute("aria-pressed") == "true"
+
+
+def test_it_opens_in_the_unit_of_its_sentences_and_then_in_the_one_chosen_last(browser: Any, path: Path) -> None:
+    resize(browser, 1400)
+    for unit, word in (("axis-decay", "weight_decay"), ("axis-beta", "β")):
+        for report in opened(browser, path):
+            report.find_element(By.ID, unit).click()
+        browser.get(path.as_uri())
+        wait(lambda: browser.execute_script("return document.documentElement.dataset.drawn === 'yes'"))
+        assert word in axis_of(browser, 0)["title"]
+    browser.execute_script("localStorage.clear()")
+    browser.get(path.as_uri())
+    wait(lambda: browser.execute_script("return document.documentElement.dataset.drawn === 'yes'"))
+    assert "weight_decay" in axis_of(browser, 0)["title"]
+
+
+def test_one_crosshair_stands_in_all_figures(report: Any, made: sp.PhaseDiagram) -> None:
+    beta = made.points[len(made.points) // 2].beta
+    move_to(report, pixel(report, 1, beta, 0.5)).perform()
+    wait(lambda: len(report.find_elements(By.CSS_SELECTOR, ".cross")) == len(plots(report)))
+    said = report.find_element(By.ID, "pointed").text
+    assert float(said.split()[-1]) == pytest.approx(beta, rel=0.02)
+    assert said.startswith("weight_decay ")
+
+
+def test_names_of_transitions_do_not_overlap(report: Any) -> None:
+    for width in (1400, 390):
+        resize(report, width)
+        boxes = report.execute_script(
+            """return Array.from(document.querySelectorAll('.plot')[0].querySelectorAll('.annotation')).map(item => {
+            const box = item.getBoundingClientRect(); return [box.left, box.right, item.textContent]})
+            .filter(item => item[2].includes('→') || item[2].includes('lost'))"""
+        )
+        assert boxes
+        edges = sorted(boxes)
+        assert all(a[1] <= b[0] + 1 for a, b in pairwise(edges))
 
 
 def test_another_matrix_can_be_chosen(report: Any, made: sp.PhaseDiagram) -> None:

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 from itertools import pairwise
 from typing import Any
@@ -18,11 +18,13 @@ from sklearn.datasets import load_digits, load_iris
 from torch import Tensor, nn
 
 import spinodal as sp
+from diagrams import diagram
 from small_run import mapped
 from spinodal.commands.show import show_run
 from spinodal.report import render
 from spinodal.store import load, placement_folder, placements, save_placement
 from spinodal.tasks import Task
+from spinodal.words.doubts import doubts
 
 NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e-[0-9]+)?)"
 PLACE = rf"weight_decay = {NUMBER} \(beta = {NUMBER}\)"
@@ -249,3 +251,30 @@ def test_single_precision_brackets_hold_the_exact_values() -> None:
             low, high = item.bracket
             assert low <= exact.beta <= high
             assert high - low < 0.02 * exact.beta
+
+
+def test_the_best_held_out_weight_decay_is_in_the_headline() -> None:
+    made = diagram(count=12, classes=3)
+    plain = made.answer()
+    assert "held-out" not in plain
+    scored = []
+    for place, item in enumerate(made.points):
+        view = replace(item.observation, accuracy={**item.observation.accuracy, "held_out": 0.9 if place in (3, 4) else 0.5})
+        scored.append(replace(item, observation=view))
+    low, high = (2 * scored[place].beta for place in (3, 4))
+    said = replace(made, points=tuple(scored)).answer()
+    assert "Best held-out accuracy of the followed points: 90 %, between weight_decay = " in said
+    sentence = said[said.index("Best held-out") :]
+    assert f"{low:.3g} (beta" in sentence
+    assert f"and weight_decay = {high:.3g} (beta" in sentence
+
+
+def test_an_order_that_is_not_proven_comes_with_what_would_prove_it() -> None:
+    item = {"kind": "jump, order not proven", "missing": "no second walk in half steps", "minor": False, "beta": 0.1,
+            "bracket": [0.0999, 0.1001]}  # fmt: skip
+    plain = {"incomplete": [], "transitions": [item], "solver": "lbfgs", "branches": [], "loop": None}
+    (said,) = doubts(plain)
+    assert said.endswith("To prove it, add --branches, which follows every phase through its end.")
+    assert doubts(plain | {"branches": [{}]})[0].endswith("add --solver newton_cg, which walks in half steps.")
+    assert doubts(plain | {"branches": [{}], "solver": "newton"})[0].endswith("add a narrower --bracket.")
+    assert "To prove them" in doubts(plain | {"transitions": [item, {**item, "beta": 0.2, "bracket": [0.1999, 0.2001]}]})[0]

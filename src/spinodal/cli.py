@@ -10,6 +10,7 @@ import typer
 
 from spinodal.commands.streams import abandon_output, open_streams, unwritable_output
 from spinodal.commands.usage import INTERRUPTED, UsageError, Verbs, refusal
+from spinodal.commands.verbs.claims import CLAIMS_HELP, claims_command
 from spinodal.commands.verbs.compare import COMPARE_HELP, compare_command
 from spinodal.commands.verbs.connect import CONNECT_HELP, connect_command
 from spinodal.commands.verbs.curvature import CURVATURE_HELP, curvature_command
@@ -25,6 +26,8 @@ from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError, one_line, unexpected
 from spinodal.version import __version__
 
+COMPLETING = "_SPINODAL_COMPLETE"  # by which a shell asks for completions
+
 app = typer.Typer(
     cls=Verbs,
     add_completion=False,
@@ -38,6 +41,10 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; errors are one line and exit code 2, Ctrl-C is exit code 130."""
     open_streams()
+    if COMPLETING in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # it has no home of its own
+
+        completion_init()
     try:
         code = _exit_code()
         sys.stdout.flush()
@@ -96,6 +103,7 @@ def _refuse_gone_folder() -> None:
         ) from error
 
 
+app.command("claims", help=CLAIMS_HELP)(claims_command)
 app.command("compare", help=COMPARE_HELP)(compare_command)
 app.command("connect", help=CONNECT_HELP)(connect_command)
 app.command("curvature", help=CURVATURE_HELP)(curvature_command)

@@ -16,6 +16,7 @@ from spinodal.arguments import whole_number
 from spinodal.commands.arguments import console_for
 from spinodal.commands.centre import centred, setting
 from spinodal.commands.json_file import write_json_file
+from spinodal.commands.limit import TimeLimit
 from spinodal.commands.missing import failure_shown, tell_missing
 from spinodal.commands.model_to_place import model_to_place, placed
 from spinodal.commands.pictures import write_pictures, write_report
@@ -52,6 +53,7 @@ def map_task(
     model: tuple[Path | None, float | None],
     threads: int,
     workers: int,
+    max_minutes: float | None = None,
     json_file: str | None,
     quiet: bool,
     debug: bool,
@@ -74,7 +76,8 @@ def map_task(
     with RunFolder(path, config, resume=resume) as folder, worker_pool(workers) as executor:
         keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(debug))
-        diagram = _mapped(made, options, prepared, folder, console, files.on_failure, executor)
+        limit = TimeLimit(max_minutes)
+        diagram = _mapped(made, options, prepared, folder, console, files.on_failure, executor, limit)
         diagram = _saved(diagram, folder, files)
         put = partial(place, task=made, options=options, prepared=prepared, executor=executor)
         try:
@@ -146,8 +149,9 @@ def _mapped(
     console: Console,
     on_failure: Callable[[str, BaseException], None],
     executor: Executor | None,
+    limit: TimeLimit,
 ) -> PhaseDiagram:
-    """Map with a progress bar, and say on Ctrl-C, and where the walk fails, what is kept."""
+    """Map with a progress bar, and say on Ctrl-C, at the end of the time given, and where the walk fails, what is kept."""
 
     def keep(diagram: PhaseDiagram) -> None:
         with Attempts(on_failure=on_failure).part("the report of the walk"):  # it is written again when the map is finished
@@ -156,12 +160,13 @@ def _mapped(
 
     try:
         convention = prepared[1].convention
-        with ProgressBar(console, direction=options.direction, convention=convention, keep=keep, on_failure=on_failure) as bar:
+        bar = ProgressBar(console, direction=options.direction, convention=convention, keep=keep, on_failure=on_failure)
+        with limit, bar:
             return map_phases(
                 task, options=options, recorder=folder.journal, progress=bar, prepared=prepared, executor=executor
             )
     except KeyboardInterrupt:
-        console.print(f"interrupted: {_kept(folder)}; continue with --resume --out {folder.path}")
+        console.print(f"{limit.cause}: {_kept(folder)}; continue with --resume --out {folder.path}")
         raise typer.Exit(INTERRUPTED) from None
     except Exception:
         if folder.journal.count:

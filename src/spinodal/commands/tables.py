@@ -119,6 +119,7 @@ def summary(result: Mapping[str, Any]) -> Text:
         + (f"{SPREAD_NOTE}\n" if any(item.get("repeats") for item in result["transitions"]) else "")
         + (f"{_minor(minor)} (below 1 % of the range of E) in the report and the JSON\n" if minor else "")
         + _loop(result.get("loop"))
+        + "".join(f"{line}\n" for line in _equally_deep(result.get("coexistence", ()), of_decay=_has_decay(result)))
         + "".join(f"{item['text']}\n" for item in result.get("certificates", {}).get("violations", ()))
         + "".join(f"{sentence}\n" for sentence in doubts(result))
         + "".join(f"{printable(sentence)}\n" for sentence in remarkable(result.get("reading", {})))
@@ -136,6 +137,19 @@ def _loop(loop: Mapping[str, Any] | None) -> str:
         "" if loop["area"] is None else f"loop area (integral of norm^2 dbeta between the ways up and down) {loop['area']:.4g}"
     )
     return f"{size}{ended}\n".removeprefix("; ")
+
+
+def _equally_deep(found: Sequence[Mapping[str, Any]], *, of_decay: bool) -> list[str]:
+    """Return where phases are equally deep, with latent heat and barrier, by rising beta."""
+    lines = []
+    for item in sorted(found, key=lambda item: float(item["beta"])):
+        decay = f" (weight_decay = {significant(weight_decay(item['beta']), 6)})" if of_decay else ""
+        heat = f"latent heat {significant(item['latent_heat'], 4)} in norm^2"
+        heights = item.get("barrier") and " and ".join(significant(height, 3) for height in item["barrier"])
+        barrier = f", barrier {heights} in L" if heights else ""
+        phases = " and ".join(map(str, item["phases"]))
+        lines.append(f"phases {phases} are equally deep at beta = {significant(item['beta'], 6)}{decay}: {heat}{barrier}")
+    return lines
 
 
 def _minor(count: int) -> str:

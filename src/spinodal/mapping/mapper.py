@@ -17,7 +17,7 @@ from spinodal.errors import SpinodalError
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.mapping.after_walk import AfterWalk, Walk
 from spinodal.mapping.deepest import DOUBLINGS, is_trivial
-from spinodal.mapping.lead import Lead, leading
+from spinodal.mapping.lead import Lead, leading, options_of
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.progress import Progress
 from spinodal.mapping.repeating import Again, coarser
@@ -139,7 +139,7 @@ class Mapper:
         if problem is None:
             return None
         self.progress.stage(f"the map of {problem.landscape.batches.total:,} samples, which leads")
-        recorder, options = self.recorder.beside("lead"), replace(self.options, lead=0)
+        recorder, options = self.recorder.beside("lead"), options_of(self.options)
         inner = Mapper(self.task, options, problem, recorder=recorder, progress=Progress(), crew=Crew())
         walk = inner._walked()
         self.starts.chosen = inner._chosen_set() if self.options.repeats else 0

@@ -9,6 +9,7 @@ from spinodal.errors import SpinodalError
 from spinodal.files import write_whole, writing
 from spinodal.notebook.contents import contents
 from spinodal.notebook.drawing import kinds, plot
+from spinodal.report.contents import with_contents
 from spinodal.report.hierarchy import save_hierarchy
 from spinodal.report.page import asset, policy, save_report, template
 from spinodal.report.picture import png_of
@@ -35,7 +36,7 @@ def report(result: object, path: Path) -> Path:
         tables=told.tables, **_pictured(result),
     )  # fmt: skip
     with writing(path):
-        write_whole(path, page.encode("utf-8", "replace").decode("utf-8"))
+        write_whole(path, with_contents(page).encode("utf-8", "replace").decode("utf-8"))
     return path
 
 

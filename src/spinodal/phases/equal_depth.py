@@ -50,11 +50,11 @@ def equally_deep(
 
 def equally_deep_below(
     walker: Walker, first: LossCurve, second: int, after: Point, *, criteria: Criteria
-) -> PhaseCoexistence | None:
+) -> tuple[PhaseCoexistence, Point, Point] | None:
     """Return where the phase that the walk left is as deep as the one that it fell into, which is followed down to there.
 
-    The first is known by its curve, and followed further down where that begins too high. None where one of them ends on the
-    way, or the norms hardly differ.
+    The first is known by its curve, and followed further down where that begins too high. With it come the minima of both that
+    are known next to it. None where one of them ends on the way, or the norms hardly differ.
 
     Parameters
     ----------
@@ -88,7 +88,8 @@ def equally_deep_below(
         return None
     a, b = (side.curve for side in led)
     heat = a.slope(found.beta) - b.slope(found.beta)
-    return PhaseCoexistence(found.beta, (first.phase, second), a.loss(found.beta), heat, None, None, None, BY_CURVE)
+    met = PhaseCoexistence(found.beta, (first.phase, second), a.loss(found.beta), heat, None, None, None, BY_CURVE)
+    return met, a.nearest(found.beta), b.nearest(found.beta)
 
 
 class Depth(NamedTuple):
@@ -114,8 +115,7 @@ class Led:
     def at(self, beta: float) -> Depth | None:
         """Return the depth at a beta, None where the phase ends on the way there."""
         while not self.curve.covers(beta):
-            nearest = min(self.curve.points, key=lambda point: abs(math.log(point.beta / beta)))
-            found = self._next(nearest, beta)
+            found = self._next(self.curve.nearest(beta), beta)
             if found is None:
                 return None
             self.curve = LossCurve.through(self.curve.phase, (*self.curve.points, found))

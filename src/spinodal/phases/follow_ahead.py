@@ -78,11 +78,11 @@ class SharedFollower(BranchFollower):
 
     def noted_branch(self, phase: Followable) -> tuple[Note, Branch | None]:
         """Follow a phase as a branch; return its note, and the branch with its theta."""
-        return self._noted(branch_note(phase.id), partial(self._recorded, phase)), self._live.get(phase.id)
+        return self.walker.noted(branch_note(phase.id), partial(self._recorded, phase)), self._live.get(phase.id)
 
     def noted_depth(self, phase: Followable, other: Followable) -> Note:
         """Find where two phases that were followed are equally deep; return the note."""
-        return self._noted(depth_note(phase.id, other.id), partial(self._equal, phase, other, followed=True))
+        return self.walker.noted(depth_note(phase.id, other.id), partial(self._equal, phase, other, followed=True))
 
     def _branches_ahead(self, phases: Sequence[Followable]) -> None:
         unknown = [phase for phase in phases if not self.walker.recorder.knows(branch_note(phase.id))]

@@ -66,9 +66,10 @@ def draw_recall(record: DiagramRecord) -> Figure | None:
 
 
 def draw_phase_map(record: DiagramRecord) -> Figure:
-    """Draw error, norm, the singular values of the narrowest matrix, rank and (for classifiers) recall in one figure."""
+    """Draw error, norm, singular values of the narrowest matrix, rank, and of classifiers accuracy and recall."""
     of_the_model = replace(record.rank, curves=record.rank.curves[:1])
-    panels = [record.error, record.norm, *record.singular_values[:1], of_the_model]
+    scored = [record.accuracy] if record.accuracy else []
+    panels = [record.error, *scored, record.norm, *record.singular_values[:1], of_the_model]
     with paper():
         figure, axes = new_figure(len(panels) + len(record.recall[:1]), height=1.6)
         for place, panel in zip(axes, panels, strict=False):

@@ -73,14 +73,14 @@ def draw_panel(axes: Axes, panel: Panel, beta: BetaAxis) -> None:
         from matplotlib.ticker import MaxNLocator
 
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    if 1 < len(panel.curves) <= NAMED and panel.key not in COLOURS:
+    if 1 < len(panel.curves) <= NAMED:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     if panel.note:
         axes.text(0.01, 0.02, plain(panel.note.replace("; ", "\n")), transform=axes.transAxes, fontsize=6, color=GREY)
 
 
 def _draw_curve(axes: Axes, panel: Panel, curve: Curve, number: int, beta: BetaAxis) -> None:
-    one_kind = panel.key in COLOURS
+    one_kind = panel.key in COLOURS and len(panel.curves) == 1
     look: dict[str, Any] = {
         "color": COLOURS[panel.key] if one_kind else PALETTE[number % len(PALETTE)],
         "linestyle": "-" if one_kind else DASHES[number % len(DASHES)],

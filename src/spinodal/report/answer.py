@@ -13,6 +13,7 @@ from spinodal.phases.diagram import Diagram
 from spinodal.phases.step import Step
 from spinodal.sweeps.point import Point
 from spinodal.words.conclusion import unseen_kinks
+from spinodal.words.held_out import held_out_line
 from spinodal.words.numbers import percent, significant
 from spinodal.words.repeats import repeats_line
 from spinodal.words.sentences import (
@@ -62,7 +63,8 @@ def answer_sentences(diagram: Diagram) -> tuple[str, ...]:
         gains = [_gain(step) for step in reversed(found)]
         body = [*_downward(diagram, _sequence("First to appear", gains)), _end(diagram)]
     before = unconverged_line(diagram.points), softened_line(diagram.softened)
-    behind = limits_line(diagram.limits), repeats_line(diagram), low_end_line(diagram.low_end)
+    held_out = "" if before[0] else held_out_line(diagram)
+    behind = held_out, limits_line(diagram.limits), repeats_line(diagram), low_end_line(diagram.low_end)
     return (*filter(None, [*before, *body, *behind]), *_warnings(diagram))
 
 

@@ -9,6 +9,7 @@ from spinodal.basins.tree import Hierarchy
 from spinodal.files import write_whole, writing
 from spinodal.plots.basin_tree import basin_tree_record
 from spinodal.plots.basin_tree_figure import draw_basin_tree
+from spinodal.report.contents import with_contents
 from spinodal.report.page import asset, policy, template
 from spinodal.report.picture import svg_of
 from spinodal.report.rows import SIGNS, Table
@@ -39,7 +40,7 @@ def save_hierarchy(tree: Hierarchy, path: Path) -> Path:
         version=__version__,
     )
     with writing(path):
-        write_whole(path, page.encode("utf-8", "replace").decode("utf-8"))
+        write_whole(path, with_contents(page).encode("utf-8", "replace").decode("utf-8"))
     return path
 
 

@@ -28,7 +28,9 @@ from spinodal.report.branch_rows import (
     spinodal_table,
 )
 from spinodal.report.certificates import certificate_sentences
+from spinodal.report.contents import with_contents
 from spinodal.report.curvature_rows import CAUTION, change_point_table, curvature_table, unseen, without
+from spinodal.report.packed import packed
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
@@ -82,13 +84,14 @@ def render(
     shown = thinned(diagram)
     record = _record(diagram, shown.diagram)
     data = payload(diagram, record, shown.diagram)
-    scripts = [_plotly(), asset("report.js")]
+    library, script = _plotly(), asset("report.js")
     page: str = template("report.html").render(
         title=record.title,
-        policy=policy(scripts),
-        scripts=scripts,
+        policy=policy([library, script]),
+        library=packed(library),
+        script=script,
         style=asset("report.css"),
-        data=script_json(data),
+        data=packed(script_json(data)),
         figures=data["figures"],
         answer=answer_sentences(diagram),
         placements=placements,
@@ -105,7 +108,7 @@ def render(
         **_branches(diagram),
         **_curvature(diagram),
     )
-    return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
+    return with_contents(page).encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
 
 
 def _walks(diagram: Diagram) -> dict[str, Any]:
@@ -182,7 +185,7 @@ def _plotly() -> str:
         from plotly.offline import get_plotlyjs
     except ImportError as cause:
         raise _missing("plotly") from cause
-    return str(get_plotlyjs()).replace("</script", "<\\/script")
+    return str(get_plotlyjs())
 
 
 def _missing(package: str) -> SpinodalError:

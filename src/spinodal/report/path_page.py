@@ -8,6 +8,7 @@ from typing import Any
 
 from spinodal.files import write_whole, writing
 from spinodal.plots.path_figure import draw_paths
+from spinodal.report.contents import with_contents
 from spinodal.report.page import asset, policy, template
 from spinodal.report.picture import svg_of
 from spinodal.report.rows import Table, grouped
@@ -39,7 +40,7 @@ def render_paths(result: Mapping[str, Any], *, provenance: Mapping[str, Any]) ->
         origin=grouped(result["task"], "task") + grouped(provenance, "run"),
         version=__version__,
     )
-    return page.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
+    return with_contents(page).encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
 
 
 def path_table(paths: Sequence[Mapping[str, Any]]) -> Table:

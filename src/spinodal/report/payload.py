@@ -6,7 +6,9 @@ import json
 from itertools import pairwise
 from typing import Any
 
+from spinodal.labelled.result import to_json
 from spinodal.phases.diagram import Diagram
+from spinodal.phases.step import Step
 from spinodal.plots.axis import BetaAxis, ordered_points, walked_phases
 from spinodal.plots.recall import RecallMap
 from spinodal.plots.record import DiagramRecord
@@ -43,15 +45,15 @@ def payload(diagram: Diagram, record: DiagramRecord, shown: Diagram) -> dict[str
         "transitions": _transitions(diagram),
         "exact": [_exact(form) for form in diagram.exact],
         "figures": figures(record),
+        "result": to_json(diagram),
     }
 
 
 def figures(record: DiagramRecord) -> list[dict[str, Any]]:
     """Return the figures in the order shown; one with several `choices` shows one of them at a time."""
     groups = [
-        [record.error], [record.norm], [record.margin], list(record.singular_values),
-        [record.rank] if record.singular_values else [],
-        [record.accuracy] if record.accuracy else [], *([panel] for panel in record.observables),
+        [record.error], [record.accuracy] if record.accuracy else [], [record.norm], list(record.singular_values),
+        [record.rank] if record.singular_values else [], [record.margin], *([panel] for panel in record.observables),
     ]  # fmt: skip
     curves = [curves_figure([panel_record(panel) for panel in group]) for group in groups if group]
     curvature = curvature_figures(record.curvature) if record.curvature else []
@@ -113,12 +115,21 @@ def _transitions(diagram: Diagram) -> list[dict[str, Any]]:
         {
             "number": step.number,
             "beta": step.beta,
+            "gone": gone(step, has_matrices=diagram.has_matrices),
             "text": "\n".join(f"{name}: {cell}" for name, cell in zip(table.headings[1:], row[1:], strict=True) if cell),
             "short": f"transition {step.number}: {where(step).replace('beta', 'β')}"
             + (f", rank {' → '.join(rank_pair(step))}" if diagram.has_matrices else ""),
         }
         for step, row in zip(diagram.steps, table.rows, strict=True)
     ]
+
+
+def gone(step: Step, *, has_matrices: bool) -> str:
+    """Return what goes at a transition as beta rises, as short as a label: "rank 9 → 8, 8 lost"; "" where nothing does."""
+    below, above = step.ranks
+    rank = f"rank {below} → {above}" if has_matrices and below != above else ""
+    lost = f"{' '.join(map(str, step.lost))} lost" if step.classes is not None and step.lost else ""
+    return ", ".join(filter(None, [rank, lost]))
 
 
 def _exact(form: ExactTransition) -> dict[str, Any]:

@@ -1,6 +1,29 @@
 "use strict";
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+(async () => {
+  // Texts packed into the page: base 85 of what gzip made, with letters that HTML leaves alone (see packed.py).
+  const LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%.()*+-;,=:?@^_`{|}~";
+  const PLACES = new Uint8Array(128);
+  for (let place = 0; place < 85; place += 1) PLACES[LETTERS.charCodeAt(place)] = place;
+  async function unpacked(id) {
+    const text = document.getElementById(id).textContent.trim();
+    const groups = Math.ceil(text.length / 5), missing = 5 * groups - text.length;
+    const bytes = new Uint8Array(4 * groups);
+    for (let group = 0; group < groups; group += 1) {
+      let value = 0;
+      for (let index = 5 * group; index < 5 * group + 5; index += 1) value = value * 85 + (index < text.length ? PLACES[text.charCodeAt(index)] : 84);
+      for (let byte = 3; byte >= 0; byte -= 1) { bytes[4 * group + byte] = value % 256; value = Math.floor(value / 256); }
+    }
+    const stream = new Blob([bytes.subarray(0, 4 * groups - missing)]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }
+  if (typeof DecompressionStream === "undefined") {
+    document.getElementById("figures").textContent = "The figures need a browser of 2023 or later; sentences and tables do not.";
+    return;
+  }
+  const data = JSON.parse(await unpacked("data"));
+  const library = document.createElement("script");
+  library.textContent = await unpacked("library"); // the page's policy allows exactly this text
+  document.head.append(library);
   const {axis, phases, transitions} = data;
   const beta = axis.beta;
   const MARKED = 3000; // markers of one figure up to which every point gets one
@@ -30,12 +53,17 @@
     branch: {symbol: "square-open", size: 9}, coexistence: {symbol: "diamond", size: 9}, barrier: {symbol: "triangle-up", size: 10},
   };
   const CHANGES = {step: {symbol: "triangle-down", size: 10}, "sign change": {symbol: "x", size: 9}};
-  const ONE_KIND = {error: 0, norm: 2, margin: 3, singular_values: 1, observable: 0};
+  const ONE_KIND = {error: 0, norm: 2, margin: 3, observable: 0};
+  const LABELLED = ["error", "accuracy"]; // figures in which transitions are named
+  const LABEL = 15; // pixels that a name beside a line needs
   const DASHES = ["solid", "dash", "dashdot", "dot"];
 
   // What is shown: the unit of the axis, the zoom in log10 beta, what is chosen. It begins where E changes.
   const whole = axis.limits.map(Math.log10), first = axis.first.map(Math.log10);
-  const state = {decay: false, range: first.every((end, side) => end === whole[side]) ? null : first, transition: null, phase: null, print: false};
+  const UNIT = "spinodal: unit of the axis"; // under which the browser keeps what was chosen last
+  const kept = () => { try { return localStorage.getItem(UNIT); } catch { return null; } };
+  const keep = unit => { try { localStorage.setItem(UNIT, unit); } catch { /* a page that may keep nothing */ } };
+  const state = {decay: kept() !== "beta", range: first.every((end, side) => end === whole[side]) ? null : first, transition: null, phase: null, print: false};
   const zoomed = () => state.range !== null && state.range !== first;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const touch = window.matchMedia("(pointer: coarse)");
@@ -97,7 +125,7 @@
 
   function curveTraces(panel, colours) {
     const marked = panel.curves.length * beta.length <= MARKED;
-    const alike = panel.key in ONE_KIND;
+    const alike = panel.key in ONE_KIND && panel.curves.length === 1;
     return panel.curves.flatMap((curve, number) => {
       const colour = colours.curves[alike ? ONE_KIND[panel.key] : number % colours.curves.length];
       const line = {
@@ -382,7 +410,31 @@
     uprights(plot.record.coexistence || [], {layer: "below", line: {color: colours.faint, width: 1.2, dash: "dashdot"}});
 
   // What the kinds of figures have of their own; heights in a wide and in a narrow window.
-  const ids = (plot, colours, width) => phaseNames(width, colours);
+  const ids = (plot, colours, width) => [...phaseNames(width, colours), ...goneNames(plot, width, colours)];
+
+  // The end of an upright name that keeps out of the way of the first curve of its figure.
+  function aside(plot, value) {
+    const panel = chosen(plot), [low, high] = valueRange(panel);
+    const row = beta.reduce((best, own, index) => own <= value && (best < 0 || own > beta[best]) ? index : best, -1);
+    const height = row < 0 ? 0 : (placed(panel, panel.curves[0].values[row]) - low) / (high - low);
+    return height < 0.5 ? {y: 0.98, yanchor: "top"} : {y: 0.02, yanchor: "bottom"};
+  }
+
+  // What goes at each transition, upright beside its line, as far as there is room: names that would merge are left out.
+  function goneNames(plot, width, colours) {
+    if (!LABELLED.includes(chosen(plot).key)) return [];
+    const [low, high] = visible(plot);
+    const place = item => (Math.log10(item.beta) - low) / (high - low) * width;
+    let last = -Infinity;
+    return transitions.filter(item => {
+      const fits = item.gone && place(item) >= 0 && place(item) <= width && place(item) - last >= LABEL;
+      if (fits) last = place(item);
+      return fits;
+    }).map(item => ({
+      x: Math.log10(item.beta) + shift(), xref: "x", yref: "paper", xanchor: "right", textangle: -90, showarrow: false, ...aside(plot, item.beta),
+      text: escaped(item.gone), font: {size: 10, color: item.number === state.transition ? colours.accent : colours.faint}, borderpad: 0,
+    }));
+  }
   const KINDS = {
     curves: {
       traces: (plot, colours) => [...curveTraces(chosen(plot), colours), ...marks(colours), ...changeTraces(plot, colours)],
@@ -490,9 +542,14 @@
 
   function setAxis(decay) {
     state.decay = decay;
+    keep(decay ? "weight_decay" : "beta");
+    showAxis();
+    return drawAll();
+  }
+  function showAxis() {
+    const {decay} = state;
     document.getElementById("axis-beta").setAttribute("aria-pressed", String(!decay));
     document.getElementById("axis-decay").setAttribute("aria-pressed", String(decay));
-    return drawAll();
   }
 
   function listen(plot) {
@@ -501,6 +558,8 @@
       state.range = [change["xaxis.range[0]"] - shift(), change["xaxis.range[1]"] - shift()];
       drawAll();
     });
+    plot.place.addEventListener("pointermove", event => cross(plot, event));
+    plot.place.addEventListener("pointerleave", uncross);
     plot.place.on("plotly_hover", event => { if (small()) showValues(event.points[0].text); });
     plot.place.on("plotly_doubleclick", () => { state.range = null; drawAll(); });
     plot.place.on("plotly_click", event => {
@@ -521,6 +580,51 @@
     if (note) note.textContent = chosen(plot).note;
     plot.place.setAttribute("aria-label", chosen(plot).meaning);
   }
+
+  // One crosshair over all figures: where the pointer is in one of them, the same beta in the others.
+  const axisOf = plot => plot.place._fullLayout && plot.place._fullLayout.xaxis;
+  function cross(plot, event) {
+    const axis = axisOf(plot);
+    const inside = axis ? event.clientX - plot.place.getBoundingClientRect().left - axis._offset : -1;
+    if (!axis || inside < 0 || inside > axis._length) { uncross(); return; }
+    const value = axis.p2l(inside) - shift();
+    const low = 10 ** value;
+    document.getElementById("pointed").textContent = `weight_decay ${(2 * low).toPrecision(4)}, β ${low.toPrecision(4)}`;
+    plots.forEach(other => {
+      const own = axisOf(other);
+      if (!own) return;
+      if (!other.cross) { other.cross = document.createElement("div"); other.cross.className = "cross"; other.place.append(other.cross); }
+      const at = own.l2p(value + shift()), size = other.place._fullLayout._size;
+      other.cross.style.cssText = `left: ${own._offset + at}px; top: ${size.t}px; height: ${size.h}px`;
+      other.cross.hidden = at < 0 || at > own._length;
+    });
+  }
+  function uncross() {
+    document.getElementById("pointed").textContent = "";
+    plots.forEach(other => { if (other.cross) other.cross.hidden = true; });
+  }
+
+  // Files to save, from what the page holds.
+  const quoted = cell => /[",\n]/.test(cell) ? `"${cell.replace(/"/g, '""')}"` : cell;
+  const csv = rowsOfCells => rowsOfCells.map(row => row.map(cell => quoted(String(cell))).join(",")).join("\r\n") + "\r\n";
+  const tableCells = kind => Array.from(document.querySelectorAll(`table[data-kind="${kind}"] tr`))
+    .map(row => Array.from(row.cells).map(cell => cell.textContent.trim()));
+  const FILES = {
+    "points.csv": () => csv([data.columns.map(column => column.name), ...beta.map((_, row) => data.columns.map(column => column.cells[row]))]),
+    "transitions.csv": () => csv(tableCells("transition")),
+    "phases.csv": () => csv(tableCells("phase")),
+    "result.json": () => `${JSON.stringify(data.result, null, 1)}\n`,
+  };
+  function save(name) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([FILES[name]()], {type: name.endsWith("json") ? "application/json" : "text/csv"}));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  // Tables that are wider than the window say so.
+  const measureTables = () => document.querySelectorAll(".scroll").forEach(box => box.classList.toggle("wider", box.scrollWidth > box.clientWidth + 1));
 
   function setPrint(print) {
     if (state.print === print) return;
@@ -545,6 +649,12 @@
   let waiting = null;
   window.addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(drawAll, 100); });
 
+  document.querySelectorAll("[data-save]").forEach(button => button.addEventListener("click", () => save(button.dataset.save)));
+  document.getElementById("downloads").hidden = false;
+  document.querySelectorAll("details").forEach(details => details.addEventListener("toggle", measureTables));
+  window.addEventListener("resize", measureTables);
+  measureTables();
+  showAxis();
   document.getElementById("stretch").hidden = state.range === null;
   drawAll().then(() => { plots.forEach(listen); document.documentElement.dataset.drawn = "yes"; });
 })();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spinodal.missing import listed
 from spinodal.phases.diagram import UNFINISHED, Diagram
+from spinodal.words.held_out import held_out_line
 from spinodal.words.numbers import significant
 from spinodal.words.repeats import repeats_line
 from spinodal.words.sentences import answer_line, error_text, where
@@ -22,7 +23,8 @@ def concluded(diagram: Diagram) -> str:
     found = _found(diagram) if diagram.macroscopic else "" if doubt else _nothing_found(diagram)
     is_whole = diagram.run_status in ("complete", UNFINISHED)
     ended = "" if is_whole else f"The walk {diagram.run_status.rstrip('.')}."
-    said = [doubt, softened_line(diagram.softened), found, limits_line(diagram.limits), repeats_line(diagram), ended]
+    held_out = "" if doubt else held_out_line(diagram)
+    said = [doubt, softened_line(diagram.softened), found, held_out, limits_line(diagram.limits), repeats_line(diagram), ended]
     return " ".join(filter(None, said))
 
 

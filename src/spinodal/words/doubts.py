@@ -28,7 +28,7 @@ def doubts(result: Mapping[str, Any]) -> list[str]:
         if item.get("missing") and not item["minor"]:
             kind = item["kind"].partition(",")[0]
             unproven.setdefault((kind, item["missing"]), []).append(to_error(item["beta"], half(item["bracket"])))
-    return stretches + [_orders(kind, missing, places) for (kind, missing), places in unproven.items()]
+    return stretches + [_orders(kind, missing, places, _proof(result)) for (kind, missing), places in unproven.items()]
 
 
 def _stretch(low: float, high: float, reason: str) -> str:
@@ -36,6 +36,17 @@ def _stretch(low: float, high: float, reason: str) -> str:
     return f"A jump may have been passed over between {ends}: {reason.rstrip('.')}."
 
 
-def _orders(kind: str, missing: str, places: Sequence[str]) -> str:
-    which = f"order of the {kind}" if len(places) == 1 else f"orders of the {kind}s"
-    return f"The {which} at beta = {joined(places)} {'is' if len(places) == 1 else 'are'} not proven; missing: {missing}."
+def _proof(result: Mapping[str, Any]) -> str:
+    """Return what to add to the command that would prove an order."""
+    if not result.get("branches") and not result.get("loop"):
+        return "--branches, which follows every phase through its end"
+    if result.get("solver") == "lbfgs":
+        return "--solver newton_cg, which walks in half steps"
+    return "a narrower --bracket"
+
+
+def _orders(kind: str, missing: str, places: Sequence[str], proof: str) -> str:
+    is_one = len(places) == 1
+    which = f"order of the {kind}" if is_one else f"orders of the {kind}s"
+    what = f"The {which} at beta = {joined(places)} {'is' if is_one else 'are'} not proven; missing: {missing}."
+    return f"{what} To prove {'it' if is_one else 'them'}, add {proof}."

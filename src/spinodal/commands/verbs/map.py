@@ -95,7 +95,7 @@ def map_command(
     ] = None,
     lead: Annotated[
         int | None,
-        typer.Option(help="Samples of a first map that leads a large network's; 0: none. Default: 7500 where there are 30000."),
+        typer.Option(help="Samples of a map that leads a large network's; 0: none. Default: a quarter, at most 7500."),
     ] = None,
     start: Annotated[
         Path | None,
@@ -109,6 +109,10 @@ def map_command(
     threads: Threads = 0,
     workers: Workers = 1,
     scheduler: Scheduler = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(help="Stop mapping after so long, as Ctrl-C does; what there is stays, and --resume goes on.", min=0.01),
+    ] = None,
     json_file: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -127,6 +131,7 @@ def map_command(
     check_json(json_file)
     what, model = pairs(settings or []), (start, at_weight_decay)
     if seeds is not None:
+        _refuse_limit(max_minutes)
         map_ensemble(
             task, what, options, seeds=seeds, out=out, resume=resume, centre=centre, model=model, threads=threads,
             workers=workers, scheduler=scheduler, json_file=json_file, quiet=quiet, debug=debug,
@@ -135,8 +140,18 @@ def map_command(
     _refuse_alone(scheduler)
     map_task(
         task, what, options, out=out, resume=resume, centre=centre, model=model, threads=threads, workers=workers,
-        json_file=json_file, quiet=quiet, debug=debug,
+        max_minutes=max_minutes, json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
+
+
+def _refuse_limit(max_minutes: float | None) -> None:
+    """Refuse a time limit for several maps at once."""
+    if max_minutes is not None:
+        raise SpinodalError(
+            got="--max-minutes with --seeds",
+            allowed="a time limit is for one map",
+            do="leave it out: an ensemble is stopped by Ctrl-C at any time, and --resume goes on",
+        )
 
 
 def _refuse_alone(scheduler: str | None) -> None:
