@@ -19,11 +19,11 @@ at most 3 %), and the exact integral against Kramers' law (bar: within 1 + tempe
 
 `chain`: Langevin escapes of `E = (1 - w1 w2 w3)^2` from the dead state over its four equivalent saddles, against Kramers'
 law; an escape is the arrival at a strength where L is below that of the dead state. Bars: .85 to 1.25 at barrier /
-temperature 6, .9 to 1.12 at 10. The second would take `train` nine thousand million steps; it is simulated by a loop of its
-own.
+temperature 6, .9 to 1.12 at 10. At 10 `train` would take nine thousand million steps; what a loop of its own with longer steps
+finds is shown for three lengths of them, and at 6 beside `train`.
 
-`random`, `noise`, `ways`, `forecast`: see `dynamics_starts.py`, `dynamics_noise.py`, `dynamics_ways.py` and
-`dynamics_forecast.py`.
+`random`, `noise`, `ways`, `forecast`, `data`, `slowing`: see `dynamics_starts.py`, `dynamics_noise.py`, `dynamics_ways.py`,
+`dynamics_forecast.py`, `dynamics_data.py` and `dynamics_slowing.py`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from dynamics_data import data_size
 from dynamics_forecast import forecast
+from dynamics_langevin import chain, wells
 from dynamics_noise import noise
+from dynamics_slowing import slowing
 from dynamics_starts import random_starts
 from dynamics_ways import ways
 from hardware import hardware_line, print_table, use_threads
@@ -48,11 +51,10 @@ from plateaus import VERDICTS, cases
 from torch import Tensor, nn
 
 import spinodal as sp
-from spinodal.theory import escape_time, kramers_time, mode_strength, passage_time, saddle_amplitude
+from spinodal.theory import escape_time, mode_strength, saddle_amplitude
 
 RUNS, REPEATS = 64, 5
-HIGHEST_TRAINED = 6.0  # barrier / temperature of chains that `train` simulates
-PARTS = ("speed", "verdicts", "escape", "wells", "chain", "random", "noise", "ways", "forecast")
+PARTS = ("speed", "verdicts", "escape", "wells", "chain", "random", "noise", "ways", "forecast", "data", "slowing")
 
 
 def main() -> None:
@@ -186,90 +188,9 @@ def escape_rows(matrices: int, low: float, quick: bool) -> Iterator[list[str]]:
     yield [str(matrices), "below the saddle", "never", f"{escaped} of 2 within {history.epochs[-1]:,}", ""]
 
 
-# -- noise ----------------------------------------------------------------------------------------
-
-
-class Weights(nn.Module):
-    """A vector w, for energies that are functions of it."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.w = nn.Parameter(torch.zeros(size, dtype=torch.float64))
-
-
-def wells(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
-    """Return mean escape times from a double well beside the exact integral and Kramers' law."""
-    runs, rate = (100, 0.02) if options.quick else (2000, 0.005)
-    landscape = sp.Landscape(Weights(1), lambda model, batch: ((model.w**2 - 1.0) ** 2 / 4.0).sum(), None)
-    header = ["barrier / T", "exact", "simulated", "standard error", "off by", "exact / Kramers", "bar"]
-    rows = []
-    for ratio in (1.0, 2.0, 3.5) if options.quick else (1.0, 2.0, 3.0, 4.0):
-        temperature = 0.25 / ratio
-        exact = passage_time(lambda w: (w**2 - 1.0) ** 2 / 4.0, temperature=temperature, begin=-1.0, end=1.0, low=-5.0)
-        history = sp.train(
-            landscape, -torch.ones(1), beta=0.0, learning_rate=rate, epochs=int(15 * exact / rate), method="langevin",
-            temperature=temperature, seeds=range(options.seed, options.seed + runs), until=lambda thetas: 1.0 - thetas[:, 0],
-        )  # fmt: skip
-        mean, error = float(history.arrivals.mean()) * rate, float(history.arrivals.std()) * rate / math.sqrt(runs)
-        law = kramers_time(0.25, temperature, minimum=[2.0], saddle=[-1.0])
-        rows.append(
-            [f"{ratio:g}", f"{exact:.3f}", f"{mean:.3f}", f"{error / exact:.1%}", f"{(mean - exact) / error:+.1f} errors",
-             f"{exact / law:.3f}", f"{1 + 1 / ratio:.3f}"]
-        )  # fmt: skip
-    return header, rows
-
-
-def chain(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
-    """Return mean escape times of a chain of three weights beside Kramers' law with four saddles."""
-    beta, runs = 0.2, 60 if options.quick else 1000
-    landscape = sp.Landscape(Weights(3), lambda model, batch: (1.0 - model.w.prod()) ** 2, None)
-    found = sp.diagnose(landscape, torch.zeros(3), beta)
-    beyond = (1.5 * saddle_amplitude(beta, 1.0, matrices=3)) ** 3
-    rate, rows = 0.02, []
-    for ratio in (3.0,) if options.quick else (6.0, 10.0):
-        temperature = found.barrier / ratio
-        law = found.noise_time(temperature, saddles=4)
-        if ratio <= HIGHEST_TRAINED:
-            history = sp.train(
-                landscape, torch.zeros(3), beta=beta, learning_rate=rate, epochs=int(12 * law / rate), method="langevin",
-                temperature=temperature, seeds=range(options.seed, options.seed + runs),
-                until=lambda thetas: beyond - thetas.prod(1),
-            )  # fmt: skip
-            how, mean, escapes = "train", float(history.arrivals.nanmean()) * rate, int((~history.arrivals.isnan()).sum())
-        else:
-            how, (mean, escapes) = "renewals", renewals(beta, temperature, beyond, runs, options.seed)
-        rows.append([f"{ratio:g}", how, f"{law:.1f}", f"{mean:.1f}", str(escapes), f"{mean / law:.3f}",
-                     f"{mean / law / math.sqrt(escapes):.3f}"])  # fmt: skip
-    return ["barrier / T", "by", "Kramers", "simulated", "escapes", "ratio", "standard error"], rows
-
-
-def renewals(beta: float, temperature: float, beyond: float, escapes: int, seed: int) -> tuple[float, int]:
-    """Return the mean time between escapes of chains that begin anew after each, and how many escapes there were.
-
-    The noise of a step is the mean of two, which is of second order in the step (Leimkuhler & Matthews, Appl. Math. Res.
-    Express 2013, 34), so that steps may be five times as long as those of `train`.
-    """
-    chains, step, looks = 10_000, 0.1, 5
-    generator = torch.Generator().manual_seed(seed)
-    w, size = torch.zeros(3, chains), math.sqrt(2.0 * step * temperature)
-    last, found, time_watched = torch.randn(3, chains, generator=generator), 0, 0.0
-    while found < escapes:
-        for _ in range(looks):
-            strength = w[0] * w[1] * w[2]
-            slope = torch.stack([w[1] * w[2], w[0] * w[2], w[0] * w[1]]) * (-2.0 * (1.0 - strength)) + 2.0 * beta * w
-            fresh = torch.randn(3, chains, generator=generator)
-            w = w - step * slope + 0.5 * size * (last + fresh)
-            last = fresh
-        time_watched += looks * step * chains
-        out = w.prod(0) >= beyond
-        found += int(out.sum())
-        w[:, out] = 0.0
-    return time_watched / found, found
-
-
 TABLES = {
     "speed": speed, "verdicts": verdicts, "escape": escape, "wells": wells, "chain": chain, "random": random_starts,
-    "noise": noise, "ways": ways, "forecast": forecast,
+    "noise": noise, "ways": ways, "forecast": forecast, "data": data_size, "slowing": slowing,
 }  # fmt: skip
 
 

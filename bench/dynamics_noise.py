@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from scipy.stats import binomtest, chi2
+from dynamics_tables import shown, wilson
+from scipy.stats import chi2
 from torch import Tensor
 
 import spinodal as sp
@@ -57,11 +57,7 @@ class Trap:
 
 def noise(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
     """Return the table."""
-    rows = []
-    for row in _rows(options):
-        print(" | ".join(row), file=sys.stderr, flush=True)
-        rows.append(row)
-    return HEADER, rows
+    return HEADER, shown(_rows(options))
 
 
 def _rows(options: argparse.Namespace) -> Iterator[list[str]]:
@@ -119,8 +115,7 @@ def _settled(trap: Trap, theta: Tensor) -> float:
 
 
 def _share(count: int) -> str:
-    interval = binomtest(count, RUNS).proportion_ci(0.95, method="wilson")
-    return f"{count} of {RUNS} ({100 * interval.low:.0f}-{100 * interval.high:.0f} %)"
+    return f"{count} of {RUNS} ({wilson(count, RUNS)} %)"
 
 
 def _mean(watched: float, out: int) -> str:

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Iterator
 
 import torch
-from scipy.stats import binomtest
+from dynamics_tables import shown, wilson
 
 import spinodal as sp
 from spinodal.theory import deep_linear, mode_strength
@@ -29,17 +28,13 @@ HEADER = ["network", "hidden layers", "modes", "beta", *(f"stuck after {epochs:,
 
 def random_starts(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
     """Return the table."""
-    rows = []
-    for row in _rows(options):
-        print(" | ".join(row), file=sys.stderr, flush=True)
-        rows.append(row)
-    return HEADER, rows
+    return HEADER, shown(_rows(options))
 
 
 def _rows(options: argparse.Namespace) -> Iterator[list[str]]:
     for activation in ("linear", "tanh"):
         for layers in (1, 2, 3, 4):
-            for modes in (1, 8) if options.quick else (1, 3, 8):
+            for modes in (1, 8) if options.quick else range(1, 9):
                 for share in (None, 0.5):
                     yield _row(activation, layers, modes, share, options)
 
@@ -59,7 +54,8 @@ def _row(activation: str, layers: int, modes: int, share: float | None, options:
     level = _best(task, landscape, starts, beta, layers + 1, strengths) + 0.25 * 0.5**2
     history = sp.train(landscape, starts, beta=beta, learning_rate=RATE, epochs=horizon, floor=level, task=None)
     waited = history.arrivals.nan_to_num(math.inf)
-    shares = [_share(int((waited > epochs).sum())) for epochs in HORIZONS]
+    stuck = [int((waited > epochs).sum()) for epochs in HORIZONS]
+    shares = [f"{100 * count / RUNS:.0f} % ({wilson(count, RUNS)})" for count in stuck]
     ranks = sorted({int(rank) for rank, end in zip(_last(history.rank), history.ends, strict=True) if end != "arrived"})
     spread = [_epochs(float(waited.quantile(q, interpolation="nearest"))) for q in (0.5, 0.05, 0.95)]
     return [activation, str(layers), str(modes), f"{beta:.4g}", *shares, spread[0], f"{spread[1]} to {spread[2]}",
@@ -81,12 +77,6 @@ def _last(curve: torch.Tensor) -> list[float]:
     """Return the last known value of every run."""
     known = (~curve.isnan()).sum(1, keepdim=True).clamp_min(1) - 1
     return curve.gather(1, known)[:, 0].tolist()
-
-
-def _share(count: int) -> str:
-    """Return a share with its Wilson interval of 95 %."""
-    interval = binomtest(count, RUNS).proportion_ci(0.95, method="wilson")
-    return f"{100 * count / RUNS:.0f} % ({100 * interval.low:.0f}-{100 * interval.high:.0f})"
 
 
 def _epochs(value: float) -> str:

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+from dynamics_tables import shown
 from torch import Tensor, nn
 
 import spinodal as sp
@@ -127,11 +127,7 @@ WAYS: dict[str, Callable[[Plateau], list[float]]] = {
 
 def ways(options: argparse.Namespace) -> tuple[list[str], list[list[str]]]:
     """Return the table."""
-    rows = []
-    for row in _rows(options):
-        print(" | ".join(row), file=sys.stderr, flush=True)
-        rows.append(row)
-    return HEADER, rows
+    return HEADER, shown(_rows(options))
 
 
 def _rows(options: argparse.Namespace) -> Iterator[list[str]]:

@@ -1,17 +1,16 @@
 """The published MNIST transitions from one map: ranks, brackets, spinodals, coexistence points, and what an epoch costs.
 
-    python bench/mnist_map.py MNIST.npz                          # 60,000 images, the walk alone
-    python bench/mnist_map.py MNIST.npz --branches               # and the saddles: spinodals and coexistence points
+    python bench/mnist_map.py MNIST.npz                          # 60,000 images
     python bench/mnist_map.py MNIST.npz --images 10000           # the first images
     python bench/mnist_map.py MNIST.npz --saddles --journal DIR  # the saddles behind the transitions; kept, and gone on with
     python bench/mnist_map.py MNIST.npz --images 500 --hidden 32 32   # a check of the script, not of the method
 
 784-128-128-10, sigmoid, biases, cross-entropy, float32, inputs normalised by (.1307, .3081), full batch: task `mnist`.
 `w = 2 beta` is PyTorch's weight_decay. Columns: the effective rank on both sides; w with its bracket and relative width; the
-residual `||grad L|| / (w ||theta||)` of the minimum before; w of the coexistence point (see `equal_depth.py`) and of the
-spinodal (`--branches`; without, the bracket holds it); the published value (arXiv 2512.11866: bisected in one run, batches of
-64) and whether it lies between coexistence and spinodal, or by how much it does not; E on both sides; accuracy on held-out
-images, averaged evenly over w from the point behind the transition before.
+residual `||grad L|| / (w ||theta||)` of the minimum before; w of the coexistence point (the bracket holds the
+spinodal); the published value (arXiv 2512.11866: bisected in one run, batches of 64) and whether it lies between coexistence
+and spinodal, or by how much it does not; E on both sides; accuracy on held-out images, averaged evenly over w from the point
+behind the transition before.
 
 An epoch of the published protocol (Adam, batches of 64) is timed before and after; the protocol needs at least 451 values of
 w with six epochs each for a bracket of .0002.
@@ -27,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from equal_depth import equal_depth
 from hardware import hardware_line, print_table, use_threads
 from mnist_phases import HEADER as PHASES
 from mnist_phases import phase_row
@@ -52,7 +50,7 @@ PUBLISHED = {
 EPOCHS = 451 * 6
 BATCH, RATE = 64, 1.5e-3
 HEADER = [
-    "", "rank", "w", "bracket", "width", "residual", "coexistence", "spinodal", "published", "between?", "E", "held out",
+    "", "rank", "w", "bracket", "width", "residual", "coexistence", "published", "between?", "E", "held out",
 ]  # fmt: skip
 
 
@@ -68,7 +66,7 @@ def main() -> None:
         beta=tuple(options.beta),
         starts=options.starts,
         seed=options.seed,
-        branches=options.branches,
+        branches=True,
         device=options.device,
         recorder=Telling.into(options.journal),
         lead=options.lead,
@@ -90,7 +88,6 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--starts", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lead", type=int, default=None, help="images whose map leads (see spinodal.mapping.lead)")
-    parser.add_argument("--branches", action="store_true", help="follow every phase through its fold")
     parser.add_argument("--phases", type=int, default=0, metavar="PRODUCTS", help="curvatures (see mnist_phases.py)")
     parser.add_argument("--saddles", action="store_true", help="the saddle behind each transition (see mnist_saddles.py)")
     parser.add_argument("--device", default="cpu")
@@ -102,14 +99,13 @@ def read_options() -> argparse.Namespace:
 
 def shown(diagram: Any, landscape: sp.Landscape, told: str, options: argparse.Namespace) -> list[list[str]]:
     """Print what was found, and return the table of transitions."""
-    rows = [row(diagram, transition, landscape) for transition in diagram.macroscopic]
+    rows = [row(diagram, transition) for transition in diagram.macroscopic]
     print_table(HEADER, rows)
     minor = ", ".join(f"{2 * t.beta:.5f} ({ranks(t)})" for t in diagram.transitions if t.minor)
     print(f"\nminor: {minor or 'none'}; missing: {', '.join(map(str, diagram.missing)) or 'nothing'}\n{told}")
-    print(f"coexistence points: {landscape.counts.gradient_equivalents:,.0f} gradient-equivalents more", flush=True)
     if options.saddles:
         print("\nsaddles\n", flush=True)
-        known = [coexistence(diagram, transition, landscape) for transition in diagram.macroscopic]
+        known = [coexistence(diagram, transition) for transition in diagram.macroscopic]
         found = [saddle_row(diagram, item, landscape, at) for item, at in zip(diagram.macroscopic, known, strict=True)]
         print_table(SADDLES, found)
     if options.phases:
@@ -154,11 +150,11 @@ class Telling:
         self.kept.keep(request, point)
 
 
-def row(diagram: Any, transition: Transition, landscape: sp.Landscape) -> list[str]:
+def row(diagram: Any, transition: Transition) -> list[str]:
     """Return a transition as a row of the table."""
     before, after = transition.before, transition.after
     low, high = (2 * beta for beta in transition.bracket)
-    meeting, end = coexistence(diagram, transition, landscape), spinodal(diagram, transition)
+    meeting = coexistence(diagram, transition)
     name, published = PUBLISHED.get(after.observation.rank, ("", None))
     return [
         name,
@@ -168,9 +164,8 @@ def row(diagram: Any, transition: Transition, landscape: sp.Landscape) -> list[s
         f"{(high - low) / high:.1e}",
         f"{before.minimum.residual / (2 * before.beta * before.observation.distance):.0e}",
         "" if meeting is None else f"{meeting:.5f}",
-        "" if end is None else f"{end:.5f}",
         "" if published is None else f"{published:.5f}",
-        "" if published is None else between(published, meeting, high if end is None else end),
+        "" if published is None else between(published, meeting, high),
         f"{before.error:.3f} to {after.error:.3f}",
         held_out(diagram, transition),
     ]
@@ -181,24 +176,11 @@ def ranks(transition: Transition) -> str:
     return f"{transition.before.observation.rank} to {transition.after.observation.rank}"
 
 
-def coexistence(diagram: Any, transition: Transition, landscape: sp.Landscape) -> float | None:
+def coexistence(diagram: Any, transition: Transition) -> float | None:
     """Return w at which the phases on both sides are equally deep, None where it is not known."""
     step = diagram.step_of(transition)
-    if step is None:
-        return None
-    known = next((2 * item.beta for item in diagram.coexistence if set(item.phases) == set(step.phases)), None)
-    if known is not None:
-        return known
-    phase = next(item for item in diagram.phases if item.id == min(step.phases))
-    found = equal_depth(landscape, phase.points, transition.after)
-    return None if found is None else 2 * found.beta
-
-
-def spinodal(diagram: Any, transition: Transition) -> float | None:
-    """Return w of the fold in which the phase before ends, None where no branch was followed through it."""
-    step = diagram.step_of(transition)
-    known = [] if step is None else [item for item in diagram.spinodals if item.certificate is not None]
-    return next((2 * item.beta for item in known if item.phase == min(step.phases) and item.side == "upper"), None)
+    phases = None if step is None else set(step.phases)
+    return next((2 * item.beta for item in diagram.coexistence if set(item.phases) == phases), None)
 
 
 def between(published: float, low: float | None, high: float) -> str:

@@ -15,18 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from equal_depth import minimised
 from scipy.interpolate import CubicHermiteSpline
+from torch import Tensor
 
 import spinodal as sp
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.kronecker import Kronecker, kronecker
-from spinodal.minima.lbfgs import Preconditioned
+from spinodal.minima.lbfgs import Preconditioned, lbfgs
 from spinodal.spectrum.davidson import Subspace
 from spinodal.sweeps.summit import Climb, Place
 from spinodal.sweeps.transition import Transition
 
+TOLERANCE = 2e-3  # of the residual of the phase behind, relative
 PRODUCTS = 40  # for the two lowest eigenvalues of a saddle
 HEADER = [
     "rank", "saddle at w", "of the way", "reaches", "norm", "residual", "lowest / w", "next / w",
@@ -103,6 +104,15 @@ def height_over(points: Any, place: Place) -> float | None:
 def height_over_after(landscape: sp.Landscape, transition: Transition, place: Place) -> float:
     """Return L of a saddle less that of the phase behind the transition, minimised at the same beta."""
     return loss_of(place) - minimised(landscape, place.beta, transition.after.minimum.theta)[1]
+
+
+def minimised(landscape: sp.Landscape, beta: float, start: Tensor) -> tuple[Tensor, float]:
+    """Return the minimum of L near a start, and L there."""
+    loss = Regularised(landscape, beta)
+    factors = kronecker(landscape, start)
+    memory = None if factors is None else Preconditioned(start, factors.at_beta(beta), 0.3 * (1.0 + float(start.norm())))
+    found = lbfgs(loss, start, tolerance=TOLERANCE, iterations=500, memory=memory)
+    return found.theta, found.value
 
 
 def loss_of(place: Place) -> float:

@@ -9,13 +9,14 @@ from itertools import pairwise
 
 import pytest
 import torch
+from scipy import integrate
 
 from diagrams import point
 from spinodal.sweeps.certificate import certify
 from spinodal.sweeps.criteria import Criteria
-from spinodal.sweeps.gap import gap, slope_error
+from spinodal.sweeps.gap import gap, least_change, slope_error
 from spinodal.sweeps.order import Evidence, missing, order_of
-from spinodal.sweeps.singularity import measured_exponent
+from spinodal.sweeps.singularity import law_through, measured_exponent
 from spinodal.sweeps.walk import Point
 
 SINGULAR = 0.5
@@ -138,6 +139,25 @@ def test_the_exponent_of_a_margin_is_that_of_its_singularity(name: str, exponent
     assert measured_exponent(near, earlier, 1.0) == pytest.approx(exponent, rel=1e-9)
 
 
+@pytest.mark.parametrize("power", [0.5, 1.0, 0.8])
+@pytest.mark.parametrize("distances", [(0.1, 0.5), (3.0, 100.0), (1.0, 1.2)])
+def test_three_margins_tell_their_law_and_where_they_vanish(power: float, distances: tuple[float, float]) -> None:
+    for ahead in (0.01, 0.9, 20.0):
+        found = law_through([(ahead + distance) ** power for distance in (0.0, *distances)], distances)
+        if (
+            0.0 < (1.0 + distances[0] / ahead) ** power < 1.1
+            or ((ahead + distances[1]) / (ahead + distances[0])) ** power < 1.1
+        ):
+            assert found is None  # they differ by too little
+        else:
+            assert found == pytest.approx((power, ahead), rel=1e-6)
+
+
+@pytest.mark.parametrize("margins", [(1.0, 2.0, 1.9), (1.0, 0.5, 3.0), (-1.0, 2.0, 3.0), (0.0, 1.0, 2.0), (1.0, 2.0, 200.0)])
+def test_margins_that_follow_no_law_tell_none(margins: tuple[float, float, float]) -> None:
+    assert law_through(margins, (1.0, 2.0)) is None
+
+
 @pytest.mark.parametrize("name", ["fold", "transcritical", "crossover"])
 def test_a_walk_is_complete_if_and_only_if_it_steps_over_no_jump(name: str) -> None:
     betas = [0.1 * 1.01**k for k in range(240)]
@@ -153,6 +173,17 @@ def test_what_a_step_may_hide_is_never_less_than_the_jump_in_it() -> None:
         for place in (0.001, 0.1, 0.5, 0.9, 0.999):
             _, near, far = across("fold", step, place)
             assert gap(near, far).hidden >= 0.1
+
+
+@pytest.mark.parametrize("power", [-3.0, -2.0, -1.5, -1.0, 0.0, 1.0])
+@pytest.mark.parametrize("factor", [1.1, 2.0, 10.0])
+def test_the_least_change_is_below_the_change_and_exact_where_a_slope_stays_as_it_is(power: float, factor: float) -> None:
+    low, high = 0.3, 0.3 * factor
+    change, _ = integrate.quad(lambda drive: drive * drive**power, low, high)
+    least = least_change((low, high), (low**power, high**power))
+    assert least <= change * (1.0 + 1e-9)
+    assert least == pytest.approx(change) or power not in (-2.0, 0.0)  # the slope in log beta, or in beta, is constant
+    assert least == least_change((high, low), (high**power, low**power))
 
 
 def test_an_unconverged_point_proves_nothing() -> None:

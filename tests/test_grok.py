@@ -59,6 +59,8 @@ def test_a_phase_of_another_run_is_a_start(command: Command, run: Path, tmp_path
     assert {start["phase"] for start in found["starts"]} == {None, 1}
     refused = command("grok", "gaussian", *QUICK, "--from", f"{run}:7", "--out", str(tmp_path / "two"))
     assert (refused.code, "phase 7; phases 0 to 2 of this map are allowed" in refused.err) == (2, True)
+    best = command("grok", "gaussian", *QUICK, "--from", f"{run}:0", "--out", str(tmp_path / "best"))
+    assert (best.code, "phase 0, the best one; phases 1 to 2 of this map can wait" in best.err) == (2, True)
     unnamed = command("grok", "gaussian", *QUICK, "--from", str(run), "--out", str(tmp_path / "three"))
     assert (unnamed.code, "names no phase" in unnamed.err) == (2, True)
 
@@ -74,13 +76,17 @@ def test_a_learning_rate_that_diverges_is_refused_with_epoch_and_value(
 
 
 def test_the_figure_shows_every_start_with_its_prediction(run: Path) -> None:
-    task = tasks.gaussian(activation="linear", hidden=(3, 3), samples=20, bias=False)
+    task = tasks.gaussian(activation="linear", hidden=(3, 3), samples=20, bias=False, held_out=50)
     diagram = load(run)
     found = grok(task, task.landscape(), diagram, GrokOptions(amplitude=0.2, epochs=300))
     figure = draw_grok(grok_record(found))
     curves, times = figure.axes
     assert curves.get_xscale() == curves.get_yscale() == times.get_yscale() == "log"
-    assert {text.get_text() for text in curves.get_legend().get_texts()} >= {"random start", "trivial phase start"}
+    assert {text.get_text() for text in curves.get_legend().get_texts()} >= {
+        "random start",
+        "trivial phase start",
+        "random, held out",
+    }
     assert [label.get_text() for label in times.get_xticklabels()] == ["0.1", "0.2", "0.4", "0.8"]
     assert "from the intermediate start after" in found.answer()
     assert "from the trivial start not within 300 epochs" in found.answer()

@@ -39,6 +39,7 @@ labelled
 results
 mapping
 paths dynamics basins
+ensemble
 store
 plots
 report

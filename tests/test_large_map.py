@@ -83,3 +83,16 @@ def test_a_search_below_the_floor_of_its_branch_has_left_it() -> None:
     assert left.value < floor
     stayed = lbfgs(loss, task.initial(0), tolerance=1e-6, has_left=Departure(there.value, 1e9, there.value - 0.1))
     assert stayed.stop == "converged"
+
+
+@pytest.mark.usefixtures("_every_network_is_large")
+@pytest.mark.parametrize("direction", ["up", pytest.param("loop", marks=pytest.mark.slow)])
+def test_phases_are_equally_deep_where_the_closed_form_says(direction: str) -> None:
+    task = gaussian(activation="linear", hidden=(10, 10), samples=100)
+    diagram = sp.map_phases(task, dtype="float32", beta=(0.02, 0.6), starts=2, branches=True, direction=direction)
+    assert [item.phases for item in diagram.coexistence] == [(0, 1), (1, 2)]
+    for found, exact in zip(diagram.coexistence, task.exact, strict=True):
+        assert exact.coexistence is not None
+        assert found.beta == pytest.approx(exact.coexistence, rel=1e-3)
+    assert not diagram.missing
+    assert not diagram.branches

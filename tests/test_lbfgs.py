@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,8 @@ from spinodal.landscape import Landscape
 from spinodal.landscape import landscape as landscape_module
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.lbfgs import MEMORY, Memory, lbfgs, lbfgs_batch
+from spinodal.minima.lbfgs import MEMORY, Memory, Preconditioned, lbfgs, lbfgs_batch, memory_length
+from spinodal.spectrum.preconditioner import Cholesky
 from spinodal.tasks import gaussian
 
 
@@ -117,17 +119,37 @@ def dense_direction(steps: Tensor, changes: Tensor, gradient: Tensor) -> Tensor:
     return -inverse @ gradient
 
 
-@pytest.mark.parametrize("kept", [1, 4, MEMORY, MEMORY + 7])
-def test_directions_equal_those_of_dense_bfgs_updates(kept: int) -> None:
-    size = 30
+@pytest.mark.parametrize(("size", "kept"), [(30, 1), (30, 4), (30, MEMORY), (30, MEMORY + 7), (160, 35), (160, 50)])
+def test_directions_equal_those_of_dense_bfgs_updates(size: int, kept: int) -> None:
     factor = torch.randn(size, size).double()
     matrix = factor @ factor.T + torch.eye(size).double()
     steps, gradient = torch.randn(kept, size).double(), torch.randn(size).double()
     memory = Memory(gradient)
     for step in steps:
         memory.keep(step, matrix @ step)
-    last = steps[-MEMORY:]
+    last = steps[-memory_length(gradient) :]
+    assert len(last) == min(kept, max(MEMORY, size // 4))
     torch.testing.assert_close(memory.direction(gradient), dense_direction(last, last @ matrix, gradient), rtol=1e-7, atol=1e-9)
+
+
+def test_what_a_search_knows_of_the_inverse_is_that_of_dense_updates_of_its_preconditioner() -> None:
+    size, kept = 12, 7
+    root = torch.randn(size, size).double()
+    matrix = root @ root.T + torch.eye(size).double()
+    known = Cholesky.of(matrix + torch.diag(torch.rand(size).double()))
+    assert known is not None
+    gradient, vector = torch.randn(2, size).double()
+    memory = Preconditioned(gradient, known, math.inf)
+    torch.testing.assert_close(memory.inverse(vector), known.inverse(vector))
+    steps = []
+    for _ in range(kept):
+        steps.append(0.3 * memory.direction(gradient))
+        memory.keep(steps[-1], matrix @ steps[-1])
+        gradient = gradient + matrix @ steps[-1]
+    inner = torch.stack([known.factor.T @ step for step in steps])  # in z, where the preconditioner is the identity
+    changes = torch.stack([known.gather(matrix @ step) for step in steps])
+    expected = known.spread(-dense_direction(inner, changes, known.gather(vector)))
+    torch.testing.assert_close(memory.inverse(vector), expected, rtol=1e-7, atol=1e-9)
 
 
 def test_pairs_without_positive_curvature_are_not_kept() -> None:

@@ -86,6 +86,7 @@ def small() -> dict[str, Any]:
         "Coexistence": sp.coexistence(landscape, branch, sp.continue_branch(landscape, branch.folds[0].fall, to=0.05)),
         "Basin": tree.basins[0],
         "Hierarchy": tree,
+        "Ensemble": sp.Ensemble.of([mapped, mapped_again(mapped)]),
         "Placement": sp.place(mapped, theta, beta=start.beta),
         "Path": sp.connect(landscape, theta, other.theta),
         "Trajectory": sp.train(landscape, task.initial(seed=0), beta=0.05, learning_rate=0.05, epochs=30),

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 import spinodal as sp
 from spinodal.paths import graph_of_minima
+from spinodal.paths.curve import bezier
 from spinodal.paths.effort import Effort
-from spinodal.paths.epochs import in_batches
+from spinodal.paths.epochs import Epochs, in_batches
 from spinodal.paths.interval import measured
 from spinodal.paths.search import spread
 from spinodal.paths.walk import Walk
@@ -155,6 +156,54 @@ def test_passes_over_batches_cost_what_gradients_over_all_samples_cost() -> None
     landscape, a, b = many()
     path = sp.connect(landscape, a, b, method="bezier", budget=20)
     assert path.stats.gradient_evaluations == 20
+
+
+def test_more_samples_make_batches_larger_and_not_more_of_them() -> None:
+    net, x = nn.Linear(1, 1, bias=False), torch.ones(100_000, 1)
+    few, many_ = (
+        in_batches(sp.Landscape(net, lambda model, batch: model(batch).square().mean(), part)) for part in (x[:640], x)
+    )
+    assert few is not None
+    assert few.batches.largest == 64
+    assert many_ is not None
+    assert 256 <= many_.batches.count <= 257
+
+
+def test_a_curve_of_many_short_steps_goes_no_farther_than_one_of_few_long_ones() -> None:
+    """On a plane slope, seen through the weight w of the control point, Adam's step is the rate times `<w> / sqrt(<w^2>)`.
+
+    The rates of a cosine sum up to half of `REACH`, or to half of `RATE` for each step where that is less.
+    """
+    share = (1.0 / 3.0) / (2.0 / 15.0) ** 0.5  # of 2 t (1 - t)
+
+    def way(passes: int) -> float:
+        net, x = nn.Linear(1, 1, bias=False), torch.ones(640, 1)
+        landscape = sp.Landscape(net, lambda model, batch: model(batch).mean(), x, dtype=torch.float64)
+        controls = torch.tensor([[-0.5], [0.0], [0.5]], dtype=torch.float64)
+        batched = in_batches(landscape)
+        assert batched is not None
+        return abs(float(Epochs(batched, controls, bezier, 0.0).run(passes)[1]))
+
+    assert way(100) == pytest.approx(share * 0.04 * 1000 / 2, rel=0.02)
+    assert way(320) == pytest.approx(share * 60.0, rel=0.02)
+    assert way(480) == pytest.approx(share * 60.0, rel=0.02)
+
+
+@pytest.mark.parametrize(("method", "done"), [("l2", 4), ("bezier", 10), ("chain", 10)])
+def test_training_that_was_killed_goes_on_from_its_last_state_to_the_same_path(method: str, done: int) -> None:
+    landscape, a, b = many()
+    whole = sp.connect(landscape, a, b, method=method, budget=20, tolerance=1e-9)
+    notebook = Notebook(fails_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        sp.connect(landscape, a, b, method=method, budget=20, tolerance=1e-9, recorder=notebook)
+    notebook.fails_at, steps = None, list[int]()
+    with pytest.MonkeyPatch.context() as patched:
+        step = Epochs._step
+        patched.setattr(Epochs, "_step", lambda *given: (steps.append(1), step(*given))[1])
+        again = sp.connect(landscape, a, b, method=method, budget=20, tolerance=1e-9, recorder=notebook)
+    assert torch.equal(again.points, whole.points)
+    assert again.to_dict() == whole.to_dict()
+    assert len(steps) == (whole.stats.gradient_evaluations - done) * 10
 
 
 def test_an_error_that_is_no_mean_over_samples_is_not_taken_in_batches() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -114,6 +115,14 @@ def test_training_beyond_the_end_of_a_walked_phase_lasts_as_long_as_its_margins_
         [torch.tensor(gone - landscape.value(theta)) for theta in thetas]))  # fmt: skip
     assert history.arrivals.item() == pytest.approx(law.passing_time(beyond) / rate, rel=0.04)
     assert math.isfinite(law.relaxation_time(0.185))
+
+
+def test_points_that_are_too_far_from_the_fold_do_not_spoil_its_law() -> None:
+    margins = {0.9998: 0.22, 0.9999: 0.2, 0.999999: 0.02}  # margin^2 = 400 (1 - beta) but for the first
+    points = [SimpleNamespace(beta=beta, minimum=SimpleNamespace(margin=margin)) for beta, margin in margins.items()]
+    law = Slowing.of(points)
+    assert law.spinodal == pytest.approx(1.0, abs=1e-9)
+    assert law.steepness == pytest.approx(400.0, rel=1e-6)
 
 
 @pytest.mark.parametrize("margins", [(0.1, 0.1), (0.1, -0.1), (0.1,)])

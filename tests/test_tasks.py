@@ -71,6 +71,18 @@ def test_the_same_seed_gives_the_same_data_and_another_seed_other_data() -> None
     assert not torch.equal(first[0], other[0])
 
 
+def test_held_out_gaussian_samples_follow_the_law_of_the_sample_and_leave_it_alone() -> None:
+    task = gaussian(samples=50, held_out=20_000, noise=0.2)
+    for kept, alone in zip(task.data, gaussian(samples=50, noise=0.2).data, strict=True):
+        assert torch.equal(kept, alone)
+    assert gaussian(samples=50).held_out is None
+    law = torch.linalg.lstsq(*task.data).solution
+    x, y = task.held_out
+    assert x.shape == (20_000, 3)
+    assert torch.allclose(x.T @ x / len(x), torch.eye(3, dtype=torch.float64), atol=0.05)
+    assert (y - x @ law).square().mean(0).sqrt().tolist() == pytest.approx([0.2, 0.2], rel=0.03)
+
+
 def test_making_a_task_leaves_the_global_generator_of_its_data_alone() -> None:
     torch.manual_seed(5)
     data = gaussian(hidden=()).data
@@ -135,6 +147,7 @@ BAD_GAUSSIAN: dict[str, tuple[dict[str, Any], str]] = {
     "unknown activation": ({"activation": "tahn"}, "unknown activation 'tahn'; known: elu, gelu, linear"),
     "few samples": ({"samples": 6}, "samples = 6; at least 7 samples are needed to centre and whiten; raise samples"),
     "negative noise": ({"noise": -0.1}, "noise = -0.1; a finite number >= 0 is allowed; try 0.1"),
+    "negative held_out": ({"held_out": -1}, "held_out = -1; whole numbers >= 0 are allowed"),
     "noise that is NaN": ({"noise": math.nan}, "noise = nan; a finite number >= 0 is allowed"),
 }
 BAD_DIGITS: dict[str, tuple[dict[str, Any], str]] = {

@@ -13,7 +13,7 @@ from diagrams import point
 from spinodal import definitions as d
 from spinodal.sweeps.blur import blur
 from spinodal.sweeps.criteria import Criteria
-from spinodal.sweeps.gap import Gap
+from spinodal.sweeps.gap import Gap, least_change
 from spinodal.sweeps.order import Evidence, has_meaning, order_of
 from spinodal.sweeps.singularity import kink_position, margin_vanishes_between
 from spinodal.sweeps.walk import Point
@@ -21,6 +21,7 @@ from spinodal.sweeps.walk import Point
 RANGE = 7.0  # of E and of the squared norm: thresholds are fractions of it
 EXACT = Criteria(RANGE, RANGE, rough=False)
 ROUGH = Criteria(RANGE, RANGE, rough=True)
+SPARING = Criteria(RANGE, RANGE, rough=False, sparing=True)
 BELOW, ABOVE = 0.999, 1.001
 Rule = Callable[[Gap], bool]
 
@@ -162,6 +163,25 @@ def test_the_longest_certain_step_hides_what_it_may(bend: float) -> None:
     earlier, near = at(1.0, -1.0, 9.0), at(1.5, -1.0 - 0.5 * bend, 8.0)
     step = EXACT.longest_certain(near, earlier)
     assert 0.5 * near.beta * bend * step**2 == pytest.approx(d.HIDING_STEP * d.MAY_BE_MACROSCOPIC * RANGE)
+
+
+@pytest.mark.parametrize("power", [-3.0, -1.5, -0.5, 1.0])
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_where_hessians_are_dear_the_longest_step_hides_what_it_may_if_slopes_keep_their_power(
+    power: float, way: float
+) -> None:
+    def slope(beta: float) -> float:
+        return -9.0 * beta**power
+
+    earlier, near = (at(beta, slope(beta), 9.0) for beta in (0.5 - 0.05 * way, 0.5))
+    far = near.beta * math.exp(way * SPARING.longest_certain(near, earlier) / near.beta)
+    low, high = sorted((near.beta, far))
+    change = (
+        9.0 * (high ** (power + 2.0) - low ** (power + 2.0)) / (power + 2.0) if power != -2.0 else 9.0 * math.log(high / low)
+    )
+    hidden = change - least_change((low, high), (-slope(low), -slope(high)))
+    allowed = d.SPARING_STEP * d.MAY_BE_MACROSCOPIC * RANGE
+    assert hidden == pytest.approx(allowed, rel=0.02) or (hidden < allowed and high == pytest.approx(math.e * low))
 
 
 @pytest.mark.parametrize("height", [0.5, 3.0, 50.0])

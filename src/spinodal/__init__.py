@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         spectral_density,
     )
     from spinodal.dynamics import Diagnosis, Reach, Slowing, Trajectory, WayOut, diagnose, escape, reachable, train
+    from spinodal.ensemble.ensemble import Ensemble
+    from spinodal.ensemble.map import map_ensemble
     from spinodal.errors import SpinodalError
     from spinodal.landscape import Landscape
     from spinodal.landscape.control import Control
@@ -59,6 +61,7 @@ __all__ = [
     "Control",
     "Curvature",
     "Diagnosis",
+    "Ensemble",
     "Estimate",
     "Existence",
     "Field",
@@ -100,6 +103,7 @@ __all__ = [
     "fisher_trace",
     "hierarchy",
     "load",
+    "map_ensemble",
     "map_phases",
     "minimise",
     "place",
@@ -122,6 +126,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "Control": "spinodal.landscape.control",
     "Curvature": "spinodal.curvature",
     "Diagnosis": "spinodal.dynamics",
+    "Ensemble": "spinodal.ensemble.ensemble",
     "Estimate": "spinodal.curvature",
     "Existence": "spinodal.phases.existence",
     "Field": "spinodal.landscape.weight",
@@ -163,6 +168,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "fisher_trace": "spinodal.curvature",
     "hierarchy": "spinodal.basins.hierarchy",
     "load": "spinodal.store",
+    "map_ensemble": "spinodal.ensemble.map",
     "map_phases": "spinodal.mapping.map",
     "minimise": "spinodal.minima.minimise",
     "place": "spinodal.mapping.place",

@@ -6,9 +6,10 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -19,7 +20,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from spinodal.arguments import whole_number
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, told
+from spinodal.version import __version__
 
 P_co = TypeVar("P_co", covariant=True)
 P = TypeVar("P")
@@ -28,6 +30,7 @@ R = TypeVar("R")
 
 ALONE = "leave executor out, or use workers=1"
 MOST = 64  # jobs under way at once, as their tensors may be large
+VERSIONS = (f"spinodal {__version__}", f"torch {torch.__version__}")  # others may find other numbers
 _HERE = threading.local()  # the problem that this thread of a worker has opened last
 
 
@@ -57,6 +60,18 @@ class Workplace(Protocol[P_co]):
         ...
 
 
+@dataclass(frozen=True)
+class Undone:
+    """What there is in place of a result that no worker could make.
+
+    Attributes
+    ----------
+    cause : str
+    """
+
+    cause: str
+
+
 class Crew(Generic[P]):
     """Workers with one problem to work on, or none.
 
@@ -78,7 +93,8 @@ class Crew(Generic[P]):
         self.executor = executor
         self._packs = not isinstance(executor, ThreadPoolExecutor)  # by pickle alone: torch would send shared memory
         if executor is not None and workplace is not None:
-            self._token, self._threads, self._sent = workplace.token, workplace.threads, self._packed(workplace)
+            self._token, self._threads = (*VERSIONS, workplace.token), workplace.threads
+            self._sent = self._packed(workplace)
         self._is_tried = False
 
     @property
@@ -95,22 +111,42 @@ class Crew(Generic[P]):
             Of a module, as it is sent by its name.
         jobs : sequence
         """
+        try:
+            for place, made in self.outcomes(function, jobs):
+                if not isinstance(made, Undone):
+                    yield place, made
+        except BrokenExecutor as cause:
+            self._lose(cause)
+
+    def outcomes(
+        self, function: Callable[[P, J], R], jobs: Sequence[J], *, most: int = MOST
+    ) -> Iterator[tuple[int, R | Undone]]:
+        """Yield the numbers of jobs with what workers made of them, or why they did not, as they come.
+
+        Parameters
+        ----------
+        function, jobs
+            As of `results`.
+        most : int
+            Jobs that are under way at once.
+
+        Raises
+        ------
+        BrokenExecutor
+            When a worker was killed; what was not yielded is not done.
+        """
         pending: dict[Any, int] = {}
         waiting = enumerate(jobs)
         try:
             if self.executor is not None and jobs:
                 self._try(self.executor)
             while self.executor is not None:
-                for place, job in islice(waiting, MOST - len(pending)):
+                for place, job in islice(waiting, most - len(pending)):
                     pending[self._submitted(self.executor, function, job)] = place
                 if not pending:
                     return
                 future = _next_done(pending)
-                place, result = pending.pop(future), self._result(future)
-                if result is not None:
-                    yield place, result[0]
-        except BrokenExecutor as cause:
-            self._lose(cause)
+                yield pending.pop(future), self._result(future)
         finally:
             for future in pending:
                 future.cancel()
@@ -130,15 +166,15 @@ class Crew(Generic[P]):
             self._packs = False  # others may know how
             return workplace
 
-    def _result(self, future: Any) -> tuple[Any] | None:
-        """Return what a worker made; None where it failed, as whoever asks again will see."""
+    def _result(self, future: Any) -> Any:
+        """Return what a worker made, or why it made nothing."""
         try:
             done, sent = future.result()
         except BrokenExecutor:
             raise
-        except Exception:  # noqa: BLE001 - it is computed again where it is asked for, and fails there with its cause
-            return None
-        return (_unpacked(sent),) if done else None
+        except Exception as cause:  # noqa: BLE001 - of whatever kind, from wherever: it is told
+            return Undone(told(cause))
+        return _unpacked(sent) if done else Undone(sent)
 
     def _lose(self, cause: BaseException) -> None:
         """Go on alone."""
@@ -151,16 +187,22 @@ class Crew(Generic[P]):
         if self._is_tried:
             return
         try:
-            done, told = self._submitted(executor, _nothing, None).result()
+            done, why = self._submitted(executor, _nothing, None).result()
         except BrokenExecutor as cause:
             raise SpinodalError(
                 got=f"workers cannot start ({type(cause).__name__})",
                 allowed='a program whose work begins under `if __name__ == "__main__":`, and functions of files, are allowed',
                 do=f'put the call under `if __name__ == "__main__":`; or {ALONE}',
             ) from cause
+        except Exception as cause:
+            raise SpinodalError(
+                got=f"a worker cannot begin ({told(cause)})",
+                allowed=f"workers that have {' and '.join(VERSIONS)} are needed",
+                do=f"install them where the workers run, and see that they are up; or {ALONE}",
+            ) from cause
         if not done:
             raise SpinodalError(
-                got=f"a worker cannot open the task ({told})",
+                got=f"a worker cannot open the task ({why})",
                 allowed="a task whose functions lie in files, and that is the same wherever it is made, is allowed",
                 do=f"see that its files and its data are there for every process; or {ALONE}",
             )
@@ -179,10 +221,16 @@ def worker_pool(workers: int) -> Iterator[Executor | None]:
     ...     print(executor)
     None
     """
-    whole_number("workers", workers, least=1, do="try 2")
-    if workers == 1:
+    if whole_number("workers", workers, least=1, do="try 2") == 1:
         yield None
         return
+    with process_pool(workers) as pool:
+        yield pool
+
+
+@contextmanager
+def process_pool(workers: int) -> Iterator[Executor]:
+    """Lend a pool of so many processes, as `worker_pool` says of them; one is a process of its own, too."""
     context = get_context("spawn")
     life, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(life,))
@@ -193,6 +241,66 @@ def worker_pool(workers: int) -> Iterator[Executor | None]:
         held.close()  # whoever is still at work ends
         pool.shutdown(cancel_futures=True)
         life.close()
+
+
+def shared_out(
+    function: Callable[[P, J], R],
+    jobs: Sequence[J],
+    workplace: Workplace[P],
+    *,
+    workers: int = 1,
+    executor: Executor | None = None,
+    tell: Callable[[str], None] = warn,
+) -> Generator[tuple[int, R | Undone], None, None]:
+    """Yield the numbers of jobs with their results as they come, each job done whole by one worker, or here by one alone.
+
+    A pool of this process that lost a worker is begun anew with what is left: at first as it was and, where nothing is done
+    between two losses, with one process, so that it is known which job kills it; that job is left undone.
+
+    Parameters
+    ----------
+    function : callable ``(problem, job) -> result``
+        Of a module, as it is sent by its name.
+    jobs : sequence
+    workplace : Workplace
+    workers : int
+        Processes of this machine; 1 is this process itself.
+    executor : Executor, optional
+        In their place.
+    tell : callable, optional
+        Told of a worker that was lost. Default: warns.
+    """
+    whole_number("workers", workers, least=1, do="try 2")
+    if executor is None and workers == 1:
+        problem = workplace.open()
+        yield from ((place, function(problem, job)) for place, job in enumerate(jobs))
+        return
+    left, losses = dict(enumerate(jobs)), 0
+    while left:
+        before, at_once = len(left), workers if losses < 2 else 1
+        try:
+            yield from _shared_once(function, left, workplace, at_once, executor)
+        except BrokenExecutor as cause:
+            lost = Undone(f"a worker ended before its work was done ({type(cause).__name__})")
+            losses = 1 if len(left) < before else losses + 1  # since a job was done
+            known = list(left) if executor is not None else list(left)[:1] if at_once == 1 else []
+            for place in known:
+                del left[place]
+                losses = 0
+                yield place, lost
+            if left:
+                tell(f"{lost.cause}; what is left is begun anew")
+
+
+def _shared_once(
+    function: Callable[[P, J], R], left: dict[int, J], workplace: Workplace[P], workers: int, executor: Executor | None
+) -> Iterator[tuple[int, R | Undone]]:
+    """Yield results of what is left, and take it out, until all is done or a worker is lost."""
+    places = list(left)
+    with process_pool(min(workers, len(left))) if executor is None else nullcontext(executor) as pool:
+        for number, made in Crew(pool, workplace).outcomes(function, list(left.values()), most=len(left)):
+            del left[places[number]]
+            yield places[number], made
 
 
 @contextmanager
@@ -228,7 +336,9 @@ def _begin(life: Connection) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _done(token: str, threads: int, workplace: Any, function: Callable[[Any, Any], Any], job: Any) -> tuple[bool, Any]:
+def _done(
+    token: tuple[str, ...], threads: int, workplace: Any, function: Callable[[Any, Any], Any], job: Any
+) -> tuple[bool, Any]:
     """Do a job, in a worker; return its result, packed as the job came, or why there is none."""
     try:
         result = function(_opened(token, threads, workplace), _unpacked(job))
@@ -237,8 +347,14 @@ def _done(token: str, threads: int, workplace: Any, function: Callable[[Any, Any
         return False, " ".join(f"{type(cause).__name__}: {cause}".split())
 
 
-def _opened(token: str, threads: int, workplace: Any) -> Any:
+def _opened(token: tuple[str, ...], threads: int, workplace: Any) -> Any:
     """Return the problem of a workplace, opened by this thread once."""
+    if token[:-1] != VERSIONS:
+        raise SpinodalError(
+            got=f"{' and '.join(VERSIONS)} at a worker, {' and '.join(token[:-1])} where the work comes from",
+            allowed="the same versions are needed: others may find other numbers",
+            do="install the same ones",
+        )
     if getattr(_HERE, "token", None) != token:
         if torch.get_num_threads() != threads:
             use_threads(threads)
@@ -255,8 +371,16 @@ def _nothing(_problem: object, _job: object) -> bool:
 
 
 def _next_done(futures: Iterable[Any]) -> Any:
-    """Return the first future that is done, where they tell; else the first one."""
-    return next(as_completed(futures) if all(isinstance(future, Future) for future in futures) else iter(futures))
+    """Return one that is done, where they tell, those of lost workers last; else the first one."""
+    known = list(futures)
+    if not all(isinstance(future, Future) for future in known):
+        return known[0]
+    done = wait(known, return_when=FIRST_COMPLETED).done
+    return min((future for future in known if future in done), key=_is_lost)
+
+
+def _is_lost(future: Future[Any]) -> bool:
+    return not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
 
 
 def _unsendable(cause: Exception) -> SpinodalError:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
-from dataclasses import replace
+from functools import partial
 from typing import Unpack
 
 from spinodal.arguments import seed_number
@@ -12,11 +11,13 @@ from spinodal.basins.tree import Hierarchy
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control import Control
 from spinodal.mapping.keywords import chosen_options, with_options
-from spinodal.mapping.map import map_phases
+from spinodal.mapping.members import Member, Tasks, map_members
 from spinodal.mapping.options import MapOptions, MapSettings
-from spinodal.parallel import Executor, worker_pool
+from spinodal.missing import Missing
+from spinodal.parallel import Executor
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.recorder import Recorder
+from spinodal.tasks.expected import expected_task
 from spinodal.tasks.task import Task
 
 
@@ -50,12 +51,13 @@ def hierarchy(
     control : Control, optional
         As in `map_phases`.
     recorder : callable seed -> Recorder, optional
-        Where the points of a seed are journalled. Default: nowhere.
+        Where the points of a seed are journalled; called in the process that maps it. Default: nowhere.
     each : callable PhaseDiagram -> None, optional
-        Told of every map that is finished.
+        Told of every map as it is finished.
     workers : int
+        Processes, each of which maps one seed at a time (see `map_ensemble`). The result is the same for any number.
     executor : Executor, optional
-        As in `map_phases`.
+        In their place, what runs functions.
 
     Returns
     -------
@@ -76,15 +78,20 @@ def hierarchy(
         raise SpinodalError(
             got="direction down", allowed="up or loop are allowed: basins are left as beta rises", do="leave direction out"
         )
+    members = [Member(0, seed, f"seed-{seed}") for seed in numbers]
+    place = Tasks((expected_task(task),), chosen, control, None if recorder is None else partial(_of_seed, recorder))
     diagrams = []
-    with worker_pool(workers) if executor is None else nullcontext(executor) as pool:
-        for seed in numbers:
-            kept = None if recorder is None else recorder(seed)
-            found = map_phases(task, options=replace(chosen, seed=seed), control=control, recorder=kept, executor=pool)
-            diagrams.append(found)
-            if each is not None:
-                each(found)
+    for _, found in map_members(place, members, workers=workers, executor=executor):
+        if isinstance(found, Missing):
+            raise SpinodalError(got=str(found), allowed="a map of every seed is needed", do="mend that, or leave the seed out")
+        diagrams.append(found)
+        if each is not None:
+            each(found)
     return Hierarchy.of(diagrams)
+
+
+def _of_seed(recorder: Callable[[int], Recorder], member: Member) -> Recorder:
+    return recorder(member.seed)
 
 
 def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from statistics import median
 
@@ -28,10 +28,20 @@ def matched(diagrams: Sequence[Diagram]) -> list[tuple[Key, ...]]:
     known = {(number, phase.id): known_points(phase) for number, map_ in enumerate(diagrams) for phase in map_.phases}
     allowance, least = allowance_over(diagrams), least_alive(diagrams)
     pairs = [(a, b) for a, b in combinations(known, 2) if a[0] != b[0]]
-    distances = sorted((apart(known[a], known[b], allowance, least), a, b) for a, b in pairs)
-    group: dict[Key, tuple[Key, ...]] = {key: (key,) for key in known}
-    for distance, a, b in distances:
-        if distance > 1.0 or group[a] is group[b] or _share_a_map(group[a], group[b]):
+    return put_together(known, ((apart(known[a], known[b], allowance, least), a, b) for a, b in pairs), most=1.0)
+
+
+def put_together(keys: Iterable[Key], distances: Iterable[tuple[float, Key, Key]], *, most: float) -> list[tuple[Key, ...]]:
+    """Return keys in groups, those up to `most` apart together, closest pairs first, at most one of each map in a group.
+
+    Examples
+    --------
+    >>> put_together([(0, 0), (1, 0), (1, 1)], [(0.5, (0, 0), (1, 0)), (0.2, (0, 0), (1, 1))], most=1.0)
+    [((0, 0), (1, 1)), ((1, 0),)]
+    """
+    group: dict[Key, tuple[Key, ...]] = {key: (key,) for key in keys}
+    for distance, a, b in sorted(distances):
+        if distance > most or group[a] is group[b] or _share_a_map(group[a], group[b]):
             continue
         joined = tuple(sorted(group[a] + group[b]))
         group |= dict.fromkeys(joined, joined)

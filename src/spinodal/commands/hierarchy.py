@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from spinodal.basins.hierarchy import checked_seeds
 from spinodal.basins.tree import Hierarchy
 from spinodal.commands.arguments import console_for
 from spinodal.commands.json_file import write_json_file
-from spinodal.commands.map import default_folder, map_task
+from spinodal.commands.map import default_folder
+from spinodal.commands.members import map_seed_runs, refuse_missing, seeds_in
 from spinodal.commands.table import Column, table
 from spinodal.errors import SpinodalError
 from spinodal.files import write_json, writing
@@ -26,24 +25,6 @@ from spinodal.words.basins import basin_cells, rank_cells
 from spinodal.words.rows import TERMINAL
 
 
-def seeds_in(text: str) -> tuple[int, ...]:
-    """Return the seeds of `A:B`, from A to below B, or of `A,B,C`.
-
-    Examples
-    --------
-    >>> seeds_in("0:3"), seeds_in("4,2")
-    ((0, 1, 2), (4, 2))
-    """
-    low, colon, high = text.partition(":")
-    try:
-        numbers = range(int(low), int(high)) if colon else [int(part) for part in text.split(",")]
-    except ValueError as cause:
-        raise SpinodalError(
-            got=f"--seeds {text!r}", allowed="A:B, from A to below B, or A,B,C is allowed", do="for example --seeds 0:3"
-        ) from cause
-    return checked_seeds(numbers)
-
-
 def map_seeds(
     task: str,
     settings: Mapping[str, str],
@@ -51,31 +32,24 @@ def map_seeds(
     *,
     seeds: str,
     out: Path | None,
-    resume: bool,
     json_file: str | None,
+    quiet: bool,
     **how: Any,
 ) -> None:
     """Map a task with every seed, each into a run folder of its own, and show the tree of the basins.
 
-    `how` is passed on to `map_task`.
+    `how` is passed on to `map_seed_runs`.
     """
-    numbers = checked_seeds(seeds_in(seeds))
+    numbers = seeds_in(seeds)
     if options.direction == "down":
         raise SpinodalError(
             got="--direction down", allowed="up or loop are allowed: basins are left as beta rises", do="leave it out"
         )
-    folder = out or default_folder(f"{make_task(task, settings).name}-hierarchy", resume=resume)
-    console = console_for(json_file, soft_wrap=True)
-    runs = [folder / f"seed-{seed}" for seed in numbers]
-    for seed, run in zip(numbers, runs, strict=True):
-        if not how["quiet"]:
-            console.print(f"seed {seed}, in {run}")
-        again = resume and RunFolder.is_run(run)
-        map_task(
-            task, settings, replace(options, seed=seed), out=run, resume=again, centre=how["centre"], model=(None, None),
-            threads=how["threads"], workers=how["workers"], json_file=None, quiet=True, debug=how["debug"],
-        )  # fmt: skip
-    show_hierarchy(runs, folder, json_file, quiet=how["quiet"])
+    folder = out or default_folder(f"{make_task(task, settings).name}-hierarchy", resume=how["resume"])
+    console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    runs, missing = map_seed_runs(task, settings, options, numbers, folder, console, **how)
+    refuse_missing(missing, runs, folder)
+    show_hierarchy([run.out for run in runs], folder, json_file, quiet=quiet)
 
 
 def show_hierarchy(runs: Sequence[Path], folder: Path, json_file: str | None, *, quiet: bool) -> None:

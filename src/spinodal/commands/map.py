@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -24,6 +25,7 @@ from spinodal.commands.threads import threads_for, use_threads
 from spinodal.commands.usage import INTERRUPTED
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.landscape.control import Turned
 from spinodal.landscape.reading.sentences import sentences
 from spinodal.mapping.map import map_phases
 from spinodal.mapping.options import OWN, MapOptions
@@ -55,19 +57,22 @@ def map_task(
     json_file: str | None,
     quiet: bool,
     debug: bool,
+    at_once: int = 1,
 ) -> None:
-    """Map the phases of a task that is named, place a model if one is given, and write and print all of it."""
+    """Map the phases of a task that is named, place a model if one is given, and write and print all of it.
+
+    So many maps, `at_once`, have the processors of this machine.
+    """
     _refuse_placing(model, options)
     made = make_task(task, settings)
-    options = replace(options, dtype=made.dtype) if options.dtype == OWN else options
+    options = in_own_dtype(made, options)
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
     prepared = landscape, control = prepare(  # refuse bad input before writing
-        made, options, centred(centre, made, options.device), on_landscape=partial(_tell, console)
+        made, options, centred(centre, made, options.device), on_landscape=partial(tell_remarks, console)
     )
     to_place = model_to_place(*model, made, landscape)
     path = out or default_folder(made.name, resume=resume)
-    config = {"task": {"name": made.name, **made.settings}, "map": asdict(options), **setting(control, centre)}
-    config |= _threads(threads, workers, landscape, path)
+    config = settings_of(made, options, control, centre) | _threads(threads, workers * at_once, landscape, path)
     with RunFolder(path, config, resume=resume) as folder, worker_pool(workers) as executor:
         keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(debug))
@@ -88,7 +93,17 @@ def map_task(
     tell_missing((*diagram.missing, *files.missing), folder.command)
 
 
-def _tell(console: Console, landscape: Landscape) -> None:
+def in_own_dtype(task: Task, options: MapOptions) -> MapOptions:
+    """Return options with the precision of a task where they leave it to the task."""
+    return replace(options, dtype=task.dtype) if options.dtype == OWN else options
+
+
+def settings_of(task: Task, options: MapOptions, control: Turned, centre: str | None) -> dict[str, Any]:
+    """Return what identifies a run, but for its threads."""
+    return {"task": {"name": task.name, **task.settings}, "map": asdict(options), **setting(control, centre)}
+
+
+def tell_remarks(console: Console, landscape: Landscape) -> None:
     """Say what is to be remarked on E, kinks above all, before anything that takes time."""
     for sentence in sentences({"error": "; ".join(landscape.remarks), "unused": ", ".join(landscape.idle)}):
         console.print(sentence)

@@ -16,7 +16,7 @@ from spinodal.landscape.structure import flatten
 
 SAMPLES_AT_ONCE = 32_768  # thetas times samples in one pass: activations of more leave the cache
 ROOM = 1.25  # times as many thetas may a pass be made for as it is used for
-OFTEN = 500  # uses after which writing a pass down pays
+OFTEN = 200  # uses after which writing a pass down pays
 AGREE = {torch.float64: 1e-9, torch.float32: 1e-4}  # relative difference of gradients in the two ways
 Evaluation = tuple[Tensor, Tensor]
 

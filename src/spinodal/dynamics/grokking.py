@@ -232,13 +232,18 @@ def _phases(diagram: PhaseDiagram, options: GrokOptions) -> list[Phase]:
             raise SpinodalError(
                 got=f"phase {options.phase}", allowed=f"phases 0 to {len(phases) - 1} of this map are allowed", do="choose one"
             )
-        return [phases[options.phase]]
+        if options.phase == 0 and len(phases) > 1:
+            raise SpinodalError(
+                got="phase 0, the best one", allowed=f"phases 1 to {len(phases) - 1} of this map can wait", do="choose one"
+            )
     if len(phases) < 2:
         raise SpinodalError(
             got="a map with one phase",
             allowed="a phase to start from and a better one are needed",
             do="map a wider range of beta",
         )
+    if options.phase is not None:
+        return [phases[options.phase]]
     middle = phases[len(phases) // 2]
     return [phases[-1]] if middle is phases[-1] else [middle, phases[-1]]
 

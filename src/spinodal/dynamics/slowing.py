@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from typing import Any
@@ -82,12 +83,19 @@ class Slowing(Shown):
     def of(cls, points: Sequence[Any]) -> Slowing:
         """Return the law from the last points of a walk, of a phase or of a branch (what has `beta` and a `minimum`).
 
-        As many as fall towards the fold are used, at most `LAST`.
+        As many as fall towards the fold are used, at most `LAST`; fewer where further ones contradict a fold.
         """
         last = list(points)[-LAST:]
         falling = takewhile(lambda pair: pair[0] < pair[1], pairwise(point.minimum.margin for point in reversed(last)))
-        last = last[-1 - sum(1 for _ in falling) :]
-        return cls.from_margins([point.beta for point in last], [point.minimum.margin for point in last])
+        count = 1 + sum(1 for _ in falling)
+        for used in range(count, 2, -1):
+            with suppress(SpinodalError):
+                return cls._through(last[-used:])
+        return cls._through(last[-min(count, 2) :])
+
+    @classmethod
+    def _through(cls, points: Sequence[Any]) -> Slowing:
+        return cls.from_margins([point.beta for point in points], [point.minimum.margin for point in points])
 
     def relaxation_time(self, beta: float) -> float:
         """Return the time in which a perturbation of the phase decays by a factor e, where it exists.

@@ -23,6 +23,7 @@ from spinodal.phases.limit import Limit
 from spinodal.phases.repeat import Repeat
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.ahead import record_ahead
+from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.scout import Scout
@@ -42,15 +43,15 @@ class Walk:
     sweep : Sweep
     bottom, top : Point
         The minima at the two ends with which the map began.
-    norm_range : float
-        What a jump of `||theta||^2` is relative to.
+    criteria : Criteria
+        What a jump is.
     """
 
     range: tuple[float, float]
     sweep: Sweep
     bottom: Point
     top: Point
-    norm_range: float
+    criteria: Criteria
 
     @property
     def beta(self) -> tuple[float, float]:
@@ -88,7 +89,12 @@ class AfterWalk:
         """Return the diagram of a walk up with its phases followed as branches."""
         with self.attempts.part("branches and coexistence points"):
             found = branched(
-                self.walker, walk.sweep, beta=walk.beta, norm_range=walk.norm_range, attempts=self.attempts, crew=self.crew
+                self.walker,
+                walk.sweep,
+                beta=walk.beta,
+                criteria=walk.criteria,
+                attempts=self.attempts,
+                crew=self.crew,
             )
             return self._checked(found.to(diagram))
         return diagram

@@ -19,6 +19,7 @@ from spinodal.observe import Observation
 
 ROUGH, ROUGH_ITERATIONS = 1e-2, 100
 CLOSE_ITERATIONS = 150
+SLOW_ITERATIONS = 400  # where beta falls: what is left of a rough minimum at one value is found more dearly at the next ones
 DOUBLINGS = 60
 FAR_BELOW = 16.0  # the factor from which beta is raised to the lower end of the range: no mode has died so far below it
 
@@ -133,7 +134,7 @@ def annealed(
     theta, _ = deepest(landscape, control, beta, starts, search)
     while beta > low:
         beta = max(0.5 * beta, low)
-        theta = _rough(landscape, control, beta, theta[None], search)[0][0]
+        theta = _rough(landscape, control, beta, theta[None], search, SLOW_ITERATIONS)[0][0]
     return theta
 
 
@@ -173,10 +174,12 @@ def raised(landscape: Landscape, control: Control, low: float, start: Tensor, se
     return theta
 
 
-def _rough(landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search) -> tuple[Tensor, Tensor]:
+def _rough(
+    landscape: Landscape, control: Control, beta: float, thetas: Tensor, search: Search, iterations: int = ROUGH_ITERATIONS
+) -> tuple[Tensor, Tensor]:
     """Return rough minima, shape (k, n), and E there, shape (k,)."""
     loss = Regularised(landscape, beta, control)
-    ends, values = search(loss, thetas, tolerance=ROUGH, iterations=ROUGH_ITERATIONS)
+    ends, values = search(loss, thetas, tolerance=ROUGH, iterations=iterations)
     conjugates, _ = loss.control.conjugates_and_forces(ends)
     return ends, values - beta * conjugates.to(values)
 

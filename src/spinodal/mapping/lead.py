@@ -22,7 +22,8 @@ from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.sweep import Sweep
 
-SAMPLES, TIMES = 7500, 4  # that lead, and how many times as many there must be
+MOST, LEAST, TIMES = 7500, 2000, 4  # samples that lead, by default a part of all; fewer would tell of other transitions
+BRACKET = 5e-3  # of beta: how closely the transitions of fewer samples are bracketed, which lie as far from those of all
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,31 @@ class Lead:
         return cls(walk.range, walk.sweep, (bottom, none), (top, none), cost)
 
 
+def options_of(options: MapOptions) -> MapOptions:
+    """Return the options of a map that leads one."""
+    return replace(options, lead=0, bracket=max(options.bracket or 0.0, BRACKET))
+
+
 def leading(problem: Problem, options: MapOptions) -> Problem | None:
     """Return the same problem with fewer samples, None where none leads."""
-    landscape, samples = problem.landscape, SAMPLES if options.lead is None else options.lead
-    pieces = landscape.batches.total // samples if samples else 0
-    if options.direction == "down" or pieces < (TIMES if options.lead is None else 2) or not affords_glimpses_only(landscape):
+    landscape = problem.landscape
+    pieces = _pieces(landscape.batches.total, options.lead)
+    if options.direction == "down" or pieces < 2 or not affords_glimpses_only(landscape):
         return None
     part = landscape.part(pieces)
     return None if part is None else replace(problem, landscape=part, control=_on(part, problem.control))
+
+
+def _pieces(total: int, asked: int | None) -> int:
+    """Return into how many pieces samples are cut, one of which leads; 0 for none.
+
+    Examples
+    --------
+    >>> _pieces(60_000, None), _pieces(10_000, None), _pieces(4000, None), _pieces(4000, 1000), _pieces(60_000, 0)
+    (8, 4, 0, 4, 0)
+    """
+    samples = min(MOST, total // TIMES) if asked is None else asked
+    return 0 if not samples or (asked is None and samples < LEAST) else total // samples
 
 
 def _on(landscape: Landscape, control: Turned) -> Turned:

@@ -17,7 +17,7 @@ from spinodal.errors import SpinodalError
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.mapping.after_walk import AfterWalk, Walk
 from spinodal.mapping.deepest import DOUBLINGS, is_trivial
-from spinodal.mapping.lead import Lead, leading
+from spinodal.mapping.lead import Lead, leading, options_of
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.progress import Progress
 from spinodal.mapping.repeating import Again, coarser
@@ -122,7 +122,7 @@ class Mapper:
         self.progress.stage("the first step")
         if self.options.direction == "down":
             scout = self._scout(bottom, top)
-            return Walk((low, high), scout.walk(top, low), bottom, top, scout.criteria.norm_range)
+            return Walk((low, high), scout.walk(top, low), bottom, top, scout.criteria)
         scout = self._scout(bottom, top, upward=True)
         scout.guide = None if lead is None else Guide.of(lead.sweep)
         sweep = scout.walk(bottom, high)
@@ -131,7 +131,7 @@ class Mapper:
                 break
             high *= 2.0  # coarse doubling fell early: the true end lies higher
             sweep = _extended(sweep, scout.walk(sweep.points[-1], high))
-        return Walk((low, high), sweep, bottom, top, scout.criteria.norm_range)
+        return Walk((low, high), sweep, bottom, top, scout.criteria)
 
     def _lead(self) -> Lead | None:
         """Return a walk over fewer samples, where one is to lead."""
@@ -139,7 +139,7 @@ class Mapper:
         if problem is None:
             return None
         self.progress.stage(f"the map of {problem.landscape.batches.total:,} samples, which leads")
-        recorder, options = self.recorder.beside("lead"), replace(self.options, lead=0)
+        recorder, options = self.recorder.beside("lead"), options_of(self.options)
         inner = Mapper(self.task, options, problem, recorder=recorder, progress=Progress(), crew=Crew())
         walk = inner._walked()
         self.starts.chosen = inner._chosen_set() if self.options.repeats else 0

@@ -58,7 +58,7 @@ class MapOptions:
     lead : int or None
         Samples of a map that leads a walk upwards of a large network in single precision: it is made first, and the walk over
         all samples goes where it went and begins its searches where it ended (see `spinodal.mapping.lead`). 0: none leads.
-        None: 7,500, where there are at least four times as many.
+        None: a quarter, at most 7,500, where that is 2,000 or more.
     grid : (start, stop, step) or None
         Values of weight_decay, both ends included, at which "adam" or "sgd" trains in mini-batches, each from the weights of
         the one before (the published protocol); nothing is minimised, and transitions lie between values of the grid.

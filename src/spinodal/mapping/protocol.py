@@ -20,6 +20,7 @@ from spinodal.mapping.mapper import Mapper
 from spinodal.minima.minibatch import trainer
 from spinodal.minima.minimise import solve
 from spinodal.minima.solver import Solver
+from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.order import Evidence
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.sweep import Sweep
@@ -61,9 +62,10 @@ class Protocol(Mapper):
         found = transitions_on_a_grid(points)
         for transition in found:
             self._met(transition)
-        norms = [point.norm_squared for point in points]
+        errors, norms = [point.error for point in points], [point.norm_squared for point in points]
+        criteria = Criteria(max(errors) - min(errors), max(norms) - min(norms), rough=True)
         sweep = Sweep(tuple(points), found, "complete")
-        return Walk((first, rest[-1]), sweep, points[0], points[-1], max(norms) - min(norms))
+        return Walk((first, rest[-1]), sweep, points[0], points[-1], criteria)
 
     def _start(self) -> tuple[Tensor, Counts]:
         """Return the weights that the first positive value begins with, and what they took."""

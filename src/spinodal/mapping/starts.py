@@ -24,7 +24,7 @@ from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.recorder import Recorder
 from spinodal.tasks.task import Task
 
-PIECES = 8  # of the samples of a large network, one of which leads the search for a start
+PIECES, LEAST = 8, 500  # of the samples of a large network, one of which leads the search for a start; samples of one
 Wanted = tuple[float, Tensor, float, int]  # beta, start, tolerance and iterations
 Found = tuple[Tensor, float, Counts]
 
@@ -97,7 +97,8 @@ class Starts:
     @cached_property
     def leading(self) -> Landscape:
         """Return the landscape in which starts are searched: of large networks that of fewer samples."""
-        part = self.landscape.part(PIECES) if affords_glimpses_only(self.landscape) else None
+        pieces = min(PIECES, self.landscape.batches.total // LEAST) if affords_glimpses_only(self.landscape) else 1
+        part = self.landscape.part(pieces) if pieces > 1 else None
         return part or self.landscape
 
     @contextmanager

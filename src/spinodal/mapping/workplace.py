@@ -50,12 +50,16 @@ class Workplace:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel with the name of the task where it has one, in place of the task."""
-        made = self.task.remake or partial(_itself, self.task)
-        return _remade, (made, self.options, self.control, self.solver, self.threads, self.token)
+        return _remade, (maker_of(self.task), self.options, self.control, self.solver, self.threads, self.token)
 
     def open(self) -> Problem:
         """Return the problem, prepared."""
         return problem_of(self.task, self.options, prepare(self.task, self.options, self.control), self.solver)
+
+
+def maker_of(task: Task) -> Callable[[], Task]:
+    """Return what makes a task in another process: its name where it has one, else it is sent itself."""
+    return task.remake or partial(_itself, task)
 
 
 def _itself(task: Task) -> Task:

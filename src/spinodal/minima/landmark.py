@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ FLOOR = 0.1  # of beta: least curvature that is believed of the neighbourhood, w
 SOFT = 4  # lowest eigenvectors outside the zero modes that are kept
 STEP_BESIDE = 1e-3  # of the norm: a step that no mode softens on
 SHARPEST = 1e-2  # least part of its tolerance to which a search goes on
-SERVED = 5.0  # points that a new Hessian is expected to serve
+SERVED = 3.0  # points that a new Hessian is expected to serve
 CERTIFIED = 100  # gradients up to which a Hessian is taken at every point: margin, zero modes and tangent come with it
 
 
@@ -27,6 +27,7 @@ class Landmark:
     Attributes
     ----------
     margin : Margin
+        Its value, here; the rest of it, and what follows, where the Hessian was taken.
     low : Tensor, shape (k, n)
         Lowest eigenvectors of Hess L, zero modes included.
     factor : Cholesky
@@ -52,6 +53,11 @@ class Landmark:
             return None
         margin, low = dense_lowest(matrix, factor)
         return cls(margin, low[: (margin.zero_modes or 0) + SOFT], factor, price(loss.landscape), theta)
+
+    def beside(self, theta: Tensor, margin: float) -> Landmark:
+        """Return the landmark of a minimum nearby, whose margin is known, and where modes that softened were looked for."""
+        seen = self.seen if self.is_beside(theta) else theta
+        return replace(self, margin=replace(self.margin, value=margin), seen=seen)
 
     def is_beside(self, theta: Tensor) -> bool:
         """Tell a theta so near that no mode can have softened unseen."""

@@ -14,7 +14,9 @@ from spinodal.minima.solution import Departure, Solution, Stillness, hopeless
 from spinodal.minima.stall import stall
 from spinodal.spectrum.preconditioner import Preconditioner
 
-MEMORY = 20
+MEMORY, MOST_MEMORY = 20, 300  # steps that are remembered, at least and at most,
+PARAMETERS_PER_STEP = 4  # as many as there are parameters for each,
+MEMORY_BYTES = 2**24  # and as few as fit; where each gradient takes a long way, more of them pay for their products
 FAR = 0.02  # relative residual at which a search that left its branch can be recognised
 SINGLE = 1e-3  # relative residual down to which single precision serves
 FIRST = 0.25  # part of the longest step that is allowed before anything is known of the curvature here
@@ -153,7 +155,7 @@ def line_search(
 
 
 class Memory:
-    """The last `MEMORY` steps s and changes of the gradient y, as an approximate inverse Hessian.
+    """The last steps s and changes of the gradient y, as an approximate inverse Hessian.
 
     The compact form of Byrd, Nocedal & Schnabel (1994, eq. 3.1) with R = triu(S'Y), D = diag(S'Y):
     `H = c + [S cY] [[R^-T (D + c Y'Y) R^-1, -R^-T], [-R^-1, 0]] [S cY]'`, so the long vectors are
@@ -163,36 +165,38 @@ class Memory:
     decrease = ARMIJO  # of L along a step, relative to what its slope promises
 
     def __init__(self, like: Tensor) -> None:
-        self.pairs = like.new_zeros(2 * MEMORY, len(like))  # steps, then changes, in a ring
-        self.products, self.squares = np.zeros((2, MEMORY, MEMORY))  # s_i . y_j and y_i . y_j
+        self.length = memory_length(like)
+        self.steps, self.changes = like.new_zeros(2, self.length, len(like))  # in a ring
+        self.products, self.squares = np.zeros((2, self.length, self.length))  # s_i . y_j and y_i . y_j
         self.order: list[int] = []  # ring places, oldest first
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return `-H g`."""
         if not self.order:
             return -gradient / max(1.0, float(gradient.norm()))
-        order = np.array(self.order)
-        along = (self.pairs @ gradient).double().cpu().numpy()
+        order, filled = np.array(self.order), len(self.order)
+        on_steps, on_changes = (_numbers(rows[:filled] @ gradient) for rows in (self.steps, self.changes))
         products, squares = self.products[np.ix_(order, order)], self.squares[np.ix_(order, order)]
         scale = products[-1, -1] / squares[-1, -1]
-        inner = _triangular(products, along[order])
-        bent = products.diagonal() * inner + scale * (squares @ inner - along[MEMORY + order])
-        weights = np.zeros(2 * MEMORY)
-        weights[order] = _triangular(products, bent, transposed=True)
-        weights[MEMORY + order] = -scale * inner
-        direction: Tensor = -(scale * gradient + torch.from_numpy(weights).to(gradient) @ self.pairs)
+        inner = _triangular(products, on_steps[order])
+        bent = products.diagonal() * inner + scale * (squares @ inner - on_changes[order])
+        weights, inward = np.zeros((2, filled))
+        weights[order], inward[order] = _triangular(products, bent, transposed=True), scale * inner
+        along_steps, along_changes = (torch.from_numpy(part).to(gradient) for part in (weights, inward))
+        direction: Tensor = along_changes @ self.changes[:filled] - along_steps @ self.steps[:filled] - scale * gradient
         return direction
 
     def keep(self, step: Tensor, change: Tensor) -> None:
         """Keep a pair of positive curvature in place of the oldest one."""
         if not float(step @ change) > 1e-14 * float(step.norm()) * float(change.norm()):
             return
-        place = len(self.order) if len(self.order) < MEMORY else self.order.pop(0)
+        place = len(self.order) if len(self.order) < self.length else self.order.pop(0)
         self.order.append(place)
-        self.pairs[place], self.pairs[MEMORY + place] = step, change
-        on_step, on_change = (self.pairs @ torch.stack([step, change], 1)).double().cpu().numpy().T
-        self.products[:, place], self.products[place] = on_change[:MEMORY], on_step[MEMORY:]
-        self.squares[:, place] = self.squares[place] = on_change[MEMORY:]
+        filled = len(self.order)
+        self.steps[place], self.changes[place] = step, change
+        self.products[:filled, place] = _numbers(self.steps[:filled] @ change)
+        self.products[place, :filled], squares = _numbers(self.changes[:filled] @ torch.stack([step, change], 1)).T
+        self.squares[:filled, place] = self.squares[place, :filled] = squares
 
 
 class Preconditioned(Memory):
@@ -220,12 +224,34 @@ class Preconditioned(Memory):
         self._inner, self._outer = shorter * inner, shorter * outer
         return self._outer
 
+    def inverse(self, vector: Tensor) -> Tensor:
+        """Return `S H S^T v`: what the preconditioner and the steps since tell of the inverse Hessian."""
+        gathered = self.preconditioner.gather(vector)
+        return self.preconditioner.spread(-super().direction(gathered) if self.order else gathered)
+
     def keep(self, step: Tensor, change: Tensor) -> None:
         """Keep a step along the last direction, and the change of the gradient, in z; no other step, which z does not know."""
         square = float(self._outer @ self._outer)
         length = float(step @ self._outer) / square if square > 0.0 else 0.0
         if float((step - length * self._outer).norm()) <= 1e-3 * float(step.norm()):
             super().keep(length * self._inner, self.preconditioner.gather(change))
+
+
+def memory_length(like: Tensor) -> int:
+    """Return how many steps are remembered at so many parameters.
+
+    Examples
+    --------
+    >>> [memory_length(torch.zeros(n)) for n in (50, 1000, 100_000)]
+    [20, 250, 20]
+    """
+    fitting = min(MOST_MEMORY, len(like) // PARAMETERS_PER_STEP, MEMORY_BYTES // (2 * like.element_size() * len(like)))
+    return max(MEMORY, fitting)
+
+
+def _numbers(values: Tensor) -> np.ndarray:
+    numbers: np.ndarray = values.double().cpu().numpy()
+    return numbers
 
 
 def _triangular(matrix: np.ndarray, right: np.ndarray, *, transposed: bool = False) -> np.ndarray:

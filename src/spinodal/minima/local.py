@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from spinodal.spectrum.davidson import Subspace, davidson, softened
 from spinodal.spectrum.eigenbasis import zero_fraction
 from spinodal.spectrum.margin import Margin, lanczos_margin
 
-WORTH = 0.3  # part of a Hessian's cost that products beside a landmark may take before one is taken after all,
+WORTH = 0.6  # part of a Hessian's cost that products beside a landmark may take before one is taken after all,
 LEAST = 24  # or so many products
 
 
@@ -117,7 +117,7 @@ def certify(
         margin = lanczos_margin(product, solution.theta, steps=steps, precision=precision, noise=noise, blur=blur)
         return Local(loss, solution.theta, margin, solver)
     if landmark is not None and not spent.hessians and landmark.pays(spent.gradient_evaluations):
-        found = near(loss, solution.theta, landmark, hints)
+        found = near(loss, solution.theta, landmark, hints, solution.inverse)
         if found is not None:
             return found
     hessian = solution.hessian if solution.hessian is not None else loss.hessian(solution.theta)
@@ -126,30 +126,35 @@ def certify(
     return None if here is None else Local(loss, solution.theta, here.margin, solver, hessian, here)
 
 
-def near(loss: Regularised, theta: Tensor, landmark: Landmark, hints: Sequence[Tensor] = ()) -> Local | None:
+def near(
+    loss: Regularised,
+    theta: Tensor,
+    landmark: Landmark,
+    hints: Sequence[Tensor] = (),
+    inverse: Callable[[Tensor], Tensor] | None = None,
+) -> Local | None:
     """Compute margin and tangent with the help of a landmark; None where that would take as many products as a new one costs.
 
-    `hints` are guesses of soft directions. The tangent is one, as it turns into the mode that ends a branch: the space in
-    which the mode is looked for holds it.
+    `hints` are guesses of soft directions, `inverse` is the inverse Hessian as the search here knows it. The tangent is
+    one, as it turns into the mode that ends a branch: the space in which the mode is looked for holds it.
     """
     zero = zero_fraction(theta.dtype) * landmark.margin.largest
     budget = min(max(int(WORTH * landmark.price / HESSIAN_PRODUCT_COST), LEAST), int(landmark.price / HESSIAN_PRODUCT_COST))
     if len(landmark.low) > budget // 2:
         return None
-    product, inverse = loss.hessian_operator(theta), landmark.factor.inverse
+    product, inverse = loss.hessian_operator(theta), inverse or landmark.factor.inverse
     guesses = torch.stack([*landmark.low, *(hint for hint in hints if bool(hint.any()))])
-    space, seen = Subspace.of(guesses, product), landmark.seen
+    space = Subspace.of(guesses, product)
     if not landmark.is_beside(theta):
-        space, seen = space.joined(*softened(product, landmark.factor, theta)), theta
+        space = space.joined(*softened(product, landmark.factor, theta))
     right = loss.push(theta)
     space, place = davidson(product, space, inverse, zero=zero, budget=budget, right=right)
     value, residual = float(space.values[place]), float(space.outside(place).norm())
     if residual > abs(value) or len(space) + SOFT > budget:
         return None
     margin = Margin(value, space.vector(place), place, residual, landmark.margin.largest)
-    low = torch.stack([space.vector(k) for k in range(min(place + SOFT, len(space)))])
     along = space.solved(right, zero)  # its residual is orthogonal to the space, so slopes are wrong by its square only
-    return Local(loss, theta, margin, NEWTON, landmark=replace(landmark, margin=margin, low=low, seen=seen), along=along)
+    return Local(loss, theta, margin, NEWTON, landmark=landmark.beside(theta, value), along=along)
 
 
 def _bend(loss: Regularised, solution: Solution) -> float:

@@ -19,7 +19,8 @@ FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of 
 PATIENCE = 0.6  # a quasi-Newton step must shrink the gradient by this factor, or the Hessian is renewed
 NEAR, NEAR_LARGE = 1e-3, 1e-4  # relative residual above which gradients are better spent than Hessians
 SECANTS, AGREES = 10, 0.25  # most steps between fresh Hessians, and the agreement that earns another
-ROUNDS, ROUGH = 8, 1e-2  # most Hessians on the way, and the relative residual at which the first one is taken
+ROUNDS, ROUGH = 8, 2e-3  # most Hessians on the way, and the relative residual at which the first one is taken
+HOPEFUL = 0.03  # relative residual up to which a search with a Hessian from nearby will soon be at its end
 LARGE = 600  # parameters from which a Hessian costs more than a hundred gradients
 
 
@@ -75,6 +76,7 @@ class _Search:
         self.shift = 0.0
         self.agreement = 1.0  # of L with its model over the last step: actual over predicted decrease
         self.count = 0
+        self.memory: Preconditioned | None = None  # of the search that came to this point
 
     @property
     def residual(self) -> float:
@@ -85,7 +87,8 @@ class _Search:
         return self.residual / self.loss.scale(self.theta)
 
     def solution(self, stop: str, hessian: Tensor | None) -> Solution:
-        return Solution(self.theta, self.value, self.gradient, self.count, stop, hessian)
+        inverse = None if self.memory is None else self.memory.inverse
+        return Solution(self.theta, self.value, self.gradient, self.count, stop, hessian, inverse)
 
     def explore(self, hessian: Tensor) -> bool:
         """Take trust-region steps from a fresh Hessian until one stays inside; tell whether one did.
@@ -128,6 +131,7 @@ class _Search:
 
     def travel(self, tolerance: float, has_left: Departure | None) -> str:
         """Descend by L-BFGS to a loose tolerance; return why it stopped."""
+        self.memory = None
         return self._arrive(lbfgs(self.loss, self.theta, tolerance=tolerance, iterations=2000, has_left=has_left))
 
     def _arrive(self, end: Solution) -> str:
@@ -155,12 +159,14 @@ class _Search:
             if factor is None:
                 end = self.travel(ROUGH, has_left)
                 end = "iterations" if end == "converged" else end
+                if end == "iterations" and math.isfinite(patience):
+                    return UNDERWAY
             else:
                 most = int(patience * cost) if brief else cost // 2 if remaining + 1 < rounds else cost
-                memory = Preconditioned(self.theta, factor, self.radius)
-                end = self._arrive(
-                    lbfgs(self.loss, self.theta, tolerance=sharp, iterations=most, has_left=has_left, memory=memory)
-                )
+                self.memory = Preconditioned(self.theta, factor, self.radius)
+                end = self._aided(sharp, most, has_left)
+                if brief and end == "iterations" and self.relative_residual <= HOPEFUL:
+                    end = self._aided(sharp, cost, has_left)
                 end = "converged" if end not in LOST and self.relative_residual <= tolerance else end
             if brief and end == "iterations":
                 end = self.travel(ROUGH, has_left)
@@ -168,6 +174,14 @@ class _Search:
             if end != "iterations" or not remaining:
                 break
             factor = self._factor_here()
+        return end
+
+    def _aided(self, tolerance: float, iterations: int, has_left: Departure | None) -> str:
+        """Go on in the coordinates of a preconditioner; return why that stopped."""
+        memory = self.memory
+        end = self._arrive(
+            lbfgs(self.loss, self.theta, tolerance=tolerance, iterations=iterations, has_left=has_left, memory=memory)
+        )
         return end
 
     def _factor_here(self) -> Cholesky | None:
@@ -212,7 +226,7 @@ class _Search:
 
     def _move(self, step: Tensor, value: float, gradient: Tensor) -> None:
         self.theta, self.value, self.gradient = self.theta + step, value, gradient
-        self.count += 1
+        self.memory, self.count = None, self.count + 1
 
 
 def _bfgs_product(factor: Tensor, pairs: list[tuple[Tensor, Tensor, float]], gradient: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -20,7 +21,7 @@ class Solution:
     """The end of one solver's run.
 
     `stop` is a key of `STATUSES` (or "still", inside a solver); `hessian` is that of `Regularised.hessian` at
-    `theta` where the solver happens to have it.
+    `theta` where the solver happens to have it, and `inverse` applies what the search has learnt of its inverse.
     """
 
     theta: Tensor
@@ -29,6 +30,7 @@ class Solution:
     iterations: int
     stop: str
     hessian: Tensor | None = None
+    inverse: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)

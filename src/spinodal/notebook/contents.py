@@ -9,6 +9,7 @@ from functools import singledispatch
 
 from spinodal.basins.tree import Hierarchy
 from spinodal.dynamics.trajectory import Trajectory
+from spinodal.ensemble.ensemble import Ensemble
 from spinodal.paths.path import Path
 from spinodal.phases.phase import Phase
 from spinodal.report.branch_rows import coexistence_table, spinodal_table
@@ -18,7 +19,9 @@ from spinodal.report.rows import Table, number, phase_table, table, transition_t
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
+from spinodal.words.ensemble import shared_cells
 from spinodal.words.numbers import significant
+from spinodal.words.rows import PAGE
 
 LONG = 120  # characters from which a text is no cell of a table
 
@@ -73,6 +76,12 @@ def _(result: Path) -> Contents:
 def _(result: Hierarchy) -> Contents:
     tables = (("Basins", basin_table(result)), ("Ranks", rank_table(result)), ("Where seeds merge", merging_table(result)))
     return Contents(_lines(result), tables)
+
+
+@_told.register
+def _(result: Ensemble) -> Contents:
+    rows = [shared_cells(item, PAGE) for item in result.to_dict()["transitions"]]
+    return Contents(_lines(result), (("Transitions", table(rows, [""] * len(rows))),))
 
 
 @_told.register

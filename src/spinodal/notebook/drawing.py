@@ -11,11 +11,13 @@ from spinodal.basins.tree import Hierarchy
 from spinodal.branches.branch import Branch
 from spinodal.dynamics.diagnosis import Diagnosis
 from spinodal.dynamics.trajectory import Trajectory
+from spinodal.ensemble.ensemble import Ensemble
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.paths.path import Path
 from spinodal.phases.phase import Phase
 from spinodal.plots.basin_tree import basin_tree_record
 from spinodal.plots.basin_tree_figure import draw_basin_tree
+from spinodal.plots.ensemble_figure import draw_ensemble
 from spinodal.plots.lines import draw_branch, draw_density, draw_diagnosis, draw_points, draw_trajectory
 from spinodal.plots.path_figure import draw_paths
 from spinodal.plots.record import diagram_record
@@ -148,3 +150,9 @@ def _(result: Path) -> Mapping[str, Kind]:
 @kinds.register
 def _(result: Hierarchy) -> Mapping[str, Kind]:
     return {"tree": Kind(lambda: draw_basin_tree(basin_tree_record(result)))}
+
+
+@kinds.register
+def _(result: Ensemble) -> Mapping[str, Kind]:
+    result.members[0].control.require_l2("a figure")
+    return {"ensemble": Kind(partial(draw_ensemble, result))}

@@ -12,6 +12,7 @@ from spinodal.landscape import Landscape
 from spinodal.minima.lbfgs import descend
 from spinodal.paths.effort import Effort
 from spinodal.paths.epochs import Epochs, Weights, in_batches
+from spinodal.paths.progress import Progress
 
 NODES = 7  # of the mean along a Bezier curve, and at least of that along a chain
 DRAWN = 17  # points of a Bezier curve, between which the path is straight
@@ -83,16 +84,19 @@ class Curve:
         return float(errors @ self.shares), (shared.T @ gradients).reshape(-1)
 
 
-def trained_bezier(landscape: Landscape, controls: Tensor, effort: Effort, power: float = 0.0) -> Tensor:
+def trained_bezier(
+    landscape: Landscape, controls: Tensor, effort: Effort, power: float = 0.0, progress: Progress | None = None
+) -> Tensor:
     """Return the control points, shape (c, n), of the Bezier curve of the smallest mean E that is found from one.
 
-    With `power` > 0 and samples enough for batches, places where E is high count more (see `Epochs`).
+    With samples enough for batches (see `Epochs`), places where E is high count more if `power` > 0, and it goes on from
+    the `progress` that is on record.
     """
 
     def weights(places: Tensor) -> Tensor:
         return bezier(places, len(controls) - 1)
 
-    return _trained(landscape, controls, weights, _nodes(NODES), effort, power)
+    return _trained(landscape, controls, weights, _nodes(NODES), effort, power, progress)
 
 
 def drawn(controls: Tensor) -> Tensor:
@@ -106,12 +110,12 @@ def straight_chain(a: Tensor, b: Tensor, bends: int) -> Tensor:
     return torch.stack([a, *(torch.lerp(a, b, part / (bends + 1)) for part in range(1, bends + 1)), b])
 
 
-def trained_chain(landscape: Landscape, controls: Tensor, effort: Effort) -> Tensor:
+def trained_chain(landscape: Landscape, controls: Tensor, effort: Effort, progress: Progress | None = None) -> Tensor:
     """Return the points of the polygonal chain of the smallest mean E that is found from one, shape (bends + 2, n)."""
     segments = len(controls) - 1
     places, shares = _nodes(max(3, -(-NODES // segments)))
     nodes = torch.cat([(segment + places) / segments for segment in range(segments)]), shares.repeat(segments) / segments
-    return _trained(landscape, controls, lambda places: chain(places, segments - 1), nodes, effort)
+    return _trained(landscape, controls, lambda places: chain(places, segments - 1), nodes, effort, 0.0, progress)
 
 
 def _trained(
@@ -120,13 +124,14 @@ def _trained(
     weights: Weights,
     nodes: tuple[Tensor, Tensor],
     effort: Effort,
-    power: float = 0.0,
+    power: float,
+    progress: Progress | None,
 ) -> Tensor:
     """Return the control points trained by batches, or over all samples at nodes of a quadrature where samples are few."""
     batched = in_batches(landscape)
     if batched is None:
         return Curve(landscape, controls, weights(nodes[0]), nodes[1]).train(effort)
-    inner = Epochs(batched, controls.to(batched.dtype), weights, power).run(max(1, int(effort.left)))[1:-1]
+    inner = Epochs(batched, controls.to(batched.dtype), weights, power).run(max(1, int(effort.left)), progress)[1:-1]
     return torch.cat([controls[:1], inner.to(controls), controls[-1:]]) if bool(inner.isfinite().all()) else controls
 
 

@@ -22,6 +22,7 @@ from spinodal.paths.epochs import in_batches
 from spinodal.paths.hierarchy import through_phases
 from spinodal.paths.interval import Interval
 from spinodal.paths.line import COARSE, Line
+from spinodal.paths.progress import Progress
 from spinodal.paths.refine import Refinement
 from spinodal.paths.settings import Forgetful, Settings
 from spinodal.paths.walk import Jump, Walk
@@ -142,7 +143,8 @@ class Search:
         """Train a curve, in rounds: a path that is low enough needs no more."""
         controls = straight_chain(self.a, self.b, DEGREE - 1)
         for part in ROUNDS:
-            controls = trained_bezier(self.landscape, controls, Effort(self.landscape, part * whole.share), POWER)
+            effort, progress = Effort(self.landscape, part * whole.share), self._progress(f"curve in {part:g} of the budget")
+            controls = trained_bezier(self.landscape, controls, effort, POWER, progress)
             found = self._through(drawn(controls), "curve trained in batches")
             if max(found.errors) <= self._aim:
                 break
@@ -214,11 +216,11 @@ class Search:
 
     def _by(self, method: str, share: float) -> Found:
         """Return the path of a method, each with its whole share."""
-        effort, bends = Effort(self.landscape, share), self.settings.bends
+        effort, bends, progress = Effort(self.landscape, share), self.settings.bends, self._progress(method)
         if method == "bezier":
-            points = drawn(trained_bezier(self.landscape, straight_chain(self.a, self.b, 1), effort))
+            points = drawn(trained_bezier(self.landscape, straight_chain(self.a, self.b, 1), effort, progress=progress))
         elif method == "chain":
-            points = trained_chain(self.landscape, straight_chain(self.a, self.b, bends), effort)
+            points = trained_chain(self.landscape, straight_chain(self.a, self.b, bends), effort, progress)
         elif method == "straight":
             points = torch.stack([self.a, self.b])
         elif method in ("l2", "walk"):
@@ -246,6 +248,9 @@ class Search:
     def _sharp(self, line: Line) -> Line:
         line.sharpen(EXACT)
         return line
+
+    def _progress(self, what: str) -> Progress:
+        return Progress(f"{self.settings.method} {self.digest}: {what}", self.settings.recorder)
 
     def _kept(self, key: str, make: Callable[[], Found]) -> Found:
         """Return a part of the search that is on record, or find it and put it there, with what it cost."""

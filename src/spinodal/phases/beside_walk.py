@@ -8,17 +8,18 @@ from spinodal.missing import Attempts
 from spinodal.parallel import Crew
 from spinodal.phases.branch_following import Followable, bracketed
 from spinodal.phases.existence import Interval
-from spinodal.phases.follow_ahead import SharedFollower
+from spinodal.phases.follow_ahead import follower_of
 from spinodal.phases.joined import D, Joined
 from spinodal.phases.joining import macroscopic
 from spinodal.phases.tree import falls_along
+from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.walk import Walker
 
 
 def branched(
-    walker: Walker, up: Sweep, *, beta: Interval, norm_range: float, attempts: Attempts, crew: Crew[Problem]
+    walker: Walker, up: Sweep, *, beta: Interval, criteria: Criteria, attempts: Attempts, crew: Crew[Problem]
 ) -> Joined:
     """Return what branches add to a walk up."""
     ends = [*macroscopic(up.transitions), None]
@@ -27,7 +28,7 @@ def branched(
         Followable(k, up.smooth_end(stretch), end, k + 1 if k < last else None)
         for k, (stretch, end) in enumerate(zip(up.stretches, ends, strict=True))
     ]
-    followed = SharedFollower(crew, walker, beta=beta, norm_range=norm_range, attempts=attempts).follow(phases)
+    followed = follower_of(crew, walker, beta=beta, criteria=criteria, attempts=attempts).follow(phases)
     transitions = followed.polished(up.transitions)
     polished = {(item.phase, item.side) for item in followed.spinodals}
     walked = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -11,7 +11,6 @@ from typing import Any
 from spinodal.branches import Branch, coexistence, continue_branch
 from spinodal.branches.move import Mover
 from spinodal.branches.special import STATUSES, BranchPoint, Fold
-from spinodal.counts import Counts
 from spinodal.definitions import CONTINUOUS, END_EXPLAINED, END_KNOWN, NEAR_BETA
 from spinodal.missing import OUTCOMES, Attempts
 from spinodal.phases.branch_record import from_record, to_record
@@ -133,7 +132,7 @@ class BranchFollower:
         """Return the branch of a phase, None where it is missing."""
         what = f"the branch of phase {phase.id}"
         with self.attempts.part(what):
-            note = self._noted(f"branch of phase {phase.id}", partial(self._recorded, phase))
+            note = self.walker.noted(f"branch of phase {phase.id}", partial(self._recorded, phase))
             if note["branch"] is not None:
                 return self._live.get(phase.id) or from_record(note["branch"])
             self.attempts.lack(what, note["failed"], final=True)
@@ -150,18 +149,6 @@ class BranchFollower:
             if upper is not None:
                 with self.attempts.part(f"the upper end of the branch of phase {number}"):
                     yield number, explained(upper, branch, self.norm_range)
-
-    def _noted(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return a note, with what it cost added to what the walker spent."""
-
-        def counted() -> dict[str, Any]:
-            with self.landscape.counting() as spent:
-                made = make()
-            return made | {"counts": vars(spent)}
-
-        note = self.walker.recorder.note(name, counted)
-        self.walker.spent = self.walker.spent + Counts(**note["counts"])
-        return note
 
     # -- branches ---------------------------------------------------------------------------
 
@@ -229,7 +216,7 @@ class BranchFollower:
         if to not in branches and not self.attempts.are_final:
             return self.attempts.lack(f"the {name}", f"it needs the branch of phase {to}")
         with self.attempts.part(f"the {name}"):
-            note = self._noted(name, partial(self._equal, phase, known[to], followed=to in branches))
+            note = self.walker.noted(name, partial(self._equal, phase, known[to], followed=to in branches))
             if note.get("failed") is not None:
                 self.attempts.lack(f"the {name}", note["failed"], final=True)
             if note["found"] is not None:

@@ -10,19 +10,49 @@ from spinodal.branches.coexistence import STATUSES, Coexistence
 
 
 @dataclass(frozen=True)
+class SaddleSearch:
+    """How well a saddle is known that was searched for between two minima (see `spinodal.branches.mountain_pass`).
+
+    Attributes
+    ----------
+    residual : float
+        `||grad L|| / (2 beta ||theta - centre||)`.
+    values, errors : (float, float)
+        The two lowest Ritz values of Hess L, upper bounds of its lowest eigenvalues, and how far from each an eigenvalue lies
+        at most.
+    sides : (float, float)
+        L of the minima to which descents along both directions of the lowest mode lead, less that of the two phases: 0 where
+        they lead there.
+    """
+
+    residual: float
+    values: tuple[float, float]
+    errors: tuple[float, float]
+    sides: tuple[float, float]
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> SaddleSearch:
+        """Return what a record in JSON types holds."""
+        pairs = {name: (float(record[name][0]), float(record[name][1])) for name in ("values", "errors", "sides")}
+        return cls(residual=float(record["residual"]), **pairs)
+
+
+@dataclass(frozen=True)
 class Saddle:
-    """The saddle between two phases: E, L, `||theta - centre||^2` and Morse index there."""
+    """The saddle between two phases: E, L, `||theta - centre||^2` and Morse index there, and how it was searched for, if so."""
 
     error: float
     loss: float
     norm_squared: float
     index: int
+    search: SaddleSearch | None = None
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Saddle:
         """Return the saddle of a record in JSON types."""
         numbers = {name: float(record[name]) for name in ("error", "loss", "norm_squared")}
-        return cls(**numbers, index=int(record["index"]))
+        search = record.get("search")
+        return cls(**numbers, index=int(record["index"]), search=None if search is None else SaddleSearch.from_dict(search))
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,13 @@ from functools import partial
 from typing import Any
 
 from spinodal.branches import Branch
+from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew
 from spinodal.phases.branch_following import BACK, BranchFollower, Followable, Followed, wanted_of
+from spinodal.phases.depth_following import DepthFollower
 from spinodal.phases.existence import Interval
+from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.walk import Walker
 
@@ -75,11 +78,11 @@ class SharedFollower(BranchFollower):
 
     def noted_branch(self, phase: Followable) -> tuple[Note, Branch | None]:
         """Follow a phase as a branch; return its note, and the branch with its theta."""
-        return self._noted(branch_note(phase.id), partial(self._recorded, phase)), self._live.get(phase.id)
+        return self.walker.noted(branch_note(phase.id), partial(self._recorded, phase)), self._live.get(phase.id)
 
     def noted_depth(self, phase: Followable, other: Followable) -> Note:
         """Find where two phases that were followed are equally deep; return the note."""
-        return self._noted(depth_note(phase.id, other.id), partial(self._equal, phase, other, followed=True))
+        return self.walker.noted(depth_note(phase.id, other.id), partial(self._equal, phase, other, followed=True))
 
     def _branches_ahead(self, phases: Sequence[Followable]) -> None:
         unknown = [phase for phase in phases if not self.walker.recorder.knows(branch_note(phase.id))]
@@ -102,6 +105,15 @@ class SharedFollower(BranchFollower):
     def _job(self, *phases: Followable) -> Following:
         live = {phase.id: self._live[phase.id] for phase in phases if phase.id in self._live}
         return Following(tuple(map(_ends_of, phases)), live, (self.low, self.high), self.norm_range)
+
+
+def follower_of(
+    crew: Crew[Problem], walker: Walker, *, beta: Interval, criteria: Criteria, attempts: Attempts
+) -> SharedFollower | DepthFollower:
+    """Return what follows the phases of a walk: as branches where the network is small enough."""
+    if affords_glimpses_only(walker.landscape):
+        return DepthFollower(walker, criteria=criteria, attempts=attempts)
+    return SharedFollower(crew, walker, beta=beta, norm_range=criteria.norm_range, attempts=attempts)
 
 
 def followed(problem: Problem, job: Following) -> tuple[Note, Branch | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from spinodal.definitions import (
@@ -28,7 +29,7 @@ from spinodal.phases.descents import (
 from spinodal.phases.envelope import Part, Violation, envelope, violations
 from spinodal.phases.equal_depth import equally_deep
 from spinodal.phases.existence import Existence, Interval, divided
-from spinodal.phases.follow_ahead import SharedFollower
+from spinodal.phases.follow_ahead import follower_of
 from spinodal.phases.joined import Joined
 from spinodal.phases.known_phase import KnownPhase
 from spinodal.phases.loss_curve import LossCurve
@@ -87,7 +88,8 @@ class Joiner:
         self.low, self.high = beta
         self.error_range, self.norm_range = error_range, norm_range
         self.catalogue = Catalogue(Allowance.of_phases(error_range, norm_range))
-        self.follower = SharedFollower(crew, walker, beta=beta, norm_range=norm_range, attempts=attempts)
+        criteria = replace(scout().criteria, error_range=error_range, norm_range=norm_range)
+        self.follower = follower_of(crew, walker, beta=beta, criteria=criteria, attempts=attempts)
         self.phases: list[KnownPhase] = []
         self.falls: list[Fall] = []
 

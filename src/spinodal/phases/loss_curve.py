@@ -39,6 +39,10 @@ class LossCurve:
         """Tell whether beta lies between the first and the last point."""
         return self.betas[0] <= beta <= self.betas[-1]
 
+    def nearest(self, beta: float) -> Point:
+        """Return the point whose beta is nearest."""
+        return min(self.points, key=lambda point: abs(point.beta - beta))
+
     def slope(self, beta: float) -> float:
         """Return `dL/dbeta` of the same interpolation."""
         place = max(bisect_left(self.betas, beta), 1)

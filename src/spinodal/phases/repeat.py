@@ -141,8 +141,19 @@ def spread_of(transition: Transition, among: Sequence[Transition], repeats: Sequ
     seen = [item for item in (_matched(transition, among, repeat.transitions) for repeat in repeats) if item is not None]
     places = [transition.beta, *(item.beta for item in seen)]
     brackets = [transition.bracket, *(item.bracket for item in seen)]
-    width = max(0.0, max(low for low, _ in brackets) - min(high for _, high in brackets))
-    return Spread(len(seen), len(repeats), min(places), max(places), width)
+    return Spread(len(seen), len(repeats), min(places), max(places), width_beyond(brackets))
+
+
+def width_beyond(brackets: Iterable[tuple[float, float]]) -> float:
+    """Return the least by which places within brackets differ: 0 where all of them overlap.
+
+    Examples
+    --------
+    >>> width_beyond([(1.0, 2.0), (1.5, 2.5)]), width_beyond([(1.0, 2.0), (2.25, 2.5)])
+    (0.0, 0.25)
+    """
+    lows, highs = zip(*brackets, strict=True)
+    return float(max(0.0, max(lows) - min(highs)))
 
 
 def _matched(transition: Transition, among: Sequence[Transition], met: Sequence[Met]) -> Met | None:

@@ -17,6 +17,7 @@ from spinodal.plots.draw import (
     draw_recall,
     draw_singular_values,
 )
+from spinodal.plots.ensemble_figure import draw_ensemble
 from spinodal.plots.mark import Mark
 from spinodal.plots.panel import Curve, Panel
 from spinodal.plots.phase_tree import PhaseBar, TreeRecord, tree_record
@@ -53,6 +54,7 @@ __all__ = [
     "draw_basin_tree",
     "draw_comparison",
     "draw_curvature",
+    "draw_ensemble",
     "draw_error",
     "draw_hessian",
     "draw_margin",

@@ -11,6 +11,10 @@ from spinodal.mapping.options import TRAINED, MapOptions
 from spinodal.tasks.registry import BUILT_IN
 
 DEFAULTS = {name: getattr(MapOptions, name) for name in TRAINED}  # which need a grid beside them
+MAPPING = ("map", "hierarchy")  # verbs that make runs of maps
+ENTERED = ("--out", "--resume")  # the folder and how it is entered, which are given anew
+MANY = ("--seeds", "--workers", "--scheduler", "--json")  # of many maps, not of one
+SWITCHES = ("--resume",)  # options without a value
 ANEW = "the program that began it, given this folder and resume=True"
 
 
@@ -24,24 +28,37 @@ def command_of(path: Path, provenance: Mapping[str, Any] | None, settings: Mappi
     >>> settings = {"task": {"name": "gaussian", "hidden": [4]}, "map": {"direction": "loop", "beta": [0.1, 1.0], "seed": 2}}
     >>> command_of(Path("runs/a"), None, settings)
     'spinodal map gaussian --set hidden=4 --direction loop --beta 0.1:1.0 --seed 2 --resume --out runs/a'
+
+    One map of many is gone on with alone:
+
+    >>> many = {"command": ["spinodal", "map", "wine.py:wine", "--seeds", "0:8", "--workers", "4", "--out", "runs/wine"]}
+    >>> command_of(Path("runs/wine/seed-2"), many, settings)
+    'spinodal map wine.py:wine --seed 2 --resume --out runs/wine/seed-2'
     """
     try:
         _, verb, *words = map(str, (provenance or {})["command"])
     except (ValueError, KeyError, TypeError):
         verb, words = "", []
-    if verb != "map":
+    alone: list[str] = []
+    if verb not in MAPPING:
         words = list(_words(settings))
-    return shlex.join(["spinodal", "map", *_without_folder(words), "--resume", "--out", str(path)]) if words else ANEW
+    elif verb != "map" or any(word.partition("=")[0] == "--seeds" for word in words):
+        words, alone = list(_without(words, MANY)), ["--seed", str(_mapping(settings.get("map")).get("seed", 0))]
+    return shlex.join(["spinodal", "map", *_without(words, ENTERED), *alone, "--resume", "--out", str(path)]) if words else ANEW
 
 
-def _without_folder(words: list[str]) -> Iterator[str]:
-    """Yield the words of a command line but for the folder and how it is entered, which are given anew."""
+def _without(words: list[str], options: tuple[str, ...]) -> Iterator[str]:
+    """Yield the words of a command line but for some options, and their values, where they have one."""
     rest = iter(words)
     for word in rest:
-        if word == "--out":
+        if word in options and word not in SWITCHES:
             next(rest, None)
-        elif word != "--resume" and not word.startswith("--out="):
+        elif word.partition("=")[0] not in options:
             yield word
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _words(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from spinodal.files import reading, write_json, write_whole, writing
 from spinodal.labelled.result import SCHEMA as RESULT_SCHEMA
 from spinodal.mapping.options import TRAINED, MapOptions
 from spinodal.missing import Attempts, Missing, is_final
+from spinodal.phases.diagram import UNFINISHED
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.command import command_of
 from spinodal.store.control import keep_control
@@ -215,7 +216,20 @@ class RunFolder:
                 do="check the path; runs lie in runs/",
             )
 
-    def _require_same(self, config: Mapping[str, Any], *, resume: bool) -> None:
+    @property
+    def has_result(self) -> bool:
+        """Tell whether the map was finished, whatever is missing from it."""
+        return self.journal.latest("result") is not None
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether there is a result with nothing missing that could be tried again, and a report."""
+        result = latest_result(self.journal, self.command)
+        has_report = (self.path / "report.html").exists()
+        return has_report and result is not None and is_final(result) and result["run_status"] != UNFINISHED
+
+    def require_same(self, config: Mapping[str, Any], *, resume: bool = True) -> None:
+        """Refuse other settings than those that began this run, and a run that is not to be resumed."""
         if not resume:
             raise SpinodalError(
                 got=f"{self.path} already holds a run",
@@ -244,7 +258,7 @@ class RunFolder:
 
     def _require_right(self, config: Mapping[str, Any], *, resume: bool) -> None:
         if self.is_run(self.path):
-            self._require_same(config, resume=resume)
+            self.require_same(config, resume=resume)
             refuse_loss(self.path)
         elif self.path.exists() and not (self.path.is_dir() and self._is_empty()):
             raise SpinodalError(

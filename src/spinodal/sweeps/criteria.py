@@ -29,6 +29,7 @@ from spinodal.definitions import (
     TURNED,
 )
 from spinodal.landscape.axis import LOG, Axis
+from spinodal.sweeps.foresight import longest_hiding
 from spinodal.sweeps.gap import Gap, gap, slope_error
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.singularity import expected_slope, kink_position, margin_vanishes_between
@@ -104,10 +105,13 @@ class Criteria:
     def longest_certain(self, point: Point, earlier: Point) -> float:
         """Return how far in beta a step may go on in which, as slopes change from `earlier` to `point`, nothing hides.
 
-        A step h hides `beta h^2 |d2 rho/d beta2| / 2`.
+        A step h hides `beta h^2 |d2 rho/d beta2| / 2`, or less.
         """
+        if self.sparing:
+            allowed = SPARING_STEP * MAY_BE_MACROSCOPIC * self.error_range
+            return longest_hiding(allowed, point, earlier, self.axis) * self.axis.unit(point.beta)
         bend = abs((point.norm_slope - earlier.norm_slope) / (point.beta - earlier.beta))
-        allowed = (SPARING_STEP if self.sparing else HIDING_STEP) * MAY_BE_MACROSCOPIC * self.error_range
+        allowed = HIDING_STEP * MAY_BE_MACROSCOPIC * self.error_range
         return math.inf if self.rough or not point.drive * bend > 0.0 else math.sqrt(2.0 * allowed / (point.drive * bend))
 
     def growth(self, found: Gap) -> float:

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from spinodal.counts import Counts
 from spinodal.definitions import BEYOND_SUMMIT, SMALL_GAP
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.lbfgs import Preconditioned
@@ -78,19 +77,15 @@ class Crossing:
 
     def _noted(self) -> dict[str, Any]:
         """Return where the fold is and which minima lead there, as recorded, with what that cost added to what was spent."""
-        note = self.walker.recorder.note(f"fold beyond {self.point.key}", self._made)
-        self.walker.spent = self.walker.spent + Counts(**note["counts"])
-        return note
+        return self.walker.noted(f"fold beyond {self.point.key}", self._made)
 
     def _made(self) -> dict[str, Any]:
-        with self.walker.landscape.counting() as spent:
-            self._summit = found = self._climbed()
+        self._summit = found = self._climbed()
         way = () if found is None else found.way
         return {
             "fold": found and found.fold,
             "way": [place.beta for place in way],
             "errors": [place.error for place in way],
-            "counts": vars(spent),
         }
 
     def _theta(self, number: int) -> Tensor:

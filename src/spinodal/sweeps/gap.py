@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spinodal.sweeps.point import Point
@@ -30,8 +31,8 @@ class Gap:
         `|change of E|`.
     hidden : float
         The largest jump of E that a branch between the two points may hide. On a branch of minima E and `-rho` only rise
-        with beta, `dE = -beta d rho`; where `-d rho/d beta` is nowhere less than at the lower of both ends, that slope gives
-        the least by which E changes along the branch, and only the rest can be a jump.
+        with beta, `dE = -beta d rho`; where neither `-d rho/d beta` nor `dE/d log beta` is anywhere less than at the lower of
+        both ends, these slopes give the least by which E changes along the branch, and only the rest can be a jump.
     """
 
     error: float
@@ -77,11 +78,33 @@ def slope_error(point: Point) -> float:
 
 def _hidden(a: Point, b: Point) -> float:
     """Return the change of E less the least that a branch with the slopes of both ends would do (see `Gap`)."""
-    least = min(max(-point.norm_slope - slope_error(point), 0.0) for point in (a, b))
     change = abs(b.height - a.height)
     if (b.height - a.height) * (b.beta - a.beta) < 0.0:  # E falls with beta on no branch
         return change
-    return max(change - 0.5 * (a.drive + b.drive) * least * abs(b.beta - a.beta), 0.0)
+    falls = [max(-point.norm_slope - slope_error(point), 0.0) for point in (a, b)]
+    return max(change - least_change((a.drive, b.drive), falls), 0.0)
+
+
+def least_change(drives: Sequence[float], falls: Sequence[float]) -> float:
+    """Return the least change of E between two points, from `drive = beta - reference` and `-d rho/d beta` at both.
+
+    It is the integral of `drive * fall` over the drive, where the fall is at least the lower of both, and at least as large as
+    makes `dE/d log drive = drive^2 fall` the lower of both: up to some place in between the latter tells more.
+
+    Examples
+    --------
+    `fall = 1 / drive`, so that E changes by as much as the drive does, 3; the slopes at both ends tell of the most:
+
+    >>> round(least_change((1.0, 4.0), (1.0, 0.25)), 3)
+    2.193
+    """
+    low, high = sorted(drives)
+    fall = min(falls)
+    steady = min(drive * drive * fall for drive, fall in zip(drives, falls, strict=True))
+    if not (low > 0.0 and fall > 0.0):
+        return 0.5 * (high * high - low * low) * fall
+    place = min(max(math.sqrt(steady / fall), low), high)
+    return steady * math.log(place / low) + 0.5 * (high * high - place * place) * fall
 
 
 def _unexplained(change: float, width: float, first: float, last: float, doubt: float) -> float:

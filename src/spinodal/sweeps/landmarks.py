@@ -15,7 +15,6 @@ from spinodal.landscape.objective import Regularised
 from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.kronecker import Kronecker, kronecker
 from spinodal.minima.landmark import Landmark, price
-from spinodal.minima.local import near
 from spinodal.minima.solver import Solver
 from spinodal.sweeps.point import Point
 
@@ -111,13 +110,8 @@ class Landmarks:
         origin = self._origin(point)
         if self._has_own_hessian(point):
             return Landmark.at(loss, theta, loss.hessian(theta))
-        if origin is None:
-            return None
-        landmark = self.at(origin)
-        if point.left:
-            return landmark
-        found = None if landmark is None else near(loss, theta, landmark, [origin.tangent])
-        return found.landmark if found else landmark
+        landmark = None if origin is None else self.at(origin)
+        return landmark if landmark is None or point.left else landmark.beside(theta, point.minimum.margin)
 
     @property
     def are_kept(self) -> bool:

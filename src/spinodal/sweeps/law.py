@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
 
-from spinodal.definitions import FAR_WITNESS, LINEAR, NEAR_WITNESS, VANISHES_WITHIN, WITNESS, WITNESSES_WITHIN
+from spinodal.definitions import (
+    FAR_WITNESS,
+    LINEAR,
+    NEAR_WITNESS,
+    NEARER_WITNESS,
+    SHORTEST,
+    VANISHES_WITHIN,
+    WITNESS,
+    WITNESSES_WITHIN,
+)
 from spinodal.sweeps.gap import gap
 from spinodal.sweeps.order import has_meaning
 from spinodal.sweeps.point import Point
-from spinodal.sweeps.singularity import measured_exponent
+from spinodal.sweeps.singularity import law_through, measured_exponent
 from spinodal.sweeps.way import Way
+
+MOST_WITNESSES = 5  # nearest points that the walk came by, of which two may tell the law,
+MOST_BETWEEN = 3  # and most that are made before them
 
 
 @dataclass(frozen=True)
@@ -19,11 +34,18 @@ class LawOfMargin:
 
     way: Way
 
-    def measure(self, before: Point, earlier: Point | None, after: Point, *, halved: bool) -> tuple[float | None, float | None]:
-        """Return the exponent with which the margin vanishes, and how far ahead; the former only if halved steps fell again."""
+    def measure(
+        self, before: Point, earlier: Point | None, after: Point, *, halved: bool, known: Iterable[Point] = ()
+    ) -> tuple[float | None, float | None]:
+        """Return the exponent with which the margin vanishes, and how far ahead; the former only if halved steps fell again.
+
+        `known` are points that the walk came by on its way to the bracket.
+        """
         ahead, width = self.way.distance_ahead(before, earlier, after), abs(after.beta - before.beta)
         if not halved:
             return None, ahead
+        if self.way.criteria.sparing and (told := self._of_known(before, width, known)):
+            return told
         exponent = self._exponent(before, earlier, after)
         clear = exponent is not None and has_meaning(exponent) and ahead is not None and ahead < VANISHES_WITHIN * width
         return (exponent, ahead) if clear else self._of_witnesses(before, width) or (exponent, ahead)
@@ -41,6 +63,36 @@ class LawOfMargin:
         if distances[1] > WITNESSES_WITHIN * unit:
             return None
         first, second = (self.way.behind(near, distance) for distance in distances)
+        return self._between(near, first, second)
+
+    def _of_known(self, near: Point, width: float, known: Iterable[Point]) -> tuple[float, float] | None:
+        """Return the same from the margins of two points that the walk came by, where each one costs, and of a few between.
+
+        Only close to the singularity has its own mode the lowest margin.
+        """
+        behind = sorted((point for point in known if self._is_witness(point, near)), key=partial(self._distance, near))
+        for _ in range(MOST_BETWEEN + 1 if behind else 0):
+            for first, second in combinations(behind[:MOST_WITNESSES], 2):
+                distances = self._distance(near, first), self._distance(near, second)
+                found = law_through([point.minimum.margin for point in (near, first, second)], distances)
+                if found is not None and has_meaning(found[0]) and found[1] < VANISHES_WITHIN * width:
+                    return found
+            behind.insert(0, self.way.behind(near, NEARER_WITNESS * self._distance(near, behind[0])))
+        return None
+
+    def _is_witness(self, point: Point, near: Point) -> bool:
+        """Tell a point on the branch of another one, not far behind it, that was minimised as precisely."""
+        pull = 2.0 * self.way.unit(point) * max(point.observation.distance, SHORTEST)
+        sharp = point.minimum.converged and point.minimum.residual <= pull * self.way.walker.accuracy
+        beside = 0.0 < self._distance(near, point) <= WITNESSES_WITHIN * self.way.unit(near)
+        return sharp and beside and self.way.criteria.is_continuous(gap(point, near))
+
+    def _distance(self, near: Point, behind: Point) -> float:
+        return self.way.sign * (near.beta - behind.beta)
+
+    def _between(self, near: Point, first: Point, second: Point) -> tuple[float, float] | None:
+        """Return exponent and distance from the curvature along the branch at two witnesses, the nearer one first."""
+        distances = self._distance(near, first), self._distance(near, second)
         curvatures = first.tangent_curvature, second.tangent_curvature
         if min(curvatures) <= 0.0 or not all(self.way.criteria.is_smooth(gap(witness, near)) for witness in (first, second)):
             return None

@@ -10,6 +10,7 @@ from spinodal.definitions import (
     ARRIVED,
     BLURS,
     COARSE,
+    COARSE_SPARING,
     CONTINUOUS,
     CONVERGED_BRACKET,
     JUMPED,
@@ -116,11 +117,16 @@ class Scout:
         """Return what the steps of the walk under way need."""
         return Way(self.walker, self.criteria, self.resolution, self.sign)
 
+    @property
+    def _coarse(self) -> float:
+        """Return the step up to which a jump that is met is bracketed at once."""
+        return COARSE_SPARING if self.criteria.sparing else COARSE
+
     # -- one step ---------------------------------------------------------------------------
 
     def _advance(self, state: Standing, to: float) -> None:
         """Take one step: smooth, halved until it is, or through a transition."""
-        if self._led(state, to):
+        if self._led(state, to) or self._meets_ahead(state):
             return
         step = planned = math.inf if self.is_end(state.point) else self._planned_step(state)
         while True:
@@ -141,14 +147,30 @@ class Scout:
                 if step < planned or step >= state.step:
                     state.step = min(self.criteria.growth(found) * step, largest_step(self.way, found))
                 return
-            if smallest or (suspect and step <= COARSE):
+            if smallest or (suspect and step <= self._coarse):
                 break
+            if self.criteria.sparing and point.minimum.converged:
+                state.ahead.append(point)
             step = max(0.5 * min(step, 1.0), self.resolution.minor)
         state.step = max(0.5 * state.step, 2.0 * self.resolution.minor)
         if suspect:
             self._bracket(state, point)
         else:
             self._pass(state, state.earlier, point)
+
+    def _meets_ahead(self, state: Standing) -> bool:
+        """Go to a point that an earlier step was too long to, where nothing hides any more on the rest of the way."""
+        point = state.next_ahead(self.sign)
+        if point is None:
+            return False
+        found = gap(state.point, point)
+        if self._is_suspect(state, point, found, smallest=False) or not self.criteria.is_certain(found):
+            return False
+        state.step = min(
+            self.criteria.growth(found) * self.axis.apart(state.point.beta, point.beta), largest_step(self.way, found)
+        )
+        state.move(state.ahead.pop(), smooth=self.criteria.is_continuous(found))
+        return True
 
     def _led(self, state: Standing, to: float) -> bool:
         """Take the step that fewer samples suggest, or cross where these met a transition; False where neither is known."""
@@ -226,7 +248,8 @@ class Scout:
         if closed.path:
             state.points.append(closed.near)
             state.point = closed.near
-        self._pass(state, closed.earlier, self._landed(closed.near, closed.far, beyond), halved=closed.halved)
+        landed, known = self._landed(closed.near, closed.far, beyond), (*state.branch, *closed.path)
+        self._pass(state, closed.earlier, landed, halved=closed.halved, known=known)
 
     def _needed(self, start: Point, path: Sequence[Point]) -> list[Point]:
         """Return as few points of a path as prove that nothing was passed over between them."""
@@ -237,7 +260,9 @@ class Scout:
                 last = point
         return kept
 
-    def _pass(self, state: Standing, earlier: Point | None, after: Point, *, halved: bool = False) -> None:
+    def _pass(
+        self, state: Standing, earlier: Point | None, after: Point, *, halved: bool = False, known: Sequence[Point] = ()
+    ) -> None:
         """Go on behind a narrow gap: a transition, or a branch that turns quickly, as soft modes do, but continues."""
         before = state.point
         if not (before.minimum.converged and after.minimum.converged):
@@ -248,7 +273,7 @@ class Scout:
         if found.relative <= JUMPED and not kinked and self.criteria.is_small(before, after):
             state.move(after, smooth=True)
             return
-        transition = self._transition(before, earlier, after, halved)
+        transition = self._transition(before, earlier, after, halved, known)
         state.transitions.append(transition)
         state.witnesses.append(earlier)
         state.move(after, smooth=False)
@@ -306,9 +331,11 @@ class Scout:
 
     # -- transitions --------------------------------------------------------------------------
 
-    def _transition(self, before: Point, earlier: Point | None, after: Point, halved: bool) -> Transition:
+    def _transition(
+        self, before: Point, earlier: Point | None, after: Point, halved: bool, known: Sequence[Point] = ()
+    ) -> Transition:
         width = abs(after.beta - before.beta)
-        exponent, ahead = LawOfMargin(self.way).measure(before, earlier, after, halved=halved)
+        exponent, ahead = LawOfMargin(self.way).measure(before, earlier, after, halved=halved, known=known)
         evidence = Evidence(
             exponent=exponent,
             margin=before.minimum.margin,

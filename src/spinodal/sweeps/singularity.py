@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from spinodal.definitions import EXPONENTS, KINK_BEYOND, MARGIN_VANISHES, STEEPEST_POWER
+from spinodal.definitions import EXPONENTS, KINK_BEYOND, MARGIN_VANISHES, STEEPEST_POWER, TELLS_A_LAW
 from spinodal.landscape.axis import LOG, Axis
 from spinodal.sweeps.point import Point
 
@@ -73,6 +73,34 @@ def measured_exponent(point: Point, earlier: Point, sign: float) -> float | None
     if ahead is None or behind is None or behind <= ahead:
         return None
     return sign * (point.beta - earlier.beta) / (behind - ahead)
+
+
+def law_through(margins: Sequence[float], distances: Sequence[float]) -> tuple[float, float] | None:
+    """Return the power p of `margin ~ (beta* - beta)^p`, and how far ahead beta* lies, from three points on a branch.
+
+    `margins` are those of a point and of two behind it, at rising `distances` from it. None where no power fits.
+
+    Examples
+    --------
+    >>> [round(value, 9) for value in law_through([0.1**0.5, 0.3**0.5, 1.1**0.5], [0.2, 1.0])]
+    [0.5, 0.1]
+    """
+    near, first, second = margins
+    if not 0.0 < TELLS_A_LAW * near < first < second / TELLS_A_LAW:
+        return None
+    grown = [math.log(first / near), math.log(second / near)]
+
+    def misses(ahead: float) -> float:
+        apart = [math.log1p(distance / ahead) for distance in distances]
+        return grown[0] * apart[1] - grown[1] * apart[0]
+
+    low, high = 1e-6 * distances[0], 1e3 * distances[1]
+    if misses(low) >= 0.0 or misses(high) <= 0.0:
+        return None
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if misses(middle) > 0.0 else (middle, high)
+    return grown[0] / math.log1p(distances[0] / high), high
 
 
 def _secant(point: Point, sign: float) -> float | None:

@@ -19,6 +19,7 @@ class Standing:
     transitions: list[Transition] = field(default_factory=list)
     witnesses: list[Point | None] = field(default_factory=list)  # of each transition, the point before its near end
     status: str = "complete"
+    ahead: list[Point] = field(default_factory=list)  # to which a step was too long, the farthest first
 
     @property
     def branch(self) -> list[Point]:
@@ -31,6 +32,12 @@ class Standing:
         while self.point.beta >= beta:
             self.points.pop()
             self.point, self.earlier = self.points[-1], None
+
+    def next_ahead(self, sign: float) -> Point | None:
+        """Return the nearest point that an earlier step was too long to; those that were passed are dropped."""
+        while self.ahead and sign * (self.ahead[-1].beta - self.point.beta) <= 0.0:
+            self.ahead.pop()
+        return self.ahead[-1] if self.ahead else None
 
     def move(self, point: Point, *, smooth: bool) -> None:
         """Go on from `point`; across a transition what lies behind is another branch."""

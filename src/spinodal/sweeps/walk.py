@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,11 +93,20 @@ class Walker:
         def make() -> tuple[Minimum, Local | None]:
             theta, counts = start()
             factors = self.landmarks.made(theta) if affords_glimpses_only(self.landscape) else None
-            tolerance = self._looseness(travelling=True) * self.accuracy if self.landmarks.are_few else self.tolerance
-            minimum, local = solve(self._loss(beta), theta, solver=self.solver, tolerance=tolerance, factors=factors)
+            few = self.landmarks.are_few
+            tolerance = self._looseness(travelling=True) * self.accuracy if few else self.tolerance
+            minimum, local = solve(
+                self._loss(beta),
+                theta,
+                solver=self.solver,
+                tolerance=tolerance,
+                factors=factors,
+                patience=BRIEF if few else math.inf,
+            )
             return minimum.charged(counts), local
 
-        return self._point("find", beta, None, make)
+        found = self._point("find", beta, None, make)
+        return self.finish(found, travelling=True) if found.is_underway else found
 
     def follow(
         self,
@@ -183,6 +193,18 @@ class Walker:
             return minimum.charged(spent), local
 
         return self._point("finish", point.beta, point, make)
+
+    def noted(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return a note, made and recorded if it is not there yet, with what it cost added to what was spent."""
+
+        def counted() -> dict[str, Any]:
+            with self.landscape.counting() as spent:
+                made = make()
+            return made | {"counts": vars(spent)}
+
+        note = self.recorder.note(name, counted)
+        self.spent = self.spent + Counts(**note["counts"])
+        return note
 
     @property
     def accuracy(self) -> float:

@@ -51,10 +51,13 @@ class Way:
             left = max(distance - width, 0.0)
             stretch = min(2.0 * distance * (1.0 - math.sqrt(left / distance)), 2.0 * width)
         smooth = abs(beta - point.beta) * abs(point.error_slope)
-        most = MACROSCOPIC * self.criteria.error_range + FOLLOWED * smooth
+        followed = 1.0 + self.walker.control.axis.apart(point.beta, beta) if self.criteria.sparing else FOLLOWED
+        most = MACROSCOPIC * self.criteria.error_range + followed * smooth
         is_error = self.criteria.reference == 0.0  # only then is what jumps are measured in what a search knows
 
-        has_left = Departure(point.error, most if is_error else math.inf, self.floor(point, beta))
+        falls = self.criteria.trusts_loss or (self.criteria.sparing and not travelling)
+        floor = self.floor(point, beta) if falls else -math.inf
+        has_left = Departure(point.error, most if is_error else math.inf, floor)
         ahead_of = self.sign * stretch * point.tangent if change is None else change
         return self.walker.follow(point, beta, ahead_of, has_left, travelling=travelling)
 
@@ -79,8 +82,6 @@ class Way:
 
     def floor(self, point: Point, beta: float) -> float:
         """Return what L is nowhere less than on the branch of a point: by its slope, and twice its curvature, less a fall."""
-        if not self.criteria.trusts_loss:
-            return -math.inf
         width = beta - point.beta
         least = point.minimum.loss + width * point.norm_squared + width**2 * point.norm_slope
         return least - self.criteria.smallest_fall

@@ -38,6 +38,7 @@ def gaussian(
     bias: bool = True,
     samples: int = 1000,
     noise: float = 0.1,
+    held_out: int = 0,
     seed: int = 0,
 ) -> Task:
     """Return the regression of `y = C x + noise` on Gaussian x by a fully connected network.
@@ -54,6 +55,7 @@ def gaussian(
     bias : whether layers have biases. Default True.
     samples : number of samples. Default 1000.
     noise : standard deviation per output of the noise. Default 0.1.
+    held_out : number of further samples of the same law, white in the mean alone. Default 0: none.
     seed : of the data, >= 0. Default 0.
 
     Raises
@@ -83,12 +85,14 @@ def gaussian(
     strengths = _strengths(singular_values, inputs, outputs)
     kind = activation_named(activation)
     samples, noise = _samples(samples, inputs, outputs), _noise(noise)
-    data = _data(strengths, inputs, outputs, samples, noise, seed)
+    kept = whole_number("held_out", held_out, least=0, do="give the number of samples")
+    data, further = _data(strengths, inputs, outputs, samples, noise, seed, kept)
     live = sorted(strengths, reverse=True)[: min(widths)]
     return Task(
         network(widths, kind, bias),
         squared_error,
         data,
+        held_out=further if kept else None,
         name="gaussian",
         settings={
             "singular_values": strengths,
@@ -99,6 +103,7 @@ def gaussian(
             "bias": bias,
             "samples": samples,
             "noise": noise,
+            "held_out": kept,
             "seed": seed,
         },
         exact=deep_linear(live, matrices=len(widths) - 1) if activation == "linear" else (),
@@ -135,7 +140,10 @@ def network(widths: Sequence[int], activation: type[nn.Module], bias: bool) -> n
     return nn.Sequential(*layers)
 
 
-def _data(strengths: list[float], inputs: int, outputs: int, samples: int, noise: float, seed: int) -> tuple[Tensor, Tensor]:
+def _data(
+    strengths: list[float], inputs: int, outputs: int, samples: int, noise: float, seed: int, held_out: int
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return the sample, and further ones of the same law; how many of these there are does not change the sample."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
@@ -147,12 +155,16 @@ def _data(strengths: list[float], inputs: int, outputs: int, samples: int, noise
     rank = len(strengths)
     left = torch.linalg.qr(draw(outputs, outputs)).Q[:, :rank]
     right = torch.linalg.qr(draw(inputs, inputs)).Q[:, :rank]
-    signal = x @ right * torch.tensor(strengths, dtype=torch.float64) @ left.T
+    values = torch.tensor(strengths, dtype=torch.float64)
     disturbance = draw(samples, outputs)
     disturbance = disturbance - disturbance.mean(0)
     disturbance = disturbance - x @ (x.T @ disturbance) / samples
     disturbance = disturbance * math.sqrt(samples) / disturbance.norm(dim=0)
-    return x, signal + noise * disturbance
+    further = draw(held_out, inputs)
+    return (
+        (x, x @ right * values @ left.T + noise * disturbance),
+        (further, further @ right * values @ left.T + noise * draw(held_out, outputs)),
+    )
 
 
 def _samples(samples: int, inputs: int, outputs: int) -> int:

@@ -1,4 +1,4 @@
-"""`spinodal compare`: two runs of one task beside each other."""
+"""`spinodal compare`: runs of a task beside each other."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import typer
 from spinodal.commands.json_file import check_json
 from spinodal.commands.verbs.options import Debug, Json, Quiet
 
-COMPARE_HELP = """Compare two runs of one task: where transitions of OTHER lie beside spinodals and coexistence points of RUN.
+COMPARE_HELP = """Compare runs: which transitions they share, the mean and the spread of each, and how many runs met it.
 
 \b
 Examples:
+  spinodal compare runs/digits-1 runs/digits-2 runs/digits-3
+  spinodal compare runs/digits-seeds-1
+Of a map and a run on a grid: where transitions of the second lie beside spinodals and coexistence points of the first:
   spinodal map mnist --branches --out runs/map
   spinodal map mnist --solver adam --grid 0:0.09:0.0002 --out runs/protocol
   spinodal compare runs/map runs/protocol
@@ -21,15 +24,19 @@ Examples:
 
 
 def compare_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run of a map.")],
-    other: Annotated[Path, typer.Argument(metavar="OTHER", help="Another run of the same task, as one on a grid.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the figure. Default: figures of OTHER.")] = None,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN RUN...", help="Runs of maps, or a folder of `spinodal map TASK --seeds A:B`, for all of its."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the figure. Default: figures of the last run.")] = None,
     json_file: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compare two runs of one task (see `COMPARE_HELP`)."""
-    from spinodal.commands.compare import compare_runs  # torch takes seconds to import, and the help needs none of it
+    """Compare runs (see `COMPARE_HELP`)."""
+    from spinodal.commands.compare import compare  # torch takes seconds to import, and the help needs none of it
 
     check_json(json_file)
-    compare_runs(run, other, out, json_file, quiet=quiet)
+    compare(runs, out, json_file, quiet=quiet)

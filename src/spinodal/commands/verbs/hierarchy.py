@@ -10,7 +10,7 @@ import typer
 from spinodal.commands.arguments import pairs
 from spinodal.commands.json_file import check_json
 from spinodal.commands.verbs.map import beta_range
-from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Sets, Threads, Workers
+from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Scheduler, Sets, Threads, Workers
 from spinodal.errors import SpinodalError
 
 HIERARCHY_HELP = """Follow models of several seeds upwards until they fall into the same phase: the tree of their basins.
@@ -18,7 +18,7 @@ HIERARCHY_HELP = """Follow models of several seeds upwards until they fall into 
 \b
 Examples:
   spinodal hierarchy patterns --seeds 0:5
-  spinodal hierarchy digits --seeds 0:3 --branches --starts 1
+  spinodal hierarchy digits --seeds 0:3 --branches --starts 1 --workers 3
 From maps that are there already, of one task and different seeds:
   spinodal hierarchy runs/digits-1 runs/digits-2 --out runs/digits-tree
 """
@@ -48,6 +48,7 @@ def hierarchy_command(
     centre: Centre = None,
     threads: Threads = 0,
     workers: Workers = 1,
+    scheduler: Scheduler = None,
     json_file: Json = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -72,5 +73,5 @@ def hierarchy_command(
     )  # fmt: skip
     map_seeds(
         of[0], pairs(settings or []), options, seeds=seeds, out=out, resume=resume, json_file=json_file,
-        centre=centre, threads=threads, workers=workers, quiet=quiet, debug=debug,
+        centre=centre, threads=threads, workers=workers, scheduler=scheduler, quiet=quiet, debug=debug,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import typer
 
 from spinodal.commands.arguments import pairs
 from spinodal.commands.json_file import check_json
-from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Sets, Threads, Workers
+from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Scheduler, Sets, Threads, Workers
 from spinodal.errors import SpinodalError
 
 MAP_HELP = """Map the phases of TASK: tables, figures, report, run folder.
@@ -28,6 +28,10 @@ The published protocol, Adam on a grid of weight_decay with carried weights, to 
   spinodal map mnist --solver adam --grid 0:0.09:0.0002
 The phases around a model, of L = E + beta ||theta - centre||^2:
   spinodal map gaussian --centre runs/gaussian-1:12
+Eight seeds, two at a time: a run for each in runs/eight/seed-N, and in how many of them each transition is met, and where:
+  spinodal map digits --seeds 0:8 --workers 2 --out runs/eight
+Killed, cut by a time limit, or to have more seeds? What is finished is left alone, what was cut goes on:
+  spinodal map digits --seeds 0:12 --workers 2 --out runs/eight --resume
 """
 
 Out = Annotated[
@@ -56,6 +60,12 @@ def map_command(
         bool, typer.Option("--curvature", help="Compute scalar curvature, saddle index and Fisher trace at every point.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Seeds A:B, from A to below B, or A,B,C: one map of each, and what they have in common.", metavar="A:B"
+        ),
+    ] = None,
     starts: Annotated[int, typer.Option(help="Random starts from which the deepest phase is chosen.")] = 4,
     repeats: Annotated[
         int, typer.Option(help="Repeat the walk N times from other starts; tell the spread of each transition.", metavar="N")
@@ -85,7 +95,7 @@ def map_command(
     ] = None,
     lead: Annotated[
         int | None,
-        typer.Option(help="Samples of a first map that leads a large network's; 0: none. Default: 7500 where there are 30000."),
+        typer.Option(help="Samples of a map that leads a large network's; 0: none. Default: a quarter, at most 7500."),
     ] = None,
     start: Annotated[
         Path | None,
@@ -98,6 +108,7 @@ def map_command(
     ] = None,
     threads: Threads = 0,
     workers: Workers = 1,
+    scheduler: Scheduler = None,
     max_minutes: Annotated[
         float | None,
         typer.Option(help="Stop mapping after so long, as Ctrl-C does; what there is stays, and --resume goes on.", min=0.01),
@@ -107,7 +118,8 @@ def map_command(
     debug: Debug = False,
 ) -> None:
     """Map the phases of TASK (see `MAP_HELP`)."""
-    from spinodal.commands.map import map_task  # torch takes seconds to import, and the help needs none of it
+    from spinodal.commands.ensemble import map_ensemble  # torch takes seconds to import, and the help needs none of it
+    from spinodal.commands.map import map_task
     from spinodal.mapping.options import MapOptions
 
     options = MapOptions(
@@ -117,10 +129,39 @@ def map_command(
         patience=patience, lead=lead,
     )  # fmt: skip
     check_json(json_file)
+    what, model = pairs(settings or []), (start, at_weight_decay)
+    if seeds is not None:
+        _refuse_limit(max_minutes)
+        map_ensemble(
+            task, what, options, seeds=seeds, out=out, resume=resume, centre=centre, model=model, threads=threads,
+            workers=workers, scheduler=scheduler, json_file=json_file, quiet=quiet, debug=debug,
+        )  # fmt: skip
+        return
+    _refuse_alone(scheduler)
     map_task(
-        task, pairs(settings or []), options, out=out, resume=resume, centre=centre, model=(start, at_weight_decay),
-        threads=threads, workers=workers, max_minutes=max_minutes, json_file=json_file, quiet=quiet, debug=debug,
+        task, what, options, out=out, resume=resume, centre=centre, model=model, threads=threads, workers=workers,
+        max_minutes=max_minutes, json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
+
+
+def _refuse_limit(max_minutes: float | None) -> None:
+    """Refuse a time limit for several maps at once."""
+    if max_minutes is not None:
+        raise SpinodalError(
+            got="--max-minutes with --seeds",
+            allowed="a time limit is for one map",
+            do="leave it out: an ensemble is stopped by Ctrl-C at any time, and --resume goes on",
+        )
+
+
+def _refuse_alone(scheduler: str | None) -> None:
+    """Refuse a scheduler for one map."""
+    if scheduler is not None:
+        raise SpinodalError(
+            got="--scheduler without --seeds",
+            allowed="a scheduler shares out many maps",
+            do="add --seeds 0:8; or --workers N in its place",
+        )
 
 
 def _grid(text: str | None) -> tuple[float, float, float] | None:

@@ -26,7 +26,17 @@ Threads = Annotated[
 Workers = Annotated[
     int,
     typer.Option(
-        help="Processes that share out starts, phases, branches and curvatures, each with --threads. The result is the same.",
+        help="Processes, each with --threads: of one map they share out starts, phases, branches and curvatures, of many each "
+        "makes one map at a time. The result is the same.",
         min=1,
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Address of a dask scheduler, as tcp://HOST:8786, whose workers make the maps of --seeds in place of --workers. "
+        "Needs the extra `cluster`, and a folder that all machines share.",
     ),
 ]

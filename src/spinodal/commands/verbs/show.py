@@ -12,7 +12,7 @@ from spinodal.commands.verbs.options import Debug, Json
 
 
 def show_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or the folder of the maps of several seeds.")],
     learning_rate: Annotated[
         float | None, typer.Option(help="Say, too, which phases gradient descent can hold at this learning rate.")
     ] = None,
@@ -20,7 +20,11 @@ def show_command(
     debug: Debug = False,
 ) -> None:
     """Print the tables of a run: of an unfinished one what is there, and the command that goes on with it."""
-    from spinodal.commands.show import show_run  # torch takes seconds to import, and the help needs none of it
+    from spinodal.commands.ensemble import member_folders, show_members  # torch takes seconds to import, the help needs none
+    from spinodal.commands.show import show_run
 
     check_json(json_file)
-    show_run(run, json_file, learning_rate)
+    if learning_rate is None and member_folders(run):
+        show_members(run, json_file)
+    else:
+        show_run(run, json_file, learning_rate)

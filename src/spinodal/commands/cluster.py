@@ -1,0 +1,54 @@
+"""Workers of a dask cluster, by the address of its scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from rich.console import Console
+
+from spinodal.errors import SpinodalError, told
+from spinodal.parallel import Executor
+
+PATIENCE = 5  # seconds in which a scheduler answers
+
+
+@contextmanager
+def cluster(address: str, console: Console) -> Iterator[Executor]:
+    """Lend the workers of a scheduler, and say how many there are.
+
+    Raises
+    ------
+    SpinodalError
+        If dask.distributed is not installed, or nobody answers at the address.
+    """
+    client = _client(address)
+    try:
+        threads = client.nthreads()
+        count = f"{len(threads)} worker{'s' if len(threads) != 1 else ''}"
+        console.print(f"{count} at {address}" + ("" if threads else "; the maps wait until there is one"))
+        yield client.get_executor()
+    finally:
+        client.close()
+
+
+def _client(address: str) -> Any:
+    """Return a client of a scheduler, or refuse an address where there is none."""
+    try:
+        distributed = import_module("distributed")
+    except ImportError as cause:
+        raise SpinodalError(
+            got=f"--scheduler, but dask.distributed cannot be imported ({told(cause)})",
+            allowed="it comes with the extra `cluster`",
+            do="pip install 'spinodal[cluster]'; or leave --scheduler out: --workers N are processes of this machine",
+        ) from cause
+    try:
+        return distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError) as cause:
+        raise SpinodalError(
+            got=f"nobody answers at {address} ({told(cause)})",
+            allowed="the address of a dask scheduler is allowed, as tcp://HOST:8786",
+            do="see that it is running (`dask scheduler` prints its address) and can be reached from here",
+        ) from cause

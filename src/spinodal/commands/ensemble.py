@@ -1,0 +1,130 @@
+"""What `spinodal map TASK --seeds A:B` does: a map for every seed, ordinary runs all of them, and what they have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from spinodal.commands.arguments import console_for
+from spinodal.commands.json_file import write_json_file
+from spinodal.commands.map import default_folder
+from spinodal.commands.members import map_seed_runs, mapped_members, refuse_missing, seeds_in
+from spinodal.commands.table import Column, table
+from spinodal.ensemble.ensemble import Ensemble
+from spinodal.errors import SpinodalError
+from spinodal.files import reading, write_json, write_whole, writing
+from spinodal.mapping.options import MapOptions
+from spinodal.store import RunFolder, load
+from spinodal.store.netcdf import to_bytes
+from spinodal.tasks.registry import make_task
+from spinodal.words.ensemble import DEVIATION_NOTE, shared_cells
+from spinodal.words.rows import TERMINAL
+
+NAME = "ensemble"
+SPARE = {"apart": 1, "w. decay": 2, "range": 3, "order": 4}  # columns, those that are left out first with higher numbers
+
+
+def map_ensemble(
+    task: str,
+    settings: Mapping[str, str],
+    options: MapOptions,
+    *,
+    seeds: str,
+    out: Path | None,
+    model: tuple[Path | None, float | None],
+    json_file: str | None,
+    quiet: bool,
+    **how: Any,
+) -> None:
+    """Map a task with every seed, each into a run folder of its own, and show which transitions the maps share.
+
+    `how` is passed on to `map_seed_runs`.
+    """
+    if options.seed != MapOptions.seed or model != (None, None):
+        raise SpinodalError(
+            got=f"--seeds together with {'--seed' if model == (None, None) else '--start or --at-weight-decay'}",
+            allowed="with --seeds, seeds are those of the maps, and models are placed on one map",
+            do="leave it out; a model is placed on a finished member with --resume --out DIR/seed-N --start FILE",
+        )
+    numbers = seeds_in(seeds)
+    folder = out or default_folder(f"{make_task(task, settings).name}-seeds", resume=how["resume"])
+    console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    runs, missing = map_seed_runs(task, settings, options, numbers, folder, console, **how)
+    members = mapped_members(runs)
+    if members:
+        ensemble = Ensemble.of([made for _, made in members], [name for name, _ in members], missing=missing)
+        write_ensemble(ensemble, folder)
+        write_json_file(json_file, ensemble.to_dict())
+        show_ensemble(console, ensemble)
+        console.print(f"in {folder}: ensemble.json, ensemble.nc, figures/ensemble.png, and a run folder for every seed")
+    refuse_missing(missing, runs, folder)
+
+
+def write_ensemble(ensemble: Ensemble, folder: Path) -> None:
+    """Write an ensemble as JSON, as labelled arrays and as a figure into a folder that is there."""
+    from spinodal.plots import draw_ensemble, save_figure  # matplotlib is slow to import
+
+    with writing(folder, do="give another --out"):
+        write_json(folder / f"{NAME}.json", ensemble.to_dict())
+        write_whole(folder / f"{NAME}.nc", to_bytes(ensemble.to_xarray()))
+        if ensemble.is_l2:
+            save_figure(draw_ensemble(ensemble), folder / "figures", NAME)
+
+
+def show_ensemble(console: Console, ensemble: Ensemble) -> None:
+    """Print the transitions of an ensemble as a table, and what there is to say."""
+    found = ensemble.to_dict()
+    console.print()
+    if found["transitions"]:
+        console.print(shared_table(found, console.width), soft_wrap=False)
+        console.print(DEVIATION_NOTE)
+    for member in found["members"]:
+        if member["run_status"] != "complete" or member["missing"]:
+            console.print(f"{member['name']}: {member['answer']}")
+    console.print(f"\n{ensemble}")
+    console.print(f"convention: {ensemble.convention}; transitions are one {_matched(ensemble)}")
+
+
+def _matched(ensemble: Ensemble) -> str:
+    if ensemble.by_phase:
+        return "where they end one phase, as E, the norm and all singular values tell it"
+    return "where their ranks are the same and beta is nearest"
+
+
+def shared_table(found: Mapping[str, Any], width: int) -> Table:
+    """Return the transitions, one per row, without the columns of which no row says anything."""
+    rows = [shared_cells(item, TERMINAL) for item in found["transitions"]]
+    one_way = len({row["way"] for row in rows}) == 1
+    names = [name for name in rows[0] if any(row[name] != TERMINAL.absent for row in rows) and not (one_way and name == "way")]
+    columns = [
+        Column(name, [row[name] for row in rows], spare=SPARE.get(name, 0), folds=name in ("order", "classes lost"))
+        for name in names
+    ]
+    return table(f"Transitions of {found['task']} over {len(found['members'])} maps", columns, width)
+
+
+def show_members(folder: Path, json_file: str | None) -> None:
+    """Print what the finished runs in the folder of an ensemble share."""
+    runs = [run for run in member_folders(folder) if RunFolder(run).has_result]
+    if not runs:
+        raise SpinodalError(
+            got=f"no run in {folder} is finished",
+            allowed="one finished run is needed",
+            do="go on with --resume --out of that folder",
+        )
+    ensemble = Ensemble.of([load(run) for run in runs], [run.name for run in runs])
+    write_json_file(json_file, ensemble.to_dict())
+    show_ensemble(console_for(json_file, soft_wrap=True), ensemble)
+
+
+def member_folders(folder: Path) -> list[Path]:
+    """Return the runs in the folder of an ensemble or of a hierarchy, by seed; none in any other folder."""
+    with reading(folder):
+        places = [path for path in folder.iterdir() if path.name.startswith("seed-")] if os.path.isdir(folder) else []
+    runs = [path for path in places if path.name.removeprefix("seed-").isdecimal() and RunFolder.is_run(path)]
+    return sorted(runs, key=lambda path: int(path.name.removeprefix("seed-")))

@@ -1,0 +1,1 @@
+"""Ensembles: many maps beside each other, their transitions matched, with mean and spread."""
