@@ -1,8 +1,8 @@
 """The saddle at every coexistence point of a large network: a part of `mnist_map.py`.
 
 Columns: w at which the two phases are equally deep; `||theta||` of the saddle; the residual `||grad L|| / (w ||theta||)`; the
-two lowest Ritz values of Hess L over w, upper bounds of its lowest eigenvalues, each with the distance within which an eigenvalue
-lies; the height of L above both phases; and by how much L of the minima below its two sides differs from that of the phases (0:
+two lowest Ritz values of Hess L over w, upper bounds of its lowest eigenvalues, each with how far from it an eigenvalue lies at
+most; the height of L above both phases; and by how much L of the minima below its two sides differs from that of the phases (0:
 they are the phases).
 """
 
