@@ -2,7 +2,7 @@
 
     python bench/mnist_map.py MNIST.npz                          # 60,000 images
     python bench/mnist_map.py MNIST.npz --images 10000           # the first images
-    python bench/mnist_map.py MNIST.npz --saddles --journal DIR  # the saddles behind the transitions; kept, and gone on with
+    python bench/mnist_map.py MNIST.npz --journal DIR            # points are kept, and gone on with
     python bench/mnist_map.py MNIST.npz --images 500 --hidden 32 32   # a check of the script, not of the method
 
 784-128-128-10, sigmoid, biases, cross-entropy, float32, inputs normalised by (.1307, .3081), full batch: task `mnist`.
@@ -30,7 +30,7 @@ from hardware import hardware_line, print_table, use_threads
 from mnist_phases import HEADER as PHASES
 from mnist_phases import phase_row
 from mnist_saddles import HEADER as SADDLES
-from mnist_saddles import saddle_row
+from mnist_saddles import saddle_rows
 
 import spinodal as sp
 from spinodal.store.journal import Journal
@@ -89,7 +89,6 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lead", type=int, default=None, help="images whose map leads (see spinodal.mapping.lead)")
     parser.add_argument("--phases", type=int, default=0, metavar="PRODUCTS", help="curvatures (see mnist_phases.py)")
-    parser.add_argument("--saddles", action="store_true", help="the saddle behind each transition (see mnist_saddles.py)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--journal", type=Path, default=None, metavar="FOLDER", help="where points are kept, to go on from")
@@ -103,11 +102,8 @@ def shown(diagram: Any, landscape: sp.Landscape, told: str, options: argparse.Na
     print_table(HEADER, rows)
     minor = ", ".join(f"{2 * t.beta:.5f} ({ranks(t)})" for t in diagram.transitions if t.minor)
     print(f"\nminor: {minor or 'none'}; missing: {', '.join(map(str, diagram.missing)) or 'nothing'}\n{told}")
-    if options.saddles:
-        print("\nsaddles\n", flush=True)
-        known = [coexistence(diagram, transition) for transition in diagram.macroscopic]
-        found = [saddle_row(diagram, item, landscape, at) for item, at in zip(diagram.macroscopic, known, strict=True)]
-        print_table(SADDLES, found)
+    print("\nsaddles\n", flush=True)
+    print_table(SADDLES, saddle_rows(diagram))
     if options.phases:
         print("\nphases\n", flush=True)
         print_table(PHASES, [phase_row(phase, landscape, options.phases) for phase in diagram.phases[-6:]])

@@ -9,7 +9,7 @@ MNIST.npz holds x_train, y_train, x_test, y_test (images of bytes, digits). Inpu
 relu: both ends by full-batch L-BFGS to E = 1e-3. sigmoid: both ends by Adam (1.5e-3, batches of 64) for 30 epochs, or, with
 60,000 images (3e-3, batches of 256), until the training cross-entropy is .008, 50 epochs at most. All methods have the same
 budget in gradients over the full sample; one training of an end is `--epochs` such gradients. The barrier is the largest E
-between points too, above the larger end; accuracies are the least at 65 places evenly along the path and at its points. Ends
+between points too, above the larger end; accuracies are the least at 33 places evenly along the path and at its points. Ends
 are kept in `--ends`, and used again.
 """
 
@@ -31,7 +31,7 @@ from spinodal.tasks import Task
 
 MEAN, DEVIATION = 0.1307, 0.3081
 METHODS = (("straight", {}), ("l2", {}), ("walk", {}), ("bezier", {}), ("chain", {"bends": 3}), ("band", {"bends": 7}))
-CLASSES, PLACES = 10, 64
+CLASSES, PLACES = 10, 32
 
 
 def main() -> None:

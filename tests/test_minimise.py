@@ -26,7 +26,7 @@ from spinodal.minima.minimise import SOLVERS, Minimum, minimise, solver_for
 from spinodal.minima.minimum import CONVERGED, STATUSES
 from spinodal.minima.newton import newton, trust_region_step
 from spinodal.minima.newton_cg import newton_cg
-from spinodal.tasks import Task, digits, gaussian
+from spinodal.tasks import Task, gaussian
 from spinodal.theory import mode_strength
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
@@ -523,8 +523,6 @@ def test_small_smooth_problems_in_float64_use_newton_and_others_lbfgs() -> None:
     assert solver_for(task.landscape()) == "newton"
     assert solver_for(task.landscape(dtype=torch.float32)) == "lbfgs"
     assert solver_for(gaussian(hidden=(600,), samples=30).landscape()) == "lbfgs"  # 3,602 parameters
-    assert solver_for(digits().landscape()) == "newton"  # 1,482 parameters, and so many samples that a Hessian is cheap
-    assert solver_for(digits(classes=(0, 1)).landscape()) == "lbfgs"  # few samples
     assert solver_for(toy(lambda w: (w**4).sum(), *[1.0] * 400)) == "newton"
     assert solver_for(toy(lambda w: (w**4).sum(), *[1.0] * 600)) == "lbfgs"  # one sample: a factorisation is dear beside it
 

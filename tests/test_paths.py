@@ -14,13 +14,16 @@ import torch
 from torch import Tensor, nn
 
 import spinodal as sp
+from spinodal.commands.path_tables import sentences_of
+from spinodal.landscape.penalty import Penalty
 from spinodal.paths import graph_of_minima
 from spinodal.paths.curve import bezier
 from spinodal.paths.effort import Effort
 from spinodal.paths.epochs import Epochs, in_batches
+from spinodal.paths.found import spread
 from spinodal.paths.interval import measured
-from spinodal.paths.search import spread
 from spinodal.paths.walk import Walk
+from spinodal.report.path_page import render_paths
 from spinodal.tasks import Task
 
 SINGULAR_VALUES = (0.9, 0.5)
@@ -115,6 +118,30 @@ def test_a_walk_arrives_at_its_target_along_the_valley_of_minima() -> None:
     assert len(walked.points) > 5
 
 
+def test_a_jump_of_the_walk_begins_in_a_saddle_at_which_the_minimiser_ends() -> None:
+    """Just below it `E + beta ||theta - target||^2` has its minimum near the saddle, just above only that at the target."""
+    landscape = linear((2,), 2)[1]
+    path = apart()[0]
+    assert len(path.jumps) == 1
+    jump = path.jumps[0]
+    target = path.points[0] if jump.start == "b" else path.points[-1]
+    saddle = jump.saddle
+    assert saddle is not None
+    assert jump.beta[0] < saddle.beta < jump.beta[1]
+    assert jump.distance[1] < saddle.distance < jump.distance[0]
+    assert jump.error[0] < saddle.error < jump.highest + 0.1
+    before = sp.minimise(landscape, beta=0.999 * saddle.beta, start=jump.before, penalty=Penalty(centre=target))
+    beyond = sp.minimise(landscape, beta=1.001 * saddle.beta, start=before.theta, penalty=Penalty(centre=target))
+    assert (before.theta - target).norm() == pytest.approx(saddle.distance, rel=0.1)
+    assert (beyond.theta - target).norm() < 0.1 * saddle.distance
+    told = path.to_dict()
+    assert told["jumps"][0]["saddle"]["beta"] == saddle.beta
+    words = f"saddle at beta = {saddle.beta:.8g}"
+    result = {"task": {"name": "gaussian"}, "ends": ["A", "B"], "paths": [told], "check": {"answer": "No."}}
+    assert any(words in line for line in sentences_of([told]))
+    assert words in render_paths(result, provenance={})
+
+
 def test_the_pass_through_the_phases_is_where_the_weaker_mode_has_died() -> None:
     """At beta = s a mode of singular value s dies: the pass is as high as rank one there, and the direct one lower."""
     direct, _ = apart()
@@ -184,9 +211,8 @@ def test_a_curve_of_many_short_steps_goes_no_farther_than_one_of_few_long_ones()
         assert batched is not None
         return abs(float(Epochs(batched, controls, bezier, 0.0).run(passes)[1]))
 
-    assert way(100) == pytest.approx(share * 0.04 * 1000 / 2, rel=0.02)
-    assert way(320) == pytest.approx(share * 60.0, rel=0.02)
-    assert way(480) == pytest.approx(share * 60.0, rel=0.02)
+    assert way(50) == pytest.approx(share * 0.04 * 500 / 2, rel=0.03)
+    assert way(500) == pytest.approx(share * 60.0, rel=0.02)
 
 
 @pytest.mark.parametrize(("method", "done"), [("l2", 4), ("bezier", 10), ("chain", 10)])
@@ -398,9 +424,10 @@ def test_a_search_that_was_killed_ends_as_one_that_was_not(part: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         sp.connect(landscape, *ends, budget=400, recorder=notebook)
     notebook.fails_at = None
-    again = sp.connect(landscape, *ends, budget=400, recorder=notebook)
-    assert torch.equal(again.points, whole.points)
-    assert again.to_dict() == whole.to_dict()
+    for _ in range(2):  # to its end, and what is on record whole
+        again = sp.connect(landscape, *ends, budget=400, recorder=notebook)
+        assert torch.equal(again.points, whole.points)
+        assert again.to_dict() == whole.to_dict()
 
 
 # -- refusals -------------------------------------------------------------------------------------

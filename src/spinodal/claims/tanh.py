@@ -61,7 +61,7 @@ def change_points(shop: Workshop) -> Measured:
     at_ends = sum(_near(item.beta, spinodals) for item in changes)
     at_equal = sum(_near(item.beta, equal) and not _near(item.beta, spinodals) for item in changes)
     text = (
-        f"{len(changes)} change points of R of E on both ways of the loop: {at_ends} where a phase ends, {at_equal} where two "
+        f"{len(changes)} change points of R of E on the way up: {at_ends} where a phase ends, {at_equal} where two "
         f"are equally deep; the map has {len(spinodals)} transitions and {len(equal)} points of equal depth."
     )
     holds = at_ends > 0 and at_equal == 0
@@ -151,7 +151,7 @@ TANH = (
     Claim(6, "A network with two hidden layers on Gaussian data has an onset and one further transition (figure 2a).", "A",
           "spinodal map gaussian", two_transitions),
     Claim(7, "The scalar curvature has change points at the transitions (figure 2b).", "A",
-          "spinodal map gaussian --direction loop --curvature", change_points),
+          "spinodal map gaussian --branches --curvature", change_points),
     Claim(8, "The distance to the origin jumps at the transitions (figure 2c).", "A", "spinodal map gaussian", norms),
     Claim(9, "The curvature decreases as the model unlearns.", "A", "spinodal map gaussian --curvature", unlearning),
     Claim(10, "The scalar curvature is numerically more stable than that of Gauss and Kronecker; its relation to the Fisher "

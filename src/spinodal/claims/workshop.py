@@ -22,6 +22,7 @@ from spinodal.tasks.task import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CURVED = (0.02, 0.6)  # beta
 RESOLUTION = 110  # dots per inch of a figure of the page
 
 
@@ -64,8 +65,8 @@ class Workshop:
         return self.map(linear_task(matrices), **options)
 
     def curved(self) -> PhaseDiagram:
-        """Return the loop of the small tanh network, with its curvature."""
-        return self.map(tanh_task(), direction="loop", curvature=True)
+        """Return the map of the small tanh network, with its branches and its curvature."""
+        return self.map(tanh_task(), beta=CURVED, starts=2, branches=True, curvature=True)
 
     def classes(self, count: int) -> PhaseDiagram:
         """Return the map of a network on the digits 0 to `count - 1`."""
@@ -94,7 +95,7 @@ def chain_task(matrices: int) -> Task:
 
 def tanh_task() -> Task:
     """Return the regression of two modes by a small network with two hidden layers."""
-    return gaussian(hidden=(3, 3), samples=100)
+    return gaussian(hidden=(4, 4), samples=100)
 
 
 def digits_task(count: int) -> Task:

@@ -42,6 +42,8 @@ def sentences_of(paths: Sequence[Record]) -> list[str]:
     for jump in best["jumps"]:
         beta, highest = jump["beta"][1], jump["highest"]
         found.append(f"  first-order transition of the walk at beta = {beta:.4g}: E up to {highest:.4g} on the way")
+        if (saddle := jump.get("saddle")) is not None:  # not in runs of older versions
+            found.append(f"    begins in a saddle at beta = {saddle['beta']:.8g}: E = {saddle['error']:.6g}")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -147,8 +148,8 @@ class _Search:
         Where the margin nearby is small, a small residual leaves a large error along its mode: the search goes on for a while.
 
         Where that takes as long as a new Hessian does, one is taken, and others each after half of that, if it is dear: a cheap
-        one serves trust-region steps. With a finite `patience` the search ends there, after plain steps to where a Hessian
-        tells more ("underway").
+        one serves trust-region steps. With a finite `patience` a search that is not nearly there by then takes plain steps to
+        where a Hessian tells more, and ends ("underway").
         """
         cost, factor = price(self.loss.landscape), landmark.factor if landmark else None
         rounds = ROUNDS if cost > CERTIFIED else int(factor is not None)
@@ -178,11 +179,8 @@ class _Search:
 
     def _aided(self, tolerance: float, iterations: int, has_left: Departure | None) -> str:
         """Go on in the coordinates of a preconditioner; return why that stopped."""
-        memory = self.memory
-        end = self._arrive(
-            lbfgs(self.loss, self.theta, tolerance=tolerance, iterations=iterations, has_left=has_left, memory=memory)
-        )
-        return end
+        again = partial(lbfgs, self.loss, self.theta, tolerance=tolerance, iterations=iterations)
+        return self._arrive(again(has_left=has_left, memory=self.memory))
 
     def _factor_here(self) -> Cholesky | None:
         """Return the factor of a new Hessian."""

@@ -3,9 +3,9 @@
 from spinodal.paths.alignment import Alignment, align
 from spinodal.paths.connecting import connect
 from spinodal.paths.graph import Merger, MinimaGraph, graph_of_minima
+from spinodal.paths.jump import Jump, Saddle
 from spinodal.paths.mergeable import Mergeable, mergeable
 from spinodal.paths.path import Along, Path, Stop
-from spinodal.paths.walk import Jump
 
 __all__ = [
     "Alignment",
@@ -15,6 +15,7 @@ __all__ = [
     "Merger",
     "MinimaGraph",
     "Path",
+    "Saddle",
     "Stop",
     "align",
     "connect",

@@ -15,9 +15,10 @@ from spinodal.landscape import Landscape
 from spinodal.paths.alignment import align
 from spinodal.paths.along import observed
 from spinodal.paths.ends import end_of, module_at, refuse_same
+from spinodal.paths.found import Found
 from spinodal.paths.line import Line
 from spinodal.paths.path import Path
-from spinodal.paths.search import Found, Search
+from spinodal.paths.search import Search
 from spinodal.paths.settings import BUDGET, Forgetful, Recorder, Settings
 from spinodal.tasks.task import Task
 
@@ -114,6 +115,7 @@ def connect(
         ends, names = ((last, first), ("b", "a")) if turned else ((first, last), ("a", "b"))
         search = Search(landscape, ends, names, settings)
         line, found = search.run()
+        found = search.with_saddles(found)
     return replace(_path(landscape, search, line, found, task, spent, turned=turned), alignment=alignment)
 
 

@@ -52,6 +52,7 @@ class Epochs:
         self.batches: list[tuple[float, Batch]] = list(landscape.batches.weighted())
         self.apart = float((controls[-1] - controls[0]).square().mean().sqrt())
         self.mean, self.square = torch.zeros_like(controls[1:-1]), torch.zeros_like(controls[1:-1])
+        self.scale = torch.zeros_like(controls[0])  # what a step is divided by
         self.along = torch.zeros(BINS, dtype=torch.float64)  # E there, as it was met last
         self.steps = 0
 
@@ -89,13 +90,18 @@ class Epochs:
     def _step(self, weighted: tuple[float, Batch], rate: float) -> None:
         place, (weight, batch) = self._place(), weighted
         weights = self.weights(torch.tensor([place], dtype=torch.float64))[0].to(self.controls)
-        error, gradient = self._at(weights @ self.controls, batch)
+        error, gradient = self._at(torch.mv(self.controls.T, weights), batch)
         self._meet(place, error)
-        slope = weights[1:-1, None] * weight * len(self.batches) * gradient
-        self.mean.lerp_(slope, 1.0 - MOMENTUM)
-        self.square.mul_(SQUARES).addcmul_(slope, slope, value=1.0 - SQUARES)
-        unbiased = self.square / (1.0 - SQUARES**self.steps)
-        self.controls[1:-1] -= rate / (1.0 - MOMENTUM**self.steps) * self.mean / (unbiased.sqrt() + SMALLEST)
+        for number, share in enumerate((weights[1:-1] * weight * len(self.batches)).tolist()):
+            self._move(number, share, gradient, rate)
+
+    def _move(self, number: int, share: float, gradient: Tensor, rate: float) -> None:
+        """Take the step of one control point, in place: memory for what lies between would cost more than the arithmetic."""
+        mean, square = self.mean[number], self.square[number]
+        mean.mul_(MOMENTUM).add_(gradient, alpha=(1.0 - MOMENTUM) * share)
+        square.mul_(SQUARES).addcmul_(gradient, gradient, value=(1.0 - SQUARES) * share**2)
+        torch.sqrt(square, out=self.scale).div_((1.0 - SQUARES**self.steps) ** 0.5).add_(SMALLEST)
+        self.controls[number + 1].addcdiv_(mean, self.scale, value=-rate / (1.0 - MOMENTUM**self.steps))
 
     def _at(self, theta: Tensor, batch: Batch) -> tuple[float, Tensor]:
         with self.landscape.at(theta) as model:

@@ -16,7 +16,7 @@ from spinodal.counts import Counts
 from spinodal.definitions import MACROSCOPIC
 from spinodal.errors import SpinodalError
 from spinodal.paths.alignment import Alignment
-from spinodal.paths.walk import Jump
+from spinodal.paths.jump import Jump
 from spinodal.shown import Drawn, Shown
 
 STATUSES = {
@@ -211,7 +211,7 @@ class Path(Drawn):
             "error": list(self.error),
             "profile": [list(sample) for sample in self.profile],
             "along": asdict(self.along),
-            "jumps": [asdict(jump) for jump in self.jumps],
+            "jumps": [jump.to_dict() for jump in self.jumps],
             "alignment": self.alignment and {"moved": self.alignment.moved, "distance": list(self.alignment.distance)},
             "stats": {**vars(self.stats), "gradient_equivalents": self.evaluations},
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import astuple, replace
 from functools import partial
 
 import torch
@@ -19,13 +19,13 @@ from spinodal.paths.band import Band
 from spinodal.paths.curve import drawn, straight_chain, trained_bezier, trained_chain
 from spinodal.paths.effort import Effort
 from spinodal.paths.epochs import in_batches
+from spinodal.paths.found import Found, spread
 from spinodal.paths.hierarchy import through_phases
-from spinodal.paths.interval import Interval
 from spinodal.paths.line import COARSE, Line
 from spinodal.paths.progress import Progress
 from spinodal.paths.refine import Refinement
 from spinodal.paths.settings import Forgetful, Settings
-from spinodal.paths.walk import Jump, Walk
+from spinodal.paths.walk import Walk
 
 EXACT = 1e-3  # of the height over the larger end: accuracy of what is reported
 SINGLE, DOUBLE = 1e-4, 1e-6  # tolerance over the height of the straight line, by precision
@@ -41,21 +41,6 @@ JOIN = 0.3  # part of what is left that joining two minima of a phase may take
 HIGH = 0.25  # part of the barrier from which on a path belongs to its pass
 IMAGES, CHAINED = 9, 3  # points of the band, and bends of the chain, that are laid over a pass
 AS_ONE = 0.7  # part of the effort that is left, which that may take
-
-
-@dataclass(frozen=True)
-class Found:
-    """Points of a path in order, E there, and how it was found."""
-
-    points: Tensor
-    errors: tuple[float, ...]
-    way: str
-    jumps: tuple[Jump, ...] = ()
-    known: tuple[Interval, ...] = ()
-
-    def reversed(self) -> Found:
-        """Return the same path from its other end."""
-        return Found(self.points.flip(0), self.errors[::-1], self.way, self.jumps)  # of a walk, which nothing is measured of
 
 
 class Search:
@@ -92,6 +77,15 @@ class Search:
         make = self._over_phases if method == "phases" else partial(self._by, method)
         found = self._kept(method, lambda: make(self.settings.budget))
         return self._sharp(self._line(found)), found
+
+    def with_saddles(self, found: Found) -> Found:
+        """Return what was found with the saddles of its jumps, at a cost that is not part of the budget."""
+
+        def make() -> Found:
+            targets = dict(zip(self.names, (self.b, self.a), strict=True))
+            return replace(found, jumps=tuple(jump.with_saddle(self.landscape, targets[jump.start]) for jump in found.jumps))
+
+        return self._kept("saddles of jumps", make) if found.jumps else found
 
     # -- through phases -----------------------------------------------------------------------
 
@@ -177,7 +171,12 @@ class Search:
         errors = self.ends if forwards else self.ends[::-1]
         effort = Effort(self.landscape, share)
         walk = Walk(self.landscape, first, last, errors=errors, height=self.height, effort=effort).run()
-        found = Found(torch.stack(walk.points), tuple(walk.errors), f"L2 walk from {start}", tuple(walk.jumps))
+        found = Found(
+            torch.stack(walk.points),
+            tuple(walk.errors),
+            f"L2 walk from {start}",
+            tuple(replace(jump, start=start) for jump in walk.jumps),
+        )
         return found if forwards else found.reversed()
 
     def _refined(self, found: Found, share: float, *, as_one: bool = True) -> Found:
@@ -259,20 +258,11 @@ class Search:
         if known is not None:
             record = known.record
             self.landscape.ledger.add(Counts(*record["counts"]))
-            jumps = tuple(map(Jump.from_dict, record["jumps"]))
-            intervals = tuple(map(Interval.from_list, record["intervals"]))
-            return Found(known.tensors()["points"].to(self.a), tuple(record["errors"]), record["way"], jumps, intervals)
+            return Found.from_record(record, {name: value.to(self.a) for name, value in known.tensors().items()})
         self.settings.tell(told)
         with self.landscape.counting() as spent:
             found = make()
-        record = {
-            "errors": list(found.errors),
-            "way": found.way,
-            "jumps": [asdict(jump) for jump in found.jumps],
-            "intervals": [[list(map(list, interval.samples)), interval.uncertainty] for interval in found.known],
-            "counts": list(astuple(spent)),
-        }
-        self.settings.recorder.add("path", key, record, {"points": found.points})
+        self.settings.recorder.add("path", key, found.record | {"counts": list(astuple(spent))}, found.tensors)
         return found
 
 
@@ -280,20 +270,3 @@ def digest_of(a: Tensor, b: Tensor, request: str) -> str:
     """Return a name of what is sought: the same parts serve the same ends and settings, and no others."""
     numbers = torch.stack([a, b]).detach().cpu().double().numpy().tobytes()
     return hashlib.sha256(numbers + request.encode()).hexdigest()[:12]
-
-
-def spread(points: Tensor, count: int) -> Tensor:
-    """Return so many points along a path, shape (m, n), at equal distances along it, both ends among them.
-
-    Examples
-    --------
-    >>> spread(torch.tensor([[0.0], [1.0], [4.0]]), 3).tolist()
-    [[0.0], [2.0], [4.0]]
-    """
-    lengths = (points[1:] - points[:-1]).norm(dim=1)
-    arc = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    wanted = torch.linspace(0.0, 1.0, count, dtype=arc.dtype, device=arc.device) * arc[-1]
-    segment = torch.searchsorted(arc, wanted, right=True).clamp(1, len(points) - 1) - 1
-    part = (wanted - arc[segment]) / lengths[segment].clamp_min(1e-300)
-    places = torch.lerp(points[segment], points[segment + 1], part[:, None])
-    return torch.cat([points[:1], places[1:-1], points[-1:]])

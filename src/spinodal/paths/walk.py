@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +14,7 @@ from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.lbfgs import descend
 from spinodal.paths.effort import Effort
+from spinodal.paths.jump import Jump
 
 FIRST, LAST = (
     1e-3,
@@ -26,33 +25,6 @@ FAR, NEAR = 0.2, 0.05  # parts of the distance that a step may go before it is h
 KEPT = 0.04  # part of the distance after which a fall leaves a point
 ITERATIONS, RESIDUAL = 20, 1e-2  # of one minimisation, and relative to the pull of the penalty
 ARRIVED = 1e-3  # part of the distance from which on the target is the next point
-
-
-@dataclass(frozen=True)
-class Jump:
-    """A first-order transition of the walk: within the bracket of beta its minimiser jumps, and E changes on the way.
-
-    Attributes
-    ----------
-    beta : (lower, upper)
-        Of `E + beta ||theta - target||^2`.
-    distance : (before, after)
-        From the target.
-    error : (before, after)
-    highest : float
-        The largest E at points of the fall.
-    """
-
-    beta: tuple[float, float]
-    distance: tuple[float, float]
-    error: tuple[float, float]
-    highest: float
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Jump:
-        """Return the jump of `dataclasses.asdict`."""
-        pairs = {name: (float(value[name][0]), float(value[name][1])) for name in ("beta", "distance", "error")}
-        return cls(**pairs, highest=float(value["highest"]))
 
 
 @dataclass
@@ -138,7 +110,7 @@ class Walk:
         met = [here.error, *(error for _, error in there.trail), there.error]
         if max(met) - min(met) >= MACROSCOPIC * self.height:
             away = self._away(here.theta) * self.distance, self._away(there.theta) * self.distance
-            self.walked.jumps.append(Jump((here.beta, there.beta), away, (here.error, there.error), max(met)))
+            self.walked.jumps.append(Jump((here.beta, there.beta), away, (here.error, there.error), max(met), here.theta))
 
     def _keep(self, there: _Rest) -> None:
         if not torch.equal(there.theta, self.walked.points[-1]):

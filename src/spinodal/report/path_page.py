@@ -67,8 +67,9 @@ def _least(values: Sequence[float] | None) -> str:
 
 
 def _jump(jump: Mapping[str, Any]) -> str:
-    (low, high), (before, after) = jump["beta"], jump["distance"]
+    (low, high), (before, after), saddle = jump["beta"], jump["distance"], jump.get("saddle")  # none in older runs
+    begins = "" if saddle is None else f"; it begins in a saddle at beta = {saddle['beta']:.8g}, E = {saddle['error']:.6g}"
     return (
         f"between beta = {low:.4g} and {high:.4g} the minimiser falls from {before:.4g} to {after:.4g} from the target, "
-        f"E up to {jump['highest']:.4g} on the way"
+        f"E up to {jump['highest']:.4g} on the way{begins}"
     )
