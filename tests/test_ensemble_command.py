@@ -20,6 +20,7 @@ import pytest
 
 from small_run import digests
 from spinodal import cli
+from spinodal.store import RunFolder
 from test_cli import Command, command  # noqa: F401 - the fixture
 from test_ensemble import Elsewhere
 from test_parallel import lasting
@@ -115,11 +116,12 @@ def test_members_are_ordinary_runs_and_all_of_them_are_shown_together(command: C
     shutil.copytree(whole, "both")
     one = command("show", "both/seed-4")
     assert (one.code, "seed 4" in one.out) == (0, True)
-    command_again = json.loads(Path("both/seed-4/provenance.json").read_text())["command"]
-    assert "--seeds" in command_again
+    assert RunFolder(Path("both/seed-4")).command.endswith("--seed 4 --resume --out both/seed-4")
     both = command("show", "both")
     assert (both.code, "Transitions of gaussian over 2 maps" in both.out) == (0, True)
-    assert command("hierarchy", "both/seed-0", "both/seed-4", "--out", "tree", "--quiet").code == 0
+    assert command("hierarchy", "both", "--out", "tree", "--quiet").code == 0
+    assert json.loads(Path("tree/hierarchy.json").read_text())["seeds"] == [0, 4]
+    assert "both/seed-0 holds a run of one map" in command(*LINE, "--out", "both/seed-0", "--resume").err
     assert {path.name for path in Path("both/figures").iterdir()} == {"ensemble.png", "ensemble.pdf"}
 
 

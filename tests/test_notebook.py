@@ -195,7 +195,7 @@ def test_every_result_is_written_as_a_page(small: dict[str, Any], tmp_path: Path
 # -- options --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", [sp.map_phases, sp.hierarchy])
+@pytest.mark.parametrize("verb", [sp.map_phases, sp.hierarchy, sp.map_ensemble])
 def test_options_are_keywords_with_types_and_defaults_where_completion_looks(verb: Callable[..., Any]) -> None:
     shown = inspect.signature(verb).parameters
     for name, default in vars(MapOptions()).items():

@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from spinodal.commands.arguments import console_for
-from spinodal.commands.ensemble import member_folders, show_ensemble
+from spinodal.commands.ensemble import show_ensemble
 from spinodal.commands.json_file import write_json_file
+from spinodal.commands.members import member_folders
 from spinodal.commands.table import Column, table
 from spinodal.conventions import weight_decay
 from spinodal.ensemble.ensemble import Ensemble

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from rich.table import Table
 from spinodal.commands.arguments import console_for
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.map import default_folder
-from spinodal.commands.members import map_seed_runs, mapped_members, refuse_missing, seeds_in
+from spinodal.commands.members import map_seed_runs, mapped_members, member_folders, refuse_missing, seeds_in
 from spinodal.commands.table import Column, table
 from spinodal.ensemble.ensemble import Ensemble
 from spinodal.errors import SpinodalError
-from spinodal.files import reading, write_json, write_whole, writing
+from spinodal.files import write_json, write_whole, writing
 from spinodal.mapping.options import MapOptions
 from spinodal.store import RunFolder, load
 from spinodal.store.netcdf import to_bytes
@@ -52,7 +51,7 @@ def map_ensemble(
             do="leave it out; a model is placed on a finished member with --resume --out DIR/seed-N --start FILE",
         )
     numbers = seeds_in(seeds)
-    folder = out or default_folder(f"{make_task(task, settings).name}-seeds", resume=how["resume"])
+    folder = out or default_folder(make_task(task, settings).name, resume=how["resume"], of="seeds")
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
     runs, missing = map_seed_runs(task, settings, options, numbers, folder, console, **how)
     members = mapped_members(runs)
@@ -120,11 +119,3 @@ def show_members(folder: Path, json_file: str | None) -> None:
     ensemble = Ensemble.of([load(run) for run in runs], [run.name for run in runs])
     write_json_file(json_file, ensemble.to_dict())
     show_ensemble(console_for(json_file, soft_wrap=True), ensemble)
-
-
-def member_folders(folder: Path) -> list[Path]:
-    """Return the runs in the folder of an ensemble or of a hierarchy, by seed; none in any other folder."""
-    with reading(folder):
-        places = [path for path in folder.iterdir() if path.name.startswith("seed-")] if os.path.isdir(folder) else []
-    runs = [path for path in places if path.name.removeprefix("seed-").isdecimal() and RunFolder.is_run(path)]
-    return sorted(runs, key=lambda path: int(path.name.removeprefix("seed-")))

@@ -45,7 +45,7 @@ def map_seeds(
         raise SpinodalError(
             got="--direction down", allowed="up or loop are allowed: basins are left as beta rises", do="leave it out"
         )
-    folder = out or default_folder(f"{make_task(task, settings).name}-hierarchy", resume=how["resume"])
+    folder = out or default_folder(make_task(task, settings).name, resume=how["resume"], of="hierarchy")
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
     runs, missing = map_seed_runs(task, settings, options, numbers, folder, console, **how)
     refuse_missing(missing, runs, folder)

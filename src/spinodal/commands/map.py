@@ -179,9 +179,9 @@ def _kept(folder: RunFolder) -> str:
     return f"{count} point{'s are' if count != 1 else ' is'} kept in {folder.path}"
 
 
-def default_folder(name: str, *, resume: bool) -> Path:
-    """Return runs/NAME-N with N after the last one taken; to resume, the last one."""
-    stem = Path(name.split(":")[0]).stem
+def default_folder(name: str, *, resume: bool, of: str = "") -> Path:
+    """Return runs/NAME-N, or runs/NAME-OF-N, with N after the last one taken; to resume, the last one."""
+    stem = f"{Path(name.split(':')[0]).stem}{of and '-'}{of}"
     endings = [path.name.removeprefix(f"{stem}-") for path in Path("runs").glob(f"{glob.escape(stem)}-*")]
     last = max((int(ending) for ending in endings if ending.isdecimal()), default=0)
     return Path("runs") / f"{stem}-{max(last, 1) if resume else last + 1}"

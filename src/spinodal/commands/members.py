@@ -23,7 +23,7 @@ from spinodal.commands.cluster import cluster
 from spinodal.commands.map import in_own_dtype, map_task, settings_of, tell_remarks
 from spinodal.commands.usage import INTERRUPTED
 from spinodal.errors import SpinodalError, one_line, unexpected
-from spinodal.files import writing
+from spinodal.files import reading, writing
 from spinodal.mapping.members import ALONE, lacking
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.preparing import prepare
@@ -173,6 +173,10 @@ def map_runs(
 
     Settings that mean nothing, and runs that are there with other settings, are refused before anything is mapped.
     """
+    if RunFolder.is_run(folder):
+        raise SpinodalError(
+            got=f"{folder} holds a run of one map", allowed="a folder for many runs is allowed", do="give another --out"
+        )
     left = _left(runs, console, resume=resume)
     try:
         with _executor(scheduler, console) as executor, _bar(console, len(runs), len(runs) - len(left)) as tell_of:
@@ -197,6 +201,14 @@ def _told(run: MemberRun, made: Missing | Undone | None, tell_of: Callable[[str,
 def mapped_members(runs: Sequence[MemberRun]) -> list[tuple[str, PhaseDiagram]]:
     """Return the names and the diagrams of members that have a result."""
     return [(run.out.name, load(run.out)) for run in runs if run.is_begun and RunFolder(run.out).has_result]
+
+
+def member_folders(folder: Path) -> list[Path]:
+    """Return the runs in the folder of an ensemble or of a hierarchy, by seed; none in any other folder."""
+    with reading(folder):
+        places = [path for path in folder.iterdir() if path.name.startswith("seed-")] if os.path.isdir(folder) else []
+    runs = [path for path in places if path.name.removeprefix("seed-").isdecimal() and RunFolder.is_run(path)]
+    return sorted(runs, key=lambda path: int(path.name.removeprefix("seed-")))
 
 
 def refuse_missing(missing: Sequence[Missing], runs: Sequence[MemberRun], folder: Path) -> None:

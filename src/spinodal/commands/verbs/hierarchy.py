@@ -21,12 +21,16 @@ Examples:
   spinodal hierarchy digits --seeds 0:3 --branches --starts 1 --workers 3
 From maps that are there already, of one task and different seeds:
   spinodal hierarchy runs/digits-1 runs/digits-2 --out runs/digits-tree
+  spinodal hierarchy runs/digits-seeds-1 --out runs/digits-tree
 """
 
 
 def hierarchy_command(
     of: Annotated[
-        list[str], typer.Argument(metavar="TASK | RUN RUN...", help="A task, as `spinodal map` takes it, or two or more runs.")
+        list[str],
+        typer.Argument(
+            metavar="TASK | RUN RUN...", help="A task, as `spinodal map` takes it, or two or more runs, or their folder."
+        ),
     ],
     settings: Sets = None,
     seeds: Annotated[str, typer.Option(help="Seeds A:B, from A to below B, or A,B,C; one map of each.")] = "0:3",
@@ -55,17 +59,19 @@ def hierarchy_command(
 ) -> None:
     """Show the tree of basins over several seeds (see `HIERARCHY_HELP`)."""
     from spinodal.commands.hierarchy import map_seeds, show_hierarchy  # torch takes seconds to import
+    from spinodal.commands.members import member_folders
     from spinodal.mapping.options import MapOptions
 
     check_json(json_file)
-    if len(of) > 1:
+    runs = [run for name in of for run in member_folders(Path(name)) or [Path(name)]]
+    if len(runs) > 1:
         if out is None or settings:
             raise SpinodalError(
-                got=f"{len(of)} runs{' and --set' if settings else ' without --out'}",
+                got=f"{len(runs)} runs{' and --set' if settings else ' without --out'}",
                 allowed="runs, with --out for the tree, or one task with its settings, are allowed",
                 do="for example --out runs/tree",
             )
-        show_hierarchy([Path(run) for run in of], out, json_file, quiet=quiet)
+        show_hierarchy(runs, out, json_file, quiet=quiet)
         return
     options = MapOptions(
         beta=beta_range(beta), direction=direction, starts=starts, solver=solver, tolerance=tolerance, bracket=bracket,

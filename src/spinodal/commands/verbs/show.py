@@ -20,7 +20,8 @@ def show_command(
     debug: Debug = False,
 ) -> None:
     """Print the tables of a run: of an unfinished one what is there, and the command that goes on with it."""
-    from spinodal.commands.ensemble import member_folders, show_members  # torch takes seconds to import, the help needs none
+    from spinodal.commands.ensemble import show_members  # torch takes seconds to import, and the help needs none of it
+    from spinodal.commands.members import member_folders
     from spinodal.commands.show import show_run
 
     check_json(json_file)
