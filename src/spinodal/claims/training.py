@@ -77,8 +77,8 @@ def noise(shop: Workshop) -> Measured:
     rose = _risen()
     named = ", ".join(f"{time:,.0f} at barrier/temperature = {height:g}" for height, time in times.items())
     text = (
-        f"From the trivial phase of a chain with two hidden layers Langevin noise leads up: {named} (geometric mean epochs of "
-        f"{RUNS} runs). Under mini-batches of {BATCH}, {rose} of {RUNS} runs rise in {SGD_EPOCHS} epochs: near the origin their "
+        f"From the trivial phase of a chain with two hidden layers Langevin noise leads up: {named} (geometric mean epochs "
+        f"of {RUNS} runs). Under mini-batches of {BATCH}, {rose} of {RUNS} runs rise in {SGD_EPOCHS} epochs: near the origin their "
         "noise vanishes."
     )
     longer = list(times.values()) == sorted(times.values())
