@@ -77,9 +77,9 @@ def noise(shop: Workshop) -> Measured:
     rose = _risen()
     named = ", ".join(f"{time:,.0f} at barrier/temperature = {height:g}" for height, time in times.items())
     text = (
-        f"From the trivial phase of a chain with two hidden layers Langevin noise leads up: {named} (geometric mean epochs "
-        f"of {RUNS} runs). Under mini-batches of {BATCH}, {rose} of {RUNS} runs rise in {SGD_EPOCHS} epochs: near the origin their "
-        "noise vanishes."
+        f"From the trivial phase of a chain with two hidden layers Langevin noise leads up: {named} (geometric mean epochs of "
+        f"{RUNS} runs). Under mini-batches of {BATCH}, {rose} of {RUNS} runs rise in {SGD_EPOCHS} epochs: near the origin "
+        "their noise vanishes."
     )
     longer = list(times.values()) == sorted(times.values())
     return Measured(text, verdict(longer and rose > 0, partly=longer), {"epochs": times, "sgd": rose})
