@@ -33,11 +33,15 @@ def surface(shop: Workshop) -> Measured:
     lines = [_between(landscape, end, beta) for beta in betas]
     minima = [count_minima(line) for line in lines]
     figure = shop.draw("slices", lambda: _figure(landscape, end, betas, lines))
-    counts = ", ".join(f"{count} at beta = {significant(beta, 4)}" for count, beta in zip(minima, betas, strict=True))
+    places = [REACH[0] + (REACH[1] - REACH[0]) * line.index(min(line)) / (LINE - 1) for line in lines]
+    told = zip(betas, minima, places, strict=True)
+    named = "; ".join(f"beta = {significant(beta, 4)}: {count}, the lowest at {place:.2f}" for beta, count, place in told)
     text = (
-        f"Minima of L on the line from the trivial phase to the one that ends at beta = {significant(end.beta, 4)}: {counts}."
+        f"Minima of L on the line from the trivial phase (0) to the one that ends at beta = {significant(end.beta, 4)} (1), "
+        f"by beta: {named}."
     )
-    return Measured(text, verdict(minima[0] == 2 and minima[-1] == 1), {"beta": betas, "minima": minima}, figure)
+    moves = places[0] > 0.5 > places[-1]
+    return Measured(text, verdict(moves), {"beta": betas, "minima": minima, "lowest": places}, figure)
 
 
 def count_minima(values: Sequence[float]) -> int:

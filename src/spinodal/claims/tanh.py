@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -16,6 +17,7 @@ from spinodal.sweeps.point import Point
 from spinodal.tasks.gaussian import gaussian
 from spinodal.words.numbers import half, significant, to_error
 
+HELD = (-38.0, 38.0)  # powers of ten that single precision holds
 NEAR = 0.02  # relative distance in beta at which a change of R is taken to lie at another point
 
 
@@ -84,22 +86,22 @@ def stability(shop: Workshop) -> Measured:
     """Measure how far single precision changes R and the Gauss-Kronecker curvature, and the trace beside Fisher's."""
     diagram, task = shop.curved(), tanh_task()
     exact, rough = task.landscape(dtype=torch.float64), task.landscape(dtype=torch.float32)
-    ricci, kronecker, sizes, lost = [], [], [], 0
+    ricci, kronecker, sizes = [], [], []
     chosen = diagram.points[:: max(len(diagram.points) // 12, 1)]
     for point in chosen:
         fine, coarse = (_surface(landscape, point) for landscape in (exact, rough))
         ricci.append(abs(float(coarse.ricci()) / float(fine.ricci()) - 1.0))
-        log = fine.gauss_kronecker().log_magnitude
-        kronecker.append(abs(coarse.gauss_kronecker().log_magnitude - log))
-        sizes.append(log / math.log(10.0))
-        lost += not -87.0 < log < 88.0  # what single precision can hold
+        sizes.append(fine.gauss_kronecker().log_magnitude / math.log(10.0))
+        kronecker.append(abs(coarse.gauss_kronecker().log_magnitude - fine.gauss_kronecker().log_magnitude))
     ratio = _fisher_ratio(diagram)
-    off = max(map(math.expm1, kronecker))
+    known = [size for size in sizes if math.isfinite(size)]
+    lost = sum(not HELD[0] < size < HELD[1] for size in sizes)
+    off = max((math.expm1(min(difference, 300.0)) for difference in kronecker if math.isfinite(difference)), default=math.inf)
     text = (
-        f"At {len(chosen)} points single precision changes R by at most {max(ricci):.0e} of it, the Gauss-Kronecker curvature "
-        f"(summed in logarithms) by {off:.0e}; at {lost} of them that is no number of single precision at all, its logarithm "
-        f"to base ten being {min(sizes):.0f} to {max(sizes):.0f}. tr Hess E over twice the trace of the Fisher information: "
-        f"{ratio[0]:.3f} to {ratio[1]:.3f}."
+        f"At {len(chosen)} points single precision changes R by at most {max(ricci):.0e} of it. The Gauss-Kronecker curvature "
+        f"is 0, or no number of single precision, at {lost} of them (to base ten its logarithm is {_range(known)} where it "
+        f"is not 0), and even summed in logarithms changes by {off:.0e}. tr Hess E over twice the trace of the Fisher "
+        f"information: {ratio[0]:.3f} to {ratio[1]:.3f}."
     )
     values = {"ricci": max(ricci), "kronecker": off, "lost": lost, "fisher": ratio}
     return Measured(text, verdict(max(ricci) < 1e-3 and (lost > 0 or off > max(ricci))), values)
@@ -119,6 +121,10 @@ def saddles(shop: Workshop) -> Measured:
     )
     holds = bool(steps) and all(sorted(pair) == [0, 1] for pair in steps)
     return Measured(text, verdict(holds), {"index": steps, "between": between, "barrier": heights})
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):.0f} to {max(values):.0f}" if values else "known nowhere"
 
 
 def _near(beta: float, others: list[float]) -> bool:
