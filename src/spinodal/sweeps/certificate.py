@@ -32,9 +32,8 @@ class Stretch:
 class Certificate:
     """How continuous a walk is between its points, transitions left out.
 
-    On a branch of minima `dE = -beta d rho`, and both E and `-rho` only rise with beta. Where neither
-    `-d rho/d beta` nor `dE/d log beta` is between two points anywhere less than at the lower of both, no jump of E between them
-    exceeds `Gap.hidden`.
+    On a branch of minima `dE = -beta d rho`, and both E and `-rho` only rise with beta. Where `-d rho/d beta` is
+    between two points nowhere less than at the lower of both, no jump of E between them exceeds `Gap.hidden`.
 
     Attributes
     ----------

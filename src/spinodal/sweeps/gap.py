@@ -31,8 +31,8 @@ class Gap:
         `|change of E|`.
     hidden : float
         The largest jump of E that a branch between the two points may hide. On a branch of minima E and `-rho` only rise
-        with beta, `dE = -beta d rho`; where neither `-d rho/d beta` nor `dE/d log beta` is anywhere less than at the lower of
-        both ends, these slopes give the least by which E changes along the branch, and only the rest can be a jump.
+        with beta, `dE = -beta d rho`; where `-d rho/d beta` is nowhere less than at the lower of both ends, that slope gives
+        the least by which E changes along the branch, and only the rest can be a jump.
     """
 
     error: float
@@ -81,8 +81,8 @@ def _hidden(a: Point, b: Point) -> float:
     change = abs(b.height - a.height)
     if (b.height - a.height) * (b.beta - a.beta) < 0.0:  # E falls with beta on no branch
         return change
-    falls = [max(-point.norm_slope - slope_error(point), 0.0) for point in (a, b)]
-    return max(change - least_change((a.drive, b.drive), falls), 0.0)
+    least = min(max(-point.norm_slope - slope_error(point), 0.0) for point in (a, b))
+    return max(change - 0.5 * (a.drive + b.drive) * least * abs(b.beta - a.beta), 0.0)
 
 
 def least_change(drives: Sequence[float], falls: Sequence[float]) -> float:
