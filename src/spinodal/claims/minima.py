@@ -56,8 +56,8 @@ def cost(shop: Workshop) -> Measured:
     met = [sorted(item.beta for item in diagram.macroscopic) for diagram in (probe, mapped)]
     places = [", ".join(significant(beta, 3) for beta in betas) or "none" for betas in met]
     text = (
-        f"The protocol meets transitions at beta = {places[0]} for {spent[0]:,.0f} gradient-equivalents, a map with brackets of "
-        f"{BRACKET:.0%} at beta = {places[1]} for {spent[1]:,.0f}: {spent[0] / spent[1]:.2g} times."
+        f"The protocol meets transitions at beta = {places[0]} for {spent[0]:,.0f} gradient-equivalents, a map with brackets "
+        f"of {BRACKET:.0%} at beta = {places[1]} for {spent[1]:,.0f}: {spent[0] / spent[1]:.2g} times."
     )
     return Measured(text, verdict(spent[0] < spent[1] and len(met[0]) == len(met[1]), partly=len(met[0]) == len(met[1])),
                     {"protocol": spent[0], "map": spent[1], "met": met})  # fmt: skip
