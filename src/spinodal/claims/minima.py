@@ -59,8 +59,9 @@ def cost(shop: Workshop) -> Measured:
         f"The protocol meets transitions at beta = {places[0]} for {spent[0]:,.0f} gradient-equivalents, a map with brackets "
         f"of {BRACKET:.0%} at beta = {places[1]} for {spent[1]:,.0f}: {spent[0] / spent[1]:.2g} times."
     )
-    return Measured(text, verdict(spent[0] < spent[1] and len(met[0]) == len(met[1]), partly=len(met[0]) == len(met[1])),
-                    {"protocol": spent[0], "map": spent[1], "met": met})  # fmt: skip
+    faster, same = spent[0] < spent[1], len(met[0]) == len(met[1])
+    values = {"protocol": spent[0], "map": spent[1], "met": met}
+    return Measured(text, verdict(faster and same, partly=faster or same), values)
 
 
 MINIMA = (

@@ -99,9 +99,8 @@ def stability(shop: Workshop) -> Measured:
     off = max((math.expm1(min(difference, 300.0)) for difference in kronecker if math.isfinite(difference)), default=math.inf)
     text = (
         f"At {len(chosen)} points single precision changes R by at most {max(ricci):.0e} of it. The Gauss-Kronecker curvature "
-        f"is 0, or no number of single precision, at {lost} of them (to base ten its logarithm is {_range(known)} where it "
-        f"is not 0), and even summed in logarithms changes by {off:.0e}. tr Hess E over twice the trace of the Fisher "
-        f"information: {ratio[0]:.3f} to {ratio[1]:.3f}."
+        f"is 0, or no number of single precision, at {lost} of them; {_range(known, off)}. tr Hess E over twice the trace of "
+        f"the Fisher information: {ratio[0]:.3f} to {ratio[1]:.3f}."
     )
     values = {"ricci": max(ricci), "kronecker": off, "lost": lost, "fisher": ratio}
     return Measured(text, verdict(max(ricci) < 1e-3 and (lost > 0 or off > max(ricci))), values)
@@ -123,8 +122,10 @@ def saddles(shop: Workshop) -> Measured:
     return Measured(text, verdict(holds), {"index": steps, "between": between, "barrier": heights})
 
 
-def _range(values: Sequence[float]) -> str:
-    return f"{min(values):.0f} to {max(values):.0f}" if values else "known nowhere"
+def _range(values: Sequence[float], off: float) -> str:
+    if not values:
+        return "it is 0 at all of them, as Hess E is singular"
+    return f"elsewhere its power of ten is {min(values):.0f} to {max(values):.0f}, and single precision changes it by {off:.0e}"
 
 
 def _near(beta: float, others: list[float]) -> bool:
