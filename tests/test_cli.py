@@ -302,7 +302,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(command: Command, tmp_path: Pat
 
 def test_a_map_stops_after_the_minutes_it_is_given_and_goes_on_later(command: Command) -> None:
     words = ["map", *FAST, "--out", "run"]
-    done = command(*words, "--max-minutes", "0.01", "--set", "hidden=12,12", "--bracket", "1e-6")
+    done = command(*words, "--max-minutes", "0.01", "--set", "hidden=12,12", "--set", "samples=20000")
     assert (done.code, done.err) == (130, "")
     assert "0.01 minutes are over: " in done.out
     assert "continue with --resume --out run" in done.out

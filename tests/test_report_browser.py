@@ -173,11 +173,11 @@ def test_every_figure_has_its_curves(report: Any, made: sp.PhaseDiagram) -> None
     titles = [plot.get_attribute("aria-label") for plot in plots(report)]
     beginnings = (
         "Error E",
+        "Accuracy",
         "Norm",
-        "Margin",
         "Singular values",
         "Effective rank",
-        "Accuracy",
+        "Margin",
         "Observable",
         "Recall",
         "Recall",
@@ -218,7 +218,7 @@ def test_texts_of_others_stay_texts(report: Any) -> None:
     assert report.find_element(By.TAG_NAME, "h1").text == f"Phases of {NAME}"
     assert report.title == f"Phases of {NAME}"
     assert report.find_elements(By.TAG_NAME, "img") == []
-    assert len(report.find_elements(By.TAG_NAME, "script")) == 3
+    assert len(report.find_elements(By.TAG_NAME, "script")) == 4
     label = plots(report)[6].find_element(By.CSS_SELECTOR, ".ytitle").text
     assert label == "<img src=x onerror=alert(2)>"
 
@@ -377,12 +377,16 @@ def test_on_a_narrow_window_the_values_of_a_point_stand_below(report: Any, made:
     resize(report, 390, mobile=True)
     wait(lambda: drawn_width(report) < 390)
     assert not report.find_element(By.ID, "values").is_displayed()
-    marker = plots(report)[0].find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .points path")[3]
+    borders = [transition.beta for transition in made.macroscopic]
+    apart = [min(abs(item.beta / border - 1.0) for border in borders) for item in made.points]
+    between = [place for place, item in enumerate(made.points) if borders[0] < item.beta < borders[-1]]
+    place = max(between, key=apart.__getitem__)  # where no line of a transition is nearer to the pointer
+    marker = plots(report)[0].find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .points path")[place]
     report.execute_script("arguments[0].scrollIntoView({block: 'center'})", marker)
     ActionChains(report, duration=20).move_to_element(marker).perform()
     values = report.find_element(By.ID, "values")
     wait(values.is_displayed)
-    item = made.points[3]
+    item = made.points[place]
     for text in (f"point: {item.index}", f"β: {item.beta:.7g}", f"E: {item.error:.4f}", "status: converged"):
         assert text in values.text
     assert values.size["width"] <= 390
@@ -437,13 +441,20 @@ def test_branches_are_drawn_with_their_stability_and_their_special_points(loop: 
 
 
 def test_hovering_over_a_spinodal_shows_its_certificate_and_a_click_finds_its_phase(loop: Any) -> None:
-    marker = plots(loop)[number_of(loop, "branches")].find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .points path")[0]
-    loop.execute_script("arguments[0].scrollIntoView({block: 'center'})", marker)
-    ActionChains(loop, duration=20).move_to_element(marker).perform()
+    x, y = loop.execute_script(
+        """const plot = document.querySelectorAll('.plot')[arguments[0]], {xaxis, yaxis} = plot._fullLayout;
+        plot.scrollIntoView({block: 'center'});
+        const mark = plot.data.find(trace => trace.meta === 'mark' && trace.text[0].includes('spinodal'));
+        const box = plot.getBoundingClientRect();
+        return [box.x + xaxis._offset + xaxis.d2p(mark.x[0]), box.y + yaxis._offset + yaxis.d2p(mark.y[0])]""",
+        number_of(loop, "branches"),
+    )  # fmt: skip
+    place = (round(x), round(y))
+    move_to(loop, place).perform()
     text = hovered(loop)
     for words in ("spinodal, branch of phase 0", "β: 0.232", "weight_decay: 0.464", "residual: 1e-16", "overlap: 1"):
         assert words in text
-    ActionChains(loop, duration=20).move_to_element(marker).click().perform()
+    move_to(loop, place).click().perform()
     wait(lambda: "chosen" in (loop.find_element(By.ID, "phase-0").get_attribute("class") or ""))
 
 

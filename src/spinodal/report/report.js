@@ -220,13 +220,19 @@
       x: scaled(way.beta), y: way.values[key], text: way.beta.map((_, row) => walkText(`way ${way.direction}`, way, row)),
       line: {color: faded(colours.curves[WAYS[way.direction]], 0.45), width: looped ? 6 : 4}, ...hovering(),
     }));
+    // A point of a branch at which a mark stands tells what the mark tells, whichever of the two the pointer finds.
+    const markText = (branch, row) => {
+      const close = (a, b) => Math.abs(a - b) <= 1e-6 * (Math.abs(a) + Math.abs(b));
+      const found = marks.find(mark => mark.phase === branch.phase && close(mark.beta, branch.beta[row]) && close(mark.values[key], branch.values[key][row]));
+      return found && packed(found.text.split("\n"));
+    };
     const curves = branches.flatMap((branch, number) => branch.stretches.map(([start, stop, index], part) => {
       const rowsOfPart = Array.from({length: stop - start}, (_, offset) => start + offset);
       return {
         type: "scatter", mode: "lines", name: `branch of phase ${branch.phase}`, meta: "branch", legendgroup: `branch ${number}`,
         showlegend: part === 0 && branches.length > 1 && branches.length <= NAMED,
         x: scaled(rowsOfPart.map(row => branch.beta[row])), y: rowsOfPart.map(row => branch.values[key][row]),
-        text: rowsOfPart.map(row => branchText(branch, row)), customdata: rowsOfPart.map(() => branch.phase),
+        text: rowsOfPart.map(row => markText(branch, row) || branchText(branch, row)), customdata: rowsOfPart.map(() => branch.phase),
         line: {color: branchColour(number, colours), width: 2, dash: INDICES[index]}, ...hovering(),
       };
     }));

@@ -28,7 +28,7 @@ def doubts(result: Mapping[str, Any]) -> list[str]:
         if item.get("missing") and not item["minor"]:
             kind = item["kind"].partition(",")[0]
             unproven.setdefault((kind, item["missing"]), []).append(to_error(item["beta"], half(item["bracket"])))
-    return stretches + [_orders(kind, missing, places, _proof(result)) for (kind, missing), places in unproven.items()]
+    return stretches + [_orders(kind, missing, places, _proof(result, missing)) for (kind, missing), places in unproven.items()]
 
 
 def _stretch(low: float, high: float, reason: str) -> str:
@@ -36,11 +36,11 @@ def _stretch(low: float, high: float, reason: str) -> str:
     return f"A jump may have been passed over between {ends}: {reason.rstrip('.')}."
 
 
-def _proof(result: Mapping[str, Any]) -> str:
+def _proof(result: Mapping[str, Any], missing: str) -> str:
     """Return what to add to the command that would prove an order."""
     if not result.get("branches") and not result.get("loop"):
         return "--branches, which follows every phase through its end"
-    if result.get("solver") == "lbfgs":
+    if "half steps" in missing:
         return "--solver newton_cg, which walks in half steps"
     return "a narrower --bracket"
 
