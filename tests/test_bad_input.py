@@ -361,7 +361,10 @@ def test_bad_arguments_of_the_other_verbs_are_refused(command: Command, argument
         (["map", "gaussian", "--quiet=yes"], "option '--quiet' does not take a value"),
         (["map", "gaussian", "--threads", "-1"], "'--threads': "),
         (["map", "gaussian", "digits"], "unexpected extra argument"),
-        (["show"], "missing argument 'RUN'; RUN: a run folder, or the folder of the maps of several seeds; see `spinodal show --help`"),
+        (
+            ["show"],
+            "missing argument 'RUN'; RUN: a run folder, or the folder of the maps of several seeds; see `spinodal show --help`",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
