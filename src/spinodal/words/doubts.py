@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spinodal.minima.solver import SOLVERS
 from spinodal.words.numbers import half, significant, to_error
 from spinodal.words.sentences import joined
 
@@ -40,7 +41,8 @@ def _proof(result: Mapping[str, Any], missing: str) -> str:
     """Return what to add to the command that would prove an order."""
     if not result.get("branches") and not result.get("loop"):
         return "--branches, which follows every phase through its end"
-    if "half steps" in missing:
+    solver = SOLVERS.get(str(result.get("solver")))
+    if "half steps" in missing and solver is not None and not solver.sees_kinks:
         return "--solver newton_cg, which walks in half steps"
     return "a narrower --bracket"
 
