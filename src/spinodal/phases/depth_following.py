@@ -19,7 +19,7 @@ from spinodal.sweeps.walk import Walker
 T = TypeVar("T")
 
 ELSEWHERE = "one of them ends before they are equally deep"
-NO_SADDLE = "eigenvector following from the line between them did not come to rest"
+NO_SADDLE = "eigenvector following from the line between them came to rest at no saddle of index 1"
 
 
 class DepthFollower:
