@@ -33,7 +33,8 @@ def first_view(diagram: Diagram, limits: tuple[float, float]) -> tuple[float, fl
 
 def _below_transitions(diagram: Diagram) -> float:
     """Return as far below the first macroscopic transition as the last lies above it; 0 where that says nothing."""
-    found = [item.beta for item in (*diagram.macroscopic, *diagram.coexistence, *diagram.exact)]
+    met = [item.beta for item in diagram.macroscopic]
+    found = [*met, *(item.beta for item in diagram.coexistence), *(form.beta for form in diagram.exact)]
     return min(found) ** 2 / max(found) if found and max(found) > SPREAD * min(found) else 0.0
 
 
