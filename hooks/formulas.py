@@ -42,8 +42,7 @@ def mathml(tex: str) -> str:
     '<mrow><msup><mi>β</mi><mn>2</mn></msup></mrow>'
     """
     rows = "".join(f"<mtr><mtd>{Reader(line).formula()}</mtd></mtr>" for line in tex.splitlines())
-    source = f'<annotation encoding="application/x-tex">{escape(tex)}</annotation>'
-    return f'<math display="block"><semantics><mtable displaystyle="true">{rows}</mtable>{source}</semantics></math>'
+    return f'<math display="block" alttext="{escape(tex)}"><mtable displaystyle="true">{rows}</mtable></math>'
 
 
 class Reader:
@@ -89,17 +88,19 @@ class Reader:
             return f"<mn>{token}</mn>"
         if token.isalpha():
             return f"<mi>{token}</mi>"
-        return f"<mo>{escape({'-': '−', '*': '·', chr(39): '′'}.get(token, token))}</mo>"
+        return _operator(escape({"-": "−", "*": "·"}.get(token, token)))
 
     def _command(self, name: str) -> str:
         if name in LETTERS:
             return f"<mi>{LETTERS[name]}</mi>"
         if name in OPERATORS:
-            return f'<mo stretchy="false">{OPERATORS[name]}</mo>'
+            return _operator(OPERATORS[name])
         if name in SPACES:
             return f'<mspace width="{SPACES[name]}"></mspace>'
         if name in NAMES:
-            return f'<{NAMES[name]} mathvariant="normal">{escape(self._text())}</{NAMES[name]}>'
+            text = escape(self._text()).replace(" ", "\u00a0")  # which no browser strips at the ends
+            space = f'<mspace width="{SPACES[","]}"></mspace>' if name == "operatorname" and self._seen() != "(" else ""
+            return f'<{NAMES[name]} mathvariant="normal">{text}</{NAMES[name]}>{space}'
         if name == "frac":
             return f"<mfrac>{self._argument()}{self._argument()}</mfrac>"
         raise ValueError(f"\\{name} of {self.tex!r} is not known")
@@ -128,3 +129,8 @@ class Reader:
             if blank or token.strip():
                 return token
         return ""
+
+
+def _operator(sign: str) -> str:
+    """Return an operator of the size of its letters, brackets among them."""
+    return f'<mo stretchy="false">{sign}</mo>'

@@ -174,12 +174,12 @@ def test_formulas_are_typeset_and_unknown_ones_refused() -> None:
     assert len(found) > 15
     for tex in found:
         drawn = ElementTree.fromstring(mathml(tex.strip()))
-        assert drawn.findtext(".//annotation") == tex.strip()
+        assert drawn.get("alttext") == tex.strip()
         assert "\\" not in "".join(drawn.find(".//mtable").itertext())  # type: ignore[union-attr]
     assert mathml(r"\beta^2").partition("<mtd>")[2].startswith("<mrow><msup><mi>β</mi><mn>2</mn></msup></mrow>")
     assert "<munder>" in mathml(r"\sum_{b} x")
     assert "<msubsup>" in mathml(r"\int_a^b x")
-    assert typeset("a\n\n```math\nx < y\n```\n\nb").count("<mo>&lt;</mo>") == 1
+    assert typeset("a\n\n```math\nx < y\n```\n\nb").count(">&lt;</mo>") == 1
     for wrong in (r"\unknown", "{a", "a}", "x^", r"\frac{a}", r"\text{a", r"\text a"):
         with pytest.raises(ValueError, match=r"known|closed|place|end|braces"):
             mathml(wrong)
