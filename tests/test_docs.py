@@ -17,6 +17,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_a_page_that_shows_something_else_is_found_out(reader: Reader) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_block_of_python_runs(page: Path) -> None:
     for block in blocks(page):
-        assert block.language in ("python", "console", "toml", "json", "text")
+        assert block.language in ("python", "console", "toml", "json", "text", "math")
         assert block.language != "python" or block.title or block.text.lstrip().startswith(">>> ")
         assert ">>>" not in block.text or block.language == "python"
 
@@ -129,6 +130,59 @@ def test_nothing_in_a_page_is_left_to_fill_in(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert not re.findall(r"<<.*?>>|TODO|FIXME|XXX", text)
     assert len(text.split()) > 10
+
+
+def test_ten_questions_have_a_command_each_that_answers_in_words() -> None:
+    text = (DOCS / "how-to-choose.md").read_text(encoding="utf-8").partition("## Ten questions")[2].partition("\n## ")[0]
+    parts = re.split(r"^\*\*(\d+)\. ", text, flags=re.MULTILINE)[1:]
+    assert parts[::2] == [str(number) for number in range(1, 11)]
+    for asked in parts[1::2]:
+        assert "?" in asked.partition("\n")[0]
+        (block,) = re.findall(r"^```console\n(.*?)^```$", asked, flags=re.DOTALL | re.MULTILINE)
+        answers = [call.shown for call in calls(Block("console", "", block)) if call.shown.strip()]
+        assert len(re.findall(r"[a-z]{3,}", answers[0])) > 3  # what is shown is compared with what is printed above
+
+
+FIRST = (("local minimum", "minimiser"), ("jump", "bracket"))
+
+
+@pytest.mark.parametrize("page", [README, DOCS / "index.md", DOCS / "glossary.md", DOCS / "concepts" / "index.md"], ids=name_of)
+def test_a_word_comes_before_those_that_build_on_it(page: Path) -> None:
+    text = page.read_text(encoding="utf-8").lower()
+    for word, later in FIRST:
+        places = [re.search(rf"\b{known}", text) for known in (word, later)]
+        assert places[1] is None or (places[0] is not None and places[0].start() < places[1].start()), later
+
+
+def test_every_heading_of_a_table_is_in_the_glossary() -> None:
+    from diagrams import diagram
+    from spinodal.words.rows import PAGE, phase_cells, transition_cells
+
+    made = diagram(count=12, classes=3)
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    headings = {
+        *transition_cells(made.transition_record(made.macroscopic[0]), PAGE),
+        *phase_cells(made.phase_record(made.phases[0]), PAGE),
+    }
+    assert not [heading for heading in headings if heading.lower() not in text.lower()]
+
+
+def test_formulas_are_typeset_and_unknown_ones_refused() -> None:
+    formulas = runpy.run_path(str(ROOT / "hooks" / "formulas.py"))
+    mathml, typeset = formulas["mathml"], formulas["on_page_markdown"]
+    found = [block.text for page in PAGES for block in blocks(page) if block.language == "math"]
+    assert len(found) > 15
+    for tex in found:
+        drawn = ElementTree.fromstring(mathml(tex.strip()))
+        assert drawn.get("alttext") == tex.strip()
+        assert "\\" not in "".join(drawn.find(".//mtable").itertext())  # type: ignore[union-attr]
+    assert mathml(r"\beta^2").partition("<mtd>")[2].startswith("<mrow><msup><mi>β</mi><mn>2</mn></msup></mrow>")
+    assert "<munder>" in mathml(r"\sum_{b} x")
+    assert "<msubsup>" in mathml(r"\int_a^b x")
+    assert typeset("a\n\n```math\nx < y\n```\n\nb").count(">&lt;</mo>") == 1
+    for wrong in (r"\unknown", "{a", "a}", "x^", r"\frac{a}", r"\text{a", r"\text a"):
+        with pytest.raises(ValueError, match=r"known|closed|place|end|braces"):
+            mathml(wrong)
 
 
 # -- what the pages leave out ---------------------------------------------------------------------

@@ -36,6 +36,7 @@ from spinodal.plots.panel import MOST_SINGULAR_VALUES
 from spinodal.plots.s_curve import s_curve_record
 from spinodal.plots.save import FIGURES
 from spinodal.plots.style import new_figure, paper, set_axes
+from spinodal.plots.view import first_view
 
 
 def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -592,3 +593,15 @@ def test_a_map_saves_its_s_curves_at_once_and_a_report_its_tree_too(tmp_path: Pa
     monkeypatch.setattr("spinodal.plots.save.save_figure", lambda figure, folder, name: [folder / name])
     assert [path.name for path in save_phase_map(loop_diagram(), tmp_path)] == ["phase_map", "s_curves"]
     assert [path.name for path in save_figures(loop_diagram(), tmp_path)][-2:] == ["s_curves", "tree"]
+
+
+def test_the_first_view_gives_transitions_in_a_corner_half_of_the_width() -> None:
+    made = diagram(count=60, phases=10)
+    early = [point(60 + place, 10 ** (-5 + 0.3 * place), level=0) for place in range(10)]
+    slow = [replace(item, minimum=replace(item.minimum, error=0.5 * math.log10(100 * item.beta))) for item in early]
+    whole = replace(made, points=(*slow, *made.points), range=(1e-5, 1.0))  # E rises from the lowest beta on
+    first, *_, last = sorted(found.beta for found in whole.macroscopic)
+    low, high = first_view(whole, (1e-5, 1.0))
+    assert 1e-4 < low < first < last < high <= 1.0
+    assert math.log(last / first) > 0.4 * math.log(high / low)
+    assert first_view(made, (0.01, 1.0)) == (0.01, 1.0)  # a map that changes everywhere is shown whole

@@ -16,9 +16,10 @@ is written by a command, numbers and verdicts alike:
 
     spinodal claims --out docs
 
-It takes some ten minutes on two cores; `--full` measures the rows that take longer, MNIST among them (`--mnist FILE`), and
-goes on with `--resume` where it was stopped. The last column says which run a number is from. Small networks stand for large
-ones here: a verdict is about what was measured, and says no more.
+It takes some three minutes of one core; `--full` measures the rows that take longer, all digits in some ten and MNIST
+(`--mnist FILE`) in hours, and goes on with `--resume` where it was stopped. The last column says which run a number is from,
+and how many seconds of one core it took; maps that several rows share count for the first. Small networks stand for large ones
+here: a verdict is about what was measured, and says no more.
 
 """
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from spinodal.commands.arguments import console_for
 from spinodal.commands.chosen_theta import Choice, ChosenTheta, chosen_theta
-from spinodal.commands.curvature_table import curvature_table
+from spinodal.commands.curvature_table import curvature_table, place_line
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.threads import threads_for, use_threads
 from spinodal.conventions import weight_decay
@@ -77,10 +77,12 @@ class Measured:
     def text(self) -> Text:
         """Return what is said below the table."""
         result = self.to_dict()
-        ends = ("largest", "smallest")
+        ends, snapshot = ("largest", "smallest"), self.chosen.snapshot
+        is_level = snapshot is not None and snapshot.point.minimum.converged
         return Text(
             "\n".join(
                 [
+                    place_line(result["curvature"]["index"]["loss"], is_level=is_level),
                     f"E = {self.error:.6g}, L = {self.loss:.6g}, {self.chosen.landscape.size:,} parameters",
                     *(f"{name} eigenvalues of H: {_listed(result['eigenvalues'][name])}" for name in ends),
                     f"convention: {self.chosen.control.convention}",

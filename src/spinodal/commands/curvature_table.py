@@ -33,6 +33,33 @@ def curvature_table(result: Mapping[str, Any], width: int) -> Table:
     return table(f"{place}\nbeta = {result['beta']:.6g}, weight_decay = {result['weight_decay']:.6g}", columns, width)
 
 
+def place_line(index: Mapping[str, Any], *, is_level: bool) -> str:
+    """Return whether a place is a minimum or a saddle of L, in words.
+
+    Parameters
+    ----------
+    index : mapping
+        Of `index_record`: how many directions bend downwards, and whether that is exact.
+    is_level : bool
+        Whether L is known to be level there.
+
+    Examples
+    --------
+    >>> place_line({"value": 0, "exact": True}, is_level=True)
+    'a local minimum of L: no direction bends downwards'
+    >>> place_line({"value": 2, "exact": False}, is_level=False)
+    'where L is level, a saddle of it: at least 2 directions bend downwards'
+    """
+    count, given = index["value"], "" if is_level else "where L is level, "
+    if count:
+        least = "" if index["exact"] else "at least "
+        bend = "1 direction bends" if count == 1 else f"{count} directions bend"
+        return f"{given}a saddle of {'L' if is_level else 'it'}: {least}{bend} downwards"
+    if not index["exact"]:
+        return "no direction was found that bends L downwards, which does not prove that there is none"
+    return f"{given}a local minimum of {'L' if is_level else 'it'}: no direction bends downwards"
+
+
 def _number(estimate: Mapping[str, Any]) -> str:
     return "-" if estimate["value"] is None else f"{estimate['value']:.6g}"
 

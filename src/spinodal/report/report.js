@@ -368,7 +368,7 @@
   // The vertical range of what is visible; from zero where nothing is zoomed.
   function valueRange(panel) {
     const log = panel.scale === "log";
-    const bounds = zoomed() ? state.range.map(value => 10 ** value) : [0, Infinity];
+    const bounds = state.range ? state.range.map(value => 10 ** value) : [0, Infinity];
     let [least, most] = extent(panel.curves.map(curve => [beta, curve.values]), bounds, log);
     if (least > most) return log ? [-6, 0] : [0, 1];
     if (log) return [Math.log10(least) - 0.15, Math.log10(most) + 0.15];
