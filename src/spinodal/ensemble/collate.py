@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spinodal.ensemble.shared import Seen, SharedTransition
-from spinodal.errors import SpinodalError
 from spinodal.labelled.arrays import Arrays
 from spinodal.labelled.variables import MEASURED, SIDED
 from spinodal.phases.diagram import Diagram
@@ -44,12 +43,6 @@ def collate(
     SpinodalError
         If xarray is not installed.
     """
-    try:
-        import xarray
-    except ImportError as cause:
-        raise SpinodalError(
-            got=f"xarray cannot be imported ({cause})", allowed="labelled results need xarray", do="pip install xarray"
-        ) from cause
     longest = max(len(member.points) for member in members)
     sizes = {"member": len(members), "transition": len(transitions), "point": longest, "bracket": 2, "side": 2}
     arrays = Arrays(sizes)
@@ -62,8 +55,7 @@ def collate(
         "side": ["before", "after"],
     }
     title = f"{len(members)} maps of {', '.join(dict.fromkeys(str(member.task['name']) for member in members))}"
-    dataset = xarray.Dataset(arrays.variables, labels, {"title": title, "convention": convention})
-    return dataset.drop_dims([name for name, size in dataset.sizes.items() if size == 0])
+    return arrays.dataset(labels, {"title": title, "convention": convention})
 
 
 def _add_points(arrays: Arrays, members: Sequence[Diagram]) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spinodal.errors import SpinodalError
+
+if TYPE_CHECKING:
+    import xarray
 
 ABSENT = -1  # of whole numbers; missing measurements are NaN
 DIMENSIONLESS = "1"
@@ -34,6 +39,23 @@ class Arrays:
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self.sizes = sizes
         self.variables: dict[str, Variable] = {}
+
+    def dataset(self, coordinates: Mapping[str, Any], attributes: Mapping[str, Any]) -> xarray.Dataset:
+        """Return the variables as a dataset; dimensions of length zero are left out with theirs.
+
+        Raises
+        ------
+        SpinodalError
+            If xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError as cause:
+            raise SpinodalError(
+                got=f"xarray cannot be imported ({cause})", allowed="labelled results need xarray", do="pip install xarray"
+            ) from cause
+        found = xarray.Dataset(self.variables, coordinates, attributes)
+        return found.drop_dims([name for name, size in found.sizes.items() if size == 0])
 
     def numbers(self, name: str, dimensions: Iterable[str], values: Iterable[Any], title: str, description: str) -> None:
         """Add measurements; a missing one is NaN."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spinodal.conventions import weight_decay
-from spinodal.errors import SpinodalError
 from spinodal.labelled.arrays import Arrays
 from spinodal.labelled.curvature_variables import add_change_points, add_curvature
 from spinodal.labelled.result import to_json
@@ -49,12 +48,6 @@ def collate(diagram: Diagram) -> xarray.Dataset:
     SpinodalError
         If xarray is not installed.
     """
-    try:
-        import xarray
-    except ImportError as cause:
-        raise SpinodalError(
-            got=f"xarray cannot be imported ({cause})", allowed="labelled results need xarray", do="pip install xarray"
-        ) from cause
     result = to_json(diagram)
     labels = _labels(diagram)
     arrays = Arrays({name: len(values) for name, values in labels.items()})
@@ -64,8 +57,7 @@ def collate(diagram: Diagram) -> xarray.Dataset:
     add_exact(arrays, result["exact"])
     add_curvature(arrays, diagram)
     add_change_points(arrays, diagram)
-    dataset = xarray.Dataset(arrays.variables, _coordinates(diagram, labels), _attributes(diagram, result))
-    return dataset.drop_dims([name for name, size in dataset.sizes.items() if size == 0])
+    return arrays.dataset(_coordinates(diagram, labels), _attributes(diagram, result))
 
 
 def _labels(diagram: Diagram) -> dict[str, list[Any]]:
