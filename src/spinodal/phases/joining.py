@@ -362,7 +362,7 @@ class Joiner:
     def _fall_reason(self, phase: KnownPhase, end: Transition, direction: str) -> str:
         known = (fall.falls_to for fall in self.falls if (fall.phase, fall.direction) == (phase.id, direction))
         to = next(known, None)
-        name = NAMES.get(end.order, "transition, not classified,")
+        name = end.kind if end.order in NAMES else f"{end.kind},"
         where = "a minimum that is none of these phases" if to is None else f"phase {to}"
         verb = "joins" if end.order == "second" else "falls into"
         return f"{name} on the way {direction}: it {verb} {where}"

@@ -35,7 +35,7 @@ def shared_cells(item: Mapping[str, Any], style: Style) -> dict[str, str]:
         "range": between((item["low"], item["high"]), style),
         "apart": significant(item["width"], 2),
         "coexistence": style.absent if item["coexistence"] is None else significant(item["coexistence"], 5),
-        "order": item["order"],
+        "order": "not proven" if item["order"] == "not classified" else item["order"],
         "classes lost": listed(item["lost_classes"], style),
     }
 
