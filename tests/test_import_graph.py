@@ -39,7 +39,7 @@ labelled
 results
 mapping
 paths dynamics basins
-ensemble
+ensemble shares
 store
 plots
 report

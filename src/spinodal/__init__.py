@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from spinodal.phases.snapshot import Snapshot
     from spinodal.results.phase_diagram import PhaseDiagram
     from spinodal.results.placement import Placement
+    from spinodal.shares.basin_shares import basin_shares
+    from spinodal.shares.shares import Share, Shares
     from spinodal.store import load
     from spinodal.sweeps.loop import Loop
     from spinodal.sweeps.sweep import Sweep
@@ -79,6 +81,8 @@ __all__ = [
     "Placement",
     "Reach",
     "SaddleIndex",
+    "Share",
+    "Shares",
     "Slowing",
     "Snapshot",
     "SpectralDensity",
@@ -91,6 +95,7 @@ __all__ = [
     "Transition",
     "WayOut",
     "Weight",
+    "basin_shares",
     "beta_of",
     "change_points",
     "coexistence",
@@ -167,6 +172,9 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "extreme_eigenvalues": "spinodal.curvature",
     "fisher_trace": "spinodal.curvature",
     "hierarchy": "spinodal.basins.hierarchy",
+    "basin_shares": "spinodal.shares.basin_shares",
+    "Share": "spinodal.shares.shares",
+    "Shares": "spinodal.shares.shares",
     "load": "spinodal.store",
     "map_ensemble": "spinodal.ensemble.map",
     "map_phases": "spinodal.mapping.map",

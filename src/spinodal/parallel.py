@@ -7,6 +7,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent import futures
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ _HERE = threading.local()  # the problem that this thread of a worker has opened
 class Executor(Protocol):
     """What runs functions elsewhere: pools of `concurrent.futures`, or `dask.distributed.Client.get_executor()`."""
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         """Begin a call and return its future."""
         ...
 
@@ -62,12 +63,7 @@ class Workplace(Protocol[P_co]):
 
 @dataclass(frozen=True)
 class Undone:
-    """What there is in place of a result that no worker could make.
-
-    Attributes
-    ----------
-    cause : str
-    """
+    """What there is in place of a result that no worker could make; its `cause` is one line."""
 
     cause: str
 
@@ -153,8 +149,11 @@ class Crew(Generic[P]):
 
     def _submitted(self, executor: Executor, function: Callable[[P, J], R], job: J) -> Any:
         sent = pickle.dumps(job) if self._packs else job
+        call = _Call((self._token, self._threads, self._sent, function, sent))
         with _held_interrupts():  # a pool begins its processes here, which have the signals of this thread
-            return executor.submit(_done, self._token, self._threads, self._sent, function, sent)
+            if type(executor).__module__.startswith("distributed"):  # a worker that cannot read a call would be silent
+                return executor.submit(pickle.loads, pickle.dumps(call), pure=False)
+            return executor.submit(_done, *call)
 
     def _packed(self, workplace: Workplace[P]) -> object:
         """Return a workplace as it travels, or refuse one that cannot be sent to another process."""
@@ -172,6 +171,8 @@ class Crew(Generic[P]):
             done, sent = future.result()
         except BrokenExecutor:
             raise
+        except futures.CancelledError:
+            return Undone("it was cancelled: who shared out the work is gone")
         except Exception as cause:  # noqa: BLE001 - of whatever kind, from wherever: it is told
             return Undone(told(cause))
         return _unpacked(sent) if done else Undone(sent)
@@ -336,6 +337,13 @@ def _begin(life: Connection) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+class _Call(tuple[Any, ...]):
+    """The arguments of a job on its way, which is done by being unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _done, tuple(self)
+
+
 def _done(
     token: tuple[str, ...], threads: int, workplace: Any, function: Callable[[Any, Any], Any], job: Any
 ) -> tuple[bool, Any]:
@@ -370,9 +378,9 @@ def _nothing(_problem: object, _job: object) -> bool:
     return True
 
 
-def _next_done(futures: Iterable[Any]) -> Any:
+def _next_done(pending: Iterable[Any]) -> Any:
     """Return one that is done, where they tell, those of lost workers last; else the first one."""
-    known = list(futures)
+    known = list(pending)
     if not all(isinstance(future, Future) for future in known):
         return known[0]
     done = wait(known, return_when=FIRST_COMPLETED).done

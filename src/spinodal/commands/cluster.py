@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -24,6 +26,7 @@ def cluster(address: str, console: Console) -> Iterator[Executor]:
     SpinodalError
         If dask.distributed is not installed, or nobody answers at the address.
     """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs, with tracebacks, what is told here in one line
     client = _client(address)
     try:
         threads = client.nthreads()
@@ -45,6 +48,7 @@ def _client(address: str) -> Any:
             do="pip install 'spinodal[cluster]'; or leave --scheduler out: --workers N are processes of this machine",
         ) from cause
     try:
+        asyncio.run(asyncio.wait_for(_answers(distributed, address), PATIENCE))
         return distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as cause:
         raise SpinodalError(
@@ -52,3 +56,10 @@ def _client(address: str) -> Any:
             allowed="the address of a dask scheduler is allowed, as tcp://HOST:8786",
             do="see that it is running (`dask scheduler` prints its address) and can be reached from here",
         ) from cause
+
+
+async def _answers(distributed: Any, address: str) -> None:
+    """Ask a scheduler who it is: whoever takes the call and is silent would be waited for without end by a client."""
+    arguments = distributed.security.Security().get_connection_args("client")
+    async with distributed.core.rpc(address, connection_args=arguments) as scheduler:
+        await scheduler.identity()

@@ -215,10 +215,16 @@ def refuse_missing(missing: Sequence[Missing], runs: Sequence[MemberRun], folder
     """Refuse to be content with less than was asked for, once what is there is written."""
     if missing:
         raise SpinodalError(
-            got=f"{len(missing)} of {len(runs)} maps missing: {'; '.join(map(str, missing))}",
+            got=f"{len(missing)} of {len(runs)} maps missing: {'; '.join(_by_cause(missing))}",
             allowed="a map of every member is needed; the others stand",
             do=f"mend that, and go on with --resume --out {folder}",
         )
+
+
+def _by_cause(missing: Sequence[Missing]) -> Iterator[str]:
+    """Yield what is missing, each cause once."""
+    for cause in dict.fromkeys(item.cause for item in missing):
+        yield f"{', '.join(item.what for item in missing if item.cause == cause)} ({cause})"
 
 
 def map_run(_site: Site, run: MemberRun) -> Missing | None:

@@ -17,6 +17,7 @@ from spinodal.report.hierarchy import basin_table, merging_table, rank_table
 from spinodal.report.path_page import path_table
 from spinodal.report.rows import Table, number, phase_table, table, transition_table
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.shares.shares import Shares
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
 from spinodal.words.ensemble import shared_cells
@@ -82,6 +83,18 @@ def _(result: Hierarchy) -> Contents:
 def _(result: Ensemble) -> Contents:
     rows = [shared_cells(item, PAGE) for item in result.to_dict()["transitions"]]
     return Contents(_lines(result), (("Transitions", table(rows, [""] * len(rows))),))
+
+
+@_told.register
+def _(result: Shares) -> Contents:
+    rows = [
+        {"beta": number(item.beta), "phase": str(item.phase), "rank": str(result.rank(item.phase))}
+        | {"starts": f"{item.count} of {item.of}"}
+        | {"share": f"{item.share:.0%}", "95 %": f"{item.interval[0]:.0%} to {item.interval[1]:.0%}"}
+        for beta in result.beta
+        for item in result.at(beta)
+    ]  # fmt: skip
+    return Contents(_lines(result), (("Shares", table(rows, [""] * len(rows))),))
 
 
 @_told.register

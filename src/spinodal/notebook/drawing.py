@@ -22,9 +22,11 @@ from spinodal.plots.lines import draw_branch, draw_density, draw_diagnosis, draw
 from spinodal.plots.path_figure import draw_paths
 from spinodal.plots.record import diagram_record
 from spinodal.plots.save import FIGURES
+from spinodal.plots.shares_figure import draw_shares
 from spinodal.plots.single import PANELS, draw_single
 from spinodal.plots.style import new_figure, paper
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.shares.shares import Shares
 from spinodal.spectrum.density import SpectralDensity
 from spinodal.sweeps.loop import Loop
 from spinodal.sweeps.sweep import Sweep
@@ -156,3 +158,8 @@ def _(result: Hierarchy) -> Mapping[str, Kind]:
 def _(result: Ensemble) -> Mapping[str, Kind]:
     result.members[0].control.require_l2("a figure")
     return {"ensemble": Kind(partial(draw_ensemble, result))}
+
+
+@kinds.register
+def _(result: Shares) -> Mapping[str, Kind]:
+    return {"shares": Kind(partial(draw_shares, result))}
