@@ -61,5 +61,5 @@ class Known:
                 yield phase, fingerprint_at(points, beta)
         for phase, point in list(self.found.items()):
             there = moved(self.walker, point, beta)
-            if there.minimum.converged:
+            if there.minimum.converged and there.observation.rank == point.observation.rank:  # else it fell on the way
                 yield phase, Fingerprint.of(there.minimum, there.observation)
