@@ -23,6 +23,7 @@ from spinodal.spectrum.margin import LANCZOS_STEPS
 from spinodal.spectrum.operator import SMALL
 
 LARGE, DEAR = 800, 2000  # parameters up to which a dense Hessian may be kept, and the gradients that it may cost then
+LARGER, CHEAP = 2000, 700  # the same where points share Hessians
 FLOAT32_TOLERANCE = 1e-3
 AIDED = 2000  # most iterations with a preconditioner, before plain ones take over
 
@@ -192,13 +193,15 @@ def sees_kinks(name: str) -> bool:
 def solver_for(landscape: Landscape, solver: str = "auto") -> str:
     """Return the solver's name, choosing by counted cost where `solver` is "auto".
 
-    Newton in float64 up to 500 parameters, and up to 800 where a dense Hessian with its factorisation costs at most 2,000
-    gradients (see `Counts`), as it does unless samples are few; L-BFGS beyond and in float32.
+    Newton in float64 up to 500 parameters, up to 800 where a dense Hessian with its factorisation costs at most 2,000
+    gradients (see `Counts`), as it does unless samples are few, and up to 2,000 where at most 700, as of feed-forward networks
+    with a thousand samples and more; L-BFGS beyond and in float32.
     """
     if solver != "auto":
         chosen = solver_named(solver)
         chosen.refuse(landscape.dtype)
         return chosen.name
-    if landscape.dtype != torch.float64 or landscape.size > LARGE:
+    if landscape.dtype != torch.float64 or landscape.size > LARGER:
         return LBFGS.name
-    return NEWTON.name if landscape.size <= SMALL or price(landscape) <= DEAR else LBFGS.name
+    dear = DEAR if landscape.size <= LARGE else CHEAP
+    return NEWTON.name if landscape.size <= SMALL or price(landscape) <= dear else LBFGS.name

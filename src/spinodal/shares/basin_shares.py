@@ -20,11 +20,12 @@ from spinodal.mapping.workplace import problem_of
 from spinodal.minima.minimise import lbfgs_batch
 from spinodal.phases.catalogue import Allowance
 from spinodal.results.phase_diagram import PhaseDiagram
-from spinodal.shares.known import Known, grouped
+from spinodal.shares.known import TOLD, Known, grouped
 from spinodal.shares.shares import Share, Shares
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.recorder import Forgetful, Recorder
+from spinodal.sweeps.scout import Scout
 from spinodal.tasks.expected import expected_task
 from spinodal.tasks.task import Task
 
@@ -137,8 +138,10 @@ class Reached:
 
 def _counted(found: Reached, points: dict[float, list[Point]], diagram: PhaseDiagram | None) -> Shares:
     """Match the minima of all beta, in order, and count them."""
-    allowance = _allowance(found, points, diagram)
-    known, reached, unsettled = Known(found.walker, allowance, diagram), {}, []
+    ranges = _ranges(found, points, diagram)
+    allowance = Allowance.of_phases(*ranges)
+    scout = Scout(found.walker, error_range=ranges[0], norm_range=ranges[1], resolution=TOLD)
+    known, reached, unsettled = Known(scout, allowance, diagram), {}, []
     for beta, ends in points.items():
         settled = [point for point in ends if point.minimum.converged]
         unsettled.append(len(ends) - len(settled))
@@ -154,11 +157,11 @@ def _counted(found: Reached, points: dict[float, list[Point]], diagram: PhaseDia
     return Shares(found.task.name, convention, tuple(points), found.seeds, mapped, tuple(shares), tuple(unsettled))
 
 
-def _allowance(found: Reached, points: dict[float, list[Point]], diagram: PhaseDiagram | None) -> Allowance:
-    """Return what minima of one phase may differ by, from the ranges of E and of the squared norm over all that is known."""
+def _ranges(found: Reached, points: dict[float, list[Point]], diagram: PhaseDiagram | None) -> tuple[float, float]:
+    """Return the ranges of E and of the squared norm over all that is known, in which jumps and differences are measured."""
     known = [point for ends in points.values() for point in ends] + list(diagram.points if diagram else ())
     errors, norms = [point.error for point in known], [point.norm_squared for point in known]
     centre = found.problem.control.trivial(known[0].minimum.theta)
     if centre is not None:
         errors, norms = [*errors, found.problem.landscape.value(centre)], [*norms, 0.0]
-    return Allowance.of_phases(max(errors) - min(errors), max(norms) - min(norms))
+    return max(errors) - min(errors), max(norms) - min(norms)

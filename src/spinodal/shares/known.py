@@ -8,10 +8,13 @@ from itertools import product
 from spinodal.basins.at_beta import fingerprint_at, known_points
 from spinodal.basins.matching import put_together
 from spinodal.phases.catalogue import Allowance, Catalogue, Fingerprint
+from spinodal.phases.descents import is_macroscopic
 from spinodal.phases.diagram import Diagram
-from spinodal.sweeps.moved import moved
 from spinodal.sweeps.point import Point
-from spinodal.sweeps.walk import Walker
+from spinodal.sweeps.resolution import Resolution
+from spinodal.sweeps.scout import Scout
+
+TOLD = Resolution(bracket=1e-2)  # enough to tell that a phase ends
 
 
 def grouped(points: Sequence[Point], allowance: Allowance) -> list[tuple[int, ...]]:
@@ -23,17 +26,17 @@ def grouped(points: Sequence[Point], allowance: Allowance) -> list[tuple[int, ..
 
 
 class Known:
-    """Phases of a map, and those that starts found, each followed from one beta to the next.
+    """Phases of a map, and those that starts found, each walked from one beta to the next as long as nothing jumps.
 
     Parameters
     ----------
-    walker : Walker
+    scout : Scout
     allowance : Allowance
     diagram : Diagram or None
     """
 
-    def __init__(self, walker: Walker, allowance: Allowance, diagram: Diagram | None) -> None:
-        self.walker, self.allowance = walker, allowance
+    def __init__(self, scout: Scout, allowance: Allowance, diagram: Diagram | None) -> None:
+        self.scout, self.allowance = scout, allowance
         self.mapped = {} if diagram is None else {phase.id: known_points(phase) for phase in diagram.phases}
         self.found: dict[int, Point] = {}  # the last minimum of those that starts found
 
@@ -60,6 +63,8 @@ class Known:
             if points[0].beta <= beta <= points[-1].beta:
                 yield phase, fingerprint_at(points, beta)
         for phase, point in list(self.found.items()):
-            there = moved(self.walker, point, beta)
-            if there.minimum.converged and there.observation.rank == point.observation.rank:  # else it fell on the way
+            sweep = self.scout.walk(point, beta, until=is_macroscopic)
+            there = sweep.points[-1]
+            ended = any(map(is_macroscopic, sweep.transitions)) or there.observation.rank != point.observation.rank
+            if sweep.status == "complete" and there.beta == beta and not ended:
                 yield phase, Fingerprint.of(there.minimum, there.observation)
