@@ -80,3 +80,11 @@ def test_shares_are_json_arrays_a_figure_and_a_page(found: sp.Shares) -> None:
 def test_what_means_nothing_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SpinodalError):
         sp.basin_shares(deep(), **wrong)  # type: ignore[arg-type]
+
+
+def test_a_map_of_another_task_or_control_is_refused(found: sp.Shares) -> None:
+    other = sp.tasks.gaussian(**DEEP | {"singular_values": (0.8, 0.5)})
+    diagram = sp.map_phases(other, beta=(0.3, 0.5), starts=1, bracket=1e-2)
+    for task, control in ((deep(), None), (other, sp.Penalty(centre=other.initial(0)))):
+        with pytest.raises(SpinodalError, match="a map of the same task"):
+            sp.basin_shares(task, beta=[0.2], starts=1, diagram=diagram, control=control)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 
@@ -31,6 +32,7 @@ from spinodal.tasks.task import Task
 
 ROUGH = 1e-4  # relative residual of the batched searches, whose ends are then minimised one by one
 STEPS = 20_000
+SAME_ERROR = 1e-4  # relative; single precision differs by less
 BETAS = "give for example [0.1, 0.2]"
 
 
@@ -76,7 +78,7 @@ def basin_shares(
     Raises
     ------
     SpinodalError
-        For a beta that is not positive, no start, and what `map_phases` refuses.
+        For a beta that is not positive, no start, a map of another problem, and what `map_phases` refuses.
 
     Notes
     -----
@@ -101,10 +103,27 @@ def basin_shares(
     chosen = options or MapOptions()
     ready = prepare(expected_task(task), chosen, control)
     problem = problem_of(task, chosen, ready, chosen_solver(task, chosen, ready[0]))
+    if diagram is not None:
+        _refuse_another(diagram, problem)
     seeds = tuple(range(first, first + count))
     found = Reached(task, problem, seeds, recorder or Forgetful())
     points = {value: found.at(value) for value in betas}
     return _counted(found, points, diagram)
+
+
+def _refuse_another(diagram: PhaseDiagram, problem: Problem) -> None:
+    """Refuse a map of another problem: along another control, or whose models have another error here."""
+    point, convention = diagram.points[-1], problem.control.convention
+    theta = point.minimum.theta.to(problem.landscape.device, problem.landscape.dtype)
+    same = diagram.control.convention == convention and len(theta) == problem.landscape.size
+    with problem.landscape.uncounted():
+        same = same and math.isclose(problem.landscape.value(theta), point.error, rel_tol=SAME_ERROR, abs_tol=SAME_ERROR)
+    if not same:
+        raise SpinodalError(
+            got=f"a map of {diagram.task['name']} along {diagram.control.convention}, whose models have another error here",
+            allowed=f"a map of the same task along {convention} is allowed",
+            do="give the map of this task, with the same data and control, or none",
+        )
 
 
 class Reached:
