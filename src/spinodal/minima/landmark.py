@@ -14,7 +14,7 @@ from spinodal.spectrum.preconditioner import Cholesky
 
 FLOOR = 0.1  # of beta: least curvature that is believed of the neighbourhood, where soft modes stiffen and turn
 SOFT = 4  # lowest eigenvectors outside the zero modes that are kept
-STEP_BESIDE = 1e-3  # of the norm: a step that no mode softens on
+STEP_BESIDE = 2e-4  # of the norm: a step that no mode softens on
 SHARPEST = 1e-2  # least part of its tolerance to which a search goes on
 SERVED = 3.0  # points that a new Hessian is expected to serve
 CERTIFIED = 100  # gradients up to which a Hessian is taken at every point: margin, zero modes and tangent come with it
