@@ -100,6 +100,7 @@ def small() -> dict[str, Any]:
         "SpectralDensity": sp.spectral_density(landscape, theta),
         "Curvature": sp.curvature_at(landscape, theta, beta=0.05),
         "Surface": sp.Surface(torch.zeros(2).double(), torch.eye(2).double()),
+        "Shares": sp.basin_shares(task, beta=[0.1], starts=2),
         "Penalty": sp.Penalty(centre=torch.zeros(500)),
         "Task": task,
     }
