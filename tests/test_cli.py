@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -300,12 +300,22 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(command: Command, tmp_path: Pat
     assert (tmp_path / "run" / "result.json").exists()
 
 
-def test_a_map_stops_after_the_minutes_it_is_given_and_goes_on_later(command: Command) -> None:
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("told", [signal.default_int_handler, signal.SIG_IGN], ids=["in front", "in the background"])
+def test_a_map_stops_after_the_minutes_it_is_given_and_goes_on_later(command: Command, told: Any, heeded: None) -> None:
+    signal.signal(signal.SIGINT, told)
     words = ["map", *FAST, "--out", "run"]
     done = command(*words, "--max-minutes", "0.01", "--set", "hidden=12,12", "--set", "samples=20000")
     assert (done.code, done.err) == (130, "")
     assert "0.01 minutes are over: " in done.out
     assert "continue with --resume --out run" in done.out
+    assert signal.getsignal(signal.SIGINT) == told
     assert "--max-minutes" in command(*words, "--max-minutes", "0").err
 
 

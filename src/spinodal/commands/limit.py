@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 from _thread import interrupt_main
-from threading import Timer
+from threading import Timer, current_thread, main_thread
 
 
 class TimeLimit:
-    """Interrupts the main thread after so many minutes, unless it is left before; None: never."""
+    """Interrupts the main thread after so many minutes, unless it is left before; None: never.
+
+    A shell starts what it puts into the background with interrupts ignored. They go on being ignored; the limit's own is not.
+    """
 
     def __init__(self, minutes: float | None) -> None:
-        self.minutes, self.is_over = minutes, False
+        self.minutes, self.is_over, self._heeds = minutes, False, False
         self._timer = None if minutes is None else Timer(60.0 * minutes, self._end)
 
     def __enter__(self) -> TimeLimit:
         if self._timer is not None:
+            if current_thread() is main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+                self._heeds = signal.signal(signal.SIGINT, self._heed) is signal.SIG_IGN
             self._timer.daemon = True
             self._timer.start()
         return self
@@ -22,6 +28,8 @@ class TimeLimit:
     def __exit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._heeds:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     @property
     def cause(self) -> str:
@@ -31,3 +39,8 @@ class TimeLimit:
     def _end(self) -> None:
         self.is_over = True
         interrupt_main()
+
+    def _heed(self, *_: object) -> None:
+        """Interrupt when the time is over, and only then."""
+        if self.is_over:
+            raise KeyboardInterrupt
