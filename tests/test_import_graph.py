@@ -25,6 +25,7 @@ errors version definitions shown
 conventions arguments counts files
 words.numbers theory parallel
 landscape
+processes
 tasks
 missing
 spectrum
@@ -47,6 +48,7 @@ notebook
 claims
 commands
 cli
+__main__
 spinodal
 """  # the lowest first; a module may import what lies lower, and others of its own room
 LEVEL = {name: level for level, line in enumerate(LEVELS.split("\n")) for name in line.split()}

@@ -38,9 +38,10 @@ from spinodal.tasks.models import Models
 
 BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
 REMARKS = {"control.from"}  # settings that identify nothing: the same centre may lie elsewhere
-LATER = {"map.curvature": False, "map.soften": "auto", "map.grid": "auto", "map.repeats": 0, "map.lead": "auto"} | {
-    f"map.{name}": getattr(MapOptions, name) for name in TRAINED
-}  # settings that older versions did not know, as they behaved
+YOUNGER = ("curvature", "soften", "grid", "repeats", "lead", "shards", *TRAINED)  # settings that older versions did not know,
+LATER = {
+    f"map.{name}": "auto" if (known := getattr(MapOptions, name)) is None else known for name in YOUNGER
+}  # as they behaved
 
 
 class RunFolder:
