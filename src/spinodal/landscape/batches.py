@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeAlias
@@ -20,6 +21,7 @@ Samples: TypeAlias = Callable[[Batch], int]
 ALLOWED = (
     "tensors and arrays are allowed, alone or in tuples, lists, mappings, named tuples, data classes and objects that hold them"
 )
+ALIGNED = 64  # bytes, of which the places of tensors that PyTorch makes are multiples
 FIRST = "the first axis of the tensors"
 TELL = "give the number of samples of a batch: samples=lambda batch: ..."
 
@@ -118,6 +120,15 @@ class Batches:
         if self.sized_by != FIRST:
             parts._share(self, source)
         return parts
+
+    def settled(self) -> Batches:
+        """Return the same batches, those that are kept each in memory of its own: products may round by where numbers lie."""
+        kept = self.source.whole.source if isinstance(self.source, _Parts) else self.source
+        if not isinstance(kept, list):
+            return self
+        twin = copy.copy(self)
+        twin.source = [mapped(in_own_memory, batch) for batch in self]
+        return twin
 
     def sized(self, samples: Samples) -> Batches:
         """Return the same batches, weighed by what `samples` says of each."""
@@ -277,6 +288,15 @@ def is_of_samples(batch: Batch) -> bool:
         return False
     sizes = {int(value.shape[0]) if value.dim() else 0 for value in leaves}
     return len(sizes) == 1 and min(sizes) > 0
+
+
+def in_own_memory(leaf: Any) -> Any:
+    """Return a tensor whose numbers lie in their order from a place that libraries like; whatever else as it is."""
+    if not isinstance(leaf, Tensor) or leaf.layout != torch.strided or leaf.is_nested:
+        return leaf
+    return (
+        leaf if leaf.is_contiguous() and leaf.data_ptr() % ALIGNED == 0 else leaf.clone(memory_format=torch.contiguous_format)
+    )
 
 
 def part_of(batch: Batch, samples: slice) -> Batch:

@@ -29,8 +29,8 @@ def shards_of(landscape: Energy, shards: Shards) -> Batches:
     SpinodalError
         If there are fewer samples than shards, no samples, or an E that is no mean over samples.
     """
-    parts = shards.cut(landscape.batches)
-    if parts is landscape.batches:
+    parts = shards.cut(landscape.batches).settled()
+    if parts.count == landscape.batches.count:
         return parts
     cause = ""
     for candidate in _weighed(landscape, parts):

@@ -115,7 +115,7 @@ class Group:
             joined = torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).to(self.device)
             dist.broadcast(joined, src=0, group=self._tensors)
         parts = torch.split(joined, [tensor.numel() for tensor in tensors])
-        return (part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True))
+        return (part.view(tensor.shape).clone() for part, tensor in zip(parts, tensors, strict=True))
 
     def send(self, tensor: Tensor) -> None:
         """Send a tensor to the first process."""
