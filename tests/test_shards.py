@@ -360,7 +360,7 @@ def wait_for(place: Path) -> None:
 
 def points(folder: Path) -> int:
     """Return how many points the journal of a run holds."""
-    return sum(json.loads(line).get("kind") == "number" for line in (folder / "run" / "journal.jsonl").read_text().splitlines())
+    return sum(json.loads(line)["kind"] == "point" for line in (folder / "run" / "journal.jsonl").read_text().splitlines())
 
 
 def test_the_bits_of_sums_do_not_depend_on_the_number_of_processes(nursery: Nursery, tmp_path: Path) -> None:
@@ -382,7 +382,7 @@ def test_in_python_the_first_process_goes_on_and_the_others_leave(nursery: Nurse
 def test_a_process_that_is_killed_while_it_computes_ends_the_map_at_once_and_any_number_goes_on(
     nursery: Nursery, alone: Any, tmp_path: Path
 ) -> None:
-    run = begin_command(nursery, tmp_path, 3, HOLD1="250")
+    run = begin_command(nursery, tmp_path, 3, HOLD1="210")
     wait_for(tmp_path / "held-1")
     killed = run.kill(1)
     assert run.ended() == [2, -signal.SIGKILL, 0]
@@ -405,7 +405,7 @@ def test_a_process_that_is_killed_while_it_computes_ends_the_map_at_once_and_any
 def test_a_process_that_is_killed_while_the_first_one_computes_interrupts_it(
     nursery: Nursery, alone: Any, tmp_path: Path
 ) -> None:
-    run = begin(nursery, tmp_path, 2, program=MAPPED, HOLD0="250")
+    run = begin(nursery, tmp_path, 2, program=MAPPED, HOLD0="210")
     wait_for(tmp_path / "held-0")
     killed = run.kill(1)
     assert run.ended() == [71, -signal.SIGKILL]
@@ -426,7 +426,7 @@ def test_the_others_end_at_once_with_the_first_one(nursery: Nursery, tmp_path: P
 
 
 def test_ctrl_c_is_told_by_the_first_process_alone(nursery: Nursery, tmp_path: Path) -> None:
-    run = begin_command(nursery, tmp_path, 2, HOLD0="250")
+    run = begin_command(nursery, tmp_path, 2, HOLD0="210")
     wait_for(tmp_path / "held-0")
     for rank in (1, 0):
         run.kill(rank, signal.SIGINT)
