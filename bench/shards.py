@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?", help="an .npz file, or a folder of IDX files")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--beta", default="0.0435:0.0445")
+    parser.add_argument("--beta", default="0.0438:0.0443")
     parser.add_argument("--shards", type=int, default=6)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--quick", action="store_true")
@@ -51,13 +51,12 @@ def main() -> None:
     print(hardware_line() + "\n", flush=True)
     words = [*SMALL, "--starts", "1", "--shards", str(options.shards)] if options.quick else mnist_words(options)
     with tempfile.TemporaryDirectory() as folder:
-        rows, first = [], None
+        first = Path(folder) / str(options.processes[0]) / "run"
+        print_table(COLUMNS, [])
         for size in options.processes:
             row, place = measured(Path(folder) / str(size), size, words)
-            first = first or place
-            rows.append([*row, str(differences(place, first))])
-        print_table(COLUMNS, rows)
-        print(f"\n{killed(Path(folder) / 'killed', words, first or Path(folder))}")
+            print("| " + " | ".join([*row, str(differences(place, first))]) + " |", flush=True)
+        print(f"\n{killed(Path(folder) / 'killed', words, first)}")
 
 
 def mnist_words(options: argparse.Namespace) -> list[str]:
@@ -65,7 +64,7 @@ def mnist_words(options: argparse.Namespace) -> list[str]:
     if options.data is None:
         raise SystemExit("give the data, or --quick")
     settings = [f"data={options.data.resolve()}", f"samples={options.images}"]
-    chosen = ["--beta", options.beta, "--starts", "1", "--shards", str(options.shards)]
+    chosen = ["--beta", options.beta, "--starts", "1", "--lead", "0", "--bracket", "0.003", "--shards", str(options.shards)]
     return ["mnist", *(word for setting in settings for word in ("--set", setting)), *chosen]
 
 

@@ -29,7 +29,7 @@ class Run:
     folder: Path
     nursery: Nursery
 
-    def ended(self, seconds: float = 30.0) -> list[int | None]:
+    def ended(self, seconds: float = 120.0) -> list[int | None]:
         """Wait so long for all to end; return exit codes, None for those that did not."""
         return self.nursery.ask(wait=self.pids, seconds=seconds)
 

@@ -17,13 +17,14 @@ import spinodal as sp
 from processes import Nursery, Run
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
+from spinodal.landscape.hessian import Vectorised
 from spinodal.landscape.shards import Walked
 from spinodal.landscape.sums import Add, Arguments, Sums
 from spinodal.minima.kronecker import kronecker
 from spinodal.processes.leader import share
 from spinodal.processes.messages import Request, slotted
 
-SMALL = sp.tasks.gaussian(hidden=(4, 3), samples=21, inputs=3, outputs=2)
+SMALL = sp.tasks.gaussian(hidden=(3,), samples=13, inputs=2, outputs=2)
 TOKENS = torch.randint(0, 5, (9, 6), generator=torch.Generator().manual_seed(0))
 MASK = TOKENS > 1
 
@@ -149,6 +150,7 @@ def everything(landscape: Landscape, theta: Tensor) -> list[Any]:
     factors = kronecker(landscape, theta)
     assert factors is not None
     found = [landscape.value(theta), *landscape.value_and_gradient(theta), landscape.hessian_product(theta, rows)]
+    found += [landscape.hessian(theta), Vectorised().dense(landscape, theta)]
     return [*found, landscape.third_product(theta, rows[0], rows[1]), *(block.values for block in factors.blocks)]
 
 
@@ -294,6 +296,7 @@ with shared(3, lambda: task.landscape(shards=3), lambda landscape: landscape) as
         note(at.gradient(theta))
         note(at.hessian_product(theta, rows.T.contiguous().T))
         note(at.third_product(theta, *rows))
+        note(at.hessian(theta))
         for block in kronecker(at, theta).blocks:
             note(block.values)
 print(made.hexdigest())
@@ -352,7 +355,7 @@ def alone(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tuple[d
 
 
 def wait_for(place: Path) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not place.exists():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -14,8 +14,7 @@ from torch import Tensor
 from spinodal.arguments import whole_number
 from spinodal.errors import SpinodalError
 from spinodal.landscape.batches import Batches, in_own_memory, is_of_samples, size_of
-from spinodal.landscape.structure import mapped
-from spinodal.landscape.sums import Add, Arguments, Choose, Layout, Sums
+from spinodal.landscape.sums import Add, Arguments, Choose, Layout, Sums, each_leaf
 
 PRECISE = torch.float64  # in which shards are summed, and their sums
 
@@ -73,7 +72,7 @@ class Shards:
         self, landscape: Walked, add: Add, theta: Tensor, arguments: Arguments, start: Mapping[str, Tensor] | None = None
     ) -> Sums:
         """Return what `add` adds up over the batches, shard by shard."""
-        total, arguments = Sums(start, PRECISE), mapped(in_own_memory, arguments)
+        total, arguments = Sums(start, PRECISE), each_leaf(in_own_memory, arguments)
         helped = self.servers is not None and self.servers.summed(landscape, add, theta, arguments, total)
         if not helped:
             self.sum_some(range(self.number), landscape, add, theta, arguments, total.take)

@@ -94,6 +94,21 @@ class Sums:
         return made
 
 
+def each_leaf(function: Callable[[Any], Any], value: Any) -> Any:
+    """Return tuples, lists and dictionaries of the function of whatever else is in them.
+
+    Examples
+    --------
+    >>> each_leaf(lambda leaf: leaf + 1, (1, {"a": [2, 3]}))
+    (2, {'a': [3, 4]})
+    """
+    if type(value) is dict:
+        return {key: each_leaf(function, child) for key, child in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(each_leaf(function, child) for child in value)
+    return function(value)
+
+
 def adding(sums: Sums) -> Callable[[int], Sums]:
     """Return what chooses the same sums for every batch."""
     return lambda _: sums

@@ -55,7 +55,7 @@ class Group:
             with _silence():
                 if self._owns:
                     dist.init_process_group("gloo", rank=here.rank, world_size=here.size, timeout=JOINING)
-                self._messages = dist.new_group(backend="gloo", timeout=EVER)
+                self._messages = dist.new_group(backend="gloo", timeout=JOINING)
                 self.device = self._own_device(device)
                 backend = "gloo" if self.device.type == "cpu" else "nccl"
                 self._tensors = dist.new_group(backend=backend, timeout=ON_THE_WAY)
@@ -94,11 +94,11 @@ class Group:
         """Wait for the next message of a process, as long as there is that process."""
         head = torch.empty(HEAD, dtype=torch.uint8)
         with _noticing():
-            dist.recv(head, src=rank, group=self._messages)
+            _have(dist.irecv(head, src=rank, group=self._messages))
             (size,) = struct.unpack_from(SIZE, head.numpy())
             rest = torch.empty(max(size - SHORT, 0), dtype=torch.uint8)
             if len(rest):
-                dist.recv(rest, src=rank, group=self._messages)
+                _have(dist.irecv(rest, src=rank, group=self._messages))
         return pickle.loads(torch.cat([head, rest]).numpy()[HEAD - SHORT :])
 
     # -- tensors ------------------------------------------------------------------------------
@@ -134,6 +134,12 @@ class Group:
         if self._owns:
             with suppress(RuntimeError, ValueError, AssertionError):
                 dist.destroy_process_group()
+
+
+def _have(coming: dist.Work | None) -> None:
+    """Wait for a message, as long as there is who sends it."""
+    if coming is not None:
+        coming.wait(EVER)
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spinodal.landscape.structure import mapped
-from spinodal.landscape.sums import Add, Arguments
+from spinodal.landscape.sums import Add, Arguments, each_leaf
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ class Request:
         That compute: others round otherwise.
     add : callable
         What is added up (see `Sums`).
-    given : nested
-        Theta and what else `add` takes, a `Slot` in place of every tensor.
+    given : (theta, arguments)
+        What `add` takes, with a `Slot` in place of every tensor in tuples, lists and dictionaries; objects travel whole.
     """
 
     way: tuple[str | int, ...]
@@ -83,12 +82,12 @@ class Request:
     def slots(self) -> list[Slot]:
         """Return the places of all tensors, in the order in which they travel."""
         found: list[Slot] = []
-        mapped(lambda leaf: found.append(leaf) if isinstance(leaf, Slot) else None, self.given)
+        each_leaf(lambda leaf: found.append(leaf) if isinstance(leaf, Slot) else None, self.given)
         return found
 
     def filled(self, tensors: list[Tensor]) -> tuple[Tensor, Arguments]:
         """Return theta and the other arguments."""
-        theta, arguments = mapped(lambda leaf: tensors[leaf.number] if isinstance(leaf, Slot) else leaf, self.given)
+        theta, arguments = each_leaf(lambda leaf: tensors[leaf.number] if isinstance(leaf, Slot) else leaf, self.given)
         return theta, arguments
 
 
@@ -109,7 +108,7 @@ def slotted(value: Any) -> tuple[Any, list[Tensor]]:
         tensors.append(leaf)
         return Slot(len(tensors) - 1, tuple(leaf.shape), leaf.dtype)
 
-    return mapped(slot, value), tensors
+    return each_leaf(slot, value), tensors
 
 
 def sendable(cause: Exception) -> Exception:

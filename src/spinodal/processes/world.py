@@ -41,7 +41,7 @@ def world() -> World:
     SpinodalError
         Where the environment tells of others, but not all that is needed to meet them.
     """
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    if not _is_shared():
         return World()
     missing = [name for name in NEEDED if not os.environ.get(name)]
     if missing:
@@ -64,7 +64,11 @@ def world() -> World:
 def serves() -> bool:
     """Tell whether this process is one that serves, and leaves it to the first one to say anything."""
     rank = os.environ.get("RANK", "0")
-    return os.environ.get("WORLD_SIZE", "1") != "1" and rank.isdecimal() and int(rank) > 0
+    return _is_shared() and rank.isdecimal() and int(rank) > 0
+
+
+def _is_shared() -> bool:
+    return os.environ.get("WORLD_SIZE", "") not in ("", "1")
 
 
 def _number(name: str) -> int:

@@ -164,7 +164,7 @@ def _refuse_processes(shards: int | None, seeds: str | None, workers: int) -> No
         raise SpinodalError(
             got=f"{here.size} processes (WORLD_SIZE = {here.size}) without --shards",
             allowed="processes that share out the sums over the data of one map are allowed",
-            do=f"add --shards {here.size} or a multiple of it, or start one process",
+            do=f"add --shards {here.size} or a multiple of it; or start one process, or unset WORLD_SIZE",
         )
     if seeds is not None or workers > 1:
         raise SpinodalError(
