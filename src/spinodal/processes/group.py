@@ -129,6 +129,13 @@ class Group:
             dist.recv(room, src=rank, group=self._tensors)
         return room
 
+    def let_go(self) -> None:
+        """Let nobody wait for tensors of a process that is lost: gloo does so by itself, and NCCL does not."""
+        abort = getattr(dist.distributed_c10d, "_abort_process_group", None)  # which older versions do not have
+        if self.device.type == "cuda" and abort is not None:
+            with suppress(RuntimeError, ValueError):
+                abort(self._tensors)
+
     def close(self) -> None:
         """Take leave."""
         if self._owns:

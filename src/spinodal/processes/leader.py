@@ -128,7 +128,7 @@ class Leader:
         except Exception as cause:  # noqa: BLE001 - of whoever's code; the others have answers on their way
             failed = cause
         for rank in self.group.others:
-            failed = self._collect(rank, layout, total, failed) or failed
+            failed = self._collect(rank, theta, layout, total, failed)
         return failed
 
     def _ask(self, way: tuple[str | int, ...], sharpness: float | None, add: Add, theta: Tensor, arguments: Arguments) -> None:
@@ -138,22 +138,19 @@ class Leader:
             self.group.tell(rank, request)
         self.group.spread(tensors)
 
-    def _collect(self, rank: int, layout: Layout, total: Sums, failed: Exception | None) -> Exception | None:
-        """Add the sums of one process to a total, unless something failed; return why it has none."""
+    def _collect(self, rank: int, theta: Tensor, layout: Layout, total: Sums, failed: Exception | None) -> Exception | None:
+        """Add the sums of one process to a total, unless something failed; return what failed first, if anything."""
         count, size, check = self.group.receive(rank, 3, torch.int64).tolist()
         if not count:
             answer = self._answer(rank)
-            return None if failed is not None else answer.cause if isinstance(answer, Failed) else RuntimeError(str(answer))
+            return answer.cause if failed is None and isinstance(answer, Failed) else failed
         flats = (self.group.receive(rank, size, PRECISE) for _ in range(count))
         if failed is None and check == checksum(layout):
             for flat in flats:
-                total.take(Sums.of(flat.to(self._device(total)), layout))
+                total.take(Sums.of(flat.to(theta.device), layout))
             return None
         list(flats)  # they are on their way, whatever becomes of them
         return failed or _other_layers()
-
-    def _device(self, total: Sums) -> torch.device:
-        return next((part.device for part in total.parts.values()), torch.device("cpu"))
 
     # -- news ---------------------------------------------------------------------------------
 
@@ -178,6 +175,7 @@ class Leader:
         self.lost.append(rank)
         self._inbox[rank].put(Lost())
         self._news.set()
+        self.group.let_go()
         if self._heeds:
             os.kill(os.getpid(), signal.SIGTERM)
 
