@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?", help="an .npz file, or a folder of IDX files")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--beta", default="0.0438:0.0443")
+    parser.add_argument("--beta", default="0.035:0.0445")
     parser.add_argument("--shards", type=int, default=6)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--quick", action="store_true")

@@ -15,9 +15,11 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+SLOW = ("torch.fx.experimental.symbolic_shapes", "scipy.optimize", "scipy.sparse.linalg", "spinodal.commands.map")
 SCARCE = {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
@@ -85,9 +87,8 @@ def free_port() -> int:
 
 def serve() -> None:
     """Answer requests until there are no more."""
-    import spinodal.commands.ensemble
-    import spinodal.commands.map
-    import spinodal.plots  # noqa: F401
+    for module in SLOW:
+        import_module(module)
 
     for line in sys.stdin:
         request = json.loads(line)

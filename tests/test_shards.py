@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 import spinodal as sp
 from processes import Nursery, Run
+from spinodal import cli
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.hessian import Vectorised
@@ -23,6 +26,7 @@ from spinodal.landscape.sums import Add, Arguments, Sums
 from spinodal.minima.kronecker import kronecker
 from spinodal.processes.leader import share
 from spinodal.processes.messages import Request, slotted
+from spinodal.processes.world import NEEDED, world
 
 SMALL = sp.tasks.gaussian(hidden=(3,), samples=13, inputs=2, outputs=2)
 TOKENS = torch.randint(0, 5, (9, 6), generator=torch.Generator().manual_seed(0))
@@ -286,7 +290,7 @@ made = hashlib.sha256()
 def note(value):
     made.update(torch.as_tensor(value).double().numpy().tobytes())
 
-task = sp.tasks.gaussian(hidden=(5,), samples=23, inputs=3, outputs=2)
+task = sp.tasks.gaussian(hidden=(3,), samples=23, inputs=2, outputs=2)
 with shared(3, lambda: task.landscape(shards=3), lambda landscape: landscape) as landscape:
     assert landscape.shards.servers is not None or "RANK" not in os.environ
     for at in (landscape, landscape.part(2)):
@@ -375,16 +379,7 @@ def test_the_bits_of_sums_do_not_depend_on_the_number_of_processes(nursery: Nurs
     assert [run.said(1) for run in runs[1:]] == [("", "")] * 2
 
 
-def test_in_python_the_first_process_goes_on_and_the_others_leave(nursery: Nursery, alone: Any, tmp_path: Path) -> None:
-    run = begin(nursery, tmp_path, 2, program=MAPPED)
-    assert run.ended() == [0, 0], run.said(0)
-    assert mapped(tmp_path) == alone
-    assert run.said(1)[1] == ""
-
-
-def test_a_process_that_is_killed_while_it_computes_ends_the_map_at_once_and_any_number_goes_on(
-    nursery: Nursery, alone: Any, tmp_path: Path
-) -> None:
+def test_a_process_that_is_killed_while_it_computes_ends_the_map_at_once(nursery: Nursery, tmp_path: Path) -> None:
     run = begin_command(nursery, tmp_path, 3, HOLD1="210")
     wait_for(tmp_path / "held-1")
     killed = run.kill(1)
@@ -398,14 +393,12 @@ def test_a_process_that_is_killed_while_it_computes_ends_the_map_at_once_and_any
     assert err.startswith("error: process 1 of 0 to 2 was lost (killed, out of memory, or cut off); every process is needed")
     assert len(err.splitlines()) == 1
     assert run.said(2) == ("", "")
-    again = begin_command(nursery, tmp_path, 2, *MAP, "--resume")
-    assert again.ended() == [0, 0], again.said(0)
-    assert again.said(1) == ("", "")
-    thetas = [point.minimum.theta.tolist() for point in sp.load(tmp_path / "run").points]
-    assert (lasting(json.loads((tmp_path / "run" / "result.json").read_text())), thetas) == alone
+    config = (tmp_path / "run" / "config.toml").read_text()
+    assert "shards = 3" in config
+    assert "threads = 1" in config
 
 
-def test_a_process_that_is_killed_while_the_first_one_computes_interrupts_it(
+def test_one_that_is_killed_while_the_first_one_computes_interrupts_it_and_any_number_goes_on(
     nursery: Nursery, alone: Any, tmp_path: Path
 ) -> None:
     run = begin(nursery, tmp_path, 2, program=MAPPED, HOLD0="210")
@@ -415,8 +408,10 @@ def test_a_process_that_is_killed_while_the_first_one_computes_interrupts_it(
     assert time.monotonic() - killed < SOON
     assert "SpinodalError: process 1 of 0 to 1 was lost" in run.said(0)[1]
     assert points(tmp_path)
-    assert begin(nursery, tmp_path, 0, program=MAPPED).ended() == [0]
-    assert mapped(tmp_path) == alone
+    again = begin(nursery, tmp_path, 3, program=MAPPED)
+    assert again.ended() == [0, 0, 0], again.said(0)
+    assert mapped(tmp_path) == alone  # the others have left, or they would have written it, too
+    assert again.said(1)[1] == again.said(2)[1] == ""
 
 
 def test_the_others_end_at_once_with_the_first_one(nursery: Nursery, tmp_path: Path) -> None:
@@ -437,17 +432,10 @@ def test_ctrl_c_is_told_by_the_first_process_alone(nursery: Nursery, tmp_path: P
     assert f"interrupted: {points(tmp_path)} point" in run.said(0)[0]
     assert run.said(0)[1] == ""
     assert run.said(1) == ("", "")
-    config = (tmp_path / "run" / "config.toml").read_text()
-    assert "shards = 3" in config
-    assert "threads = 1" in config
 
 
 BAD = {
-    "2 processes (WORLD_SIZE = 2) without --shards": MAP[:-2],
     "shards = 1 in 2 processes": [*MAP[:-1], "1"],
-    "--workers with --shards in 2 processes": [*MAP, "--workers", "2"],
-    "--seeds with --shards in 2 processes": [*MAP, "--seeds", "0:2"],
-    "shards = 0": [*MAP[:-1], "0"],
     "40 shards of 24 samples": [*MAP[:-1], "40"],
     "process 1 cannot open the task (": [*MAP, "--set", "broken=1"],
 }
@@ -460,3 +448,45 @@ def test_bad_input_is_told_by_the_first_process_alone(nursery: Nursery, tmp_path
         assert run.said(0)[1].startswith(f"error: {told}"), run.said(0)
         assert run.said(1) == ("", "")
         assert not (run.folder / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (MAP[:-2], r"2 processes \(WORLD_SIZE = 2\) without --shards; .*; add --shards 2 or a multiple of it"),
+        ([*MAP, "--workers", "2"], "--workers with --shards in 2 processes; .* leave one out"),
+        ([*MAP, "--seeds", "0:2"], "--seeds with --shards in 2 processes"),
+        ([*MAP[:-1], "0"], "shards = 0; whole numbers >= 1 are allowed"),
+        ([*MAP[:-1], "two"], "invalid value for '--shards'"),
+    ],
+)
+def test_options_that_do_not_go_with_several_processes_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["spinodal", *words])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert re.match(f"error: {told}", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE without RANK and MASTER_ADDR and MASTER_PORT in the environment"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK = 2 with WORLD_SIZE = 2"),
+        ({"WORLD_SIZE": "two", "RANK": "0"}, "WORLD_SIZE = 'two' in the environment"),
+        ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK = '-1' in the environment"),
+    ],
+)
+def test_half_a_launcher_is_refused(monkeypatch: pytest.MonkeyPatch, there: dict[str, str], told: str) -> None:
+    for name in NEEDED:
+        monkeypatch.delenv(name, raising=False)
+    if "RANK" in there:
+        there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", **there}
+    for name, value in there.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SpinodalError, match=told):
+        world()

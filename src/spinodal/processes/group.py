@@ -95,11 +95,11 @@ class Group:
         head = torch.empty(HEAD, dtype=torch.uint8)
         with _noticing():
             _have(dist.irecv(head, src=rank, group=self._messages))
-            (size,) = struct.unpack_from(SIZE, head.numpy())
+            (size,) = struct.unpack_from(SIZE, head.numpy().tobytes())
             rest = torch.empty(max(size - SHORT, 0), dtype=torch.uint8)
             if len(rest):
                 _have(dist.irecv(rest, src=rank, group=self._messages))
-        return pickle.loads(torch.cat([head, rest]).numpy()[HEAD - SHORT :])
+        return pickle.loads(torch.cat([head[HEAD - SHORT :], rest]).numpy().tobytes())
 
     # -- tensors ------------------------------------------------------------------------------
 
