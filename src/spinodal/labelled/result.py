@@ -50,7 +50,7 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
         "reading": dict(diagram.points[0].observation.reading),
         "missing": [item.to_dict() for item in diagram.missing],
         "placement": None,  # of a model on this map; `spinodal map --start` puts it here
-        "followed": [point.index for point in diagram.points],
+        **_whose_points(diagram),
         "exact": [asdict(item) for item in diagram.exact],
         "stats": {
             "error_evaluations": diagram.spent.error_evaluations,
@@ -64,6 +64,11 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
             "seconds": diagram.seconds,
         },
     }
+
+
+def _whose_points(diagram: Diagram) -> dict[str, Any]:
+    """Return the points that were followed, and the phases that no walk met, whose points are of another journal."""
+    return {"followed": [point.index for point in diagram.points], "from_starts": list(diagram.started)}
 
 
 def _loop(diagram: Diagram) -> dict[str, Any] | None:

@@ -1,0 +1,139 @@
+"""How starts are trained: by gradient descent with a rate below the limit of stability, or by L-BFGS."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spinodal.arguments import whole_number
+from spinodal.dynamics.gradients import Gradients
+from spinodal.dynamics.method import Method, positive_number
+from spinodal.dynamics.observing import Observing
+from spinodal.dynamics.runs import Plan, Runs
+from spinodal.errors import SpinodalError, unknown_name
+from spinodal.landscape.objective import Regularised
+from spinodal.minima.minimise import lbfgs_batch
+from spinodal.spectrum.extremes import extreme_eigenvalues
+
+NAMES = {"gd": "gradient descent", "lbfgs": "L-BFGS"}
+EPOCHS = 20_000
+LOOK = 20  # epochs between two looks at whether a run has arrived
+FEW = 8  # starts whose curvature, there and at the minimum that L-BFGS finds from there, sets the learning rate
+ACCURACY, PRODUCTS = 0.01, 60  # of the largest eigenvalue: relative, and the most Hessian products
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How the training of one start ended.
+
+    Attributes
+    ----------
+    error : float or None
+        E at its end; None where it diverged.
+    epochs : int or None
+        Steps of gradient descent; None where they were not counted.
+    """
+
+    error: float | None
+    epochs: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in JSON types."""
+        return {"error": self.error, "epochs": self.epochs}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How starts are trained.
+
+    Attributes
+    ----------
+    method : {"gd", "lbfgs"}
+        Full-batch gradient descent, or L-BFGS with a line search, which takes far fewer gradients and longer ways.
+    learning_rate : float or None
+        Of gradient descent; None: that of `stable_rate` at each beta.
+    epochs : int
+        Most steps.
+    """
+
+    method: str = "gd"
+    learning_rate: float | None = None
+    epochs: int = EPOCHS
+
+    def __post_init__(self) -> None:
+        """Refuse what means nothing."""
+        if self.method not in NAMES:
+            raise unknown_name("training", str(self.method), NAMES)
+        whole_number("epochs", self.epochs, least=1, do=f"try {EPOCHS}")
+        if self.learning_rate is not None:
+            positive_number("learning_rate", self.learning_rate, do="leave it out, and it is half the limit of stability")
+            if self.method != "gd":
+                raise SpinodalError(
+                    got=f"a learning_rate with training {self.method}",
+                    allowed="a learning rate is that of gradient descent, gd",
+                    do="leave it out",
+                )
+
+    def run(self, loss: Regularised, starts: Tensor, rate: float | None, tolerance: float) -> tuple[Tensor, list[Trained]]:
+        """Train starts, shape (k, n), together, each until its relative residual is below a tolerance; return their ends."""
+        if rate is None:
+            ends, losses = lbfgs_batch(loss, starts, tolerance=tolerance, iterations=self.epochs)
+            errors = [loss.error(value, end) for value, end in zip(losses.tolist(), ends, strict=True)]
+            return ends, [Trained(_finite(error), None) for error in errors]
+        watch = Observing(loss, None, margins=False)
+        plan = Plan(loss, Method("gd", rate), self.epochs, (), Arrival(loss, tolerance), -math.inf, watch)
+        history = Runs(plan, starts.clone(), tuple(range(len(starts)))).run()
+        how = zip(history.theta, history.ends, history.ended, strict=True)
+        return history.theta, [
+            Trained(None if end == "diverged" else _finite(loss.landscape.value(theta)), epochs) for theta, end, epochs in how
+        ]
+
+
+class Arrival:
+    """Tells, every so many epochs, which runs have arrived where the gradient is small: 0 or less there, shape (k,)."""
+
+    def __init__(self, loss: Regularised, tolerance: float) -> None:
+        self.loss, self.tolerance, self.epoch = loss, tolerance, 0
+        self.gradients = Gradients(loss.landscape)
+
+    def __call__(self, thetas: Tensor) -> Tensor:
+        """Look at thetas, shape (k, n), of the next epoch."""
+        self.epoch += 1
+        if self.epoch % LOOK:
+            return thetas.new_ones(len(thetas))
+        gradients = self.gradients(thetas)[1] + self.loss.beta * self.loss.control.conjugates_and_forces(thetas)[1]
+        residuals = [float(row.norm()) / self.loss.scale(theta) for row, theta in zip(gradients, thetas, strict=True)]
+        return torch.tensor(residuals, dtype=torch.float64) - self.tolerance
+
+
+def stable_rate(loss: Regularised, starts: Tensor, tolerance: float) -> float:
+    """Return half the learning rate below which descent is stable, `1 / lambda_max(Hess L)`, from the largest curvature known.
+
+    It is that of a `FEW` starts, shape (k, n), there and at the minima that L-BFGS finds from them.
+    """
+    ends, _ = lbfgs_batch(loss, starts, tolerance=tolerance, iterations=EPOCHS)
+    known = [theta for theta in (*starts, *ends) if bool(theta.isfinite().all())]
+    sharpest = max((_sharpness(loss, theta) for theta in known), default=math.nan)
+    if not 0.0 < sharpest < math.inf:
+        raise SpinodalError(
+            got=f"L that bends up nowhere at beta = {loss.beta:.4g}, so that no learning rate follows from its curvature",
+            allowed="a learning rate of your own is allowed",
+            do="give learning_rate, or train by lbfgs",
+        )
+    return 1.0 / sharpest
+
+
+def _sharpness(loss: Regularised, theta: Tensor) -> float:
+    ends = extreme_eigenvalues(
+        loss.landscape, theta, beta=loss.beta, penalty=loss.control, smallest=0, tolerance=ACCURACY, budget=PRODUCTS,
+        method="lanczos",
+    )  # fmt: skip
+    return float(ends.largest.values[0]) if len(ends.largest) else math.nan
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
