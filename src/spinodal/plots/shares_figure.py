@@ -48,7 +48,8 @@ def draw_shares(shares: Shares) -> Figure:
 
 def draw_bands(axes: Axes, shares: Shares) -> None:
     """Draw the bands."""
-    base, look = [0.0] * len(shares.beta), {"ecolor": "black", "elinewidth": 0.6, "capsize": 1.5}
+    base = [0.0] * len(shares.beta)
+    look: dict[str, Any] = {"ecolor": "black", "elinewidth": 0.6, "capsize": 1.5}
     for number, (phase, row) in enumerate(_bands(shares)):
         top = [low + item.share for low, item in zip(base, row, strict=True)]
         betas, low, high = _wide(shares.beta, base, top)
