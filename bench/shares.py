@@ -29,7 +29,7 @@ VALUES = (0.9, 0.5)
 DEEP: dict[str, Any] = {
     "activation": "linear", "hidden": (2, 2), "inputs": 2, "outputs": 2, "singular_values": VALUES, "samples": 20, "bias": False
 }  # fmt: skip
-BETA, MNIST_BETA = (0.05, 0.1, 0.15, 0.2, 0.25), (1e-3, 3e-3, 1e-2, 2e-2, 4e-2)
+BETA, MNIST_BETA = (0.05, 0.1, 0.15, 0.2), (1e-3, 3e-3, 1e-2, 2e-2, 4e-2)
 SAME = 1e-6  # in E
 State = tuple[float, ...]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spinodal.landscape.objective import Regularised
 from spinodal.parallel import Crew
-from spinodal.shares.block import Block, End, blocks_of, reach, reach_ahead, roughly
+from spinodal.shares.block import Block, End, blocks_of, reach, reach_ahead
 from spinodal.shares.training import FEW, Training, stable_rate
 from spinodal.sweeps.problem import Problem
 from spinodal.sweeps.recorder import Recorder
@@ -78,7 +78,7 @@ class Reached:
         landscape = self.problem.landscape
         loss = Regularised(landscape, beta, self.walker.control)
         few = torch.stack([landscape.vector(start) for start in self.starts[:FEW]])
-        note = self.walker.noted(f"learning rate at {beta!r}", lambda: {"rate": stable_rate(loss, few, roughly(self.walker))})
+        note = self.walker.noted(f"learning rate at {beta!r}", lambda: {"rate": stable_rate(loss, few)})
         self.rates[beta] = float(note["rate"])
         return self.rates[beta]
 

@@ -21,7 +21,8 @@ from spinodal.spectrum.extremes import extreme_eigenvalues
 
 NAMES = {"gd": "gradient descent", "lbfgs": "L-BFGS"}
 EPOCHS = 20_000
-LOOK = 20  # epochs between two looks at whether a run has arrived
+LOOK = 20  # epochs between two looks at whether a run has arrived, as long as none was on a plateau
+NEAR, BENT = 1e-2, 0.1  # relative residual near a minimum; curvature below zero on a plateau, over 2 beta
 FEW = 8  # starts whose curvature, there and at the minimum that L-BFGS finds from there, sets the learning rate
 ACCURACY, PRODUCTS = 0.01, 60  # of the largest eigenvalue: relative, and the most Hessian products
 
@@ -79,13 +80,16 @@ class Training:
                 )
 
     def run(self, loss: Regularised, starts: Tensor, rate: float | None, tolerance: float) -> tuple[Tensor, list[Trained]]:
-        """Train starts, shape (k, n), together, each until its relative residual is below a tolerance; return their ends."""
+        """Train starts, shape (k, n), together, each until it is near a minimum; return their ends.
+
+        L-BFGS ends at a relative residual of `tolerance`; gradient descent as `Arrival` says.
+        """
         if rate is None:
             ends, losses = lbfgs_batch(loss, starts, tolerance=tolerance, iterations=self.epochs)
             errors = [loss.error(value, end) for value, end in zip(losses.tolist(), ends, strict=True)]
             return ends, [Trained(_finite(error), None) for error in errors]
         watch = Observing(loss, None, margins=False)
-        plan = Plan(loss, Method("gd", rate), self.epochs, (), Arrival(loss, tolerance), -math.inf, watch)
+        plan = Plan(loss, Method("gd", rate), self.epochs, (), Arrival(loss), -math.inf, watch)
         history = Runs(plan, starts.clone(), tuple(range(len(starts)))).run()
         how = zip(history.theta, history.ends, history.ended, strict=True)
         return history.theta, [
@@ -94,30 +98,41 @@ class Training:
 
 
 class Arrival:
-    """Tells, every so many epochs, which runs have arrived where the gradient is small: 0 or less there, shape (k,)."""
+    """Tells, every so many epochs, which runs have come near a minimum: 0 or less there, shape (k,).
 
-    def __init__(self, loss: Regularised, tolerance: float) -> None:
-        self.loss, self.tolerance, self.epoch = loss, tolerance, 0
-        self.gradients = Gradients(loss.landscape)
+    Near a minimum the gradient is small and L bends down nowhere, in units of what the penalty gives to both. On a plateau the
+    first alone is true: training goes on, and is looked at again when it is a quarter longer.
+    """
+
+    def __init__(self, loss: Regularised) -> None:
+        self.loss, self.gradients = loss, Gradients(loss.landscape)
+        self.epoch, self.next = 0, LOOK
 
     def __call__(self, thetas: Tensor) -> Tensor:
         """Look at thetas, shape (k, n), of the next epoch."""
         self.epoch += 1
-        if self.epoch % LOOK:
+        if self.epoch < self.next:
             return thetas.new_ones(len(thetas))
         gradients = self.gradients(thetas)[1] + self.loss.beta * self.loss.control.conjugates_and_forces(thetas)[1]
-        residuals = [float(row.norm()) / self.loss.scale(theta) for row, theta in zip(gradients, thetas, strict=True)]
-        return torch.tensor(residuals, dtype=torch.float64) - self.tolerance
+        pairs = zip(thetas, gradients, strict=True)
+        still = [bool(gradient.norm() <= NEAR * self.loss.scale(theta)) for theta, gradient in pairs]
+        arrived = [here and not self._bends_down(theta) for theta, here in zip(thetas, still, strict=True)]
+        self.next = self.epoch + (LOOK if arrived == still else max(LOOK, self.epoch // 4))
+        return torch.tensor([0.0 if here else 1.0 for here in arrived])
+
+    def _bends_down(self, theta: Tensor) -> bool:
+        lowest = _curvature(self.loss, theta, smallest=1)
+        return lowest < -BENT * 2.0 * self.loss.unit
 
 
-def stable_rate(loss: Regularised, starts: Tensor, tolerance: float) -> float:
+def stable_rate(loss: Regularised, starts: Tensor) -> float:
     """Return half the learning rate below which descent is stable, `1 / lambda_max(Hess L)`, from the largest curvature known.
 
     It is that of a `FEW` starts, shape (k, n), there and at the minima that L-BFGS finds from them.
     """
-    ends, _ = lbfgs_batch(loss, starts, tolerance=tolerance, iterations=EPOCHS)
+    ends, _ = lbfgs_batch(loss, starts, tolerance=NEAR, iterations=EPOCHS)
     known = [theta for theta in (*starts, *ends) if bool(theta.isfinite().all())]
-    sharpest = max((_sharpness(loss, theta) for theta in known), default=math.nan)
+    sharpest = max((_curvature(loss, theta, largest=1) for theta in known), default=math.nan)
     if not 0.0 < sharpest < math.inf:
         raise SpinodalError(
             got=f"L that bends up nowhere at beta = {loss.beta:.4g}, so that no learning rate follows from its curvature",
@@ -127,12 +142,14 @@ def stable_rate(loss: Regularised, starts: Tensor, tolerance: float) -> float:
     return 1.0 / sharpest
 
 
-def _sharpness(loss: Regularised, theta: Tensor) -> float:
+def _curvature(loss: Regularised, theta: Tensor, *, largest: int = 0, smallest: int = 0) -> float:
+    """Return the largest or the smallest eigenvalue of Hess L."""
     ends = extreme_eigenvalues(
-        loss.landscape, theta, beta=loss.beta, penalty=loss.control, smallest=0, tolerance=ACCURACY, budget=PRODUCTS,
-        method="lanczos",
+        loss.landscape, theta, beta=loss.beta, penalty=loss.control, largest=largest, smallest=smallest, tolerance=ACCURACY,
+        budget=PRODUCTS,
     )  # fmt: skip
-    return float(ends.largest.values[0]) if len(ends.largest) else math.nan
+    found = ends.largest if largest else ends.smallest
+    return float(found.values[0]) if len(found) else math.nan
 
 
 def _finite(value: float) -> float | None:
