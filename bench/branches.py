@@ -111,7 +111,7 @@ def fold_row(branch: sp.Branch, fold: sp.Fold) -> list[str]:
     """Return the row of a fold and of the branch it lies on."""
     exactness = [f"{fold.beta:.10f}", f"{fold.point.residual:.0e}", f"{fold.eigenvalue:.0e}"]
     extent = [f"{fold.index[0]} -> {fold.index[1]}", f"{min(branch.beta):.4f}"]
-    others = [str(len(branch.minor_folds)), str(len(branch.branch_points)), f"{branch.area.worst:.0e}"]
+    others = [str(sum(fold.minor for fold in branch.folds)), str(len(branch.branch_points)), f"{branch.area.worst:.0e}"]
     return [*exactness, *extent, *others, str(len(branch.points)), f"{branch.seconds:.1f}"]
 
 
