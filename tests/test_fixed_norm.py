@@ -37,10 +37,19 @@ def _chain(dtype: torch.dtype = torch.float64) -> sp.Landscape:
 CHAIN_FOLD = 0.25 ** (1 / 3) * 0.75 / 2
 
 
-def walked(landscape: sp.Landscape, theta: Tensor, beta: float, **arguments: Any) -> sp.Branch:
-    """Walk at fixed norm to the end."""
-    walk = FixedNorm(landscape, theta, beta, **arguments)
-    assert len(list(islice(walk, 2000))) < 2000
+def walked(
+    landscape: sp.Landscape,
+    theta: Tensor,
+    beta: float,
+    *,
+    points: int = 2000,
+    on_point: Callable[[Any], None] = lambda point: None,
+    **arguments: Any,
+) -> sp.Branch:
+    """Walk at fixed norm to the end, or as many points as are asked for."""
+    walk = FixedNorm(landscape, landscape.vector(theta), beta, **arguments)
+    for point in islice(walk, points):
+        on_point(point)
     return walk.branch()
 
 

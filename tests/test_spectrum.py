@@ -621,9 +621,9 @@ def test_a_reseeded_space_is_orthogonal_to_what_it_had() -> None:
 
 def test_a_dense_index_may_be_of_an_operator_in_single_precision() -> None:
     matrix = torch.diag(torch.tensor([-1.0, -1e-7, 3.0]))
-    assert index_of(eigenbasis(matrix)).value == 2
+    assert index_of(eigenbasis(matrix, precision=torch.float64)).value == 2
     assert index_of(eigenbasis(matrix, precision=torch.float32)).value == 1
-    assert replace(index_of(eigenbasis(matrix)), value=5).value == 5
+    assert replace(index_of(eigenbasis(matrix, precision=torch.float64)), value=5).value == 5
 
 
 def test_one_shift_and_several_count_alike() -> None:
