@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from spinodal.codec import Record, keyed
 from spinodal.shown import Drawn
 from spinodal.sweeps.point import Point
 
@@ -18,7 +19,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(Record):
     """Of the starts at one beta, those that reach one phase.
 
     Attributes
@@ -31,6 +32,8 @@ class Share:
         The deepest minimum of the phase that was reached; None where no start reaches it.
     """
 
+    JSON = "beta phase count of share interval error rank"
+
     beta: float
     phase: int
     count: int
@@ -41,6 +44,16 @@ class Share:
     def share(self) -> float:
         """Return the part of the starts."""
         return self.count / self.of if self.of else 0.0
+
+    @property
+    def error(self) -> float | None:
+        """Return E of that minimum."""
+        return None if self.point is None else self.point.error
+
+    @property
+    def rank(self) -> int | None:
+        """Return the rank of that minimum."""
+        return None if self.point is None else self.point.observation.rank
 
     @cached_property
     def interval(self) -> tuple[float, float]:
@@ -58,14 +71,6 @@ class Share:
 
         found = binomtest(self.count, self.of).proportion_ci(CONFIDENCE, method="wilson")
         return float(found.low), float(found.high)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the share in JSON types."""
-        found = {"beta": self.beta, "phase": self.phase, "count": self.count, "of": self.of}
-        ends = {"share": self.share, "interval": list(self.interval)}
-        reached = None if self.point is None else self.point
-        error = None if reached is None else reached.error
-        return {**found, **ends, "error": error, "rank": None if reached is None else reached.observation.rank}
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,21 +121,16 @@ class Shares(Drawn):
 
     def rank(self, phase: int) -> int | None:
         """Return the rank of a phase where most starts reach it; None where none does."""
-        most = max(self.of(phase), key=lambda item: item.count)
-        return None if most.point is None else most.point.observation.rank
+        return max(self.of(phase), key=lambda item: item.count).rank
 
     def to_dict(self) -> dict[str, Any]:
         """Return the shares in JSON types; every key is always present."""
         return {
             "schema": SCHEMA,
-            "task": self.task,
-            "convention": self.convention,
-            "beta": list(self.beta),
-            "seeds": list(self.seeds),
+            **keyed(self, "task convention beta seeds"),
             "confidence": CONFIDENCE,
             "phases": [{"id": phase, "rank": self.rank(phase), "new": phase in self.new} for phase in self.phases],
-            "shares": [item.to_dict() for item in self.shares],
-            "unsettled": list(self.unsettled),
+            **keyed(self, "shares unsettled"),
         }
 
     def to_xarray(self) -> xarray.Dataset:
