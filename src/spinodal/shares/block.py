@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spinodal.codec import plain
 from spinodal.counts import Counts
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
@@ -85,14 +86,14 @@ def reach(walker: Walker, block: Block) -> list[End]:
         starts = torch.stack([landscape.vector(start) for start in block.starts])
         thetas, trained = block.training.run(loss, starts, block.rate, roughly(walker))
         ends[:] = thetas
-        return {"ends": [item.to_dict() for item in trained]}
+        return {"ends": plain(trained)}
 
     def end(place: int) -> tuple[Tensor, Counts]:
         if not ends:
             train()  # again, after an interruption: it was counted then
         return ends[place], Counts(parameters=landscape.size)
 
-    trained = [Trained(**item) for item in walker.noted(block.part, train)["ends"]]
+    trained = [Trained.from_dict(item) for item in walker.noted(block.part, train)["ends"]]
     return [_end(walker, block, place, item, partial(end, place)) for place, item in enumerate(trained)]
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
+from spinodal.codec import Record
 from spinodal.sweeps.point import Point
 
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(Record):
     """Of the starts at one beta, those that reach one phase.
 
     Attributes
@@ -26,6 +26,8 @@ class Share:
         The deepest minimum of the phase that was reached; None where no start reaches it.
     """
 
+    JSON = "beta phase count of share interval error rank point=index"
+
     beta: float
     phase: int | None
     count: int
@@ -36,6 +38,21 @@ class Share:
     def share(self) -> float:
         """Return the part of the starts."""
         return self.count / self.of
+
+    @property
+    def error(self) -> float | None:
+        """Return E of that minimum."""
+        return None if self.point is None else self.point.error
+
+    @property
+    def rank(self) -> int | None:
+        """Return the rank of that minimum."""
+        return None if self.point is None else self.point.observation.rank
+
+    @property
+    def index(self) -> int | None:
+        """Return the number of that minimum, in the journal where there is one."""
+        return None if self.point is None else self.point.index
 
     @cached_property
     def interval(self) -> tuple[float, float]:
@@ -51,13 +68,3 @@ class Share:
 
         found = binomtest(self.count, self.of).proportion_ci(CONFIDENCE, method="wilson")
         return float(found.low), float(found.high)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the share in JSON types."""
-        found = {"beta": self.beta, "phase": self.phase, "count": self.count, "of": self.of}
-        ends = {"share": self.share, "interval": list(self.interval)}
-        if self.point is None:
-            return {**found, **ends, "error": None, "rank": None, "point": None}
-        return {
-            **found, **ends, "error": self.point.error, "rank": self.point.observation.rank, "point": self.point.index
-        }  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spinodal.codec import Record, keyed, plain, read
 from spinodal.counts import Counts
 from spinodal.errors import SpinodalError
 from spinodal.phases.started import with_started
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
     import xarray
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class _Phase(Record):
+    """What the record of shares says of a phase: of a new one the range, and the numbers of its points."""
+
+    id: int
+    rank: int | None
+    new: bool
+    beta: tuple[float, float] | None
+    points: tuple[int, ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,8 +102,7 @@ class Shares(Drawn):
 
     def rank(self, phase: int) -> int | None:
         """Return the rank of a phase where most starts reach it; None where none does."""
-        most = max(self.of(phase), key=lambda item: item.count)
-        return None if most.point is None else most.point.observation.rank
+        return max(self.of(phase), key=lambda item: item.count).rank
 
     def diagram(self) -> PhaseDiagram:
         """Return the map that was given with the phases that only starts found.
@@ -113,24 +124,19 @@ class Shares(Drawn):
         """Return the shares in JSON types; every key is always present."""
         return {
             "schema": SCHEMA,
-            "task": self.task,
-            "convention": self.convention,
-            "beta": list(self.beta),
-            "seeds": list(self.seeds),
+            **keyed(self, "task convention beta seeds"),
             "training": {
                 "method": self.training.method,
                 "epochs": self.training.epochs,
                 "learning_rate": list(self.rates) or None,
             },
             "confidence": CONFIDENCE,
-            "phases": [self._phase(phase) for phase in self.phases],
-            "shares": [item.to_dict() for item in self.shares],
-            "unsettled": list(self.unsettled),
-            "not_finished": [item.to_dict() for item in self.not_finished],
+            "phases": plain([self._phase(phase) for phase in self.phases]),
+            **keyed(self, "shares unsettled not_finished"),
         }
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any], point: Callable[[int], Point], map: PhaseDiagram | None) -> Shares:
+    def from_dict(cls, record: Mapping[str, Any], point: Callable[[int], Point], of: PhaseDiagram | None) -> Shares:
         """Return shares from what `to_dict` gave, with the points of their numbers; what they cost is not known any more.
 
         Raises
@@ -138,37 +144,27 @@ class Shares(Drawn):
         KeyError, TypeError, ValueError, IndexError
             If the record is not one that `to_dict` made.
         """
-        training, rates = record["training"], record["training"]["learning_rate"]
-        known = [item for item in record["shares"] if item["point"] is not None]
-        at = {(item["phase"], item["beta"]): point(item["point"]) for item in known}
+        known = read(tuple[_Phase, ...], record["phases"])
+        shares = [Share.from_dict(item, point=_at(point, item["point"])) for item in record["shares"]]
+        training = {name: record["training"][name] for name in ("method", "epochs")}
         return cls(
-            task=str(record["task"]),
-            convention=str(record["convention"]),
-            beta=tuple(record["beta"]),
-            seeds=tuple(record["seeds"]),
-            mapped=tuple(phase["id"] for phase in record["phases"] if not phase["new"]),
-            shares=tuple(
-                Share(item["beta"], item["phase"], item["count"], item["of"], at.get((item["phase"], item["beta"])))
-                for item in record["shares"]
-            ),
-            unsettled=tuple(record["unsettled"]),
-            training=Training(training["method"], epochs=training["epochs"]),
-            rates=tuple(rates or ()),
-            found={
-                phase["id"]: tuple(point(number) for number in phase["points"]) for phase in record["phases"] if phase["new"]
-            },
-            map=map,
+            task=read(str, record["task"]),
+            convention=read(str, record["convention"]),
+            beta=read(tuple[float, ...], record["beta"]),
+            seeds=read(tuple[int, ...], record["seeds"]),
+            mapped=tuple(phase.id for phase in known if not phase.new),
+            shares=tuple(shares),
+            unsettled=read(tuple[int, ...], record["unsettled"]),
+            training=read(Training, training),
+            rates=read(tuple[float, ...], record["training"]["learning_rate"] or []),
+            found={phase.id: tuple(map(point, phase.points)) for phase in known if phase.new},
+            map=of,
         )
 
-    def _phase(self, phase: int) -> dict[str, Any]:
+    def _phase(self, phase: int) -> _Phase:
         points = self.found.get(phase, ())
-        return {
-            "id": phase,
-            "rank": self.rank(phase),
-            "new": phase in self.new,
-            "beta": [points[0].beta, points[-1].beta] if points else None,
-            "points": [point.index for point in points],
-        }
+        ends = (points[0].beta, points[-1].beta) if points else None
+        return _Phase(phase, self.rank(phase), phase in self.new, ends, tuple(point.index for point in points))
 
     def to_xarray(self) -> xarray.Dataset:
         """Return shares, counts and intervals as labelled arrays along `phase` and `beta`."""
@@ -197,3 +193,8 @@ class Shares(Drawn):
     def __str__(self) -> str:
         """Return how starts were trained, and what was reached at each beta."""
         return "\n".join(share_sentences(self.to_dict()))
+
+
+def _at(point: Callable[[int], Point], number: Any) -> Point | None:
+    """Return the point of a number from JSON, None for null."""
+    return None if number is None else point(read(int, number))

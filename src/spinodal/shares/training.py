@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from spinodal.arguments import whole_number
+from spinodal.codec import Record
 from spinodal.dynamics.gradients import Gradients
 from spinodal.dynamics.method import Method, positive_number
 from spinodal.dynamics.observing import Observing
@@ -28,7 +28,7 @@ ACCURACY, PRODUCTS = 0.01, 60  # of the largest eigenvalue: relative, and the mo
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Record):
     """How the training of one start ended.
 
     Attributes
@@ -41,10 +41,6 @@ class Trained:
 
     error: float | None
     epochs: int | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return {"error": self.error, "epochs": self.epochs}
 
 
 @dataclass(frozen=True)
