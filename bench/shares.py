@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 import spinodal as sp
 from spinodal.shares.training import NAMES
@@ -130,9 +131,8 @@ def _told(item: sp.Share) -> list[str]:
     return [*seen, str(item.count), f"{item.share:.3f}", f"{low:.3f} to {high:.3f}"]
 
 
-def main() -> None:
-    """Do what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--quick", action="store_true", help="16 starts against 64; of MNIST 2 starts at one beta")
     parser.add_argument("--sets", type=int, default=1, help="sets of 64 starts")
     parser.add_argument("--data", type=Path, help="a file of MNIST")
@@ -141,17 +141,16 @@ def main() -> None:
     parser.add_argument("--beta", type=float, nargs="+", default=MNIST_BETA, help="of MNIST")
     parser.add_argument("--training", choices=list(NAMES), default="lbfgs", help="of MNIST")
     parser.add_argument("--epochs", type=int, default=20_000, help="of MNIST")
-    parser.add_argument("--threads", type=int, default=1)
-    asked = parser.parse_args()
-    use_threads(asked.threads)
-    print(hardware_line())
-    if asked.data is None:
-        deep(*((16, 64) if asked.quick else (64, 1000)), asked.sets)
-    elif asked.quick:
-        mnist(asked.data, asked.out, 2, tuple(asked.beta[:1]), asked.training, asked.epochs)
-    else:
-        mnist(asked.data, asked.out, asked.starts, tuple(asked.beta), asked.training, asked.epochs)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Do what is asked for."""
+    if options.data is None:
+        deep(*((16, 64) if options.quick else (64, 1000)), options.sets)
+        return
+    starts, betas = (2, tuple(options.beta[:1])) if options.quick else (options.starts, tuple(options.beta))
+    mnist(options.data, options.out, starts, betas, options.training, options.epochs)
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)
