@@ -17,7 +17,8 @@ import time
 from itertools import pairwise
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,15 +31,14 @@ STEPS, RATE = 150, 2e-3
 PLACES = 5  # on the straight line
 
 
-def main() -> None:
-    """Print one line for every network."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--widths", default=",".join(map(str, WIDTHS)))
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line() + "\n", flush=True)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one line for every network."""
     networks = [
         (f"{kind.__name__} {width}", mlp(width, kind)) for width in whole(options.widths) for kind in (nn.Tanh, nn.ReLU)
     ]
@@ -138,4 +138,4 @@ def shuffled(model: nn.Sequential, seed: int) -> nn.Module:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

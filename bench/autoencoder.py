@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 import spinodal as sp
 from spinodal.observe import effective_rank
@@ -20,15 +21,14 @@ from spinodal.tasks.digits import centred_images
 from spinodal.theory import LinearAutoencoder
 
 
-def main() -> None:
-    """Print one row per transition, and the agreement at the points."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--hidden", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line() + "\n")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one row per transition, and the agreement at the points."""
     diagram = sp.map_phases(sp.tasks.autoencoder(hidden=options.hidden), seed=options.seed)
     images = centred_images()
     eigenvalues = torch.linalg.eigvalsh(images.T @ images / len(images)).clamp(min=0).tolist()
@@ -64,4 +64,4 @@ def agreement(diagram: sp.PhaseDiagram, exact: LinearAutoencoder) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -20,22 +20,22 @@ import argparse
 import time
 from collections.abc import Iterator
 
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
 from scipy.optimize import brentq
+from script import run
 
 import spinodal as sp
 from spinodal.tasks import autoencoder, gaussian
 
 
-def main() -> None:
-    """Print the tables that were asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--part", choices=["all", "linear", "tanh", "cascade"], default="all")
     parser.add_argument("--hidden", type=int, default=10, help="Width of the autoencoder.")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line())
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print the tables that were asked for."""
     if options.part in ("all", "linear"):
         print("\nDeep linear nets, singular values .9 and .4\n")
         header = [
@@ -111,7 +111,7 @@ def fold_row(branch: sp.Branch, fold: sp.Fold) -> list[str]:
     """Return the row of a fold and of the branch it lies on."""
     exactness = [f"{fold.beta:.10f}", f"{fold.point.residual:.0e}", f"{fold.eigenvalue:.0e}"]
     extent = [f"{fold.index[0]} -> {fold.index[1]}", f"{min(branch.beta):.4f}"]
-    others = [str(len(branch.minor_folds)), str(len(branch.branch_points)), f"{branch.area.worst:.0e}"]
+    others = [str(sum(fold.minor for fold in branch.folds)), str(len(branch.branch_points)), f"{branch.area.worst:.0e}"]
     return [*exactness, *extent, *others, str(len(branch.points)), f"{branch.seconds:.1f}"]
 
 
@@ -126,4 +126,4 @@ def cascade(hidden: int) -> Iterator[list[str]]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -26,7 +26,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 import spinodal as sp
 
@@ -36,15 +37,14 @@ LETTERS = {"error": "E", "loss": "L"}
 HEADER = ["network", "R of", "kind", "beta", "R there", "jump of E", "nearest spinodal", "nearest coexistence"]
 
 
-def main() -> None:
-    """Print one table per network, and what was walked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the data (default 0 1 2)")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads (default 1)")
     parser.add_argument("--quick", action="store_true", help=f"steps of {COARSE:.0%}, tanh only")
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line())
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one table per network, and what was walked."""
     step = COARSE if options.quick else STEP
     for activation in ("tanh",) if options.quick else ("tanh", "linear"):
         for seed in options.seeds if activation == "tanh" else options.seeds[:1]:
@@ -128,4 +128,4 @@ def listed(betas: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -14,24 +14,24 @@ from __future__ import annotations
 import argparse
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 import spinodal as sp
 
 
-def main() -> None:
-    """Print one row per net."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--matrices", type=int, nargs="+", default=[2, 3, 4, 5], help="numbers N of weight matrices")
     parser.add_argument("--modes", type=int, default=2, help="singular values per net (default 2)")
     parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="one seed, N = 2 and 3")
-    options = parser.parse_args()
-    use_threads(options.threads)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one row per net."""
     matrices, seeds = ([2, 3], options.seeds[:1]) if options.quick else (options.matrices, options.seeds)
-    print(hardware_line() + "\n")
     header = ["N", "seed", "widths", "singular values", "found", "worst relative error", "widest bracket", "exact inside"]
     rows = [row(count, seed, options.modes, options.samples) for count in matrices for seed in seeds]
     print_table([*header, "order", "gradient-equivalents", "seconds"], rows)
@@ -75,4 +75,4 @@ def random_net(matrices: int, seed: int, modes: int, samples: int) -> tuple[sp.T
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

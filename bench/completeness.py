@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_row, print_table
+from script import run
 from torch import Tensor, nn
 
 import spinodal as sp
@@ -33,16 +34,15 @@ LOST, LISTED = 0.012, 0.008  # of the range of E
 STEP, NARROW = 0.005, 1e-4  # relative steps of the brute force, and where it stops halving them
 
 
-def main() -> None:
-    """Print a line for every map, and how many are wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--part", choices=["all", "linear", "tasks"], default="all")
     parser.add_argument("--first", type=int, default=0, help="Number of the first net or task.")
     parser.add_argument("--count", type=int, default=0, help="How many; default 300 linear nets, 60 tasks.")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line())
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print a line for every map, and how many are wrong."""
     if options.part in ("all", "linear"):
         header = ["net", "singular values", "exact", "found", "wrong"]
         wrong = counted(header, (linear_row(k) for k in range(options.first, options.first + (options.count or 300))))
@@ -58,7 +58,7 @@ def counted(header: list[str], rows: Iterator[list[str]]) -> int:
     print_table(header, [])
     wrong = 0
     for row in rows:
-        print("| " + " | ".join(row) + " |", flush=True)
+        print_row(row)
         wrong += row[-1] != "-"
     return wrong
 
@@ -233,4 +233,4 @@ def _at(landscape: sp.Landscape, minimum: sp.Minimum, beta: float) -> sp.Minimum
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

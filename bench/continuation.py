@@ -33,7 +33,8 @@ from typing import Any
 
 import continuation_packages as packages
 from continuation_problems import PROBLEMS, Problem
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 from spinodal.branches.arclength.trace import ANGLE
 
@@ -53,23 +54,22 @@ NEAR, FAR = 0.05, 0.02  # relative: a point found within the one is taken for th
 ROUNDING = 1e-11  # below, errors count as equal
 
 
-def main() -> None:
-    """Print one table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--packages", nargs="+", choices=PACKAGES, default=list(PACKAGES))
     parser.add_argument("--limit", type=float, default=240.0, help="seconds a package may take for a problem (default 240)")
     parser.add_argument("--repeats", type=int, default=3, help="runs, of which the fastest counts (default 3)")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="two problems")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # a problem and a package, in a process of its own
-    options = parser.parse_args()
-    use_threads(options.threads)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one table."""
     packages.REPEATS = options.repeats
     if options.one:
         print(json.dumps(vars(PACKAGES[options.one[1]](PROBLEMS[options.one[0]]))))
         return
-    print(hardware_line() + "\n")
     for name in ["quartic", "chain3"] if options.quick else options.problems:
         print_problem(name, options)
 
@@ -178,4 +178,4 @@ def where_ahead(problem: Problem, package: str, outcome: dict[str, Any], ours: d
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments, is_part=lambda options: bool(options.one))

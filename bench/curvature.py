@@ -35,6 +35,7 @@ import argparse
 import json
 import math
 import statistics
+import sys
 
 import curvature_peers as peers
 from curvature_large import large, large_in_this_process
@@ -55,7 +56,8 @@ from curvature_runs import (
     timed,
 )
 from curvature_scalar import scalars
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 import spinodal as sp
 from spinodal import Estimate
@@ -65,14 +67,16 @@ from spinodal.curvature.scalar import curvatures
 PARTS = ("trace", "lowest", "product", "scalar", "large")
 
 
-def main() -> None:
+def main(options: argparse.Namespace) -> None:
     """Print the tables of the parts that were asked for."""
-    options = parsed()
-    use_threads(options.threads)
     if options.child:
         print(json.dumps(large_in_this_process(options, int(options.child))))
         return
-    print(hardware_line(), flush=True)
+    if any(number % 6 for number in options.products):
+        sys.exit("--products takes numbers that are divisible by 6, such as 30 96")
+    if options.small:
+        options.seeds, options.products, options.betas, options.rtol = 4, [30], [0.02], [0.03]
+        options.repeats, options.images = 3, [500]
     for name in peers.missing():
         print(f"\n{name} is not installed (pip install -c constraints.txt -e '.[bench]'): its rows are left out.")
     parts = {"trace": traces, "lowest": lowest, "product": products, "scalar": scalars, "large": large}
@@ -80,9 +84,8 @@ def main() -> None:
         parts[part](options)
 
 
-def parsed() -> argparse.Namespace:
-    """Return the options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS), help="tables to print (default all)")
     parser.add_argument("--seeds", type=int, default=20, help="seeds of every estimate (default 20; lowest: 9 at most)")
     parser.add_argument("--products", type=int, nargs="+", default=[30, 96], help="of the trace, divisible by 6 (30 96)")
@@ -93,16 +96,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--images", type=int, nargs="+", default=[10_000, 60_000], help="of large (10000 60000)")
     parser.add_argument("--budget", type=int, default=100, help="products of large (default 100)")
     parser.add_argument("--epochs", type=int, default=2, help="of Adam before large is measured (default 2)")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads (default 1)")
     parser.add_argument("--small", "--quick", action="store_true", help="small problems, few seeds; 500 images")
     parser.add_argument("--child", help=argparse.SUPPRESS)  # images, in a process of its own
-    options = parser.parse_args()
-    if any(number % 6 for number in options.products):
-        parser.error("--products takes numbers that are divisible by 6, such as 30 96")
-    if options.small:
-        options.seeds, options.products, options.betas, options.rtol = 4, [30], [0.02], [0.03]
-        options.repeats, options.images = 3, [500]
-    return options
 
 
 # -- trace ------------------------------------------------------------------------------------
@@ -218,4 +213,4 @@ def ranged(runs: list[Run], name: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments, is_part=lambda options: bool(options.child))

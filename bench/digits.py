@@ -15,7 +15,8 @@ import argparse
 from collections import Counter
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 import spinodal as sp
 from spinodal.landscape.objective import Regularised
@@ -23,16 +24,15 @@ from spinodal.landscape.objective import Regularised
 ROUNDED = 1e-12  # of eigenvalues, by LAPACK
 
 
-def main() -> None:
-    """Map the digits from every seed and print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="beta from .14 only")
     parser.add_argument("--check", action="store_true", help="compare every kept point with LAPACK")
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line() + "\n")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Map the digits from every seed and print the comparison."""
     given = (0.14, 0.21) if options.quick else None
     maps = [sp.map_phases(sp.tasks.digits(), seed=seed, beta=given) for seed in options.seeds]
     counts = [len(diagram.macroscopic) for diagram in maps]
@@ -101,4 +101,4 @@ def checked(seed: int, diagram: sp.PhaseDiagram) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments, threads=2)

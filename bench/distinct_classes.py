@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 import spinodal as sp
 from spinodal.plots import diagram_record, draw_recall, save_figure
@@ -22,20 +23,19 @@ LOW, HIGH = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9)
 HEADER = ["pair", "beta", "E", "rank", "recall 0-4", "recall 5-9", "classes lost", "classes gained", "minor"]
 
 
-def main() -> None:
-    """Map every pair, and print its transitions."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("data", type=Path)
     parser.add_argument("--images", type=int, default=10_000, help="of each five digits together")
     parser.add_argument("--held-out", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--beta", type=float, nargs=2, default=(1e-3, 0.3), metavar=("LOW", "HIGH"))
     parser.add_argument("--figures", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    use_threads(options.threads)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Map every pair, and print its transitions."""
     rows = [row for pair in range(options.pairs) for row in mapped(pair, options)]
-    print(hardware_line() + "\n")
     print_table(HEADER, rows)
 
 
@@ -75,4 +75,4 @@ def row(pair: int, diagram: sp.PhaseDiagram, transition: sp.Transition) -> list[
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments, threads=2)

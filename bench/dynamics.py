@@ -30,13 +30,11 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import math
 import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from dynamics_data import data_size
@@ -46,8 +44,9 @@ from dynamics_noise import noise
 from dynamics_slowing import slowing
 from dynamics_starts import random_starts
 from dynamics_ways import ways
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
 from plateaus import VERDICTS, cases
+from script import run
 from torch import Tensor, nn
 
 import spinodal as sp
@@ -57,26 +56,20 @@ RUNS, REPEATS = 64, 5
 PARTS = ("speed", "verdicts", "escape", "wells", "chain", "random", "noise", "ways", "forecast", "data", "slowing")
 
 
-def main() -> None:
-    """Print the tables that were asked for, and write them as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--part", choices=["all", *PARTS], default="all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=2000, help="Of the part speed.")
     parser.add_argument("--quick", action="store_true", help="A check of the script, not a result.")
-    parser.add_argument("--json", type=Path, help="Write the tables to this file, too.")
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line())
-    tables = {}
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print the tables that were asked for."""
     for part in PARTS if options.part == "all" else (options.part,):
         header, rows = TABLES[part](options)
         print(f"\n{part}\n")
         print_table(header, rows)
-        tables[part] = [dict(zip(header, row, strict=True)) for row in rows]
-    if options.json:
-        options.json.write_text(json.dumps({"hardware": hardware_line(), **tables}, indent=1) + "\n")
 
 
 # -- speed ----------------------------------------------------------------------------------------
@@ -195,4 +188,4 @@ TABLES = {
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

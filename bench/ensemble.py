@@ -26,7 +26,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 import spinodal as sp
 
@@ -36,16 +37,16 @@ WAYS = ("the program is killed", "a worker is killed", "Ctrl-C")
 COLUMNS = ["maps", "workers", "seconds", "processor seconds", "share of the time", "difference"]
 
 
-def main() -> None:
-    """Measure both, and print them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--quick", action="store_true", help="a small network, two maps and two kills: a check of this script")
-    options = parser.parse_args()
-    use_threads(1)
-    print(hardware_line() + "\n")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measure both, and print them."""
     if options.quick:
         speed(sp.tasks.gaussian(**SMALL), range(2), options.workers, starts=1, beta=(0.3, 1.1), bracket=1e-3)
     else:
@@ -159,4 +160,4 @@ def result(run: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -20,31 +20,32 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
 from hypothesis.configuration import set_hypothesis_home_dir
+from script import run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from hard_inputs.campaign import SHARES, Tally, campaign
 
 
-def main() -> None:
-    """Run a campaign over every surface and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--cases", type=int, default=12_500)
     parser.add_argument("--seed", type=int, default=1, help="the tests use 0")
     parser.add_argument("--surfaces", nargs="+", default=list(SHARES), choices=list(SHARES))
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> bool:
+    """Run a campaign over every surface and print its table."""
     set_hypothesis_home_dir(tempfile.gettempdir())
-    use_threads(1)
-    print(hardware_line() + "\n", flush=True)
     print_table(["surface", "cases", "refused", "harmless", "wrong", "seconds"], [])
     tallies = {surface: tallied(surface, options.cases, options.seed) for surface in options.surfaces}
     total = [sum(figures(tally)[column] for tally in tallies.values()) for column in range(5)]
     print(row("all", total))
     failures = [text for tally in tallies.values() for text in tally.failures.values()]
     print("\n" + "\n\n".join(failures) if failures else "")
-    sys.exit(bool(failures))
+    return bool(failures)
 
 
 def tallied(surface: str, cases: int, seed: int) -> Tally:
@@ -65,4 +66,4 @@ def row(surface: str, numbers: list[int]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import torch
+from pages import table_lines
 from threadpoolctl import threadpool_limits
 
 import spinodal as sp
@@ -27,9 +28,14 @@ def hardware_line() -> str:
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Print a Markdown table."""
-    for row in (header, ["---"] * len(header), *rows):
-        print("| " + " | ".join(row) + " |", flush=True)
+    """Print a Markdown table; of one without rows `print_row` adds them as they are measured."""
+    for line in table_lines({"header": header, "rows": rows}):
+        print(line, flush=True)
+
+
+def print_row(cells: list[str]) -> None:
+    """Print one more row of a table."""
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def _processor() -> str:

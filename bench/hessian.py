@@ -22,7 +22,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 from torch import Tensor, nn
 
 from spinodal import Landscape
@@ -34,16 +35,15 @@ DENSE = [6, 13, 13, 8]  # 385 parameters
 BARS = {200: "60 ms", 1000: "250 ms"}
 
 
-def main() -> None:
-    """Print the three tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--repeats", type=int, default=15, help="repeats of every measurement (default 15)")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads (default 1)")
     parser.add_argument("--quick", action="store_true", help="3 repeats, small networks only")
-    options = parser.parse_args()
-    use_threads(options.threads)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print the three tables."""
     repeats = 3 if options.quick else options.repeats
-    print(hardware_line())
     print("\nGradients and products, 1,000 samples, tanh; bar: product <= 3 gradients (aim 2.4)\n")
     products(NETS[:2] if options.quick else NETS, repeats)
     print(f"\nDense Hessian, {'-'.join(map(str, DENSE))}, {landscape(DENSE, 200).size} parameters, float64\n")
@@ -160,4 +160,4 @@ def cache_sizes(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 import spinodal as sp
 from spinodal.plots import basin_tree_record, draw_basin_tree, save_figure
@@ -23,9 +24,8 @@ from spinodal.words.rows import TERMINAL
 WITHIN = {"coexistence_spread": 0.01, "end_spread": 0.04}
 
 
-def main() -> None:
-    """Map every seed, and print the tree."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("task", choices=("patterns", "digits", "mnist", "gaussian"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--starts", type=int, default=1)
@@ -34,14 +34,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="of mnist")
     parser.add_argument("--branches", action="store_true")
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    use_threads(options.threads)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Map every seed, and print the tree."""
     settings = {"data": options.data, "samples": options.images} if options.task == "mnist" else {}
     task = getattr(sp.tasks, options.task)(**settings)
     beta = None if options.beta is None else (options.beta[0], options.beta[1])
     tree = sp.hierarchy(task, seeds=options.seeds, starts=options.starts, beta=beta, branches=options.branches)
-    print(hardware_line() + "\n")
     found = tree.to_dict()
     for cells, items in ((basin_cells, found["basins"]), (rank_cells, found["ranks"])):
         rows = [cells(item, TERMINAL) for item in items]
@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments, threads=2)

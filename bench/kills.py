@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 from spinodal import cli
 
@@ -66,15 +67,15 @@ class Undisturbed:
         return (self.folder / "journal.jsonl").stat().st_size
 
 
-def main() -> None:
-    """Kill, resume, compare, and print where the kills fell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
-    options = parser.parse_args()
-    use_threads(1)
-    print(hardware_line() + "\n", flush=True)
+
+
+def main(options: argparse.Namespace) -> bool:
+    """Kill, resume, compare, and print where the kills fell."""
     began, rng, fell, different = time.perf_counter(), random.Random(options.seed), Counter[str](), []
     with tempfile.TemporaryDirectory() as folder:
         whole = undisturbed(Path(folder) / "undisturbed")
@@ -92,7 +93,7 @@ def main() -> None:
     seconds = time.perf_counter() - began
     print(f"\n{fell.total()} kills, {runs} runs, {len(different)} differences from the undisturbed run, {seconds:.0f} s")
     print("\n".join(different))
-    sys.exit(bool(different))
+    return bool(different)
 
 
 class Process:
@@ -239,4 +240,4 @@ def result(run: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_row, print_table
+from script import run
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from torch import Tensor, nn
 
@@ -29,16 +30,15 @@ BACK = 0.03  # part of beta before a transition from which they start
 RUNGS = 5  # values of beta on the way from there to the transition
 
 
-def main() -> None:
-    """Print a line for every transition."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--network", choices=["all", *NETWORKS], default="all")
     parser.add_argument("--steps", type=int, default=15_000, help="Of every descent.")
     parser.add_argument("--plain", action="store_true", help="Also map without softening.")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line())
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print a line for every transition."""
     header = [
         "network",
         "parameters",
@@ -59,11 +59,6 @@ def main() -> None:
             print_row(row)
     if options.plain:
         print_plain(list(NETWORKS) if options.network == "all" else [options.network])
-
-
-def print_row(row: list[str]) -> None:
-    """Print a row as it is made."""
-    print("| " + " | ".join(row) + " |", flush=True)
 
 
 def rows(name: str, steps: int) -> Iterator[list[str]]:
@@ -196,4 +191,4 @@ NETWORKS: dict[str, Callable[[], sp.Task]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -20,8 +20,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_row, print_table
 from maps_networks import NETWORKS
+from script import run
 from torch import Tensor
 
 import spinodal as sp
@@ -33,23 +34,22 @@ HEADER = [
 ]  # fmt: skip
 
 
-def main() -> None:
-    """Print a line for every map."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--only", nargs="*", default=[], help="Parts of names.")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print a line for every map."""
     chosen = [name for name in NETWORKS if not options.only or any(part in name for part in options.only)]
     if options.list:
         print("\n".join(chosen))
         return
-    use_threads(options.threads)
-    print(hardware_line())
     print_table(HEADER, [])
     for name in chosen:
-        print("| " + " | ".join(row(name, options.seed)) + " |", flush=True)
+        print_row(row(name, options.seed))
 
 
 def row(name: str, seed: int) -> list[str]:
@@ -106,4 +106,4 @@ def difference(task: sp.Task, landscape: sp.Landscape, theta: Tensor, hessian: T
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments, is_part=lambda options: options.list)

@@ -21,7 +21,8 @@ import time
 
 import numpy as np
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -42,19 +43,18 @@ TRIVIAL = 0.02  # the same of the trivial phase, whose gradient is little more t
 GUESS = 0.04  # beta that residuals are measured with there
 
 
-def main() -> None:
-    """Print the curve, the spinodal, the coexistence point, and the cost."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("data", help="path of an .npz file with x_train and y_train")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--second", action="store_true", help="also look for the second rank-1 minimum")
     parser.add_argument("--second-seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line() + "\n", flush=True)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print the curve, the spinodal, the coexistence point, and the cost."""
     landscape = load(options.data, options.images, options.device)
     gradient = seconds_per_gradient(landscape)
     print(f"{landscape.size:,} parameters, {options.images:,} images, one gradient {1e3 * gradient:.0f} ms\n", flush=True)
@@ -170,4 +170,4 @@ def seconds_per_gradient(landscape: sp.Landscape) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments, threads=2)

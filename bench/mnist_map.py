@@ -20,17 +20,17 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
 from mnist_phases import HEADER as PHASES
 from mnist_phases import phase_row
 from mnist_saddles import HEADER as SADDLES
 from mnist_saddles import saddle_rows
+from script import run
 
 import spinodal as sp
 from spinodal.store.journal import Journal
@@ -54,11 +54,8 @@ HEADER = [
 ]  # fmt: skip
 
 
-def main() -> None:
+def main(options: argparse.Namespace) -> None:
     """Map, and print the table and the cost."""
-    options = read_options()
-    use_threads(options.threads)
-    print(hardware_line() + "\n", flush=True)
     task = sp.tasks.mnist(data=options.data, samples=options.images, hidden=options.hidden)
     epoch = seconds_per_epoch(task, options.device)
     diagram = sp.map_phases(
@@ -72,15 +69,11 @@ def main() -> None:
         lead=options.lead,
     )
     told = cost(diagram, min(epoch, seconds_per_epoch(task, options.device)))
-    rows = shown(diagram, task.landscape(device=options.device), told, options)
-    if options.json is not None:
-        record = {"hardware": hardware_line(), "header": HEADER, "rows": rows, "cost": told}
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
+    show(diagram, task.landscape(device=options.device), told, options)
 
 
-def read_options() -> argparse.Namespace:
-    """Return what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("data", type=Path, help="an .npz file, or a folder of IDX files")
     parser.add_argument("--images", type=int, default=None, help="the first so many (default: all)")
     parser.add_argument("--hidden", type=int, nargs="+", default=[128, 128])
@@ -90,14 +83,11 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--lead", type=int, default=None, help="images whose map leads (see spinodal.mapping.lead)")
     parser.add_argument("--phases", type=int, default=0, metavar="PRODUCTS", help="curvatures (see mnist_phases.py)")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--journal", type=Path, default=None, metavar="FOLDER", help="where points are kept, to go on from")
-    parser.add_argument("--json", type=Path, default=None, help="write the result there as well")
-    return parser.parse_args()
 
 
-def shown(diagram: Any, landscape: sp.Landscape, told: str, options: argparse.Namespace) -> list[list[str]]:
-    """Print what was found, and return the table of transitions."""
+def show(diagram: Any, landscape: sp.Landscape, told: str, options: argparse.Namespace) -> None:
+    """Print what was found."""
     rows = [row(diagram, transition) for transition in diagram.macroscopic]
     print_table(HEADER, rows)
     minor = ", ".join(f"{2 * t.beta:.5f} ({ranks(t)})" for t in diagram.transitions if t.minor)
@@ -107,7 +97,6 @@ def shown(diagram: Any, landscape: sp.Landscape, told: str, options: argparse.Na
     if options.phases:
         print("\nphases\n", flush=True)
         print_table(PHASES, [phase_row(phase, landscape, options.phases) for phase in diagram.phases[-6:]])
-    return rows
 
 
 class Telling:
@@ -224,4 +213,4 @@ def seconds_per_epoch(task: sp.Task, device: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments, threads=2)

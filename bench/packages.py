@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import argparse
 import copy
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
 from packages_cases import CASES, Case, Made
+from script import run
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -112,14 +112,13 @@ def shown(accuracy: float | None) -> str:
     return "none" if accuracy is None else f"{accuracy:.4f}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch and NumPy")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--only", default="", help="cases whose package or network contains this word")
-    options = parser.parse_args()
-    use_threads(options.threads)
+
+
+def main(options: argparse.Namespace) -> int:
     warnings.simplefilter("ignore")  # the packages' own
-    print(hardware_line() + "\n")
     chosen = [case for case in CASES if options.only in f"{case.package} {case.name}"]
     rows = [row(case) for case in chosen]
     print_table(HEADER, [cells for cells, _ in rows])
@@ -127,4 +126,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main, arguments)

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,9 +35,8 @@ METHODS = (("straight", {}), ("l2", {}), ("walk", {}), ("bezier", {}), ("chain",
 CLASSES, PLACES = 10, 32
 
 
-def main() -> None:
-    """Print one table for every pair of seeds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--data", required=True, help="path of an .npz file")
     parser.add_argument("--case", choices=("relu", "sigmoid"), default="relu")
     parser.add_argument("--images", type=int)
@@ -50,10 +50,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=50, help="gradients over the full sample that are one training")
     parser.add_argument("--methods", default=",".join(name for name, _ in METHODS))
     parser.add_argument("--ends", type=Path, default=Path("ends"), help="folder in which trained ends are kept")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line() + "\n", flush=True)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one table for every pair of seeds."""
     images = options.images or (4000 if options.case == "relu" else 10_000)
     task = made(options.data, options.case, images)
     budget = options.trainings * options.epochs if options.trainings else options.budget or 1000.0
@@ -174,4 +174,4 @@ def by_adam(task: Task, images: int, seed: int) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

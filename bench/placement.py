@@ -15,7 +15,8 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 from torch import nn
 
 import spinodal as sp
@@ -34,15 +35,14 @@ class Case:
     hold: int
 
 
-def main() -> None:
-    """Print one row per training."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--seed", type=int, default=0, help="of the initial weights and of the batches")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="a linear net instead of the digits")
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line() + "\n")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one row per training."""
     header = ["task", "batch", "weight_decay", "placed", "predicted", "rank", "at .97", "at 1.03", "E predicted"]
     print_table(header, [row(case, diagram, options.seed) for case, diagram in cases(quick=options.quick)])
 
@@ -108,4 +108,4 @@ def train(case: Case, model: nn.Module, decay: float, epochs: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 from torch import Tensor, nn
 
 import spinodal as sp
@@ -84,12 +85,8 @@ def offered(refused: sp.Task) -> tuple[str, ...]:
     return ()
 
 
-def main() -> None:
+def main(options: argparse.Namespace) -> None:
     """Print what is named, and the map."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    use_threads(parser.parse_args().threads)
-    print(hardware_line() + "\n", flush=True)
     names = offered(task())
     print_table(["named", "as built", "the same"], [[", ".join(names), ", ".join(STREAM), str(set(names) == set(STREAM))]])
     began = time.process_time()
@@ -116,4 +113,4 @@ def _accuracy(point: sp.Point) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from script import run
 from torch import Tensor, nn
 
 import spinodal as sp
@@ -56,14 +57,16 @@ def minimum(error: sp.Landscape, beta: float, start: Tensor) -> Tensor:
     return theta
 
 
-def main() -> None:
-    """Walk up through the betas, and step from each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--betas", type=float, nargs="+", default=[0.005, 0.01, 0.02])
     parser.add_argument("--steps", type=float, nargs="+", default=[0.02, 0.06, 0.15])
     parser.add_argument("--samples", type=int, default=10_000)
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> None:
+    """Walk up through the betas, and step from each."""
     error = landscape(options.data, options.samples)
     theta, gains = error.initial, []
     for beta in options.betas:
@@ -80,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

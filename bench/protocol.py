@@ -35,7 +35,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
@@ -79,22 +80,21 @@ class State:
     converged: bool
 
 
-def main() -> None:
-    """Print one table per task."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--activation", nargs="+", default=["linear", "tanh"])
     parser.add_argument("--epochs", type=int, nargs="+", default=[50], help="epochs per value of the protocol (default 50)")
     parser.add_argument("--values", type=int, default=450, help="values of beta of the protocol's grid (default 450)")
     parser.add_argument("--batch", type=int, default=0, help="batch size of the protocol (default 0: full batch)")
     parser.add_argument("--most", type=int, default=2000, help="most epochs per value of the bisection (default 2000)")
     parser.add_argument("--tolerance", type=float, default=1e-6, help="relative residual of the bisection (default 1e-6)")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="90 values, 20 epochs, at most 300 epochs, linear only")
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one table per task."""
     if options.quick:
         options.activation, options.values, options.epochs, options.most = ["linear"], 90, [20], 300
-    use_threads(options.threads)
-    print(hardware_line(), flush=True)
     for activation in options.activation:
         compare(activation, options)
 
@@ -287,4 +287,4 @@ def _jump_of_loss(low: State, high: State) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_row, print_table
 from pre_norm import offered
 from pre_norm import task as pre_norm
+from script import run
 from sklearn.datasets import load_breast_cancer, load_digits
 from torch import Tensor, nn
 
@@ -29,17 +30,16 @@ from spinodal.tasks.registry import make_task
 HEADER = ["network", "range", "stretch", "transitions", "inside", "points", "outside", "part", "seconds"]
 
 
-def main() -> None:
-    """Print a line for every network."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--network", choices=["all", *NETWORKS], default="all")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line() + "\n", flush=True)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print a line for every network."""
     print_table(HEADER, [])
     for name in NETWORKS if options.network == "all" else [options.network]:
-        print("| " + " | ".join(row(name)) + " |", flush=True)
+        print_row(row(name))
 
 
 def row(name: str) -> list[str]:
@@ -160,4 +160,4 @@ NETWORKS: dict[str, Callable[[], sp.Task]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -20,7 +20,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_row, print_table
+from script import run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -42,16 +43,16 @@ HEADER = [
 ]
 
 
-def main() -> None:
-    """Map the example in every variant and print a row for each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3])
     parser.add_argument("--hidden", nargs="+", type=int, default=[6, 8, 10, 12])
     parser.add_argument("--asked", nargs="+", default=list(ASKED), choices=list(ASKED))
     parser.add_argument("--runs", type=Path, help="keep the run folders here")
-    options = parser.parse_args()
-    use_threads(1)
-    print(hardware_line() + "\n", flush=True)
+
+
+def main(options: argparse.Namespace) -> bool:
+    """Map the example in every variant and print a row for each."""
     print_table(HEADER, [])
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.runs or Path(scratch)).resolve()
@@ -59,7 +60,7 @@ def main() -> None:
         (folder / "wine.py").write_text(wine())
         variants = product(options.seeds, options.hidden, options.asked)
         codes = [variant(folder, *chosen) for chosen in variants]
-    sys.exit(any(codes))
+    return any(codes)
 
 
 def wine() -> str:
@@ -78,7 +79,7 @@ def variant(folder: Path, seed: int, hidden: int, asked: str) -> int:
     place = out / "result.json"
     found = json.loads(place.read_text()) if place.exists() else None
     cells = [str(seed), str(hidden), asked, str(done.returncode), *(figures(found) if found else [done.stderr.strip()])]
-    print("| " + " | ".join(cells) + " |", flush=True)
+    print_row(cells)
     return done.returncode
 
 
@@ -91,4 +92,4 @@ def figures(result: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

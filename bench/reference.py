@@ -23,9 +23,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from script import run
 from torch import Tensor
 from torch.nn import functional
 
@@ -50,16 +51,15 @@ class State:
         return float(self.theta @ self.theta)
 
 
-def main() -> None:
-    """Print the table of all cases and the number of agreements."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3], help="data seeds")
     parser.add_argument("--activation", nargs="+", default=["tanh", "gelu"], choices=list(ACTIVATIONS))
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="grid of 3 %%, brackets of 5e-4, from a quarter of the first jump")
-    options = parser.parse_args()
-    use_threads(options.threads)
-    print(hardware_line() + "\n", flush=True)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print the table of all cases and the number of agreements."""
     rows: list[list[str]] = []
     agreed = total = 0
     for activation in options.activation:
@@ -208,4 +208,4 @@ def _jump_of_loss(low: State, high: State) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -170,7 +170,7 @@ class Curve:
         before, after = (self.at(x + side).index for side in (1e-3, -1e-3))
         phi = torch.ones_like(point.theta) / self.copies**0.5
         side = "upper" if before < after else "lower"
-        return Fold(point, phi, 1e-17, 1.0, side, (before, after), (point.beta, point.beta), minor, "converged", 3, place)
+        return Fold(point, phi, 1e-17, 1.0, (before, after), "converged", 3, place, side, (point.beta, point.beta), minor)
 
     def branch(self, start: float, stop: float, count: int = 60, **of_folds: Any) -> Branch:
         """Return the branch from one x down to another, with the folds between."""

@@ -19,7 +19,7 @@ from spinodal.branches.point import StationaryPoint
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import minimise
-from spinodal.phases.branch_record import from_record, to_record
+from spinodal.phases.branch_record import read_branch
 from spinodal.phases.loss_curve import LossCurve
 
 
@@ -82,7 +82,7 @@ def test_a_branch_with_fewer_points_keeps_its_folds_in_place(branch: Branch) -> 
 
 
 def test_a_record_keeps_places(branch: Branch) -> None:
-    again = from_record(to_record(branch))
+    again = read_branch(branch.to_dict())
     assert in_place(again)
     assert again.special.keys() == branch.special.keys()
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import spinodal as sp
 from spinodal.branches.fixed_norm.slope import slope
 from spinodal.branches.fixed_norm.sphere import Sphere
-from spinodal.branches.fixed_norm.trace import FixedNorm, walk_fixed_norm
+from spinodal.branches.fixed_norm.trace import FixedNorm
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 
@@ -37,8 +37,24 @@ def _chain(dtype: torch.dtype = torch.float64) -> sp.Landscape:
 CHAIN_FOLD = 0.25 ** (1 / 3) * 0.75 / 2
 
 
+def walked(
+    landscape: sp.Landscape,
+    theta: Tensor,
+    beta: float,
+    *,
+    points: int = 2000,
+    on_point: Callable[[Any], None] = lambda point: None,
+    **arguments: Any,
+) -> sp.Branch:
+    """Walk at fixed norm to the end, or as many points as are asked for."""
+    walk = FixedNorm(landscape, landscape.vector(theta), beta, **arguments)
+    for point in islice(walk, points):
+        on_point(point)
+    return walk.branch()
+
+
 def _walk(landscape: sp.Landscape, beta: float, **arguments: Any) -> sp.Branch:
-    return walk_fixed_norm(landscape, landscape.initial, beta, **arguments)
+    return walked(landscape, landscape.initial, beta, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +142,7 @@ def test_a_start_at_a_bound_that_is_minimised_loosely_begins_the_walk_all_the_sa
     landscape = _energy(lambda x: ((1 - x**2) ** 2).sum(), 1.0)
     start = torch.tensor([math.sqrt(0.25 + off)], dtype=torch.float64)
     for to in (0.5, 1.9):
-        branch = walk_fixed_norm(landscape, start, 1.5, to=to, bounds=(min(to, 1.5), max(to, 1.5)))
+        branch = walked(landscape, start, 1.5, to=to, bounds=(min(to, 1.5), max(to, 1.5)))
         assert (branch.stop, branch.points[-1].beta) == ("reached", pytest.approx(to, rel=1e-9))
 
 
@@ -136,7 +152,7 @@ def test_a_start_at_a_bound_that_is_minimised_loosely_begins_the_walk_all_the_sa
 def test_the_fold_of_a_linear_net_is_exact_in_spite_of_zero_modes() -> None:
     task = sp.tasks.gaussian(activation="linear", bias=False, singular_values=(0.9, 0.5), samples=20)
     start = task.initial(0)
-    branch = walk_fixed_norm(
+    branch = walked(
         task.landscape(), start * (1.5**0.5 / float(start.norm())), 0.4, to=1.0, bounds=(0.02, 1.0), tolerance=1e-9
     )  # minimised on its sphere first: one mode alive
     exact = max(transition.beta for transition in task.exact)

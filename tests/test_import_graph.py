@@ -22,6 +22,7 @@ MOST_LINES, LONGEST_BODY = 400, 40
 
 LEVELS = """
 errors version definitions shown
+codec
 conventions arguments counts files
 words.numbers theory parallel
 landscape

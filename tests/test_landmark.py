@@ -16,7 +16,7 @@ from spinodal.counts import Counts
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.landmark import Landmark
-from spinodal.minima.local import Local
+from spinodal.minima.local import Local, near
 from spinodal.minima.minimise import solve
 from spinodal.minima.solution import Departure
 from spinodal.observe import Observer
@@ -205,3 +205,19 @@ def test_small_networks_whose_hessians_are_dear_are_walked_with_few(monkeypatch:
         assert point.minimum.stats.hessians == 0
         values = torch.linalg.eigvalsh(dear.hessian(point.minimum.theta)) + 2.0 * beta
         assert abs(point.minimum.margin - float(values[0])) <= point.minimum.margin_error + 1e-12
+
+
+def test_a_mode_that_left_a_cluster_unseen_is_within_the_error_of_the_margin() -> None:
+    """Of 40 curvatures alike a few modes are kept; another falls below them by a part of what they all drift."""
+    before = torch.cat([torch.ones(40), torch.linspace(2.0, 9.0, 20)]).double()
+    after = torch.where(before == 1.0, 1.5, before)
+    after[10] = 1.47
+    one = nn.Linear(1, 60, bias=False)
+    landscape = sp.Landscape(one, lambda model, batch: (batch * model.weight[:, 0].square()).sum() / 2.0, after)
+    loss, theta = Regularised(landscape, 0.0), torch.zeros(60, dtype=torch.float64)
+    landmark = Landmark.at(loss, theta, torch.diag(before))
+    assert landmark is not None
+    found = near(loss, theta, replace(landmark, price=1000))
+    assert found is not None
+    assert found.margin.value == pytest.approx(1.5)
+    assert found.margin.value - found.margin.residual < 1.47

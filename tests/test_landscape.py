@@ -559,3 +559,13 @@ def test_a_landscape_is_not_sent_to_another_process_where_theta_would_move_nothi
     remade = pickle.loads(pickle.dumps(landscape.maker()))()
     theta = landscape.initial + 1.0
     assert remade.value(theta) == copy.copy(landscape).value(theta) == landscape.value(theta)
+
+
+def test_a_part_keeps_batches_that_cannot_be_one() -> None:
+    batches = [torch.randn(8, length, dtype=torch.float64) for length in (3, 4)]
+    whole = Landscape(
+        nn.Linear(1, 1).double(), lambda model, batch: model(batch[..., None]).square().sum((1, 2)).mean(), batches
+    )
+    part = whole.part(2)
+    assert part is not None
+    assert [part.batches.count, part.batches.total] == [2, 8]

@@ -56,13 +56,14 @@ def test_a_part_is_the_error_over_every_kth_sample_with_accounts_of_its_own() ->
     assert (part.counts.error_evaluations, whole.counts.error_evaluations) == (1, 0)
 
 
-def test_a_part_of_several_batches_has_samples_of_each() -> None:
+def test_a_part_of_several_batches_has_samples_of_each_in_one_batch() -> None:
     task = gaussian(hidden=(4,), samples=30)
     inputs, targets = task.data
     batches = [(inputs[:10], targets[:10]), (inputs[10:], targets[10:])]
     part = sp.Landscape(task.model, task.loss, batches).part(2)
     assert part is not None
-    assert part.batches.sizes == [5, 10]
+    assert part.batches.sizes == [15]
+    torch.testing.assert_close(next(iter(part.batches))[0], torch.cat([inputs[:10:2], inputs[10::2]]))
 
 
 def test_an_error_that_is_no_mean_over_samples_has_no_part() -> None:

@@ -32,7 +32,7 @@ from spinodal.plots import (
     save_phase_map,
 )
 from spinodal.plots.lowest import Level, Piece
-from spinodal.plots.panel import MOST_SINGULAR_VALUES
+from spinodal.plots.panel import MOST_SINGULAR_VALUES, norm_panel
 from spinodal.plots.s_curve import s_curve_record
 from spinodal.plots.save import FIGURES
 from spinodal.plots.style import new_figure, paper, set_axes
@@ -327,6 +327,12 @@ def test_where_some_parameters_are_not_penalised_the_norm_of_the_others_stands_b
     curves = diagram_record(points).norm.curves
     assert [curve.name for curve in curves] == ["in the penalty", "all"]
     assert all(part < whole for part, whole in zip(curves[0].values, curves[1].values, strict=True))
+
+
+def test_free_parameters_that_run_off_leave_the_norm_of_the_penalised_ones_to_be_seen() -> None:
+    made = diagram(8)
+    panel = norm_panel([replace(p, observation=replace(p.observation, norm=300.0, distance=2.0)) for p in made.points])
+    assert (panel.scale, panel.linear_below, panel.note) == ("symlog", 2.0, "linear up to 2, logarithmic above")
 
 
 # -- S-curves -------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import random
 import shutil
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 from unittest import mock
 
@@ -49,7 +49,7 @@ ERRORS: list[Callable[[], Exception]] = [
 ]
 PLACES = {
     ("branches", "branches"): [
-        "phases.branch_following.continue_branch", "phases.branch_following.to_record", "phases.branch_following.explained",
+        "phases.branch_following.continue_branch", "phases.branch_following.plain", "phases.branch_following.explained",
         "phases.branch_following.special_point", "phases.branch_following.stable_part", "mapping.after_walk.branched",
     ],
     ("coexistence", "branches"): ["phases.branch_following.coexistence", "phases.branch_following.first_minima"],
@@ -58,7 +58,7 @@ PLACES = {
         "phases.joining.divided", "phases.joining._fingerprint", "phases.joining.falls_along",
     ],
     ("curvature", "curvature"): [
-        "curvature.survey.curvature_at", "curvature.survey.to_record", "curvature.survey.from_record",
+        "curvature.survey.curvature_at", "curvature.survey.plain", "curvature.along.Curvature.from_dict",
         "mapping.after_walk.survey",
     ],
     ("figures", "curvature"): ["plots.save.diagram_record", "plots.save.paper"],
@@ -82,7 +82,7 @@ class Fault:
 
     def __init__(self, place: str, call: int, error: int) -> None:
         module, _, self.name = place.rpartition(".")
-        self.module = importlib.import_module(f"spinodal.{module}")
+        self.module = resolve_name(f"spinodal.{module}")
         self.call, self.error, self.calls = call, error, 0
         self.whole = getattr(self.module, self.name)
 

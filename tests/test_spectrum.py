@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from spinodal import Landscape, Penalty, SpinodalError
 from spinodal.spectrum.density import lanczos_density, spectral_density
-from spinodal.spectrum.eigenbasis import zero_fraction
+from spinodal.spectrum.eigenbasis import eigenbasis, zero_fraction
 from spinodal.spectrum.extremes import extreme_eigenvalues, lanczos_extremes
 from spinodal.spectrum.krylov import Krylov, random_vectors
-from spinodal.spectrum.saddle_index import dense_index, lanczos_index, lanczos_indices, saddle_index, saddle_indices
+from spinodal.spectrum.saddle_index import SaddleIndex, index_of, lanczos_indices, saddle_index, saddle_indices
 
 WAYS = ["dense", "lanczos"]
 
@@ -53,6 +53,10 @@ def linspace(low: float, high: float, count: int) -> Tensor:
 
 def product_with(matrix: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda vectors: vectors @ matrix.T
+
+
+def lanczos_index(product: Callable[[Tensor], Tensor], like: Tensor, **settings: int) -> SaddleIndex:
+    return lanczos_indices(product, like, **settings)[0]
 
 
 def network(batches: int = 1) -> tuple[Landscape, nn.Module, Callable[[nn.Module, tuple[Tensor, ...]], Tensor], list]:
@@ -617,9 +621,9 @@ def test_a_reseeded_space_is_orthogonal_to_what_it_had() -> None:
 
 def test_a_dense_index_may_be_of_an_operator_in_single_precision() -> None:
     matrix = torch.diag(torch.tensor([-1.0, -1e-7, 3.0]))
-    assert dense_index(matrix).value == 2
-    assert dense_index(matrix, precision=torch.float32).value == 1
-    assert replace(dense_index(matrix), value=5).value == 5
+    assert index_of(eigenbasis(matrix, precision=torch.float64)).value == 2
+    assert index_of(eigenbasis(matrix, precision=torch.float32)).value == 1
+    assert replace(index_of(eigenbasis(matrix, precision=torch.float64)), value=5).value == 5
 
 
 def test_one_shift_and_several_count_alike() -> None:

@@ -22,7 +22,7 @@ from small_run import linear_run, lines, mixed_run, without_states, write_lines 
 from spinodal.errors import SpinodalError
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import Journal, RunFolder, rebuild
-from spinodal.store.record import from_record, to_record
+from spinodal.store.record import read_point
 from spinodal.sweeps.request import Request
 
 Run = tuple[Path, PhaseDiagram]
@@ -55,8 +55,8 @@ def test_every_line_has_a_checksum_as_its_last_key(linear_run: Run) -> None:  # 
 @pytest.mark.parametrize("fixture", ["linear_run", "mixed_run"])
 def test_a_point_survives_json(fixture: str, request: pytest.FixtureRequest) -> None:
     for point in request.getfixturevalue(fixture)[1].points:
-        record, state = json.loads(json.dumps(to_record(point))), (point.minimum.theta, point.tangent)
-        again = from_record(record, *state, index=point.index, origin=point.origin, key=point.key)
+        record, state = json.loads(json.dumps(point.to_dict())), (point.minimum.theta, point.tangent)
+        again = read_point(record, *state, index=point.index, origin=point.origin, key=point.key)
         assert repr(again) == repr(point)
 
 

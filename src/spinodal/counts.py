@@ -34,6 +34,11 @@ class Counts:
     passes: int = 0
 
     @property
+    def told(self) -> dict[str, float]:
+        """Return the counts as results state them, with their sum."""
+        return {**vars(self), "gradient_equivalents": self.gradient_equivalents}
+
+    @property
     def gradient_equivalents(self) -> float:
         """Return the cost in gradients: error .4, gradient 1, Hessian product 2.5, and `passes`.
 

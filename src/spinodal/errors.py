@@ -67,7 +67,7 @@ def told(cause: BaseException) -> str:
         text = str(cause).strip().split("\n")[0]
     except Exception as another:  # noqa: BLE001 - the text is made by the code of whoever defined the exception
         text = f"no message, because making it raised {type(another).__name__}"
-    return f"{type(cause).__name__}: {text or 'no message'}"
+    return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
 
 
 @contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from spinodal.codec import Record
 from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.tasks.blame import Owner, nobody, why
 
@@ -18,7 +19,7 @@ OUTCOMES = (SpinodalError, *SINGULAR)  # of a computation that cannot be done
 
 
 @dataclass(frozen=True)
-class Missing:
+class Missing(Record):
     """A part that was asked for and is not there.
 
     Attributes
@@ -36,10 +37,6 @@ class Missing:
     def __str__(self) -> str:
         """Return it in one line."""
         return f"{self.what} ({self.cause})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return asdict(self)
 
 
 def listed(missing: tuple[Missing, ...]) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from spinodal.basins.told_apart import Groups
+from spinodal.codec import Record
 from spinodal.shown import Shown
 
 
@@ -42,7 +43,7 @@ class Member:
 
 
 @dataclass(frozen=True, repr=False)
-class Basin(Shown):
+class Basin(Shown, Record):
     """One phase, in every map that met it.
 
     Attributes
@@ -61,6 +62,11 @@ class Basin(Shown):
         The classes in groups, from the confusion matrix in the middle of the phase: those of one group are mostly taken for
         the same class. None without one.
     """
+
+    JSON = (
+        "id seeds rank beta error end end_spread coexistence=equal coexistence_spread falls_to falls=_falls classes told_apart "
+        "members"
+    )
 
     id: int
     members: tuple[Member, ...]
@@ -95,6 +101,21 @@ class Basin(Shown):
         return {member.seed: member.coexistence for member in self.members if member.coexistence is not None}
 
     @property
+    def equal(self) -> float | None:
+        """Return the median of these; None where none is known."""
+        return median(self.coexistence.values()) if self.coexistence else None
+
+    @property
+    def end_spread(self) -> float | None:
+        """Return by how much its ends differ among seeds, relatively."""
+        return spread(self.ends)
+
+    @property
+    def coexistence_spread(self) -> float | None:
+        """Return the same of its coexistence points."""
+        return spread(self.coexistence)
+
+    @property
     def falls(self) -> Mapping[int, tuple[int, ...]]:
         """Return the basins that it falls into, each with the seeds in whose maps it does, most of them first."""
         found = Counter(member.falls_to for member in self.members if member.falls_to is not None)
@@ -108,6 +129,10 @@ class Basin(Shown):
         """Return the basin that it falls into in most of the maps; None where it was not seen to end."""
         return next(iter(self.falls), None)
 
+    @property
+    def _falls(self) -> list[dict[str, Any]]:
+        return [{"to": basin, "seeds": seeds} for basin, seeds in self.falls.items()]
+
     def member(self, seed: int) -> Member:
         """Return the phase of one of its maps."""
         return next(member for member in self.members if member.seed == seed)
@@ -119,25 +144,6 @@ class Basin(Shown):
         falls = "" if self.falls_to is None else f" and falls to basin {self.falls_to}"
         seeds = " ".join(map(str, self.seeds))
         return f"basin {self.id} of rank {self.rank}, seeds {seeds}, beta {low:.6g} to {high:.6g}; {end}{falls}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the basin in JSON types."""
-        return {
-            "id": self.id,
-            "seeds": list(self.seeds),
-            "rank": self.rank,
-            "beta": list(self.beta),
-            "error": list(self.error),
-            "end": self.end,
-            "end_spread": spread(self.ends),
-            "coexistence": median(self.coexistence.values()) if self.coexistence else None,
-            "coexistence_spread": spread(self.coexistence),
-            "falls_to": self.falls_to,
-            "falls": [{"to": basin, "seeds": list(seeds)} for basin, seeds in self.falls.items()],
-            "classes": None if self.classes is None else list(self.classes),
-            "told_apart": None if self.told_apart is None else [list(group) for group in self.told_apart],
-            "members": [asdict(member) | {"beta": list(member.beta)} for member in self.members],
-        }
 
 
 def spread(values: Mapping[int, float]) -> float | None:

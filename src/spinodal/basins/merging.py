@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 from spinodal.basins.basin import Basin
+from spinodal.codec import Record
 
 Seeds = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Merging:
+class Merging(Record):
     """A beta at which two groups of seeds fall into one basin.
 
     Attributes
@@ -27,10 +27,6 @@ class Merging:
     beta: float
     basin: int
     seeds: tuple[Seeds, Seeds]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the merging in JSON types."""
-        return {"beta": self.beta, "basin": self.basin, "seeds": [list(group) for group in self.seeds]}
 
 
 def mergings(basins: Sequence[Basin], ways: Mapping[int, Seeds]) -> tuple[Merging, ...]:

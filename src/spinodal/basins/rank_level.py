@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from spinodal.basins.at_beta import fingerprint_at, known_points
-from spinodal.basins.basin import Basin, spread
+from spinodal.basins.basin import Basin
 from spinodal.basins.matching import shared_betas
+from spinodal.codec import Record
 from spinodal.phases.diagram import Diagram
 from spinodal.sweeps.point import Point
 
 
 @dataclass(frozen=True)
-class RankLevel:
+class RankLevel(Record):
     """The basins of one rank.
 
     Attributes
@@ -27,6 +27,11 @@ class RankLevel:
         The ids of the other basins of this rank.
     """
 
+    JSON = (
+        "rank deepest=deepest.id seeds=deepest.seeds coexistence=deepest.coexistence coexistence_spread ends=deepest.ends "
+        "end_spread others"
+    )
+
     rank: int
     deepest: Basin
     others: tuple[int, ...]
@@ -34,25 +39,12 @@ class RankLevel:
     @property
     def coexistence_spread(self) -> float | None:
         """Return by how much the coexistence points of the deepest basin differ among seeds, relatively."""
-        return spread(self.deepest.coexistence)
+        return self.deepest.coexistence_spread
 
     @property
     def end_spread(self) -> float | None:
         """Return the same of its ends."""
-        return spread(self.deepest.ends)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the level in JSON types."""
-        return {
-            "rank": self.rank,
-            "deepest": self.deepest.id,
-            "seeds": list(self.deepest.seeds),
-            "coexistence": _by_seed(self.deepest.coexistence),
-            "coexistence_spread": self.coexistence_spread,
-            "ends": _by_seed(self.deepest.ends),
-            "end_spread": self.end_spread,
-            "others": list(self.others),
-        }
+        return self.deepest.end_spread
 
 
 def rank_levels(basins: Sequence[Basin], diagrams: Sequence[Diagram]) -> tuple[RankLevel, ...]:
@@ -87,7 +79,3 @@ def _points(basin: Basin, of_seed: Mapping[int, Diagram]) -> list[tuple[Point, .
 def _loss(points: Sequence[Point], beta: float) -> float:
     found = fingerprint_at(points, beta)
     return found.error + beta * found.norm_squared
-
-
-def _by_seed(values: Mapping[int, float]) -> dict[str, float]:
-    return {str(seed): value for seed, value in values.items()}

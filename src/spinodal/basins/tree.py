@@ -10,6 +10,7 @@ from spinodal.basins.basin import Basin
 from spinodal.basins.gathering import basins_of
 from spinodal.basins.merging import Merging, mergings
 from spinodal.basins.rank_level import RankLevel, rank_levels
+from spinodal.codec import keyed
 from spinodal.errors import SpinodalError
 from spinodal.phases.diagram import Diagram
 from spinodal.shown import Drawn
@@ -111,20 +112,8 @@ class Hierarchy(Drawn):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the hierarchy in JSON types."""
-        return {
-            "schema": SCHEMA,
-            "task": dict(self.task),
-            "convention": self.convention,
-            "seeds": list(self.seeds),
-            "range": list(self.range),
-            "basins": [basin.to_dict() for basin in self.basins],
-            "ways": {str(seed): list(way) for seed, way in self.ways.items()},
-            "mergings": [merging.to_dict() for merging in self.mergings],
-            "ranks": [level.to_dict() for level in self.ranks],
-            "shared": list(self.shared),
-            "agreement": self.agreement,
-            "exact": list(self.exact),
-        }
+        words = "task convention seeds range basins ways mergings ranks shared agreement exact"
+        return {"schema": SCHEMA, **keyed(self, words)}
 
     def to_networkx(self) -> networkx.DiGraph:
         """Return the tree as a directed graph: basins, and which falls into which, with the seeds that show it.

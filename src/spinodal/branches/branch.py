@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
 from spinodal.branches.area import AreaCertificate, area_certificate
 from spinodal.branches.coexistence import Coexistence
-from spinodal.branches.point import StationaryPoint
+from spinodal.branches.point import COLUMNS, StationaryPoint
 from spinodal.branches.special import BranchPoint, Fold
+from spinodal.codec import Record, columns, one_of
 from spinodal.counts import Counts
 from spinodal.shown import Drawn
 
@@ -27,6 +28,7 @@ STATUSES = {
     "jump": "stopped: the constrained minimum jumps here, as the branch turns back in the norm; arclength can follow it",
     "start": "not begun: the start could not be solved to the tolerance",
 }
+METHODS = ("arclength", "fixed norm")
 COMPLETE = ("reached", "range", "fold", "norm", "closed")
 
 
@@ -34,7 +36,7 @@ Special = TypeVar("Special", Fold, BranchPoint)
 
 
 @dataclass(frozen=True, repr=False)
-class Branch(Drawn):
+class Branch(Drawn, Record):
     """Stationary points along one branch, in the order walked.
 
     Attributes
@@ -52,11 +54,13 @@ class Branch(Drawn):
     seconds : float
     """
 
+    JSON = "method status stop points=_columns folds branch_points area"
+
     points: tuple[StationaryPoint, ...]
     folds: tuple[Fold, ...]
     branch_points: tuple[BranchPoint, ...]
-    method: str
-    stop: str
+    method: Annotated[str, one_of(METHODS)]
+    stop: Annotated[str, one_of(STATUSES)]
     spent: Counts
     coexistence: tuple[Coexistence, ...] = ()
     seconds: float = field(default=0.0, compare=False)
@@ -86,15 +90,15 @@ class Branch(Drawn):
         """Return the folds at which a stable part ends or begins, minor ones left out."""
         return tuple(fold for fold in self.folds if fold.is_spinodal and not fold.minor)
 
-    @property
-    def minor_folds(self) -> tuple[Fold, ...]:
-        """Return the folds that soft modes make, apart from the macroscopic ones."""
-        return tuple(fold for fold in self.folds if fold.minor)
-
     @cached_property
     def area(self) -> AreaCertificate:
         """Return the area certificate of the whole branch."""
         return area_certificate(self.points)
+
+    @property
+    def _columns(self) -> dict[str, Any]:
+        """Return the points as columns, without what has the length of theta."""
+        return columns(self.points, COLUMNS) | {"index_is_exact": all(point.index_is_exact for point in self.points)}
 
     @property
     def special(self) -> dict[int, Fold | BranchPoint]:

@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from spinodal.codec import Record
 from spinodal.conventions import weight_decay
 from spinodal.minima.minimum import Minimum
 from spinodal.minima.point import Stationary
 
+COLUMNS = "beta error loss norm_squared residual margin beta_rate norm_rate index zero_modes"  # of points, for each its own
+
 
 @dataclass(frozen=True, repr=False)
-class StationaryPoint(Stationary):
+class StationaryPoint(Stationary, Record):
     """A solution of `grad E + 2 beta (theta - centre) = 0`, with its stability and the way the branch goes on.
 
     Attributes
@@ -41,6 +44,8 @@ class StationaryPoint(Stationary):
         `dbeta/ds` and `d rho/ds` for the same s. Their ratio is the slope of the branch: `beta_rate` is 0 at a fold. All
         three are 0 where the way on is not known.
     """
+
+    JSON = f"{COLUMNS} index_is_exact"
 
     norm_squared: float
     index: int

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
 from spinodal.branches.point import StationaryPoint
+from spinodal.codec import Record, one_of
 from spinodal.minima.minimise import Minimum
 from spinodal.shown import Shown
 
@@ -18,8 +20,38 @@ STATUSES = {
 }
 
 
+COMMON = (  # keys of both in JSON
+    "beta error=point.error loss=point.loss norm_squared=point.norm_squared index overlap eigenvalue residual=point.residual "
+    "status point=place iterations"
+)
+
+
 @dataclass(frozen=True, repr=False)
-class Fold(Shown):
+class Special(Shown, Record):
+    """What folds and branch points have in common: a solution of `Hess L phi = 0` and how well it is known (see `Fold`)."""
+
+    point: StationaryPoint
+    null_vector: Tensor
+    eigenvalue: float
+    overlap: float
+    index: tuple[int, int]
+    status: Annotated[str, one_of(STATUSES)]
+    iterations: int
+    place: int
+
+    @property
+    def beta(self) -> float:
+        """Return beta there: that of the spinodal, or of the branch point."""
+        return self.point.beta
+
+    @property
+    def theta(self) -> Tensor:
+        """Return theta there, shape (n,)."""
+        return self.point.theta
+
+
+@dataclass(frozen=True, repr=False)
+class Fold(Special):
     """A turning point in beta, where a minimum meets a saddle: `Hess L phi = 0`, `phi . (theta - centre) != 0`.
 
     Attributes
@@ -50,28 +82,12 @@ class Fold(Shown):
         Where a phase ends: the minimum that it falls into just past its end. None where that was not followed.
     """
 
-    point: StationaryPoint
-    null_vector: Tensor
-    eigenvalue: float
-    overlap: float
-    side: str
-    index: tuple[int, int]
+    JSON = f"{COMMON} side minor bracket"
+
+    side: Annotated[str, one_of(("upper", "lower"))]
     bracket: tuple[float, float]
     minor: bool
-    status: str
-    iterations: int
-    place: int
     fall: Minimum | None = None
-
-    @property
-    def beta(self) -> float:
-        """Return the spinodal's beta."""
-        return self.point.beta
-
-    @property
-    def theta(self) -> Tensor:
-        """Return theta at the fold, shape (n,)."""
-        return self.point.theta
 
     @property
     def is_spinodal(self) -> bool:
@@ -95,7 +111,7 @@ def _told(index: tuple[int, int], point: StationaryPoint) -> str:
 
 
 @dataclass(frozen=True, repr=False)
-class BranchPoint(Shown):
+class BranchPoint(Special):
     """A point where branches cross: `Hess L phi = 0` with `phi . (theta - centre) = 0`, phi no symmetry direction.
 
     Attributes
@@ -121,27 +137,11 @@ class BranchPoint(Shown):
         Of its point among those of the branch.
     """
 
-    point: StationaryPoint
-    null_vector: Tensor
-    eigenvalue: float
-    overlap: float
-    kind: str
+    JSON = f"{COMMON} kind side_branch multiplicity"
+
+    kind: Annotated[str, one_of(("pitchfork", "crossing"))]
     side_branch: bool
     multiplicity: int
-    index: tuple[int, int]
-    status: str
-    iterations: int
-    place: int
-
-    @property
-    def beta(self) -> float:
-        """Return beta of the branch point."""
-        return self.point.beta
-
-    @property
-    def theta(self) -> Tensor:
-        """Return theta at the branch point, shape (n,)."""
-        return self.point.theta
 
     def __str__(self) -> str:
         """Return the branch point in one line."""

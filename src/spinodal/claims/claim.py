@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from spinodal.claims.workshop import Workshop
+from spinodal.codec import Record
 
 HOLDS, PARTLY, CONTRADICTED, UNSEEN, UNMEASURED = "holds", "holds in part", "contradicted", "not seen", "not measured"
 SOURCES = {
@@ -19,7 +20,7 @@ SOURCES = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(Record):
     """What was measured of a claim.
 
     Attributes
@@ -37,10 +38,6 @@ class Measured:
     verdict: str
     values: Mapping[str, Any] = field(default_factory=dict)
     figure: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the measurement in JSON types."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import fmean
 
 import torch
@@ -12,6 +13,7 @@ from spinodal.claims.claim import Claim, Measured, verdict
 from spinodal.claims.workshop import Workshop, chain_task, tanh_task
 from spinodal.dynamics.grokking import GrokOptions, grok
 from spinodal.dynamics.training import train
+from spinodal.landscape import Landscape
 from spinodal.minima.minimise import minimise
 from spinodal.tasks.gaussian import gaussian
 
@@ -22,6 +24,7 @@ STUCK_AT, SMALL = 0.05, 0.5  # beta, and times the usual initialisation
 WORSE = 1.05  # times the lowest E, from which on a run is stuck
 HEIGHTS = (2.0, 3.0, 4.0)  # barriers over temperatures
 MOST = 50_000  # epochs
+TRAPPED, DEEPER_AT = (3, 4), 4.0  # matrices of the chains, and the highest of their barriers over the temperature of all
 NEARLY = 0.7  # of the way from the saddle to the deeper phase, in E, at which a run has escaped
 ESCAPE_AT = 0.5  # of the beta of the spinodal, where escapes are timed
 GROKS_AT = 1e-3
@@ -73,37 +76,61 @@ def _stuck(matrices: int, modes: int) -> float:
 
 def noise(shop: Workshop) -> Measured:
     """Measure escapes from the trivial phase under Langevin noise and under mini-batches, upwards to the deeper phase."""
-    times = _escapes()
+    trap = Trap.of(TRAPPED[0], beta=None)
+    traps = {depth - 1: Trap.of(depth, beta=trap.beta) for depth in TRAPPED}
+    warm = max(item.barrier for item in traps.values()) / DEEPER_AT
+    times = {height: trap.escape(trap.barrier / height) for height in HEIGHTS}
+    depths = {hidden: item.escape(warm) for hidden, item in traps.items()}
     rose = _risen()
     named = ", ".join(f"{time:,.0f} at barrier/temperature = {height:g}" for height, time in times.items())
+    deeper = ", ".join(f"{time:,.0f} with {hidden}" for hidden, time in depths.items())
     text = (
-        f"From the trivial phase of a chain with two hidden layers Langevin noise leads up: {named} (geometric mean epochs of "
-        f"{RUNS} runs). Under mini-batches of {BATCH}, {rose} of {RUNS} runs rise in {SGD_EPOCHS} epochs: near the origin "
-        "their noise vanishes."
+        f"From the trivial phase of a chain with {TRAPPED[0] - 1} hidden layers Langevin noise leads up: {named} (geometric "
+        f"mean epochs of {RUNS} runs); by hidden layers, at one beta and temperature: {deeper}. Under mini-batches of {BATCH}, "
+        f"{rose} of {RUNS} runs rise in {SGD_EPOCHS} epochs: near the origin their noise vanishes."
     )
-    longer = list(times.values()) == sorted(times.values())
-    return Measured(text, verdict(longer and rose > 0, partly=longer), {"epochs": times, "sgd": rose})
+    longer = all(list(found.values()) == sorted(found.values()) for found in (times, depths))
+    return Measured(text, verdict(longer and rose > 0, partly=longer), {"epochs": times, "depths": depths, "sgd": rose})
 
 
-def _escapes() -> dict[float, float]:
-    """Return the geometric mean of the epochs until a run has left the trivial phase, by barrier over temperature."""
-    task = chain_task(3)
-    landscape, start = task.landscape(), task.initial(seed=0)
-    deep = minimise(landscape, beta=0.01, start=3.0 * start.abs())
-    branch = continue_branch(landscape, deep, to=1.0)
-    beta = ESCAPE_AT * branch.spinodals[0].point.beta
-    saddle = min((point for point in branch.points if point.index >= 1), key=lambda point: abs(point.beta / beta - 1.0))
-    stable = minimise(landscape, beta=saddle.beta, start=3.0 * start.abs())
-    barrier = saddle.loss - float(landscape.value(torch.zeros_like(start)))
-    times = {}
-    for height in HEIGHTS:
+@dataclass(frozen=True)
+class Trap:
+    """The trivial phase of a chain of single linear units where a deeper phase exists.
+
+    Attributes
+    ----------
+    landscape : Landscape
+    beta : float
+    barrier : float
+        Of L, to the saddle between the two.
+    floor : float
+        E below which a run has escaped.
+    """
+
+    landscape: Landscape
+    beta: float
+    barrier: float
+    floor: float
+
+    @classmethod
+    def of(cls, matrices: int, beta: float | None) -> Trap:
+        """Return it at a beta, or at a part, `ESCAPE_AT`, of the one where the deeper phase ends."""
+        task = chain_task(matrices)
+        landscape, start = task.landscape(), 3.0 * task.initial(seed=0).abs()
+        branch = continue_branch(landscape, minimise(landscape, beta=0.01, start=start), to=1.0)
+        wanted = ESCAPE_AT * branch.spinodals[0].point.beta if beta is None else beta
+        saddle = min((point for point in branch.points if point.index >= 1), key=lambda point: abs(point.beta / wanted - 1.0))
+        deep = minimise(landscape, beta=saddle.beta, start=start)
+        barrier = saddle.loss - float(landscape.value(torch.zeros_like(start)))
+        return cls(landscape, saddle.beta, barrier, NEARLY * deep.error + (1.0 - NEARLY) * saddle.error)
+
+    def escape(self, temperature: float) -> float:
+        """Return the geometric mean of the epochs until a run has left."""
         run = train(
-            landscape, torch.zeros_like(start), beta=saddle.beta, learning_rate=0.1, epochs=MOST, method="langevin",
-            temperature=barrier / height, seeds=tuple(range(RUNS)), floor=NEARLY * stable.error + (1.0 - NEARLY) * saddle.error,
+            self.landscape, torch.zeros(self.landscape.size, dtype=self.landscape.dtype), beta=self.beta, learning_rate=0.1,
+            epochs=MOST, method="langevin", temperature=temperature, seeds=tuple(range(RUNS)), floor=self.floor,
         )  # fmt: skip
-        logs = [math.log(MOST if math.isnan(time) else max(time, 1.0)) for time in run.arrivals.tolist()]
-        times[height] = math.exp(fmean(logs))
-    return times
+        return math.exp(fmean(math.log(MOST if math.isnan(time) else max(time, 1.0)) for time in run.arrivals.tolist()))
 
 
 def _risen() -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from rich.text import Text
 
+from spinodal.codec import keyed, plain
 from spinodal.commands.arguments import console_for
 from spinodal.commands.chosen_theta import Choice, ChosenTheta, chosen_theta
 from spinodal.commands.curvature_table import curvature_table, place_line
@@ -16,7 +16,6 @@ from spinodal.commands.threads import threads_for, use_threads
 from spinodal.conventions import weight_decay
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature, curvature_at, exact_curvature, is_dense
-from spinodal.curvature.record import to_record
 from spinodal.curvature.result import CONVENTION as SCALED
 from spinodal.curvature.second_order import SecondOrder
 from spinodal.landscape.objective import Regularised
@@ -53,9 +52,7 @@ class Measured:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON types."""
-        record = to_record(self.curvature)
-        ends = {name: getattr(self.extremes, name) for name in ("largest", "smallest")}
-        chosen = self.chosen
+        chosen, ends = self.chosen, {name: getattr(self.extremes, name) for name in ("largest", "smallest")}
         return {
             "task": {"name": chosen.task.name, **chosen.task.settings},
             "at": chosen.name,
@@ -63,15 +60,13 @@ class Measured:
             "beta": chosen.beta,
             "weight_decay": weight_decay(chosen.beta),
             "convention": f"{chosen.control.convention}; {SCALED}",
-            "parameters": chosen.landscape.size,
-            "E": self.error,
-            "L": self.loss,
-            "curvature": {name: record[name] for name in ("error", "loss", "trace", "fisher_trace", "index")},
-            "margin": self.margin if math.isfinite(self.margin) else None,
-            "eigenvalues": {name: pairs.values.tolist() for name, pairs in ends.items()}
-            | {f"{name}_residuals": pairs.residuals.tolist() for name, pairs in ends.items()}
+            **keyed(self, "parameters=chosen.landscape.size E=error L=loss"),
+            "curvature": keyed(self.curvature, "error loss trace fisher_trace index=indices"),
+            "margin": plain(self.margin),
+            "eigenvalues": {name: plain(pairs.values) for name, pairs in ends.items()}
+            | {f"{name}_residuals": plain(pairs.residuals) for name, pairs in ends.items()}
             | {"status": self.extremes.status},
-            "stats": {**vars(self.spent), "gradient_equivalents": self.spent.gradient_equivalents},
+            "stats": self.spent.told,
         }
 
     def text(self) -> Text:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
 from spinodal.arguments import accuracy, seed_number, whole_number
+from spinodal.codec import Record
 from spinodal.counts import Counts
 from spinodal.curvature.fisher import fisher_trace
 from spinodal.curvature.scalar import BUDGET, METHODS, SMALL, curvatures
@@ -23,7 +25,7 @@ from spinodal.spectrum.saddle_index import SaddleIndex, index_of, saddle_indices
 
 
 @dataclass(frozen=True, repr=False)
-class Curvature(Shown):
+class Curvature(Shown, Record):
     """Curvature of E and of `L = E + beta ||theta - centre||^2` at one theta.
 
     Attributes
@@ -48,6 +50,8 @@ class Curvature(Shown):
     where two are equally deep; and R is not invariant when E is rescaled.
     """
 
+    JSON = "beta error loss trace fisher_trace no_fisher_trace index=indices counts=spent"
+
     beta: float
     error: Estimate
     loss: Estimate
@@ -66,6 +70,17 @@ class Curvature(Shown):
             f"trace of the Hessian of E: {self.trace}; Fisher trace: {fisher}",
             f"index of E: {self.index_of_error}, of L: {self.index_of_loss}",
         ])  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], **aside: Any) -> Self:
+        """Return what `to_dict` made a record of."""
+        indices = {f"index_of_{surface}": SaddleIndex.from_dict(item) for surface, item in record["index"].items()}
+        return super().from_dict(record, **indices, **aside)
+
+    @property
+    def indices(self) -> dict[str, SaddleIndex]:
+        """Return the saddle indices by their surfaces."""
+        return {"error": self.index_of_error, "loss": self.index_of_loss}
 
     @property
     def caveats(self) -> tuple[str, ...]:

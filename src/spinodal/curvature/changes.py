@@ -49,6 +49,11 @@ class ChangePoint:
     after: float
     significance: float
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return both values."""
+        return self.before, self.after
+
     def __str__(self) -> str:
         """Return the change point in one line."""
         sure = "exact values" if math.isinf(self.significance) else f"{self.significance:.1f} standard errors"

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from spinodal.codec import Record, columns, plain
 from spinodal.conventions import weight_decay
 from spinodal.curvature.along import Curvature
 from spinodal.curvature.changes import ChangePoint, change_points
-from spinodal.curvature.record import estimate_record, index_record, null
 from spinodal.curvature.survey import Survey
 from spinodal.sweeps.point import Point
 
 Way = tuple[Sequence[Point], str]  # points in the order walked, and the direction
 SURFACES = ("error", "loss")
 LETTERS = {"error": "E", "loss": "L"}
-OF_ESTIMATES = ("value", "stderr", "products", "method", "seed", "status")
-OF_INDICES = ("value", "exact", "lowest", "products", "status")
+OF_ESTIMATES = "value stderr products method seed status"
+OF_INDICES = "value exact=is_exact lowest products status"
 CONVENTION = "R, trace and eigenvalues scale with E as it is normalised; Hess L = H + 2 beta on penalised parameters"
 
 
 @dataclass(frozen=True)
-class CurvatureChange:
+class CurvatureChange(Record):
     """A change point of the scalar curvature along one way of a map.
 
     Attributes
@@ -36,6 +36,11 @@ class CurvatureChange:
     found : ChangePoint
     """
 
+    JSON = (
+        "surface kind=found.kind beta weight_decay bracket=found.bracket direction value=found.ends "
+        "significance=found.significance points"
+    )
+
     surface: str
     direction: str
     points: tuple[int, int]
@@ -46,24 +51,14 @@ class CurvatureChange:
         """Return where it is."""
         return self.found.beta
 
+    @property
+    def weight_decay(self) -> float:
+        """Return where it is as PyTorch counts."""
+        return weight_decay(self.beta)
+
     def __str__(self) -> str:
         """Return the change point in one line."""
         return f"R of {LETTERS[self.surface]}, way {self.direction}: {self.found}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the change point in JSON types."""
-        record = asdict(self.found)
-        return {
-            "surface": self.surface,
-            "kind": record.pop("kind"),
-            "beta": self.found.beta,
-            "weight_decay": weight_decay(self.found.beta),
-            "bracket": list(self.found.bracket),
-            "direction": self.direction,
-            "value": [self.found.before, self.found.after],
-            "significance": null(self.found.significance),
-            "points": list(self.points),
-        }
 
 
 def found_changes(survey: Survey, ways: Iterable[Way]) -> tuple[CurvatureChange, ...]:
@@ -89,29 +84,19 @@ def to_result(survey: Survey, ways: Iterable[Way], changes: Iterable[CurvatureCh
     return {
         "convention": CONVENTION,
         "points": {
-            "point": [point.index for point in points],
-            "beta": [point.beta for point in points],
-            "margin": [null(point.minimum.margin) for point in points],
-            **columns(found),
+            **columns(points, "point=index beta margin=minimum.margin"),
+            **_estimates(found),
         },
         "failed": [{"point": index, "text": text} for index, text in sorted(survey.failed.items())],
-        "change_points": [change.to_dict() for change in changes],
+        "change_points": plain(list(changes)),
     }
 
 
-def columns(found: Sequence[Curvature | None]) -> dict[str, Any]:
+def _estimates(found: Sequence[Curvature | None]) -> dict[str, Any]:
     """Return the numbers of points as columns."""
-    estimates = {name: [getattr(item, name, None) for item in found] for name in (*SURFACES, "trace", "fisher_trace")}
+    words = dict.fromkeys((*SURFACES, "trace", "fisher_trace"), OF_ESTIMATES)
+    words |= {f"index_of_{surface}": OF_INDICES for surface in SURFACES}
     return {
-        **{name: _columns(OF_ESTIMATES, [item and estimate_record(item) for item in of]) for name, of in estimates.items()},
-        **{f"index_of_{surface}": _columns(OF_INDICES, _indices(found, surface)) for surface in SURFACES},
+        **{name: columns([getattr(item, name, None) for item in found], of) for name, of in words.items()},
         "caveats": sorted({text for item in found if item for text in item.caveats}),
     }
-
-
-def _columns(names: Sequence[str], records: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
-    return {name: [None if record is None else record[name] for record in records] for name in names}
-
-
-def _indices(found: Sequence[Curvature | None], surface: str) -> list[dict[str, Any] | None]:
-    return [None if item is None else index_record(getattr(item, f"index_of_{surface}")) for item in found]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from spinodal.codec import plain
 from spinodal.counts import Counts
 from spinodal.curvature.along import Curvature, curvature_at
-from spinodal.curvature.record import from_record, to_record
 from spinodal.errors import RunFolderError
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
@@ -97,7 +97,7 @@ def survey(
             note = recorder.note(note_name(index), partial(noted, point, landscape, penalty, seed, attempts.owner))
             spent = spent + Counts(**note["counts"])
             if note["failed"] is None:
-                known[index] = from_record(note)
+                known[index] = Curvature.from_dict(note)
             else:
                 failed[index] = note["failed"]
         except RunFolderError:
@@ -126,7 +126,7 @@ def recalled(
     """
     notes = {index: recorded(note_name(index)) or {} for index in indices if index not in (failed or {})}
     without = {index: str(note["failed"]) for index, note in notes.items() if note["failed"] is not None}
-    known = {index: from_record(note) for index, note in notes.items() if index not in without}
+    known = {index: Curvature.from_dict(note) for index, note in notes.items() if index not in without}
     return Survey(known, {**without, **(failed or {})})
 
 
@@ -136,7 +136,7 @@ def noted(point: Point, landscape: Landscape, penalty: Penalty, seed: int, owner
         theta, beta = point.minimum.theta, point.beta
         try:
             found = curvature_at(landscape, theta, beta=beta, penalty=penalty, seed=point_seed(seed, point.index))
-            record = {**to_record(found), "failed": None}
+            record = {**plain(found), "failed": None}
         except OUTCOMES as cause:
             if owner(cause) is not None:
                 raise

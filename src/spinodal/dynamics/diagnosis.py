@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from spinodal.codec import keyed
 from spinodal.conventions import CONVENTION
 from spinodal.counts import Counts
 from spinodal.dynamics.flow import TOLERANCE, Flow
@@ -157,23 +158,12 @@ class Diagnosis(Drawn):
 
     def to_dict(self) -> dict[str, Any]:
         """Return verdict and evidence in JSON types."""
-        names = ("beta", "error", "loss", "norm", "residual", "lowest", "component", "largest", "barrier", "learning_rate")
-        times = ("escape_time", "drift_time", "linear_time", "norm_law_time", "escape_epochs", "escape_error", "largest_rate")
-        ends = {name: {"error": it.error, "loss": it.loss, "margin": finite(it.margin), "status": it.status}
-                for name, it in (("end", self.end), ("best", self.best))}  # fmt: skip
+        numbers = "beta error loss norm residual lowest component largest barrier learning_rate"
+        times = "escape_time drift_time linear_time norm_law_time escape_epochs escape_error largest_rate is_holdable"
         return {
-            "verdict": self.verdict,
-            "convention": CONVENTION,
-            "text": str(self),
-            **{name: getattr(self, name) for name in names},
-            **{name: finite(getattr(self, name)) for name in times},
-            "is_holdable": self.is_holdable,
-            **ends,
-            "flow": {name: list(getattr(self.flow, name)) for name in ("times", "errors", "losses", "norms")},
-            "stats": {**vars(self.spent), "gradient_equivalents": self.spent.gradient_equivalents},
+            **{"verdict": self.verdict, "convention": CONVENTION, "text": str(self)},
+            **keyed(self, f"{numbers} {times}"),
+            **{name: keyed(getattr(self, name), "error loss margin status") for name in ("end", "best")},
+            "flow": keyed(self.flow, "times errors losses norms"),
+            "stats": self.spent.told,
         }
-
-
-def finite(value: float | None) -> float | None:
-    """Return a number, None for what JSON does not have."""
-    return value if value is not None and math.isfinite(value) else None

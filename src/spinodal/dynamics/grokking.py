@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from spinodal.arguments import seed_number, whole_number
+from spinodal.codec import plain
 from spinodal.conventions import CONVENTION
 from spinodal.definitions import ARRIVED_AT_LEVEL, PREPARED
 from spinodal.dynamics.flow import gradient_flow
@@ -163,15 +164,14 @@ class Grokking:
             pairs = [(epoch, value) for epoch, value in zip(epochs, row.tolist(), strict=True) if not math.isnan(value)]
             times, values = [epoch for epoch, _ in pairs], [value for _, value in pairs]
             flat = plateaus(times, values)
-            falls = [{**asdict(fall), "uncertainty": fall.uncertainty} for fall in escapes(times, values, flat)]
-            rests.append({"plateaus": [asdict(item) for item in flat], "escapes": falls})
+            rests.append(plain({"plateaus": flat, "escapes": escapes(times, values, flat)}))
         return {
             "task": dict(self.task),
             "convention": CONVENTION,
-            "options": asdict(self.options),
+            "options": plain(self.options),
             "levels": [{"phase": phase, "error": error} for phase, error in self.levels],
             "threshold": self.threshold,
-            "starts": [{**asdict(start), **rest} for start, rest in zip(self.starts, rests, strict=True)],
+            "starts": [{**plain(start), **rest} for start, rest in zip(self.starts, rests, strict=True)],
             "answer": self.answer(),
             "trajectory": self.history.to_dict(),
         }
@@ -310,7 +310,7 @@ def _predicted(
     levels.sort(key=lambda item: item[1])
     threshold = math.sqrt(levels[0][1] * levels[1][1])
     times = [flow.when(threshold) / options.learning_rate for flow in flows]
-    return {"levels": levels, "threshold": threshold, "by_flow": [time if math.isfinite(time) else None for time in times]}
+    return {"levels": levels, "threshold": threshold, "by_flow": plain(times)}
 
 
 def _epochs(flows: Sequence[float | None]) -> int:
@@ -329,7 +329,7 @@ def _starts(
 ) -> tuple[Start, ...]:
     """Put together what was asked, predicted and measured of every start."""
     found = amplitudes(landscape, thetas).tolist()
-    crossed = [value if math.isfinite(value) else None for value in history.crossings[:, 0].tolist()]
+    crossed = plain(history.crossings[:, 0])
     starts = [Start(RANDOM, None, None, None, tuple(found[0]), None, flows[0], None, crossed[0])]
     for phase, _, epochs in prepared:
         beta = phase.points[len(phase.points) // 2].beta

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from spinodal.codec import Record
 from spinodal.definitions import PLATEAU_FLAT, PLATEAU_LONG
 
 POINTS = 4  # of a plateau, at least
@@ -34,7 +35,7 @@ class Plateau:
 
 
 @dataclass(frozen=True)
-class Escape:
+class Escape(Record):
     """A fall of E from one plateau to the next.
 
     Attributes
@@ -46,6 +47,8 @@ class Escape:
     error : tuple of float
         Before and after.
     """
+
+    JSON = "epoch early late error uncertainty"
 
     epoch: float
     early: float

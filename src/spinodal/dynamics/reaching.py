@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from spinodal.dynamics.diagnosis import finite
+from spinodal.codec import keyed
 from spinodal.dynamics.method import positive_number
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
@@ -91,12 +91,7 @@ class Reach(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts in JSON types."""
-        return {
-            "learning_rate": self.learning_rate,
-            "points": [vars(point) | {"learning_rate": finite(point.learning_rate)} for point in self.points],
-            "out_of_reach": list(self.out_of_reach),
-            "text": str(self),
-        }
+        return {**keyed(self, "learning_rate points out_of_reach"), "text": str(self)}
 
 
 def reachable(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
+from spinodal.codec import Record, read
 from spinodal.conventions import CONVENTION
 from spinodal.counts import Counts
 from spinodal.dynamics.method import Method
@@ -26,7 +25,7 @@ SELDOM_CURVES = ("rank", "margin", "accuracy", "held_out_accuracy")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Trajectory(Drawn):
+class Trajectory(Drawn, Record):
     """The way of k runs in training.
 
     Attributes
@@ -61,6 +60,12 @@ class Trajectory(Drawn):
         What a resumed run needs besides theta.
     spent : Counts
     """
+
+    JSON = (
+        "beta convention method seeds epochs seldom error loss norm held_out_error rank margin accuracy held_out_accuracy "
+        "levels crossings arrivals ends ended status stats=spent.told"
+    )
+    convention: ClassVar[str] = CONVENTION
 
     beta: float
     method: Method
@@ -118,26 +123,6 @@ class Trajectory(Drawn):
         what = f"Trajectory of {runs} over {max(self.ended)} epochs at beta = {self.beta:g}"
         return f"{what}: E = {spread} at the end; {self.status}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return curves and facts in JSON types, NaN as null; thetas are in `tensors`."""
-        curves = {name: _plain(getattr(self, name)) for name in (*CURVES, *SELDOM_CURVES)}
-        return {
-            "beta": self.beta,
-            "convention": CONVENTION,
-            "method": dict(vars(self.method)),
-            "seeds": list(self.seeds),
-            "epochs": list(self.epochs),
-            "seldom": list(self.seldom),
-            **curves,
-            "levels": list(self.levels),
-            "crossings": _plain(self.crossings),
-            "arrivals": _plain(self.arrivals),
-            "ends": list(self.ends),
-            "ended": list(self.ended),
-            "status": self.status,
-            "stats": {**vars(self.spent), "gradient_equivalents": self.spent.gradient_equivalents},
-        }
-
     def tensors(self) -> dict[str, Tensor]:
         """Return thetas and the state by name, for a file."""
         return {"theta": self.theta, **self.state}
@@ -145,38 +130,9 @@ class Trajectory(Drawn):
     @classmethod
     def from_record(cls, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Trajectory:
         """Return a trajectory from what `to_dict` and `tensors` gave."""
-        curves = {name: _tensor(record[name]) for name in (*CURVES, *SELDOM_CURVES)}
-        return cls(
-            beta=record["beta"],
-            method=Method(**record["method"]),
-            seeds=tuple(record["seeds"]),
-            epochs=tuple(record["epochs"]),
-            seldom=tuple(record["seldom"]),
-            levels=tuple(record["levels"]),
-            crossings=_tensor(record["crossings"]).reshape(len(record["seeds"]), -1),  # type: ignore[union-attr]
-            arrivals=_tensor(record["arrivals"]),  # type: ignore[arg-type]
-            ends=tuple(record["ends"]),
-            ended=tuple(record["ended"]),
+        return cls.from_dict(
+            record,
             theta=tensors["theta"],
             state={name: value for name, value in tensors.items() if name != "theta"},
-            spent=Counts(**{key: value for key, value in record["stats"].items() if key != "gradient_equivalents"}),
-            **curves,  # type: ignore[arg-type]
+            spent=read(Counts, record["stats"]),
         )
-
-
-def _plain(values: Tensor | None) -> Any:
-    """Return numbers as nested lists, null for what JSON does not have."""
-    if values is None:
-        return None
-    if values.dim() > 1:
-        return [_plain(row) for row in values]
-    return [value if math.isfinite(value) else None for value in values.tolist()]
-
-
-def _tensor(values: Any) -> Tensor | None:
-    """Return nested lists as numbers, NaN for null."""
-    if values is None:
-        return None
-    if values and isinstance(values[0], list):
-        return torch.tensor([[math.nan if value is None else value for value in row] for row in values], dtype=torch.float64)
-    return torch.tensor([math.nan if value is None else value for value in values], dtype=torch.float64)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spinodal.codec import plain
 from spinodal.ensemble.matching import shared_transitions
 from spinodal.ensemble.shared import SharedTransition
 from spinodal.errors import SpinodalError
@@ -122,7 +123,7 @@ class Ensemble(Drawn):
             "members": [_member(name, diagram) for name, diagram in zip(self.names, self.members, strict=True)],
             "transitions": [item.to_dict(is_l2=self.is_l2) for item in self.transitions],
             "shared": [item.id for item in self.shared],
-            "missing": [item.to_dict() for item in self.missing],
+            "missing": plain(self.missing),
         }
 
     def to_xarray(self) -> xarray.Dataset:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, TypeVar
 
+from spinodal.codec import Record, keyed
 from spinodal.conventions import weight_decay
 from spinodal.phases.repeat import Spread, width_beyond
 from spinodal.phases.step import Step
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Seen:
+class Seen(Record):
     """A transition of one map.
 
     Attributes
@@ -33,22 +34,22 @@ class Seen:
         Where that phase is as deep as what it falls into; None where that was not sought or found.
     """
 
+    JSON = "member beta bracket=step.transition.bracket order=step.transition.order phases ranks coexistence"
+
     member: str
     step: Step
     beta: float
     coexistence: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return {
-            "member": self.member,
-            "beta": self.beta,
-            "bracket": list(self.step.transition.bracket),
-            "order": self.step.transition.order,
-            "phases": list(_walked(self.step, self.step.phases)),
-            "ranks": list(self.step.along[0]),
-            "coexistence": self.coexistence,
-        }
+    @property
+    def phases(self) -> tuple[int, int]:
+        """Return the phases before and after, in the direction walked."""
+        return self.step.phases if self.step.transition.direction == "up" else self.step.phases[::-1]
+
+    @property
+    def ranks(self) -> tuple[int, int]:
+        """Return their ranks."""
+        return self.step.along[0]
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,24 +132,14 @@ class SharedTransition(Shown):
 
     def to_dict(self, *, is_l2: bool) -> dict[str, Any]:
         """Return it in JSON types; `weight_decay` is None along another control than the L2 penalty."""
-        spread, lost = self.spread, self.lost_classes
         return {
-            "id": self.id,
-            "direction": self.direction,
-            "met": self.met,
-            "of": self.of,
-            "beta": self.beta,
+            **keyed(self, "id direction met of beta"),
             "weight_decay": weight_decay(self.beta) if is_l2 else None,
             "deviation": self.deviation,
-            "low": spread.low,
-            "high": spread.high,
-            "width": spread.width,
+            **keyed(self.spread, "low high width"),
             "coexistence": self.coexistence,
             "coexistence_deviation": _deviation(self._equal),
-            "order": self.order,
-            "ranks": list(self.ranks),
-            "lost_classes": None if lost is None else list(lost),
-            "seen": [item.to_dict() for item in self.seen],
+            **keyed(self, "order ranks lost_classes seen"),
         }
 
 
@@ -171,7 +162,3 @@ def _holding(item: Seen) -> tuple[float, float]:
 
 def _deviation(values: Sequence[float]) -> float | None:
     return stdev(values) if len(values) > 1 else None
-
-
-def _walked(step: Step, ends: tuple[int, int]) -> tuple[int, int]:
-    return ends if step.transition.direction == "up" else ends[::-1]

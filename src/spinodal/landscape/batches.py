@@ -23,6 +23,7 @@ ALLOWED = (
 )
 ALIGNED = 64  # bytes, of which the places of tensors that PyTorch makes are multiples
 FIRST = "the first axis of the tensors"
+SIMPLE = (str, int, float, bool, type(None))  # leaves that can be told from one another
 TELL = "give the number of samples of a batch: samples=lambda batch: ..."
 
 
@@ -302,6 +303,34 @@ def in_own_memory(leaf: Any) -> Any:
 def part_of(batch: Batch, samples: slice) -> Batch:
     """Return some samples of a batch, as views."""
     return mapped(lambda leaf: leaf[samples] if isinstance(leaf, Tensor) else leaf, batch)
+
+
+def joined(batches: Sequence[Batch]) -> Batch | None:
+    """Return batches of samples as one, a copy; None where they differ in more than samples.
+
+    Examples
+    --------
+    >>> joined([{"x": torch.zeros(1, 2), "name": "a"}, {"x": torch.ones(1, 2), "name": "a"}])
+    {'x': tensor([[0., 0.],
+            [1., 1.]]), 'name': 'a'}
+    >>> joined([torch.zeros(1, 2), torch.zeros(1, 3)]) is None
+    True
+    """
+    flat = [flatten(batch) for batch in batches]
+    structure = flat[0][1]
+    columns = list(zip(*(leaves for leaves, _ in flat), strict=False))
+    if any(other.places != structure.places for _, other in flat) or not all(_are_alike(column) for column in columns):
+        return None
+    return structure.filled([torch.cat(column) if isinstance(column[0], Tensor) else column[0] for column in columns])
+
+
+def _are_alike(leaves: Sequence[Any]) -> bool:
+    """Tell whether leaves at one place differ in their samples alone."""
+    first = leaves[0]
+    if isinstance(first, Tensor):
+        known = (first.shape[1:], first.dtype)
+        return all(isinstance(leaf, Tensor) and (leaf.shape[1:], leaf.dtype) == known for leaf in leaves)
+    return all(leaf is first or (isinstance(leaf, SIMPLE) and leaf == first) for leaf in leaves)
 
 
 def size_of(batch: Batch) -> int:

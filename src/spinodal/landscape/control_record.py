@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from spinodal.codec import Record, keyed
 from spinodal.conventions import CONVENTION, is_l2
-from spinodal.errors import SpinodalError, printable
+from spinodal.errors import SpinodalError
 from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.penalty import Penalty
 
 
 @dataclass(frozen=True)
-class ControlRecord:
+class ControlRecord(Record):
     """A control in words and hashes.
 
     Attributes
@@ -82,28 +83,16 @@ class ControlRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record in JSON types."""
-        return {
-            "name": self.name,
-            "convention": self.convention,
-            "scale": self.scale,
-            "centre": None if self.centre is None else {"sha256": self.centre, "from": self.source},
-            "mask": None if self.mask is None else {"sha256": self.mask},
-        }
+        centre = None if self.centre is None else {"sha256": self.centre, "from": self.source}
+        mask = None if self.mask is None else {"sha256": self.mask}
+        return {**keyed(self, "name convention scale"), "centre": centre, "mask": mask}
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any], made: Control | None = None) -> ControlRecord:
+    def from_dict(cls, record: Mapping[str, Any], **aside: Any) -> Self:
         """Return what `to_dict` made a record of."""
         centre, mask = record["centre"], record["mask"]
-        name, convention, scale = (printable(str(record[key])) for key in ("name", "convention", "scale"))
-        return cls(
-            name,
-            convention,
-            scale,
-            centre=None if centre is None else str(centre["sha256"]),
-            mask=None if mask is None else str(mask["sha256"]),
-            source=None if centre is None or centre["from"] is None else printable(str(centre["from"])),
-            made=made,
-        )
+        hashes = {"centre": centre and centre["sha256"], "mask": mask and mask["sha256"], "source": centre and centre["from"]}
+        return super().from_dict({**record, **hashes}, **aside)
 
 
 def digest(values: Tensor) -> str:

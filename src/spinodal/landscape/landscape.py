@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spinodal.counts import Ledger
 from spinodal.errors import SpinodalError
 from spinodal.landscape import hessian as dense
-from spinodal.landscape.batches import Batch, Batches, Samples, is_of_samples, part_of, size_of
+from spinodal.landscape.batches import FIRST, Batch, Batches, Samples, is_of_samples, joined, part_of, size_of
 from spinodal.landscape.checks import check_loss, check_second_derivatives, refuse_complex, refuse_randomness
 from spinodal.landscape.consistency import EQUAL, parts_are_whole, somewhere
 from spinodal.landscape.copying import copied
@@ -315,9 +315,26 @@ class Landscape(Energy):
         twin.batches = Batches(firsts, dtype=self.dtype, device=self.device)
         twin.batches.made_of = (self.batches, pieces)
         twin.ledger = Ledger(parameters=self.size)
-        return twin
+        return twin._gathered()
 
     # -- plumbing ---------------------------------------------------------------------------
+
+    def _gathered(self) -> Landscape:
+        """Return the same E over all samples in one batch, or as few as memory allows: small ones that lie apart are slow.
+
+        As it is where that is another E, and where each batch has a weight of its own.
+        """
+        whole = joined(list(self.batches)) if self.batches.sized_by == FIRST else None
+        if whole is None:
+            return self
+        twin = copy.copy(self)
+        twin.batches = Batches(whole, dtype=self.dtype, device=self.device)
+        twin.batches = twin._affordable()
+        try:
+            same = all(parts_are_whole(self, twin.batches, self.batches, theta) for theta in (self._given, somewhere(self)))
+        except Exception:  # noqa: BLE001 - the user's loss, with more samples than the user calls it with
+            return self
+        return twin if same else self
 
     def _affordable(self) -> Batches:
         """Return the batches, in parts where the graph of E of a whole one would need over a quarter of `memory` bytes.

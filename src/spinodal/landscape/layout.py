@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from spinodal.codec import Record
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape.parameters import Parameters
 
@@ -17,7 +18,7 @@ UNUSED = "num_batches_tracked"  # a counter of BatchNorm's training, of which no
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Record):
     """One tensor of a state dict.
 
     Attributes
@@ -36,6 +37,13 @@ class Entry:
     def fill(self, numbers: Tensor) -> Tensor:
         """Return a copy of numbers in this entry's shape and dtype."""
         return numbers.detach().reshape(self.shape).to("cpu", getattr(torch, self.dtype), copy=True)
+
+    def check_place(self, size: int) -> None:
+        """Raise ValueError unless this is a tensor that may lie in a theta of a size."""
+        if not isinstance(getattr(torch, self.dtype), torch.dtype) or min(self.shape, default=0) < 0:
+            raise ValueError(self)
+        if self.start is not None and not 0 <= self.start <= size - math.prod(self.shape):
+            raise ValueError(self)
 
     def check(self, value: Tensor) -> None:
         """Raise ValueError unless a tensor has this entry's shape and dtype."""
@@ -62,7 +70,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Record):
     """The entries of a model's state dict, in its order.
 
     Attributes
@@ -186,16 +194,13 @@ class Layout:
                 do="place the flat vector of its parameters in Python: place(diagram, theta, ...)",
             )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the layout in JSON types."""
-        entries = [asdict(entry) | {"shape": list(entry.shape)} for entry in self.entries]
-        return {"size": self.size, "entries": entries, "opaque": list(self.opaque)}
-
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Layout:
-        """Return the layout of `to_dict`; ValueError, TypeError or KeyError if it is none."""
-        size = int(value["size"])
-        return cls(size, tuple(_entries(value["entries"], size)), tuple(map(str, value["opaque"])))
+    def from_dict(cls, record: Mapping[str, Any], **aside: Any) -> Self:
+        """Return the layout of `to_dict`; ValueError, TypeError, KeyError or AttributeError if it is none."""
+        found = super().from_dict(record, **aside)
+        for entry in found.entries:
+            entry.check_place(found.size)
+        return found
 
     def refuse_other(self, model: nn.Module, task: str) -> None:
         """Refuse a model that is laid out in another way."""
@@ -267,17 +272,6 @@ def _refuse_untied(first: str, name: str, state: Mapping[str, Tensor]) -> None:
             allowed="tied parameters must be equal",
             do="make the task with the model that was trained",
         )
-
-
-def _entries(values: Any, size: int) -> Iterator[Entry]:
-    for value in values:
-        start = None if value["start"] is None else int(value["start"])
-        entry = Entry(**value | {"shape": tuple(map(int, value["shape"])), "start": start})
-        if not isinstance(getattr(torch, entry.dtype), torch.dtype) or min(entry.shape, default=0) < 0:
-            raise ValueError(entry)
-        if entry.start is not None and not 0 <= entry.start <= size - math.prod(entry.shape):
-            raise ValueError(entry)
-        yield entry
 
 
 def _difference(mapped: Layout, other: Layout) -> str:

@@ -26,7 +26,6 @@ from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.minimise import LOST
 from spinodal.missing import Attempts
 from spinodal.parallel import Crew
-from spinodal.phases.transition_record import to_record
 from spinodal.phases.tree import falls_along
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.guide import Guide
@@ -238,7 +237,7 @@ class Mapper:
 
     def _met(self, transition: Transition) -> None:
         """Record a transition, so that an interrupted walk can be shown, and tell of it."""
-        self.recorder.note(f"transition {next(self._number)}", lambda: to_record(transition))
+        self.recorder.note(f"transition {next(self._number)}", transition.to_dict)
         self.progress.transition(transition)
 
     def _trivial_error(self, bottom: Point, top: Point) -> float:

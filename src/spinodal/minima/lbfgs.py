@@ -68,14 +68,7 @@ def _search(
         left = value < has_left.floor or (residual <= FAR and has_left(loss.error(value, theta)))
         return "left" if left else None
 
-    search = descend(start, stop, iterations, memory)
-    theta = next(search)
-    try:
-        while True:
-            theta = search.send(loss.value_and_gradient(theta))
-    except StopIteration as end:
-        solution: Solution = end.value
-    return solution
+    return descended(loss.value_and_gradient, start, stop, iterations, memory)
 
 
 def lbfgs_batch(loss: Regularised, starts: Tensor, *, tolerance: float, iterations: int) -> tuple[Tensor, Tensor]:
@@ -102,6 +95,20 @@ def lbfgs_batch(loss: Regularised, starts: Tensor, *, tolerance: float, iteratio
                 del asked[row]
     thetas = torch.stack([ends[row].theta for row in range(len(starts))]).to(precise.landscape.dtype)
     return thetas, torch.tensor([ends[row].value for row in range(len(starts))], dtype=torch.float64)
+
+
+def descended(
+    ask: Callable[[Tensor], tuple[float, Tensor]], start: Tensor, stop: Stop, iterations: int, memory: Memory | None = None
+) -> Solution:
+    """Return where `descend` leads that is given value and gradient by `ask`, wherever it wants them."""
+    search = descend(start, stop, iterations, memory)
+    theta = next(search)
+    try:
+        while True:
+            theta = search.send(ask(theta))
+    except StopIteration as end:
+        solution: Solution = end.value
+    return solution
 
 
 def descend(start: Tensor, stop: Stop, iterations: int, memory: Memory | None = None) -> Descent:

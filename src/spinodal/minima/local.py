@@ -149,7 +149,8 @@ def near(
         space = space.joined(*softened(product, landmark.factor, theta))
     right = loss.push(theta)
     space, place = davidson(product, space, inverse, zero=zero, budget=budget, right=right)
-    value, residual = float(space.values[place]), float(space.outside(place).norm())
+    value = float(space.values[place])
+    residual = max(float(space.outside(place).norm()), landmark.hidden(value))
     if residual > abs(value) or len(space) + SOFT > budget:
         return None
     margin = Margin(value, space.vector(place), place, residual, landmark.margin.largest)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+from spinodal.codec import Record, one_of
 from spinodal.conventions import weight_decay
 from spinodal.counts import Counts
 from spinodal.minima.point import Stationary
@@ -28,7 +30,7 @@ CONVERGED = ("converged", "rounding", "undecided")
 
 
 @dataclass(frozen=True, repr=False)
-class Minimum(Stationary):
+class Minimum(Stationary, Record):
     """A stationary point of `L = E + beta ||theta - centre||^2` with non-negative margin.
 
     Attributes
@@ -56,9 +58,11 @@ class Minimum(Stationary):
         The name of what is turned, where that is another control than the L2 penalty.
     """
 
+    JSON = "error loss residual margin margin_error zero_modes stop solver of stats"
+
     margin_error: float
     zero_modes: int | None
-    stop: str
+    stop: Annotated[str, one_of(STATUSES)]
     solver: str
     stats: Counts
     of: str | None = None

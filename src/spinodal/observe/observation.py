@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from spinodal.codec import Record
 from spinodal.definitions import TRIVIAL
 from spinodal.landscape import Landscape
 from spinodal.landscape.batches import Batches
@@ -28,7 +29,7 @@ PARTS = ("train", "held_out")  # of the data: what was minimised over, and what 
 
 
 @dataclass(frozen=True, repr=False)
-class Observation(Shown):
+class Observation(Shown, Record):
     """Order parameters at one theta.
 
     Attributes

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spinodal.codec import Record
 from spinodal.landscape import Landscape
 from spinodal.paths.ends import end_of
 from spinodal.paths.units import Units, hidden_units, rearranged
@@ -17,7 +18,7 @@ TIE = 1e-10  # of the largest product, by which units that are worth the same, s
 
 
 @dataclass(frozen=True)
-class Alignment:
+class Alignment(Record):
     """A point whose units were rearranged, which leaves its function as it is.
 
     Attributes
@@ -30,6 +31,8 @@ class Alignment:
     distance : (before, after)
         From the point that it was aligned with.
     """
+
+    JSON = "moved distance"
 
     theta: Tensor
     orders: Mapping[str, Tensor]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spinodal.landscape import Landscape
-from spinodal.minima.lbfgs import descend
+from spinodal.minima.lbfgs import descended
 from spinodal.paths.effort import Effort
 from spinodal.paths.epochs import Epochs, Weights, in_batches
 from spinodal.paths.progress import Progress
@@ -61,18 +61,9 @@ class Curve:
     def train(self, effort: Effort) -> Tensor:
         """Minimise the mean of E over the inner control points; return all of them, shape (c, n)."""
         inner = self.controls[1:-1]
-        search = descend(inner.reshape(-1), lambda theta, value, gradient: self._end(effort), 10_000)
-        theta = next(search)
-        try:
-            while True:
-                theta = search.send(self._mean(theta))
-        except StopIteration as end:
-            self.controls = self._with(end.value.theta)
+        end = descended(self._mean, inner.reshape(-1), lambda *_: "spent" if effort.is_spent else None, 10_000)
+        self.controls = self._with(end.theta)
         return self.controls
-
-    @staticmethod
-    def _end(effort: Effort) -> str | None:
-        return "spent" if effort.is_spent else None
 
     def _with(self, inner: Tensor) -> Tensor:
         return torch.cat([self.controls[:1], inner.reshape(-1, self.controls.shape[1]), self.controls[-1:]])

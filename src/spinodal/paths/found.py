@@ -9,16 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spinodal.paths.interval import Interval
+from spinodal.codec import Record, Unbounded, read
+from spinodal.paths.interval import Interval, Sample
 from spinodal.paths.jump import Jump
 
 
 @dataclass(frozen=True)
-class Found:
-    """Points of a path in order, E there, and how it was found."""
+class Found(Record):
+    """Points of a path in order, E there, and how it was found; its record holds no tensors."""
+
+    JSON = "errors way jumps intervals"
 
     points: Tensor
-    errors: tuple[float, ...]
+    errors: tuple[Unbounded, ...]
     way: str
     jumps: tuple[Jump, ...] = ()
     known: tuple[Interval, ...] = ()
@@ -26,19 +29,14 @@ class Found:
     @classmethod
     def from_record(cls, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Found:
         """Return what has this record and these tensors."""
-        jumps = tuple(Jump.from_dict(jump, tensors[_before(place)]) for place, jump in enumerate(record["jumps"]))
-        known = tuple(map(Interval.from_list, record["intervals"]))
-        return cls(tensors["points"], tuple(record["errors"]), record["way"], jumps, known)
+        jumps = tuple(Jump.from_dict(jump, before=tensors[_before(place)]) for place, jump in enumerate(record["jumps"]))
+        known = tuple(Interval(*item) for item in read(tuple[tuple[tuple[Sample, ...], float], ...], record["intervals"]))
+        return cls.from_dict(record, points=tensors["points"], jumps=jumps, known=known)
 
     @property
-    def record(self) -> dict[str, Any]:
-        """Return it in JSON types, its tensors aside."""
-        return {
-            "errors": list(self.errors),
-            "way": self.way,
-            "jumps": [jump.to_dict() for jump in self.jumps],
-            "intervals": [[list(map(list, interval.samples)), interval.uncertainty] for interval in self.known],
-        }
+    def intervals(self) -> list[tuple[tuple[Sample, ...], float]]:
+        """Return the intervals as they are on record."""
+        return [(interval.samples, interval.uncertainty) for interval in self.known]
 
     @property
     def tensors(self) -> dict[str, Tensor]:

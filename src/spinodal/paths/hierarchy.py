@@ -13,7 +13,7 @@ from spinodal.definitions import MACROSCOPIC
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.lbfgs import descend
+from spinodal.minima.lbfgs import descended
 from spinodal.observe import Observer
 from spinodal.paths.effort import Effort
 from spinodal.phases.catalogue import Allowance, Fingerprint
@@ -66,13 +66,8 @@ class Climb:
             rested = float(gradient.norm()) <= RESIDUAL * loss.scale(theta)
             return "rested" if rested or effort.is_spent else None
 
-        search = descend(self.points[-1], stop, ITERATIONS)
-        theta = next(search)
-        try:
-            while True:
-                theta = search.send(loss.value_and_gradient(theta))
-        except StopIteration as end:
-            theta, error = end.value.theta, loss.error(end.value.value, end.value.theta)
+        end = descended(loss.value_and_gradient, self.points[-1], stop, ITERATIONS)
+        theta, error = end.theta, loss.error(end.value, end.theta)
         self.points.append(theta)
         self.errors.append(error)
         seen = self.observe(theta)

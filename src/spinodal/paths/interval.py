@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+
+from spinodal.codec import Unbounded
 
 HALVINGS = 10  # of an interval, before what is not known of it is left as an uncertainty
-Sample = tuple[float, float]  # place between 0 and 1, and the error there
+Sample = tuple[float, Unbounded]  # place between 0 and 1, and the error there
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,6 @@ class Interval:
 
     samples: tuple[Sample, ...]
     uncertainty: float = 0.0
-
-    @classmethod
-    def from_list(cls, value: Sequence[Any]) -> Interval:
-        """Return the interval of `[samples, uncertainty]`, as JSON has it."""
-        return cls(tuple((float(place), float(error)) for place, error in value[0]), float(value[1]))
 
     @property
     def highest(self) -> Sample:

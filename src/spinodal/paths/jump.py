@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from spinodal.branches import continue_branch
+from spinodal.codec import Record, Unbounded
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
@@ -37,7 +36,7 @@ class Saddle:
 
 
 @dataclass(frozen=True)
-class Jump:
+class Jump(Record):
     """A first-order transition of the walk: within the bracket of beta its minimiser jumps, and E changes on the way.
 
     Attributes
@@ -57,25 +56,15 @@ class Jump:
         None where none was found, or no dense Hessian is affordable.
     """
 
+    JSON = "beta distance error highest start saddle"
+
     beta: tuple[float, float]
     distance: tuple[float, float]
     error: tuple[float, float]
-    highest: float
+    highest: Unbounded
     before: Tensor = field(repr=False, compare=False)
     start: str = ""
     saddle: Saddle | None = None
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any], before: Tensor) -> Jump:
-        """Return the jump of `to_dict`."""
-        pairs = {name: (float(value[name][0]), float(value[name][1])) for name in ("beta", "distance", "error")}
-        saddle = None if value["saddle"] is None else Saddle(**value["saddle"])
-        return cls(**pairs, highest=float(value["highest"]), before=before, start=value["start"], saddle=saddle)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the jump in JSON types, without its minimiser."""
-        pairs = {name: list(getattr(self, name)) for name in ("beta", "distance", "error")}
-        return {**pairs, "highest": self.highest, "start": self.start, "saddle": self.saddle and asdict(self.saddle)}
 
     def with_saddle(self, landscape: Landscape, target: Tensor) -> Jump:
         """Return the jump with its saddle, to which its minimiser is followed by pseudo-arclength, where that leads there."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spinodal.codec import keyed
 from spinodal.definitions import ALIVE, MACROSCOPIC
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
@@ -86,18 +87,10 @@ class Mergeable:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON types."""
+        words = "error norm rank classes same_phase range barrier=straight.barrier barrier_aligned=aligned"
         return {
-            "verdict": self.verdict,
-            "answer": self.answer(),
-            "error": list(self.error),
-            "norm": list(self.norm),
-            "rank": list(self.rank),
-            "classes": self.classes and [list(living) for living in self.classes],
-            "same_phase": self.same_phase,
-            "range": self.range if math.isfinite(self.range) else None,
-            "barrier": self.straight.barrier,
-            "barrier_aligned": self.aligned,
-            "distance": self.straight.distance,
+            **{"verdict": self.verdict, "answer": self.answer()},
+            **keyed(self, f"{words} distance=straight.distance"),
             "distance_aligned": self.alignment and self.alignment.distance[1],
             "units_moved": self.alignment and self.alignment.moved,
             "alignment": self.why_not or None,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from spinodal.codec import Record
 from spinodal.counts import Counts
 from spinodal.definitions import MACROSCOPIC
 from spinodal.errors import SpinodalError
@@ -72,7 +72,7 @@ class Along:
 
 
 @dataclass(frozen=True, repr=False)
-class Path(Drawn):
+class Path(Drawn, Record):
     """A path of straight segments from `a` to `b`, and E along all of it.
 
     Attributes
@@ -100,6 +100,11 @@ class Path(Drawn):
     alignment : Alignment or None
         How the units of b were rearranged before.
     """
+
+    JSON = (
+        "method way reached status barrier barrier_over_mean barrier_straight=straight max_error uncertainty tolerance length "
+        "distance t error profile along jumps alignment stats=stats.told"
+    )
 
     points: Tensor
     error: tuple[float, ...]
@@ -191,30 +196,6 @@ class Path(Drawn):
         scores = self.along.held_out_error or self.error
         place = min(range(len(scores)), key=scores.__getitem__)
         return Stop(self.t[place], self.points[place], self.make)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the path in JSON types, without its points."""
-        return {
-            "method": self.method,
-            "way": self.way,
-            "reached": self.reached,
-            "status": self.status,
-            "barrier": self.barrier,
-            "barrier_over_mean": self.barrier_over_mean,
-            "barrier_straight": self.straight,
-            "max_error": self.max_error,
-            "uncertainty": self.uncertainty,
-            "tolerance": self.tolerance,
-            "length": self.length,
-            "distance": self.distance,
-            "t": list(self.t),
-            "error": list(self.error),
-            "profile": [list(sample) for sample in self.profile],
-            "along": asdict(self.along),
-            "jumps": [jump.to_dict() for jump in self.jumps],
-            "alignment": self.alignment and {"moved": self.alignment.moved, "distance": list(self.alignment.distance)},
-            "stats": {**vars(self.stats), "gradient_equivalents": self.evaluations},
-        }
 
     def __str__(self) -> str:
         """Return the path in one line."""

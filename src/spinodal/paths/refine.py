@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from spinodal.minima.lbfgs import descend
+from spinodal.minima.lbfgs import descended
 from spinodal.paths.effort import Effort
 from spinodal.paths.line import Line
 
@@ -88,11 +88,9 @@ class Refinement:
             is_there = value <= deep or float((theta - start).norm()) > reach or self.effort.is_spent
             return "there" if is_there else None
 
-        search = descend(start, stop, ITERATIONS)
-        theta = next(search)
-        try:
-            while True:
-                value, gradient = self.line.landscape.value_and_gradient(theta)
-                theta = search.send((value, gradient - (gradient @ along) * along))
-        except StopIteration as end:
-            return end.value.theta, end.value.value
+        def across(theta: Tensor) -> tuple[float, Tensor]:
+            value, gradient = self.line.landscape.value_and_gradient(theta)
+            return value, gradient - (gradient @ along) * along
+
+        end = descended(across, start, stop, ITERATIONS)
+        return end.theta, end.value

@@ -262,7 +262,7 @@ class Search:
         self.settings.tell(told)
         with self.landscape.counting() as spent:
             found = make()
-        self.settings.recorder.add("path", key, found.record | {"counts": list(astuple(spent))}, found.tensors)
+        self.settings.recorder.add("path", key, found.to_dict() | {"counts": list(astuple(spent))}, found.tensors)
         return found
 
 

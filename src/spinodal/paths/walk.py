@@ -12,7 +12,7 @@ from spinodal.definitions import MACROSCOPIC
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.lbfgs import descend
+from spinodal.minima.lbfgs import descended
 from spinodal.paths.effort import Effort
 from spinodal.paths.jump import Jump
 
@@ -129,14 +129,8 @@ class Walk:
             rested = float(gradient.norm()) <= RESIDUAL * 2.0 * beta * self._away(theta) * self.distance
             return "rested" if rested or self.effort.is_spent else None
 
-        search = descend(here.theta, stop, ITERATIONS)
-        theta = next(search)
-        try:
-            while True:
-                theta = search.send(loss.value_and_gradient(theta))
-        except StopIteration as end:
-            theta, value = end.value.theta, end.value.value
-        return _Rest(beta, theta, loss.error(value, theta), trail)
+        end = descended(loss.value_and_gradient, here.theta, stop, ITERATIONS)
+        return _Rest(beta, end.theta, loss.error(end.value, end.theta), trail)
 
     def _away(self, theta: Tensor) -> float:
         """Return the distance from the target over that of the ends."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spinodal.codec import keyed
 from spinodal.conventions import weight_decay
 from spinodal.definitions import NEAR_BETA, SAME_BETA
 from spinodal.phases.coexistence import PhaseCoexistence
@@ -97,14 +98,11 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer in JSON types."""
-        depth, loss, leaving = self.depth, self.first_loss, self.leaving
-        first, gain = self.first_class, self.first_gain
+        loss, first, gain, leaving = self.first_loss, self.first_class, self.first_gain, self.leaving
         return {
-            "direction": self.direction,
-            "phase": self.phase,
-            "depth": depth.kind,
-            "metastable_from": self._at(depth.beta) if depth.beta is not None else None,
-            "as_deep": depth.other,
+            **keyed(self, "direction phase depth=depth.kind"),
+            "metastable_from": None if self.depth.beta is None else self._at(self.depth.beta),
+            "as_deep": self.depth.other,
             "end": None if self.end is None else self._place(self.end),
             "first_loss": None if loss is None else self._place(loss) | {"of": self.measure} | _lost(loss),
             "first_class": None if first is None else self._place(first) | {"classes": list(first.lost)},

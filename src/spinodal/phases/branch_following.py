@@ -11,9 +11,10 @@ from typing import Any
 from spinodal.branches import Branch, coexistence, continue_branch
 from spinodal.branches.move import Mover
 from spinodal.branches.special import STATUSES, BranchPoint, Fold
+from spinodal.codec import plain
 from spinodal.definitions import CONTINUOUS, END_EXPLAINED, END_KNOWN, NEAR_BETA
 from spinodal.missing import OUTCOMES, Attempts
-from spinodal.phases.branch_record import from_record, to_record
+from spinodal.phases.branch_record import read_branch
 from spinodal.phases.coexistence import PhaseCoexistence, Saddle
 from spinodal.phases.existence import Interval
 from spinodal.phases.spinodals import Spinodal, SpinodalCertificate
@@ -134,7 +135,7 @@ class BranchFollower:
         with self.attempts.part(what):
             note = self.walker.noted(f"branch of phase {phase.id}", partial(self._recorded, phase))
             if note["branch"] is not None:
-                return self._live.get(phase.id) or from_record(note["branch"])
+                return self._live.get(phase.id) or read_branch(note["branch"])
             self.attempts.lack(what, note["failed"], final=True)
         return None
 
@@ -154,7 +155,7 @@ class BranchFollower:
 
     def _recorded(self, phase: Followable) -> dict[str, Any]:
         try:
-            return {"branch": to_record(self._branch(phase)), "failed": None}
+            return {"branch": plain(self._branch(phase)), "failed": None}
         except OUTCOMES as cause:
             if self.attempts.owner(cause) is not None:
                 raise

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from spinodal.codec import Record
 from spinodal.phases.envelope import Violation
 
 
 @dataclass(frozen=True)
-class Certificates:
+class Certificates(Record):
     """The certificates of a diagram.
 
     Attributes
@@ -23,7 +23,3 @@ class Certificates:
 
     area: float | None
     violations: tuple[Violation, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the certificates in JSON types."""
-        return {"area": self.area, "violations": [item.to_dict() for item in self.violations]}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from spinodal.branches.coexistence import STATUSES, Coexistence
+from spinodal.codec import Positive, Record
 
 
 @dataclass(frozen=True)
-class SaddleSearch:
+class SaddleSearch(Record):
     """How well a saddle is known that was searched for between two minima (see `spinodal.branches.mountain_pass`).
 
     Attributes
@@ -30,15 +29,9 @@ class SaddleSearch:
     errors: tuple[float, float]
     sides: tuple[float, float]
 
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> SaddleSearch:
-        """Return what a record in JSON types holds."""
-        pairs = {name: (float(record[name][0]), float(record[name][1])) for name in ("values", "errors", "sides")}
-        return cls(residual=float(record["residual"]), **pairs)
-
 
 @dataclass(frozen=True)
-class Saddle:
+class Saddle(Record):
     """The saddle between two phases: E, L, `||theta - centre||^2` and Morse index there, and how it was searched for, if so."""
 
     error: float
@@ -46,13 +39,6 @@ class Saddle:
     norm_squared: float
     index: int
     search: SaddleSearch | None = None
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Saddle:
-        """Return the saddle of a record in JSON types."""
-        numbers = {name: float(record[name]) for name in ("error", "loss", "norm_squared")}
-        search = record.get("search")
-        return cls(**numbers, index=int(record["index"]), search=None if search is None else SaddleSearch.from_dict(search))
 
 
 @dataclass(frozen=True)
@@ -64,7 +50,7 @@ class AreaRule:
 
 
 @dataclass(frozen=True)
-class PhaseCoexistence:
+class PhaseCoexistence(Record):
     """A coexistence point and its two phases.
 
     Attributes
@@ -82,7 +68,7 @@ class PhaseCoexistence:
     status : str
     """
 
-    beta: float
+    beta: Positive
     phases: tuple[int, int]
     loss: float
     latent_heat: float
@@ -110,24 +96,3 @@ class PhaseCoexistence:
         """Return the same with another saddle."""
         barrier = None if saddle is None else (saddle.loss - self.loss, saddle.loss - self.loss)
         return replace(self, saddle=saddle, barrier=barrier)
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> PhaseCoexistence:
-        """Return what `to_dict` made a record of."""
-        first, second = record["phases"]
-        saddle, barrier, by_area = (record[name] for name in ("saddle", "barrier", "by_area"))
-        return cls(
-            beta=float(record["beta"]),
-            phases=(int(first), int(second)),
-            loss=float(record["loss"]),
-            latent_heat=float(record["latent_heat"]),
-            saddle=None if saddle is None else Saddle.from_dict(saddle),
-            barrier=None if barrier is None else (float(barrier[0]), float(barrier[1])),
-            by_area=None if by_area is None else AreaRule(float(by_area["beta"]), float(by_area["difference"])),
-            status=str(record["status"]),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the coexistence point in JSON types."""
-        barrier = None if self.barrier is None else list(self.barrier)
-        return asdict(self) | {"phases": list(self.phases), "barrier": barrier}

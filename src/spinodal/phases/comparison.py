@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from spinodal.codec import Record, keyed
 from spinodal.errors import SpinodalError
 from spinodal.phases.diagram import Diagram
 from spinodal.phases.step import Step
@@ -13,7 +14,7 @@ from spinodal.phases.upper_ends import upper_coexistence, upper_end
 
 
 @dataclass(frozen=True)
-class Meeting:
+class Meeting(Record):
     """A transition of the first map, and the one of the second that is nearest to it.
 
     Attributes
@@ -27,6 +28,8 @@ class Meeting:
         Of the transition of the second map; None where it has none left.
     other_ranks : (below, above) or None
     """
+
+    JSON = "end coexistence ranks bracket other_ranks outside place"
 
     end: float
     coexistence: float | None
@@ -54,18 +57,6 @@ class Meeting:
         if self.outside < 0.0:
             return f"{-100.0 * self.outside:.2g} % below {'the end' if self.coexistence is None else 'coexistence'}"
         return "at the end" if self.coexistence is None else "between coexistence and end"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the meeting in JSON types."""
-        return {
-            "end": self.end,
-            "coexistence": self.coexistence,
-            "ranks": list(self.ranks),
-            "bracket": None if self.bracket is None else list(self.bracket),
-            "other_ranks": None if self.other_ranks is None else list(self.other_ranks),
-            "outside": self.outside,
-            "place": self.place,
-        }
 
 
 @dataclass(frozen=True)
@@ -114,8 +105,7 @@ class Comparison:
             "task": dict(self.first.task),
             "convention": self.first.control.convention,
             "solvers": [self.first.solver, self.second.solver],
-            "meetings": [meeting.to_dict() for meeting in self.meetings],
-            "alone": [list(bracket) for bracket in self.alone],
+            **keyed(self, "meetings alone"),
         }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import TypeVar
 
 from spinodal.missing import OUTCOMES, Attempts
@@ -83,8 +82,8 @@ class DepthFollower:
         note = self.walker.noted(f"the saddle at {what}", between.note)
         if note["saddle"] is None:
             return None
-        sides = between.sides(found.loss)
-        return Saddle.from_dict(note["saddle"] | {"search": asdict(SaddleSearch(**note["search"], sides=sides))})
+        search = SaddleSearch.from_dict(note["search"], sides=between.sides(found.loss))
+        return Saddle.from_dict(note["saddle"], search=search)
 
     def _at(self, point: Point, beta: float) -> Point:
         if point.beta == beta:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from spinodal.branches.maxwell import Difference, meeting
+from spinodal.codec import Positive, Record
 from spinodal.definitions import EQUAL_DEPTH, EQUALLY_DEEP, NORM_RISES
 from spinodal.phases.loss_curve import LossCurve
 from spinodal.sweeps.point import Point
@@ -16,7 +16,7 @@ MOST = 60  # steps to a border: as many halvings find it to rounding
 
 
 @dataclass(frozen=True)
-class Violation:
+class Violation(Record):
     """A place where the deepest phases known cannot be the global minimum.
 
     `L*(beta) = min over theta of L` is concave and its slope `||theta - centre||^2` does not grow.
@@ -28,12 +28,8 @@ class Violation:
         What is violated.
     """
 
-    beta: float
+    beta: Positive
     text: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the violation in JSON types."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
+from spinodal.codec import Record
 from spinodal.shown import Shown
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, repr=False)
-class Existence(Shown):
+class Existence(Shown, Record):
     """The range of beta in which a phase is a local minimum of L.
 
     Attributes
@@ -38,16 +38,6 @@ class Existence(Shown):
         """Return the range and where in it the phase is the deepest known."""
         deepest = ", ".join(f"{low:.6g} to {high:.6g}" for low, high in self.stable) or "nowhere"
         return f"beta {self.range[0]:.6g} to {self.range[1]:.6g}; the deepest phase known: {deepest}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the existence in JSON types."""
-        return {
-            "range": list(self.range),
-            "lower_reason": self.lower_reason,
-            "upper_reason": self.upper_reason,
-            "stable": [list(interval) for interval in self.stable],
-            "metastable": [list(interval) for interval in self.metastable],
-        }
 
 
 def divided(whole: Interval, stable: Iterable[Interval], known: Interval) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:

@@ -37,16 +37,4 @@ class Joined:
 
     def to(self, diagram: D) -> D:
         """Return the diagram of a walk with all of it."""
-        return replace(
-            diagram,
-            transitions=self.transitions,
-            branches=self.branches,
-            coexistence=self.coexistence,
-            spinodals=self.spinodals,
-            tree=self.tree,
-            back=self.back,
-            back_phases=self.back_phases,
-            existence=self.existence,
-            beyond=self.beyond,
-            violations=self.violations,
-        )
+        return replace(diagram, **vars(self))

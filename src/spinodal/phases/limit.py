@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spinodal.codec import Record
 
 LEAST = 3  # values of sharpness that an extrapolation needs
 
 
 @dataclass(frozen=True)
-class Side:
+class Side(Record):
     """A minimum of the network as given, on one side of where a transition should be.
 
     Attributes
@@ -27,7 +28,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Limit:
+class Limit(Record):
     """Where a macroscopic transition goes as the sharpness s of softened kinks grows.
 
     Attributes
@@ -48,6 +49,8 @@ class Limit:
         Why there is no limit, or why it begins or ends at less than was asked for; empty where nothing is to be said.
     """
 
+    JSON = "points sharpness beta limit error sides reason confirmed=is_confirmed"
+
     points: tuple[int, int]
     sharpness: tuple[float, ...]
     beta: tuple[float, ...]
@@ -60,20 +63,6 @@ class Limit:
     def is_confirmed(self) -> bool:
         """Tell whether the network as given stays in the phase on the near side, and has left it on the far one."""
         return [side.stays for side in self.sides] == [True, False]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        lists = {name: list(getattr(self, name)) for name in ("points", "sharpness", "beta")}
-        return {**asdict(self), **lists, "sides": [asdict(side) for side in self.sides], "confirmed": self.is_confirmed}
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Limit:
-        """Return what `to_dict` wrote."""
-        sides = tuple(Side(float(side["beta"]), float(side["error"]), bool(side["stays"])) for side in record["sides"])
-        first, last = map(int, record["points"])
-        sharpness, beta = (tuple(map(float, record[name])) for name in ("sharpness", "beta"))
-        limit, error = (None if record[name] is None else float(record[name]) for name in ("limit", "error"))
-        return cls((first, last), sharpness, beta, limit, error, sides, str(record["reason"]))
 
 
 def extrapolated(beta: Sequence[float], half_bracket: float) -> tuple[float, float] | None:

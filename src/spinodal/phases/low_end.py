@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from spinodal.codec import Record
 from spinodal.definitions import DECADE, GROWING, SLOWING
 from spinodal.minima.solver import sees_kinks
 from spinodal.sweeps.walk import Point
@@ -15,7 +15,7 @@ FINITE, ENDLESS, UNKNOWN = "finite minimiser", "no finite minimiser", "not known
 
 
 @dataclass(frozen=True)
-class LowEnd:
+class LowEnd(Record):
     """The growth of the norm at the lowest beta of a map.
 
     With `q = -d log(||theta||^2) / d log(beta)`: where theta goes to a finite minimiser of E, q falls with beta as a power of
@@ -43,10 +43,6 @@ class LowEnd:
         growth, above = _growth(low), _growth(high)
         slower = growth < GROWING or growth <= above * (low.beta / high.beta) ** SLOWING
         return cls(FINITE if slower else ENDLESS, growth)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return asdict(self)
 
 
 def _growth(point: Point) -> float:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import Any
 
+from spinodal.codec import Record
 from spinodal.definitions import EQUALLY_DEEP, SAME_EVENT
 from spinodal.phases.loss_curve import LossCurve
 from spinodal.sweeps.point import Point
@@ -55,7 +55,7 @@ class Deeper:
 
 
 @dataclass(frozen=True)
-class Repeat:
+class Repeat(Record):
     """A walk repeated from other starts at its first end.
 
     Attributes
@@ -83,36 +83,9 @@ class Repeat:
     deeper: tuple[Deeper, ...]
     status: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        met = [{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(item).items()}
-               for item in self.transitions]  # fmt: skip
-        return {**asdict(self), "seeds": list(self.seeds), "transitions": met, "deeper": [asdict(item) for item in self.deeper]}
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Repeat:
-        """Return what `to_dict` wrote."""
-        first, last = map(int, record["seeds"])
-        return cls(
-            number=int(record["number"]),
-            seeds=(first, last),
-            error=float(record["error"]),
-            loss=float(record["loss"]),
-            transitions=tuple(
-                Met(float(item["beta"]), _two(item["bracket"]), _two(item["error"])) for item in record["transitions"]
-            ),
-            deeper=tuple(Deeper(float(item["low"]), float(item["high"]), float(item["by"])) for item in record["deeper"]),
-            status=str(record["status"]),
-        )
-
-
-def _two(values: Sequence[float]) -> tuple[float, float]:
-    first, last = map(float, values)
-    return first, last
-
 
 @dataclass(frozen=True)
-class Spread:
+class Spread(Record):
     """Where the repeats of a map met one of its transitions.
 
     Attributes
@@ -130,10 +103,6 @@ class Spread:
     low: float
     high: float
     width: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return asdict(self)
 
 
 def spread_of(transition: Transition, among: Sequence[Transition], repeats: Sequence[Repeat]) -> Spread:

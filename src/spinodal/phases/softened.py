@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from spinodal.codec import Record
 from spinodal.observe.observation import AS_GIVEN
 from spinodal.phases.limit import Limit
 from spinodal.sweeps.point import Point
 
 
 @dataclass(frozen=True)
-class Softened:
+class Softened(Record):
     """The softening of a map, and its price.
 
     Attributes
@@ -38,8 +38,3 @@ class Softened:
         gaps = [(point.observation.custom[AS_GIVEN] - point.error, point.beta) for point in points]
         difference, beta = max(gaps, key=lambda pair: abs(pair[0]))
         return cls(sharpness, difference, beta, limits)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        limits = [limit.to_dict() for limit in self.limits]
-        return {"sharpness": self.sharpness, "difference": self.difference, "beta": self.beta, "limits": limits}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from spinodal.codec import Positive, Record
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class SpinodalCertificate:
 
 
 @dataclass(frozen=True)
-class Spinodal:
+class Spinodal(Record):
     """An end of a phase.
 
     Attributes
@@ -44,12 +45,8 @@ class Spinodal:
         How it is known where there is no certificate.
     """
 
-    beta: float
+    beta: Positive
     phase: int
     side: str
     certificate: SpinodalCertificate | None = None
     reason: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the spinodal in JSON types."""
-        return asdict(self)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
+from spinodal.codec import Positive, Record
 from spinodal.sweeps.transition import Transition
 
 
 @dataclass(frozen=True)
-class Fall:
+class Fall(Record):
     """One edge of the tree of phases.
 
     Attributes
@@ -27,12 +27,8 @@ class Fall:
 
     phase: int
     falls_to: int | None
-    beta: float
+    beta: Positive
     direction: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the edge in JSON types."""
-        return asdict(self)
 
 
 def falls_along(phases: Sequence[int], transitions: Iterable[Transition]) -> tuple[Fall, ...]:

@@ -11,6 +11,7 @@ from spinodal.sweeps.point import Point
 
 MOST_SINGULAR_VALUES = 32  # per weight matrix; the largest are drawn
 MISSING = math.nan
+AFAR = 4.0  # free parameters that are so many times larger would leave nothing to see of the penalised ones
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,11 @@ def norm_panel(points: Sequence[Point]) -> Panel:
     if all(math.isclose(a, b, rel_tol=1e-9) for a, b in zip(whole, part, strict=True)):
         return Panel("norm", "norm ‖θ‖", "Norm ‖θ‖ of all trainable parameters.", (Curve("‖θ‖", whole),))
     meaning = "Norm of the parameters in the penalty, and of all trainable ones."
-    return Panel("norm", "norm", meaning, (Curve("in the penalty", part), Curve("all", whole)))
+    curves = (Curve("in the penalty", part), Curve("all", whole))
+    if not 0.0 < AFAR * max(part) < max(whole):
+        return Panel("norm", "norm", meaning, curves)
+    note = f"linear up to {max(part):.3g}, logarithmic above"
+    return Panel("norm", "norm", meaning, curves, scale="symlog", linear_below=max(part), note=note)
 
 
 def margin_panel(points: Sequence[Point]) -> Panel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from spinodal.codec import keyed
 from spinodal.curvature.result import LETTERS
 from spinodal.plots.curvature import CurvatureRecord
 from spinodal.report.panel_payload import curves_figure, panel_record
@@ -17,11 +18,9 @@ def curvature_figures(record: CurvatureRecord) -> list[dict[str, Any]]:
     low, high = record.axis.limits
     figures[0]["marks"] = [
         {
-            "beta": change.beta,
+            **keyed(change, "beta kind text"),
             "height": HEIGHTS[change.surface],
             "curve": list(LETTERS).index(change.surface),
-            "kind": change.kind,
-            "text": change.text,
         }
         for change in record.changes
     ]

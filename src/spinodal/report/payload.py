@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+from spinodal.codec import keyed
 from spinodal.labelled.result import to_json
 from spinodal.phases.diagram import Diagram
 from spinodal.phases.step import Step
@@ -81,14 +82,8 @@ def script_json(value: Any) -> str:
 
 
 def _axis(axis: BetaAxis, first: tuple[float, float]) -> dict[str, Any]:
-    return {
-        "beta": list(axis.beta),
-        "pieces": [list(piece) for piece in axis.pieces],
-        "edges": rounded(axis.edges),
-        "limits": list(axis.limits),
-        "first": list(first),
-        "minor": rounded(axis.minor),
-    }
+    rough = {"edges": rounded(axis.edges), "minor": rounded(axis.minor)}
+    return {**keyed(axis, "beta pieces limits"), **rough, "first": list(first)}
 
 
 def _phases(diagram: Diagram, limits: tuple[float, float]) -> list[dict[str, Any]]:
@@ -138,11 +133,4 @@ def _exact(form: ExactTransition) -> dict[str, Any]:
 
 
 def _recall(recall: RecallMap) -> dict[str, Any]:
-    return {
-        "key": recall.key,
-        "label": recall.label,
-        "meaning": recall.meaning,
-        "note": "",
-        "classes": list(recall.classes),
-        "rows": [rounded(row, 4) for row in recall.rows],
-    }
+    return {**keyed(recall, "key label meaning classes"), "note": "", "rows": [rounded(row, 4) for row in recall.rows]}

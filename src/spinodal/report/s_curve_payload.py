@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
+from spinodal.codec import keyed, plain
 from spinodal.conventions import weight_decay
 from spinodal.plots.mark import KINDS
 from spinodal.plots.phase_tree import PhaseBar, TreeRecord
@@ -33,15 +32,12 @@ def s_curve_figure(record: SCurveRecord) -> dict[str, Any]:
         "kind": "branches",
         "caption": "Branches of stationary points, and the ways walked:",
         "selects": "quantity",
-        "choices": [{**asdict(quantity), "name": quantity.label, "note": note} for quantity in QUANTITIES],
+        "choices": [{**plain(quantity), "name": quantity.label, "note": note} for quantity in QUANTITIES],
         "limits": list(record.limits),
         "branches": [_branch(branch) for branch in record.branches],
-        "ways": [_way(way) for way in record.ways],
-        "extensions": [_extension(item) for item in record.extensions],
-        "marks": [
-            {"kind": mark.kind, "phase": mark.phase, "beta": mark.beta, "values": _values(mark.values), "text": mark.text}
-            for mark in record.marks
-        ],
+        "ways": [{**_curve(way), **keyed(way, "direction starts")} for way in record.ways],
+        "extensions": [{"phase": item.phase, **_curve(item)} for item in record.extensions],
+        "marks": [{**keyed(mark, "kind phase beta text"), "values": _values(mark.values)} for mark in record.marks],
         "coexistence": list(record.coexistence),
     }
 
@@ -62,9 +58,7 @@ def tree_figure(record: TreeRecord) -> dict[str, Any]:
             {
                 "row": record.row(fall.phase),
                 "to": None if fall.falls_to is None else record.row(fall.falls_to),
-                "phase": fall.phase,
-                "beta": fall.beta,
-                "direction": fall.direction,
+                **keyed(fall, "phase beta direction"),
                 "text": f"walking {fall.direction}, phase {fall.phase} falls to "
                 + ("one that is not known" if fall.falls_to is None else f"phase {fall.falls_to}")
                 + f"\nβ: {fall.beta:.7g}\nweight_decay: {weight_decay(fall.beta):.7g}",
@@ -89,25 +83,11 @@ def _legend(record: SCurveRecord) -> str:
 
 
 def _branch(branch: BranchCurve) -> dict[str, Any]:
-    return {
-        "phase": branch.phase,
-        "beta": rounded(branch.beta, PLACED),
-        "values": {key: rounded(values) for key, values in branch.values.items()},
-        "index": list(branch.index),
-        "margin": rounded(branch.margin),
-        "exact": branch.exact,
-        "stretches": [list(stretch) for stretch in branch.stretches],
-    }
+    return {**_curve(branch), **keyed(branch, "phase index exact stretches"), "margin": rounded(branch.margin)}
 
 
-def _way(way: Way) -> dict[str, Any]:
-    values = {key: rounded(values) for key, values in way.values.items()}
-    return {"direction": way.direction, "beta": rounded(way.beta, PLACED), "values": values, "starts": list(way.starts)}
-
-
-def _extension(item: Extension) -> dict[str, Any]:
-    values = {key: rounded(values) for key, values in item.values.items()}
-    return {"phase": item.phase, "beta": rounded(item.beta, PLACED), "values": values}
+def _curve(item: BranchCurve | Way | Extension) -> dict[str, Any]:
+    return {"beta": rounded(item.beta, PLACED), "values": {key: rounded(values) for key, values in item.values.items()}}
 
 
 def _values(values: Any) -> dict[str, float | None]:
@@ -120,13 +100,8 @@ def _bar(bar: PhaseBar) -> dict[str, Any]:
     lines += [f"{end} end: {reason}" for end, reason in zip(("lower", "upper"), bar.reasons, strict=True) if reason]
     known = bool(bar.stable or bar.metastable)
     return {
-        "phase": bar.phase,
-        "range": list(bar.range),
-        "stable": _intervals(bar.stable if known else ()),
-        "metastable": _intervals(bar.metastable if known else (bar.range,)),
+        **keyed(bar, "phase range"),
+        "stable": plain(bar.stable if known else ()),
+        "metastable": plain(bar.metastable if known else (bar.range,)),
         "text": "\n".join(lines),
     }
-
-
-def _intervals(intervals: Iterable[tuple[float, float]]) -> list[list[float]]:
-    return [list(interval) for interval in intervals]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from spinodal.codec import keyed, plain
 from spinodal.conventions import weight_decay
 from spinodal.definitions import EQUALLY_DEEP, MACROSCOPIC, SAME_PLACE, STILL
 from spinodal.minima.solver import sees_kinks
@@ -220,12 +220,11 @@ class Placement(Shown):
             "deepest": self.deeper is None,
             "answer": self.answer(),
             "conclusion": self.conclusion.to_dict(),
-            "checkpoint": asdict(self.start) | {"fell": self.fell},
+            "checkpoint": plain(self.start) | {"fell": self.fell},
             "minimum": _minimum(self.point),
             "rivals": [_minimum(rival.point) | {"from_phase": rival.phase} for rival in self.rivals],
             "next": None if self.step is None else _transition(self.step, self.beta),
-            "lost_classes": None if self.lost is None else list(self.lost),
-            "status": self.sweep.status,
+            **keyed(self, "lost_classes=lost status=sweep.status"),
         }
 
 
@@ -255,15 +254,9 @@ class Start:
 
 
 def _minimum(point: Point) -> dict[str, Any]:
-    margin = point.minimum.margin
-    return {
-        "error": point.error,
-        "loss": point.minimum.loss,
-        "norm": point.observation.norm,
-        "rank": point.observation.rank,
-        "margin": margin if math.isfinite(margin) else None,
-        "status": point.minimum.status,
-    }
+    return keyed(
+        point, "error loss=minimum.loss norm=observation.norm rank=observation.rank margin=minimum.margin status=minimum.status"
+    )
 
 
 def _transition(step: Step, beta: float) -> dict[str, Any]:
@@ -272,9 +265,7 @@ def _transition(step: Step, beta: float) -> dict[str, Any]:
         "beta": found.beta,
         "weight_decay": weight_decay(found.beta),
         "ratio": found.beta / beta,
-        "bracket": list(found.bracket),
-        "order": found.order,
-        "rank": list(step.ranks),
+        **keyed(step, "bracket=transition.bracket order=transition.order rank=ranks"),
         "error": [found.before.error, found.after.error],
         "status": found.status,
     }

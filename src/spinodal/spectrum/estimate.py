@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from spinodal.codec import Record, Unbounded, one_of
 from spinodal.counts import Counts
 from spinodal.shown import Shown
 
@@ -27,7 +29,7 @@ def student(count: int) -> float:
 
 
 @dataclass(frozen=True, repr=False)
-class Estimate(Shown):
+class Estimate(Shown, Record):
     """A scalar, exact or from random probes.
 
     Attributes
@@ -56,12 +58,14 @@ class Estimate(Shown):
     96.2 +- 0.45 (probes, 40 products)
     """
 
+    JSON = "value stderr products method seed status caveats"
+
     value: float
-    stderr: float
+    stderr: Unbounded
     products: int
     method: str
     seed: int = 0
-    status: str = "exact"
+    status: Annotated[str, one_of(STATUSES)] = "exact"
     caveats: tuple[str, ...] = ()
     spent: Counts = field(default_factory=Counts)
 

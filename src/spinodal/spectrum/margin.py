@@ -78,11 +78,17 @@ def margin_of(basis: Eigenbasis, matrix: Tensor) -> Margin:
     return Margin(value, mode, basis.zero_modes, residual, basis.largest)
 
 
-def dense_lowest(matrix: Tensor, factor: Cholesky | None = None) -> tuple[Margin, Tensor]:
-    """Return the margin of Hess L, shape (n, n), and its lowest eigenvectors, shape (k, n), zero modes among them."""
+def dense_lowest(matrix: Tensor, factor: Cholesky | None = None, *, keep: int) -> tuple[Margin, Tensor, float]:
+    """Return the margin of Hess L, shape (n, n), its lowest eigenvectors, shape (k, n), and the lowest eigenvalue without one.
+
+    Zero modes are among the vectors, and `keep` above them; of equal eigenvalues two.
+    """
     basis = lowest_eigenbasis(matrix, factor)
-    places = _distinct(basis.values, basis.lowest)
-    return margin_of(basis, matrix), basis.vectors[:, places].T.to(matrix).contiguous()
+    places = _distinct(basis.values, basis.lowest)[: basis.zero_modes + keep]
+    others = torch.ones_like(basis.values, dtype=torch.bool).index_fill(0, places, False)
+    rest = basis.values[others] if len(places) < len(basis.values) else basis.values[-1:]
+    beyond = float(rest[0]) if len(places) < len(matrix) else math.inf
+    return margin_of(basis, matrix), basis.vectors[:, places].T.to(matrix).contiguous(), beyond
 
 
 def _distinct(values: Tensor, first: int) -> Tensor:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from spinodal.arguments import seed_number, whole_number
+from spinodal.codec import Record, one_of
 from spinodal.counts import Counts
 from spinodal.definitions import INDEX_SETTLED
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
 from spinodal.shown import Shown
-from spinodal.spectrum.eigenbasis import Eigenbasis, eigenbasis, zero_fraction
+from spinodal.spectrum.eigenbasis import Eigenbasis, zero_fraction
 from spinodal.spectrum.extremes import MEMORY
 from spinodal.spectrum.lanczos import LEAST_PRODUCTS, Look, lanczos, rows_in
 from spinodal.spectrum.operator import HessianOperator, affords_dense, eigenbases, method_for, refusing
@@ -36,7 +38,7 @@ UNFINISHED = ("budget", "memory")  # go on while there are products
 
 
 @dataclass(frozen=True, repr=False)
-class SaddleIndex(Shown):
+class SaddleIndex(Shown, Record):
     """The number of negative eigenvalues of a Hessian outside its zero modes, or a lower bound of it.
 
     Attributes
@@ -63,13 +65,15 @@ class SaddleIndex(Shown):
     2 and >= 2
     """
 
+    JSON = "value exact=is_exact lowest zero_modes products method status"
+
     value: int
     is_exact: bool
     products: int = 0
     lowest: float = float("nan")
     zero_modes: int | None = None
     method: str = "dense"
-    status: str = "exact"
+    status: Annotated[str, one_of(STATUSES)] = "exact"
     seed: int = 0
     spent: Counts = field(default_factory=Counts)
 
@@ -189,40 +193,18 @@ def _is_affordable(landscape: Landscape, budget: int | None) -> bool:
     return landscape.size <= most or (budget is None and affords_dense(landscape))
 
 
-def dense_index(hessian: Tensor, *, precision: torch.dtype = torch.float64) -> SaddleIndex:
-    """Return the index of a symmetric matrix, shape (n, n), whose entries were computed in `precision`.
+def index_of(basis: Eigenbasis) -> SaddleIndex:
+    """Return the index that all eigenvalues tell: a lower bound where their entries were computed in single precision.
 
     Examples
     --------
-    >>> index = dense_index(torch.diag(torch.tensor([-2.0, 0.0, 1.0], dtype=torch.float64)))
+    >>> index = index_of(eigenbasis(torch.diag(torch.tensor([-2.0, 0.0, 1.0], dtype=torch.float64)), vectors=False))
     >>> index.value, index.zero_modes, index.lowest
     (1, 1, -2.0)
     """
-    return index_of(eigenbasis(hessian, precision=precision, vectors=False))
-
-
-def index_of(basis: Eigenbasis) -> SaddleIndex:
-    """Return the index that all eigenvalues tell: a lower bound where their entries were computed in single precision."""
     values, exact = basis.values, basis.precision == torch.float64
     status = "exact" if exact else "precision"
     return SaddleIndex(basis.index, exact, len(values), float(values[0]), basis.zero_modes, "dense", status)
-
-
-def lanczos_index(
-    product: Callable[[Tensor], Tensor], like: Tensor, *, budget: int = BUDGET, seed: int = 0, memory: int = MEMORY
-) -> SaddleIndex:
-    """Return a lower bound of the index of a symmetric operator `v (n,) -> H v (n,)`; `like`, (n,), gives n and the dtype.
-
-    See `saddle_index`. `memory` is what the basis may take, in bytes.
-
-    Examples
-    --------
-    >>> spectrum = torch.linspace(1.0, 2.0, 1000, dtype=torch.float64)
-    >>> spectrum[:2] = torch.tensor([-0.5, -0.1])
-    >>> print(lanczos_index(lambda vector: spectrum * vector, spectrum))
-    >= 2
-    """
-    return lanczos_indices(product, like, budget=budget, seed=seed, memory=memory)[0]
 
 
 def lanczos_indices(
@@ -234,7 +216,17 @@ def lanczos_indices(
     seed: int = 0,
     memory: int = MEMORY,
 ) -> tuple[SaddleIndex, ...]:
-    """Return lower bounds of the indices of `H + shift` for several shifts from the same products."""
+    """Return lower bounds of the indices of `H + shift` for several shifts from the same products `v (n,) -> H v (n,)`.
+
+    `like`, shape (n,), gives n and the dtype; `memory` is what the basis may take, in bytes. See `saddle_index`.
+
+    Examples
+    --------
+    >>> spectrum = torch.linspace(1.0, 2.0, 1000, dtype=torch.float64)
+    >>> spectrum[:2] = torch.tensor([-0.5, -0.1])
+    >>> print(*lanczos_indices(lambda vector: spectrum * vector, spectrum, shifts=(0.0, 0.2)))
+    >= 2 >= 1
+    """
     rows = rows_in(memory, like, ROWS)
     room = len(like) if rows >= len(like) else rows // 2  # what a restart leaves, see `_lowest`
     counters, locked = [_Counter(shift, seed, room) for shift in shifts], 0

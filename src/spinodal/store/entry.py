@@ -14,7 +14,6 @@ from torch import Tensor
 
 from spinodal.errors import RunFolderError
 from spinodal.store.log import DAMAGE, Line, checksum
-from spinodal.store.record import text
 
 STATES = "states"
 STATE_CHECK = "state_crc32"  # checksum of the file in `states/`
@@ -100,6 +99,13 @@ def entry_of(line: Line, folder: Path, anew: str) -> Entry:
         check=line.get(STATE_CHECK),
         anew=anew,
     )
+
+
+def text(value: object) -> str:
+    """Return a text as it is, and refuse what is none: a key is no word to be printed."""
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
 
 
 def state_name(key: str, number: int | None = None) -> str:

@@ -12,14 +12,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from spinodal.codec import read
 from spinodal.errors import RunFolderError
 from spinodal.files import reading, write_whole, writing
 from spinodal.missing import is_final
 from spinodal.store.beside import Beside
-from spinodal.store.entry import KINDS, NUMBER, STATE_CHECK, STATES, Entry, entry_of, state_name
+from spinodal.store.entry import KINDS, NUMBER, STATE_CHECK, STATES, Entry, entry_of, state_name, text
 from spinodal.store.log import Line, Log
 from spinodal.store.older import modern
-from spinodal.store.record import from_record, number, text, to_record, whole
+from spinodal.store.record import read_point
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.request import Request
 
@@ -180,7 +181,7 @@ class Journal:
         else:
             state = entry.tensors(shapes)
         origin = self._numbers.get(entry.record["request"]["origin"])
-        return from_record(entry.record, state["theta"], state["tangent"], index=index, origin=origin, key=entry.key)
+        return read_point(entry.record, state["theta"], state["tangent"], index=index, origin=origin, key=entry.key)
 
     def verify(self, index: int) -> None:
         """Refuse a point whose state is not the one that was recorded; this reads all of it."""
@@ -201,7 +202,7 @@ class Journal:
         return float(self._numbered[-1].record["beta"]) if self._numbered else None
 
     def _add_point(self, request: Request, point: Point, **more: int) -> None:
-        record = {"request": request.to_dict(), **to_record(point)}
+        record = {"request": request.to_dict(), **point.to_dict()}
         self._added("point", request.key, record, {"theta": point.minimum.theta, "tangent": point.tangent}, **more)
 
     def _next(self, index: int, request: Request) -> int:
@@ -252,10 +253,10 @@ class Journal:
         """Raise one of `DAMAGE` for a line that means nothing, a refusal for a journal that is none, or of another schema."""
         if place == 1:
             return self._check_header(line)
-        if not number(line.get("elapsed", 0.0)) >= 0.0:
+        if not read(float, line.get("elapsed", 0.0)) >= 0.0:
             raise ValueError(line["elapsed"])
         line = modern(line) if self._is_old else line
-        if "number" in line and whole(line["number"]) != self.count:
+        if "number" in line and read(int, line["number"]) != self.count:
             raise ValueError(line["number"])
         if line["kind"] == NUMBER:
             _require_point(self._entries[line["key"]], self._numbers)
@@ -273,7 +274,7 @@ class Journal:
             entry.check_state()
 
     def _check_point(self, entry: Entry) -> None:
-        from_record(entry.record, NOTHING, NOTHING)
+        read_point(entry.record, NOTHING, NOTHING)
         if not self._is_old and Request(**entry.record["request"]).key != entry.key:
             raise ValueError(entry.key)
         shapes = _shapes(entry)
@@ -315,7 +316,7 @@ def refuse_loss(folder: Path) -> None:
 
 def _shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the tensors of a point."""
-    return dict.fromkeys(("theta", "tangent"), (whole(entry.record["minimum"]["stats"]["parameters"]),))
+    return dict.fromkeys(("theta", "tangent"), (read(int, entry.record["minimum"]["stats"]["parameters"]),))
 
 
 def _require_point(entry: Entry, numbers: Mapping[str, int]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from spinodal.codec import read
 from spinodal.store.log import Line
-from spinodal.store.record import optional, whole
 
 BESIDE = ("kind", "index", "origin", "state", "state_crc32", "elapsed")  # of a point's line, what is not its record
 
@@ -22,7 +22,7 @@ def modern(line: Line) -> Line:
         return {"kind": "note", "key": line["name"], "record": line["value"], "elapsed": line.get("elapsed", 0.0)}
     if line["kind"] != "point":
         raise ValueError(line["kind"])
-    index = whole(line["index"])
+    index = read(int, line["index"])
     return {
         "kind": "point",
         "key": _key(index),
@@ -36,8 +36,8 @@ def modern(line: Line) -> Line:
 
 def _request(line: Line) -> dict[str, Any]:
     """Return all that is known of what was asked for."""
-    origin = optional(whole, line["origin"])
-    return {"verb": "recorded", "value": line["beta"], "origin": None if origin is None else _key(origin), "part": "walk"}
+    origin = None if line["origin"] is None else _key(read(int, line["origin"]))
+    return {"verb": "recorded", "value": line["beta"], "origin": origin, "part": "walk"}
 
 
 def _key(index: int) -> str:

@@ -10,28 +10,31 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
+from spinodal.codec import positive, read
 from spinodal.counts import Counts
 from spinodal.curvature.survey import Survey, recalled
-from spinodal.errors import SpinodalError, printable
+from spinodal.errors import SpinodalError
+from spinodal.labelled.result import SCHEMA
 from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
 from spinodal.phases.limit import Limit
 from spinodal.phases.repeat import Repeat
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.control import recorded_control
-from spinodal.store.entry import STATES
+from spinodal.store.entry import STATES, text
 from spinodal.store.joined_record import joined, points_beside
 from spinodal.store.journal import Journal
 from spinodal.store.latest import latest_result
 from spinodal.store.log import DAMAGE
-from spinodal.store.record import number, optional, positive, text, whole
-from spinodal.store.transition import read_transition
+from spinodal.store.record import read_transition
 from spinodal.store.unfinished import unfinished_diagram
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import Task
 from spinodal.theory import ExactTransition
 
 FIXED = f"{STATES}/fixed.safetensors"  # frozen parameters and buffers, the same at every point
+
+KEPT: dict[str, Any] = {"seed": int, "solver": str, "run_status": str, "exact": tuple[ExactTransition, ...]}
 
 TaskMaker = Callable[[Mapping[str, Any], Layout], Task]
 
@@ -56,6 +59,7 @@ def recorded_diagram(journal: Journal, command: str, make_task: TaskMaker | None
         if result is None:
             diagram = unfinished_diagram(journal, command)
             return replace(diagram, models=_models(journal, diagram.task, make_task))
+        _refuse_newer(result, journal)
         return _diagram(result, journal, make_task)
     except SpinodalError:
         raise
@@ -67,38 +71,43 @@ def recorded_diagram(journal: Journal, command: str, make_task: TaskMaker | None
         ) from cause
 
 
+def _refuse_newer(result: Mapping[str, Any], journal: Journal) -> None:
+    if result.get("schema", SCHEMA) != SCHEMA:
+        raise SpinodalError(
+            got=f"the result in {journal.path} has schema {result['schema']!r}",
+            allowed=f"schema {SCHEMA} is allowed",
+            do="use the version of spinodal that wrote it (provenance.json)",
+        )
+
+
 def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker | None) -> PhaseDiagram:
     """Return the diagram; every value is taken by its type, so that a wrong one fails here."""
     sides = {index for item in result["transitions"] for index in item["points"]}
     wanted = sides.union(result["followed"], points_beside(result))
-    points = {index: journal.point(index) for index in sorted(map(whole, wanted))}
+    points = {index: journal.point(index) for index in sorted(read(tuple[int, ...], list(wanted)))}
     transitions = [read_transition(item, points) for item in result["transitions"]]
     back = [found for found in transitions if result.get("loop") and found.direction == "down"]
     up = tuple(transitions[: len(transitions) - len(back)])
     followed = tuple(points[index] for index in result["followed"])
     low, high = map(positive, result["range"])
-    stats = {key: whole(value) for key, value in result["stats"].items() if key in Counts.__dataclass_fields__}
     task = {**result["task"], "name": text(result["task"]["name"])}
     softened = result.get("softened") or {}
     diagram = PhaseDiagram(
         task=task,
-        seed=whole(result["seed"]),
         range=(low, high),
         points=followed,
         transitions=up,
-        spent=Counts(**stats, parameters=len(followed[0].minimum.theta)),
-        seconds=number(result["stats"]["seconds"]),
-        solver=_words(result["solver"]),
-        run_status=_words(result["run_status"]),
-        exact=tuple(_exact(item) for item in result["exact"]),
+        spent=replace(read(Counts, result["stats"]), parameters=len(followed[0].minimum.theta)),
+        seconds=read(float, result["stats"]["seconds"]),
+        **{name: read(kind, result[name]) for name, kind in KEPT.items()},
+        missing=read(tuple[Missing, ...], result.get("missing", ())),
+        repeats=read(tuple[Repeat, ...], result.get("repeats", ())),
+        limits=read(tuple[Limit, ...], softened.get("limits", ())),
+        sharpness=read(float, softened["sharpness"]) if softened else None,
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         models=_models(journal, task, make_task),
         curvature=_curvature(result.get("curvature"), journal),
         control=recorded_control(journal),
-        missing=tuple(_missing(item) for item in result.get("missing", ())),
-        sharpness=optional(number, softened.get("sharpness")),
-        limits=tuple(map(Limit.from_dict, softened.get("limits", ()))),
-        repeats=tuple(map(Repeat.from_dict, result.get("repeats", ()))),
     )
     whole_diagram = joined(result, points, up, back).to(diagram)
     _check_phases(whole_diagram)
@@ -109,12 +118,8 @@ def _curvature(recorded: Mapping[str, Any] | None, journal: Journal) -> Survey |
     """Return the curvature along the map, None where it was not computed: runs of older versions know none."""
     if recorded is None:
         return None
-    failed = {whole(item["point"]): _words(item["text"]) for item in recorded.get("failed", ())}
-    return recalled(map(whole, recorded["points"]["point"]), journal.recorded, failed)
-
-
-def _missing(item: Mapping[str, Any]) -> Missing:
-    return Missing(_words(item["what"]), _words(item["cause"]), bool(item["final"]))
+    failed = {read(int, item["point"]): read(str, item["text"]) for item in recorded.get("failed", ())}
+    return recalled(read(tuple[int, ...], recorded["points"]["point"]), journal.recorded, failed)
 
 
 def _check_phases(diagram: PhaseDiagram) -> None:
@@ -125,20 +130,6 @@ def _check_phases(diagram: PhaseDiagram) -> None:
     named |= {phase for edge in diagram.tree for phase in (edge.phase, edge.falls_to) if phase is not None}
     if not named <= known:
         raise ValueError(sorted(named - known))
-
-
-def _words(value: object) -> str:
-    """Return a text that may be printed: a run may have come from anybody."""
-    return printable(text(value))
-
-
-def _exact(item: Mapping[str, Any]) -> ExactTransition:
-    return ExactTransition(
-        singular_value=number(item["singular_value"]),
-        order=_words(item["order"]),
-        beta=positive(item["beta"]),
-        coexistence=optional(number, item["coexistence"]),
-    )
 
 
 def _models(journal: Journal, task: Mapping[str, Any], make_task: TaskMaker | None) -> Models | None:

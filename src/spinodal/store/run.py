@@ -130,10 +130,7 @@ class RunFolder:
         SpinodalError
             If another result is recorded already; if something cannot be written.
         """
-        if diagram.models is not None:
-            self._keep_models(diagram.models)
-        if diagram.control.made is not None:
-            keep_control(self.path, diagram.control.made)
+        self._keep(diagram)
         found = json.loads(json.dumps(diagram.to_dict()))
         known = self.journal.latest("result")
         if known is None or (not is_final(known) and not _same(known, found)):
@@ -156,10 +153,7 @@ class RunFolder:
         """
         if self.journal.latest("result") is not None:
             return None
-        if diagram.models is not None:
-            self._keep_models(diagram.models)
-        if diagram.control.made is not None:
-            keep_control(self.path, diagram.control.made)
+        self._keep(diagram)
         return write_copies(self.journal, self.command)
 
     def lack_files(self, missing: Sequence[Missing]) -> None:
@@ -184,6 +178,13 @@ class RunFolder:
         """Refuse a run that has no point yet."""
         if not self.journal.count:
             raise self._unfinished()
+
+    def _keep(self, diagram: PhaseDiagram) -> None:
+        """Record how models are made of theta, and the tensors of the control."""
+        if diagram.models is not None:
+            self._keep_models(diagram.models)
+        if diagram.control.made is not None:
+            keep_control(self.path, diagram.control.made)
 
     def _keep_models(self, models: Models) -> None:
         """Record how models are made of theta: the layout, and the tensors that all points share."""

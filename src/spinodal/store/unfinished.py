@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
+from spinodal.codec import positive, read
 from spinodal.counts import Counts
 from spinodal.errors import printable
 from spinodal.missing import Missing
@@ -14,8 +15,7 @@ from spinodal.phases.tree import falls_along
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.control import recorded_control
 from spinodal.store.journal import Journal
-from spinodal.store.record import positive, whole
-from spinodal.store.transition import read_transition
+from spinodal.store.record import read_transition
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.transition import Transition
 
@@ -80,7 +80,7 @@ def _transitions(journal: Journal) -> list[Transition]:
         record = journal.recorded(f"transition {number}")
         if record is None:
             return found
-        found.append(read_transition(record, {whole(index): journal.point(index) for index in record["points"]}))
+        found.append(read_transition(record, {index: journal.point(read(int, index)) for index in record["points"]}))
     return found
 
 
@@ -99,7 +99,7 @@ def _spent(journal: Journal) -> Counts:
     spent = Counts(parameters=first.parameters)
     note = journal.recorded("range")
     if note is not None:
-        spent = spent + Counts(**{name: whole(value) for name, value in note["counts"].items()})
+        spent = spent + read(Counts, note["counts"])
     for index in range(journal.count):
         spent = spent + journal.point(index).minimum.stats
     return spent

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spinodal.codec import Record
 from spinodal.definitions import CONTINUOUS, LINEAR, SQUARE_ROOT, VANISHES_WITHIN
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(Record):
     """Why a transition has the order it has.
 
     Attributes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from spinodal.codec import Record
 from spinodal.minima.minimise import Minimum
 from spinodal.minima.solution import GIVEN_UP, UNDERWAY
 from spinodal.observe import Observation
@@ -14,7 +15,7 @@ from spinodal.shown import Shown
 
 
 @dataclass(frozen=True, repr=False)
-class Point(Shown):
+class Point(Shown, Record):
     """A minimum with what is needed to step on from it and to describe it.
 
     Attributes
@@ -37,6 +38,8 @@ class Point(Shown):
     key : str
         Of the request that it answers (see `Request`); "" where there was none.
     """
+
+    JSON = "beta minimum observation norm_slope margin_slope speed reference"
 
     index: int
     origin: int | None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from typing import Any
+
+from spinodal.codec import Record
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Record):
     """A point that is asked for.
 
     Attributes
@@ -41,7 +42,3 @@ class Request:
     def key(self) -> str:
         """Return 16 hexadecimal digits, the same for the same request."""
         return blake2b(json.dumps(list(asdict(self).values())).encode(), digest_size=8).hexdigest()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return asdict(self)

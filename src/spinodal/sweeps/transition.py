@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spinodal.codec import Positive, Record
 from spinodal.definitions import JUMPED
 from spinodal.shown import Shown
 from spinodal.sweeps.gap import gap
@@ -16,7 +17,7 @@ NAMES = {"first": "first-order transition", "second": "second-order transition"}
 
 
 @dataclass(frozen=True, repr=False)
-class Transition(Shown):
+class Transition(Shown, Record):
     """A discontinuity (or kink) of the followed minimum.
 
     Attributes
@@ -35,8 +36,10 @@ class Transition(Shown):
     evidence : Evidence
     """
 
-    beta: float
-    bracket: tuple[float, float]
+    JSON = "beta direction order minor status bracket evidence points=indices"
+
+    beta: Positive
+    bracket: tuple[Positive, Positive]
     direction: str
     order: str
     minor: bool
@@ -44,6 +47,11 @@ class Transition(Shown):
     before: Point
     after: Point
     evidence: Evidence
+
+    @property
+    def indices(self) -> tuple[int, int]:
+        """Return the numbers of the points before and after."""
+        return self.before.index, self.after.index
 
     @property
     def jumps(self) -> bool:

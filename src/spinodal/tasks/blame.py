@@ -75,7 +75,7 @@ def why(cause: BaseException, owner: Owner = nobody) -> str:
     >>> why(KeyError(2))
     'an error of spinodal itself, not of the task: KeyError: 2'
     >>> why(MemoryError())
-    'not enough memory: MemoryError: no message'
+    'not enough memory: MemoryError'
     """
     if isinstance(cause, SpinodalError):
         return one_line(cause)

@@ -22,11 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spinodal.arguments import real_number, sequence, whole_number
+from spinodal.codec import Positive, Record
 from spinodal.errors import SpinodalError
 
 
 @dataclass(frozen=True)
-class ExactTransition:
+class ExactTransition(Record):
     """One transition known in closed form.
 
     Attributes
@@ -42,7 +43,7 @@ class ExactTransition:
 
     singular_value: float
     order: str
-    beta: float
+    beta: Positive
     coexistence: float | None
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
-from spinodal.minima.lbfgs import Memory, descend
+from spinodal.minima.lbfgs import Memory, descended
 from spinodal.minima.newton_cg import newton_cg
 from spinodal.minima.solution import Solution
 
@@ -140,14 +140,7 @@ class Sphere:
                 return "left"
             return "converged" if float(gradient.norm()) <= tolerance * self.scale(p) else None
 
-        search = descend(p, stop, iterations, memory)
-        p = next(search)
-        try:
-            while True:
-                p = search.send(self.value_and_gradient(p))
-        except StopIteration as end:
-            solution: Solution = end.value
-        return solution
+        return descended(self.value_and_gradient, p, stop, iterations, memory)
 
 
 def _fields(solution: Solution) -> tuple[Tensor, float, Tensor, int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from spinodal.branches.minor import mark_minor
 from spinodal.branches.point import StationaryPoint
 from spinodal.branches.special import Fold
 from spinodal.definitions import NEAR_BETA
-from spinodal.errors import SpinodalError, positive_beta
+from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
@@ -72,6 +72,21 @@ class FixedNorm:
         "" while the walk can go on, else a key of `STATUSES` of branches.
     jump : (from, to) in rho, or None
         Where the constrained minimum was seen to jump: the last norm reached, and the one that could not be.
+
+    Examples
+    --------
+    One parameter, `E = (1 - x^2)^2`, on whose sphere of two points nothing is left to minimise: `beta = 2 (1 - x^2)`
+    falls as x grows.
+
+    >>> import torch
+    >>> class One(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.x = torch.nn.Parameter(torch.tensor(0.5))
+    >>> E = Landscape(One(), lambda model, batch: (1 - model.x**2) ** 2, None)
+    >>> walk = FixedNorm(E, E.initial, 1.5, to=0.5, bounds=(0.5, 1.9))
+    >>> round(float(list(walk)[-1].theta), 9), walk.stop, walk.folds
+    (0.866025404, 'reached', [])
     """
 
     def __init__(
@@ -294,53 +309,6 @@ class FixedNorm:
         """Return how theta changes at t by the difference to the last points."""
         last = list(self._between.recent)[-2:]
         return lambda theta: curve.velocity_through(last, theta, t)
-
-
-def walk_fixed_norm(
-    landscape: Landscape,
-    theta: Tensor,
-    beta: float,
-    *,
-    to: float,
-    through_folds: bool = True,
-    penalty: Penalty | None = None,
-    bounds: tuple[float, float],
-    points: int = 2000,
-    tolerance: float | None = None,
-    on_point: Callable[[StationaryPoint], None] = lambda point: None,
-    down: bool | None = None,
-) -> Branch:
-    """Walk a branch at fixed norm to its end, or as many points as are asked for.
-
-    Parameters are those of `FixedNorm`, and
-
-    points : int
-        Most points. Default 2000.
-    on_point : callable, optional
-        Told of every point as it is found.
-
-    Examples
-    --------
-    One parameter, `E = (1 - x^2)^2`, on whose sphere of two points nothing is left to minimise: `beta = 2 (1 - x^2)`
-    falls as x grows.
-
-    >>> import torch
-    >>> class One(torch.nn.Module):
-    ...     def __init__(self):
-    ...         super().__init__()
-    ...         self.x = torch.nn.Parameter(torch.tensor(0.5))
-    >>> E = Landscape(One(), lambda model, batch: (1 - model.x**2) ** 2, None)
-    >>> branch = walk_fixed_norm(E, E.initial, 1.5, to=0.5, bounds=(0.5, 1.9))
-    >>> round(float(branch.points[-1].theta), 9), branch.stop, branch.folds
-    (0.866025404, 'reached', ())
-    """
-    walk = FixedNorm(
-        landscape, landscape.vector(theta), positive_beta(beta), to=to, bounds=bounds, penalty=penalty or Penalty(),
-        through_folds=through_folds, tolerance=tolerance, down=down,
-    )  # fmt: skip
-    for point in islice(walk, points):
-        on_point(point)
-    return walk.branch()
 
 
 def _unturned(a: StationaryPoint, b: StationaryPoint) -> StationaryPoint:

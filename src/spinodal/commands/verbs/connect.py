@@ -9,7 +9,7 @@ import typer
 
 from spinodal.commands.arguments import pairs
 from spinodal.commands.json_file import check_json
-from spinodal.commands.verbs.options import Debug, Json, Quiet, Sets, Threads
+from spinodal.commands.verbs.options import Debug, Device, Dtype, Json, Quiet, Resume, Sets, TaskName, Threads
 
 CONNECT_HELP = """Join two trained networks A and B of TASK by a path of low error, and say whether they can be merged.
 
@@ -35,9 +35,7 @@ A path that stays low means that the two are one valley, not that their average 
 
 
 def connect_command(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
-    ],
+    task: TaskName,
     a: Annotated[str, typer.Argument(metavar="A", help="RUN:POINT, or a checkpoint (nothing in it is run).")],
     b: Annotated[str, typer.Argument(metavar="B", help="The other end, likewise.")],
     settings: Sets = None,
@@ -60,9 +58,9 @@ def connect_command(
         Path | None, typer.Option(help="Write the best model on the path, by held-out error, as safetensors.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder for paths, figure and result. Default: none.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the run folder if there is one.")] = False,
-    dtype: Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    resume: Resume = False,
+    dtype: Dtype = "auto",
+    device: Device = "cpu",
     threads: Threads = 0,
     json_file: Json = None,
     quiet: Quiet = False,

@@ -9,7 +9,7 @@ import typer
 from spinodal.arguments import accuracy, seed_number
 from spinodal.commands.arguments import pairs
 from spinodal.commands.json_file import check_json
-from spinodal.commands.verbs.options import Centre, Debug, Json, Sets, Threads
+from spinodal.commands.verbs.options import Centre, Debug, Device, Json, Sets, TaskName, Threads
 from spinodal.errors import positive_beta, unknown_name
 
 CURVATURE_HELP = """Print the curvature of E and of L of TASK at a point of a run, or at a trained model.
@@ -35,9 +35,7 @@ The arguments of TASK are those of the run unless --set says otherwise.
 
 
 def curvature_command(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
-    ],
+    task: TaskName,
     at: Annotated[
         str,
         typer.Option(help="A point, RUN:POINT; or RUN, or a checkpoint FILE, with --at-weight-decay.", metavar="RUN:POINT"),
@@ -55,7 +53,7 @@ def curvature_command(
     budget: Annotated[int | None, typer.Option(help="Most Hessian products that R may take.", min=1)] = None,
     rtol: Annotated[float | None, typer.Option(help="Relative standard error of R that is enough.")] = None,
     seed: Annotated[int, typer.Option(help="Of the probes.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     threads: Threads = 0,
     json_file: Json = None,
     debug: Debug = False,

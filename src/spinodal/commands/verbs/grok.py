@@ -9,7 +9,7 @@ import typer
 
 from spinodal.commands.arguments import pairs
 from spinodal.commands.json_file import check_json
-from spinodal.commands.verbs.options import Debug, Json, Quiet, Sets, Threads
+from spinodal.commands.verbs.options import Debug, Json, Quiet, Resume, Sets, TaskName, Threads
 
 GROK_HELP = """Train TASK at a very small beta from a random start and from prepared phases: when does each find the best phase?
 
@@ -38,15 +38,13 @@ A plateau that ends is a slow one; one that gradient flow never leaves is metast
 
 
 def grok_command(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
-    ],
+    task: TaskName,
     settings: Sets = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Run folder. Default: runs/grok-TASK-N, the next N; with --resume, the last one."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the run folder if there is one.")] = False,
+    resume: Resume = False,
     from_phase: Annotated[
         str | None,
         typer.Option("--from", metavar="RUN:PHASE", help="Start from this phase of a run of `spinodal map`; no map is made."),

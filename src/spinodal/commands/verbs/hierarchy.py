@@ -10,7 +10,19 @@ import typer
 from spinodal.commands.arguments import pairs
 from spinodal.commands.json_file import check_json
 from spinodal.commands.verbs.map import beta_range
-from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Scheduler, Sets, Threads, Workers
+from spinodal.commands.verbs.options import (
+    Centre,
+    Debug,
+    Device,
+    Dtype,
+    Json,
+    Quiet,
+    Scheduler,
+    Sets,
+    Threads,
+    Tolerance,
+    Workers,
+)
 from spinodal.errors import SpinodalError
 
 HIERARCHY_HELP = """Follow models of several seeds upwards until they fall into the same phase: the tree of their basins.
@@ -45,10 +57,10 @@ def hierarchy_command(
     ] = False,
     starts: Annotated[int, typer.Option(help="Random starts of each seed from which the deepest phase is chosen.")] = 4,
     solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs.")] = "auto",
-    tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
+    tolerance: Tolerance = None,
     bracket: Annotated[float | None, typer.Option(help="Relative width of brackets, as of `spinodal map`.")] = None,
-    dtype: Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: Dtype = "auto",
+    device: Device = "cpu",
     centre: Centre = None,
     threads: Threads = 0,
     workers: Workers = 1,

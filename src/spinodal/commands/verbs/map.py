@@ -9,7 +9,21 @@ import typer
 
 from spinodal.commands.arguments import pairs
 from spinodal.commands.json_file import check_json
-from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Scheduler, Sets, Threads, Workers
+from spinodal.commands.verbs.options import (
+    Centre,
+    Debug,
+    Device,
+    Dtype,
+    Json,
+    Quiet,
+    Resume,
+    Scheduler,
+    Sets,
+    TaskName,
+    Threads,
+    Tolerance,
+    Workers,
+)
 from spinodal.errors import SpinodalError
 from spinodal.processes.world import world
 
@@ -43,12 +57,10 @@ Out = Annotated[
 
 
 def map_command(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
-    ],
+    task: TaskName,
     settings: Sets = None,
     out: Out = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the run folder if there is one.")] = False,
+    resume: Resume = False,
     beta: Annotated[
         str | None,
         typer.Option(help="Range LOW:HIGH. Default: HIGH by doubling until the trivial phase, LOW = HIGH/300 or below."),
@@ -84,13 +96,13 @@ def map_command(
     batch_size: Annotated[int, typer.Option(help="Samples of a mini-batch of --grid.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="Of adam or sgd on --grid.")] = 1.5e-3,
     patience: Annotated[int, typer.Option(help="Epochs without a fall of L after which --grid goes on.")] = 5,
-    tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
+    tolerance: Tolerance = None,
     bracket: Annotated[
         float | None,
         typer.Option(help="Relative width of brackets. Default: 1e-5 dense, beyond 800 parameters 1e-4; 1e-3 matrix-free."),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: Dtype = "auto",
+    device: Device = "cpu",
     centre: Centre = None,
     soften: Annotated[
         str | None,
