@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_table
+from script import run
 
 import spinodal as sp
 
@@ -37,18 +38,18 @@ SMALL = ["gaussian", "--set", "hidden=8,8", "--set", "samples=400", "--beta", "0
 COLUMNS = ["processes", "seconds", "processor, first", "processor, all", "gradients", "products", "last transition", "differ"]
 
 
-def main() -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("data", type=Path, nargs="?", help="an .npz file, or a folder of IDX files")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--beta", default="0.035:0.0445")
+    parser.add_argument("--beta", default="0.038:0.0445", metavar="LOW:HIGH")
     parser.add_argument("--shards", type=int, default=6)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    use_threads(1)
-    print(hardware_line() + "\n", flush=True)
+    parser.add_argument("--quick", action="store_true", help="a small network: a check of this script")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measure, and print the table."""
     words = [*SMALL, "--starts", "1", "--shards", str(options.shards)] if options.quick else mnist_words(options)
     with tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / str(options.processes[0]) / "run"
@@ -138,19 +139,19 @@ def killed(folder: Path, words: list[str], whole: Path) -> str:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "3", "--master-port", str(free_port())]
     command = [*launcher, "--no-python", BINARY, "map", *words, "--out", "run"]
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        run = subprocess.Popen(command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=out, stderr=err)
+        launched = subprocess.Popen(command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=out, stderr=err)
         half = points(whole) // 2
         while points(folder / "run") < half:
-            if run.poll() is not None:
+            if launched.poll() is not None:
                 raise SystemExit((folder / "err").read_text())
             time.sleep(0.05)
-        ranks = workers(run.pid)
+        ranks = workers(launched.pid)
         os.kill(ranks[1], signal.SIGKILL)
         began = time.perf_counter()
         while is_alive(ranks[0]):
             time.sleep(0.005)
         noticed = time.perf_counter() - began
-        code = run.wait()
+        code = launched.wait()
     said = [line for line in (folder / "err").read_text().splitlines() if line.startswith("error:")]
     kept = points(folder / "run")
     again = [BINARY, "map", *words, "--out", "run", "--resume"]
@@ -190,4 +191,4 @@ def is_alive(pid: int) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

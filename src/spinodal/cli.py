@@ -26,7 +26,7 @@ from spinodal.commands.verbs.tasks import tasks_command
 from spinodal.commands.verbs.theory import theory_command
 from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError, one_line, unexpected
-from spinodal.processes.world import serves
+from spinodal.processes.world import MeetingError, serves
 from spinodal.version import __version__
 
 GRACE = 3.0  # seconds in which the first of several processes tells what is wrong, before a launcher ends it with the others
@@ -56,7 +56,7 @@ def main() -> None:
         abandon_output()
         code = 1
     except Exception as error:  # whatever it is, a traceback is for those who ask for it
-        if serves():
+        if serves() and not isinstance(error, MeetingError):
             sleep(GRACE)
             sys.exit(2)
         if "--debug" in sys.argv:

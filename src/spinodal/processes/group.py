@@ -15,8 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from spinodal.errors import SpinodalError, told
-from spinodal.processes.world import World
+from spinodal.errors import told
+from spinodal.processes.world import MeetingError, World
 
 JOINING = timedelta(minutes=5)  # for all processes to come, some of which may have to wait for their machines
 ON_THE_WAY = timedelta(minutes=30)  # for tensors: as long as a process may sum its shards
@@ -60,7 +60,7 @@ class Group:
                 backend = "gloo" if self.device.type == "cpu" else "nccl"
                 self._tensors = dist.new_group(backend=backend, timeout=ON_THE_WAY)
         except (RuntimeError, ValueError, AttributeError) as cause:
-            raise SpinodalError(
+            raise MeetingError(
                 got=f"process {here.rank} of {here.size} did not meet the others ({told(cause)})",
                 allowed="processes with ranks from 0, the same WORLD_SIZE, and one MASTER_ADDR and MASTER_PORT are allowed",
                 do="start all of them within five minutes (torchrun does), on a port that is free",
@@ -160,19 +160,26 @@ def _noticing() -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep what gloo says of its connections out of standard output, which is for results."""
+    """Keep what libraries say of their connections to themselves: where there are none, it is told in one line."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
+    with _nowhere(1), _nowhere(2):
+        yield
+
+
+@contextmanager
+def _nowhere(stream: int) -> Iterator[None]:
+    """Let nobody hear what a stream is told."""
     try:
-        kept = os.dup(1)
+        kept = os.dup(stream)
     except OSError:  # closed
         yield
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    os.dup2(nowhere, stream)
     os.close(nowhere)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
+        os.dup2(kept, stream)
         os.close(kept)

@@ -10,6 +10,10 @@ from spinodal.errors import SpinodalError
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
+class MeetingError(SpinodalError):
+    """A process that does not meet the others: it says so itself, as nobody else knows."""
+
+
 @dataclass(frozen=True)
 class World:
     """Which process this is, and of how many.
