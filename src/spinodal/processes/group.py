@@ -154,7 +154,7 @@ def _noticing() -> Iterator[None]:
     """Say that a process does not answer, where that is why something failed."""
     try:
         yield
-    except RuntimeError as cause:
+    except (RuntimeError, ValueError) as cause:
         raise Broken(told(cause)) from cause
 
 

@@ -23,7 +23,8 @@ from spinodal.processes.lost import LostProcess
 from spinodal.processes.messages import Failed, Goodbye, Lost, Ready, Refused, Request, slotted
 
 SAME = 1e-6  # relative, of E in two processes that have the same model and data
-GRACE = 2.0  # seconds for the others to take leave, and for news of a loss to come
+GRACE = 2.0  # seconds for news of a loss to come
+LEAVE = 30.0  # seconds for the others to take leave, which those that are there do at once
 
 
 def share(shards: int, rank: int, size: int) -> range:
@@ -195,7 +196,7 @@ class Leader:
         farewell = threading.Thread(target=self._take_leave, daemon=True)
         farewell.start()
         for thread in (farewell, *self._listeners):
-            thread.join(GRACE)
+            thread.join(LEAVE)
         if self._heeds and not self._is_told:
             signal.signal(signal.SIGTERM, self._kept or signal.SIG_DFL)
         if not self.lost:

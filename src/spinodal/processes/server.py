@@ -111,9 +111,9 @@ class Server:
                 message = self.group.hear(0)
             except Broken:
                 message = Lost()
+            if isinstance(message, Goodbye):
+                self._tell(message)  # before this process ends
             self._inbox.put(message)
-        if isinstance(message, Goodbye):
-            self._tell(message)
         if not self._is_over.wait(SOON):
             os._exit(0 if isinstance(message, Goodbye) else LEFT)
 
