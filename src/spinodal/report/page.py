@@ -17,7 +17,6 @@ from spinodal.phases.diagram import Diagram
 from spinodal.plots.axis import is_joined
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import FEW_MINOR
-from spinodal.report.answer import MEANING, answer_sentences
 from spinodal.report.branch_rows import (
     back_table,
     branch_table,
@@ -35,6 +34,7 @@ from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.thinning import thinned
 from spinodal.version import __version__
+from spinodal.words.in_full import MEANING, answer_sentences
 from spinodal.words.repeats import SPREAD_NOTE
 from spinodal.words.rows import BRACKET_NOTE
 
