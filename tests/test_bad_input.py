@@ -349,8 +349,8 @@ def test_bad_arguments_of_the_other_verbs_are_refused(command: Command, argument
     [
         (
             ["mpa", "gaussian"],
-            "unknown command 'mpa'; known: claims, compare, connect, curvature, export, grok, hierarchy, map, report, show, "
-            "tasks, theory; did you mean 'map' or 'compare'?",
+            "unknown command 'mpa'; known: basins, claims, compare, connect, curvature, export, grok, hierarchy, map, report, "
+            "show, tasks, theory; did you mean 'map' or 'compare'?",
         ),
         (["--verison"], "unknown option '--verison'; known: --help, --version; did you mean '--version'?"),
         (["map"], "missing argument 'TASK'; TASK: a built-in task"),

@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from spinodal.results.phase_diagram import PhaseDiagram
     from spinodal.results.placement import Placement
     from spinodal.shares.basin_shares import basin_shares
-    from spinodal.shares.shares import Share, Shares
+    from spinodal.shares.share import Share
+    from spinodal.shares.shares import Shares
     from spinodal.store import load
     from spinodal.sweeps.loop import Loop
     from spinodal.sweeps.sweep import Sweep
@@ -173,7 +174,7 @@ HOMES = {  # where a name is imported from when it is first asked for: the comma
     "fisher_trace": "spinodal.curvature",
     "hierarchy": "spinodal.basins.hierarchy",
     "basin_shares": "spinodal.shares.basin_shares",
-    "Share": "spinodal.shares.shares",
+    "Share": "spinodal.shares.share",
     "Shares": "spinodal.shares.shares",
     "load": "spinodal.store",
     "map_ensemble": "spinodal.ensemble.map",

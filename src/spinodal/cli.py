@@ -10,6 +10,7 @@ import typer
 
 from spinodal.commands.streams import abandon_output, open_streams, unwritable_output
 from spinodal.commands.usage import INTERRUPTED, UsageError, Verbs, refusal
+from spinodal.commands.verbs.basins import BASINS_HELP, basins_command
 from spinodal.commands.verbs.claims import CLAIMS_HELP, claims_command
 from spinodal.commands.verbs.compare import COMPARE_HELP, compare_command
 from spinodal.commands.verbs.connect import CONNECT_HELP, connect_command
@@ -103,6 +104,7 @@ def _refuse_gone_folder() -> None:
         ) from error
 
 
+app.command("basins", help=BASINS_HELP)(basins_command)
 app.command("claims", help=CLAIMS_HELP)(claims_command)
 app.command("compare", help=COMPARE_HELP)(compare_command)
 app.command("connect", help=CONNECT_HELP)(connect_command)

@@ -72,7 +72,7 @@ def map_task(
     )
     to_place = model_to_place(*model, made, landscape)
     path = out or default_folder(made.name, resume=resume)
-    config = settings_of(made, options, control, centre) | _threads(threads, workers * at_once, landscape, path)
+    config = settings_of(made, options, control, centre) | settled_threads(threads, workers * at_once, landscape, path)
     with RunFolder(path, config, resume=resume) as folder, worker_pool(workers) as executor:
         keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(debug))
@@ -119,7 +119,7 @@ def _refuse_placing(model: tuple[Path | None, float | None], options: MapOptions
         )
 
 
-def _threads(asked: int, workers: int, landscape: Landscape, path: Path) -> dict[str, int]:
+def settled_threads(asked: int, workers: int, landscape: Landscape, path: Path) -> dict[str, int]:
     """Fix the threads, and return them as a setting of the run: other threads round otherwise, and may end on another branch.
 
     A run that is resumed keeps its own; one of an older version has none on record.

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from spinodal.commands.arguments import console_for
+from spinodal.commands.basins_run import is_shares_run, show_shares_run
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.path_run import is_path_run, show_path_run
 from spinodal.commands.tables import phases_table, summary, transitions_table
@@ -19,6 +20,9 @@ def show_run(run: Path, json_file: str | None, learning_rate: float | None = Non
     """Print the tables of a run, and write its result where one is asked for."""
     if is_path_run(run):
         show_path_run(run, json_file)
+        return
+    if is_shares_run(run):
+        show_shares_run(run, json_file)
         return
     diagram, placed = load(run), placements(run)
     reach = None if learning_rate is None else reachable(diagram, learning_rate)

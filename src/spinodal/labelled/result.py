@@ -41,7 +41,7 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
         "reading": dict(diagram.points[0].observation.reading),
         "missing": plain(diagram.missing),
         "placement": None,  # of a model on this map; `spinodal map --start` puts it here
-        "followed": [point.index for point in diagram.points],
+        **_whose_points(diagram),
         "exact": plain(diagram.exact),
         "stats": {
             **keyed(diagram.spent, "error_evaluations gradient_evaluations hessian_products hessians passes"),
@@ -51,6 +51,11 @@ def to_json(diagram: Diagram) -> dict[str, Any]:
             "seconds": diagram.seconds,
         },
     }
+
+
+def _whose_points(diagram: Diagram) -> dict[str, Any]:
+    """Return the points that were followed, and the phases that no walk met, whose points are of another journal."""
+    return {"followed": [point.index for point in diagram.points], "from_starts": list(diagram.started)}
 
 
 def _loop(diagram: Diagram) -> dict[str, Any] | None:

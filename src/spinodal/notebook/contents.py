@@ -16,6 +16,7 @@ from spinodal.report.branch_rows import coexistence_table, spinodal_table
 from spinodal.report.hierarchy import basin_table, merging_table, rank_table
 from spinodal.report.path_page import path_table
 from spinodal.report.rows import Table, number, phase_table, table, transition_table
+from spinodal.report.shares import share_table
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.shares.shares import Shares
 from spinodal.sweeps.point import Point
@@ -87,14 +88,7 @@ def _(result: Ensemble) -> Contents:
 
 @_told.register
 def _(result: Shares) -> Contents:
-    rows = [
-        {"beta": number(item.beta), "phase": str(item.phase), "rank": str(result.rank(item.phase))}
-        | {"starts": f"{item.count} of {item.of}"}
-        | {"share": f"{item.share:.0%}", "95 %": f"{item.interval[0]:.0%} to {item.interval[1]:.0%}"}
-        for beta in result.beta
-        for item in result.at(beta)
-    ]  # fmt: skip
-    return Contents(_lines(result), (("Shares", table(rows, [""] * len(rows))),))
+    return Contents(_lines(result), (("Shares", share_table(result)),))
 
 
 @_told.register

@@ -14,6 +14,7 @@ from spinodal.report.hierarchy import save_hierarchy
 from spinodal.report.page import asset, policy, save_report, template
 from spinodal.report.picture import png_of
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.shares.shares import Shares
 from spinodal.version import __version__
 
 
@@ -25,9 +26,14 @@ def html(result: object) -> str:
 
 
 def report(result: object, path: Path) -> Path:
-    """Write a result as one HTML file and return its path; of a diagram and of a hierarchy it is their own report."""
+    """Write a result as one HTML file and return its path; of a diagram and of a hierarchy it is their own report.
+
+    Shares that know their map are a section of its report.
+    """
     if isinstance(result, PhaseDiagram):
         return save_report(result, path, provenance=result.run)
+    if isinstance(result, Shares) and result.map is not None and result.map.control.is_l2:
+        return save_report(result.diagram(), path, provenance=result.map.run, shares=result)
     if isinstance(result, Hierarchy):
         return save_hierarchy(result, path)
     told = contents(result)

@@ -91,6 +91,8 @@ class Diagram(Drawn):
         Where macroscopic transitions go as those become sharper, where a map was asked for it.
     repeats : tuple of Repeat
         The same walk from other starts, where a map was asked for it.
+    started : mapping of phases to tuple of Point
+        Phases that only random starts found, numbered after all others (see `with_started`).
     """
 
     task: Mapping[str, Any]
@@ -120,6 +122,7 @@ class Diagram(Drawn):
     sharpness: float | None = None
     limits: tuple[Limit, ...] = ()
     repeats: tuple[Repeat, ...] = ()
+    started: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
 
     @property
     def change_points(self) -> tuple[CurvatureChange, ...]:
@@ -178,16 +181,17 @@ class Diagram(Drawn):
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
-        """Return the phases by rising beta, then those that only the way back met."""
+        """Return the phases by rising beta, then those that only the way back met, and those that only starts found."""
         stretches = stretches_of(self.points, self.transitions)
         upward = self.range[0] == self.points[0].beta or self.points[0].beta <= self.points[-1].beta
         ordered = list(stretches) if upward else [stretch[::-1] for stretch in reversed(stretches)]
         last = len(ordered) - 1
         first = [(stretch, _next_phase(index, last, upward)) for index, stretch in enumerate(ordered)]
-        return tuple(
+        walked = (
             Phase(index, stretch, falls_to, self.existence.get(index), self.beyond.get(index, ()), self.branches.get(index))
             for index, (stretch, falls_to) in enumerate([*first, *self._met_on_the_way_back(len(first))])
         )
+        return (*walked, *(Phase(index, points, None) for index, points in self.started.items()))
 
     def _met_on_the_way_back(self, known: int) -> list[tuple[tuple[Point, ...], int | None]]:
         """Return points, by rising beta, and next phase of the phases that only the way back met."""

@@ -22,7 +22,8 @@ class Phase(Drawn):
     Attributes
     ----------
     id : int
-        Counted from the lowest beta. Phases that only the way back of a loop met come last, in the order met.
+        Counted from the lowest beta. Phases that only the way back of a loop met come after these, in the order met, and last
+        those that only random starts found.
     points : tuple of Point
         By rising beta.
     falls_to : int or None

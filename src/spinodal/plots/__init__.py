@@ -26,6 +26,7 @@ from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.s_curve import BranchCurve, Extension, SCurveRecord, Way, s_curve_record
 from spinodal.plots.s_curve_figure import draw_s_curves
 from spinodal.plots.save import save_figure, save_figures, save_phase_map
+from spinodal.plots.shares_figure import draw_shares
 from spinodal.plots.tree_figure import draw_tree
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "draw_rank",
     "draw_recall",
     "draw_s_curves",
+    "draw_shares",
     "draw_singular_values",
     "draw_tree",
     "s_curve_record",

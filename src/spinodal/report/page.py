@@ -32,7 +32,9 @@ from spinodal.report.curvature_rows import CAUTION, change_point_table, curvatur
 from spinodal.report.packed import packed
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
+from spinodal.report.shares import shares_section
 from spinodal.report.thinning import thinned
+from spinodal.shares.shares import Shares
 from spinodal.version import __version__
 from spinodal.words.in_full import MEANING, answer_sentences
 from spinodal.words.repeats import SPREAD_NOTE
@@ -45,6 +47,7 @@ def save_report(
     *,
     provenance: Mapping[str, Any] | None = None,
     placements: Sequence[Mapping[str, Any]] = (),
+    shares: Shares | None = None,
 ) -> Path:
     """Write the report of a diagram as one HTML file and return its path.
 
@@ -61,13 +64,15 @@ def save_report(
         What made the run: versions, host, settings. Mappings in it become lists under their names.
     placements : sequence of mappings with "file" and "answer", optional
         Models that were placed on this map (see `Placement.to_dict`).
+    shares : Shares, optional
+        Of basins of this map.
 
     Raises
     ------
     SpinodalError
         If the file cannot be written, or a package that the report needs is missing.
     """
-    text = render(diagram, provenance=provenance, placements=placements)
+    text = render(diagram, provenance=provenance, placements=placements, shares=shares)
     with writing(path):
         write_whole(path, text)
     return path
@@ -78,6 +83,7 @@ def render(
     *,
     provenance: Mapping[str, Any] | None = None,
     placements: Sequence[Mapping[str, Any]] = (),
+    shares: Shares | None = None,
 ) -> str:
     """Return the report of a diagram as HTML (see `save_report`)."""
     diagram.control.require_l2("the report")
@@ -95,6 +101,7 @@ def render(
         figures=data["figures"],
         answer=answer_sentences(diagram),
         placements=placements,
+        shares=None if shares is None else shares_section(shares),
         meaning=MEANING,
         bracket_note=f"{BRACKET_NOTE}; {SPREAD_NOTE}" if diagram.repeats else BRACKET_NOTE,
         convention=diagram.control.convention,

@@ -72,7 +72,7 @@ class PhaseDiagram(Diagram):
 
     def _all_points(self) -> tuple[Point, ...]:
         walked = self.points + (self.back.points if self.back else ())
-        known = walked + tuple(point for points in self.beyond.values() for point in points)
+        known = walked + tuple(point for points in (*self.beyond.values(), *self.started.values()) for point in points)
         return known + tuple(side for found in self.all_transitions for side in (found.before, found.after))
 
     def _snapshot(self, point: Point) -> Snapshot:

@@ -2,75 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spinodal.codec import Record, keyed
+from spinodal.codec import Record, keyed, plain, read
+from spinodal.counts import Counts
+from spinodal.errors import SpinodalError
+from spinodal.phases.started import with_started
+from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.shares.share import CONFIDENCE, Share
+from spinodal.shares.training import Training
 from spinodal.shown import Drawn
 from spinodal.sweeps.point import Point
+from spinodal.words.shares import share_sentences, training_phrase
 
 if TYPE_CHECKING:
     import xarray
 
 SCHEMA = 1
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Share(Record):
-    """Of the starts at one beta, those that reach one phase.
+class _Phase(Record):
+    """What the record of shares says of a phase: of a new one the range, and the numbers of its points."""
 
-    Attributes
-    ----------
-    beta : float
-    phase : int
-    count, of : int
-        Starts that reach it, and all that reach a minimum.
-    point : Point or None
-        The deepest minimum of the phase that was reached; None where no start reaches it.
-    """
-
-    JSON = "beta phase count of share interval error rank"
-
-    beta: float
-    phase: int
-    count: int
-    of: int
-    point: Point | None
-
-    @property
-    def share(self) -> float:
-        """Return the part of the starts."""
-        return self.count / self.of if self.of else 0.0
-
-    @property
-    def error(self) -> float | None:
-        """Return E of that minimum."""
-        return None if self.point is None else self.point.error
-
-    @property
-    def rank(self) -> int | None:
-        """Return the rank of that minimum."""
-        return None if self.point is None else self.point.observation.rank
-
-    @cached_property
-    def interval(self) -> tuple[float, float]:
-        """Return Wilson's interval of the share, which covers the true one in 95 % of such samples.
-
-        Examples
-        --------
-        >>> low, high = Share(0.1, 0, 32, 64, None).interval
-        >>> round(low, 3), round(high, 3)
-        (0.381, 0.619)
-        """
-        if not self.of:
-            return 0.0, 1.0
-        from scipy.stats import binomtest  # slow to import
-
-        found = binomtest(self.count, self.of).proportion_ci(CONFIDENCE, method="wilson")
-        return float(found.low), float(found.high)
+    id: int
+    rank: int | None
+    new: bool
+    beta: tuple[float, float] | None
+    points: tuple[int, ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,7 +50,16 @@ class Shares(Drawn):
     shares : tuple of Share
         Of every phase at every beta, by phase.
     unsettled : tuple of int
-        At each beta, starts whose search ended in no minimum.
+        At each beta, starts whose training was not finished, or whose search ended in no minimum.
+    training : Training
+        How starts were trained.
+    rates : tuple of float
+        The learning rate of gradient descent at each beta; empty for L-BFGS.
+    found : mapping of phases to tuple of Point
+        The minima of the new phases, at each beta at which they were met or walked.
+    map : PhaseDiagram or None
+        The map that was given.
+    spent : Counts
     """
 
     task: str
@@ -99,11 +69,16 @@ class Shares(Drawn):
     mapped: tuple[int, ...]
     shares: tuple[Share, ...]
     unsettled: tuple[int, ...]
+    training: Training
+    rates: tuple[float, ...] = ()
+    found: Mapping[int, tuple[Point, ...]] = field(default_factory=dict, compare=False)
+    map: PhaseDiagram | None = field(default=None, compare=False)
+    spent: Counts = field(default_factory=Counts, compare=False)
 
     @property
     def phases(self) -> tuple[int, ...]:
         """Return all phases."""
-        return tuple(dict.fromkeys(item.phase for item in self.shares))
+        return tuple(dict.fromkeys(item.phase for item in self.shares if item.phase is not None))
 
     @property
     def new(self) -> tuple[int, ...]:
@@ -119,45 +94,107 @@ class Shares(Drawn):
         found = [item for item in self.shares if item.beta == beta and item.count]
         return tuple(sorted(found, key=lambda item: (-item.count, item.phase)))
 
+    @property
+    def not_finished(self) -> tuple[Share, ...]:
+        """Return the shares of the starts that ended at no minimum, by rising beta."""
+        pairs = zip(self.beta, self.unsettled, strict=True)
+        return tuple(Share(beta, None, lost, len(self.seeds)) for beta, lost in pairs)
+
     def rank(self, phase: int) -> int | None:
         """Return the rank of a phase where most starts reach it; None where none does."""
         return max(self.of(phase), key=lambda item: item.count).rank
+
+    def diagram(self) -> PhaseDiagram:
+        """Return the map that was given with the phases that only starts found.
+
+        These come after all others, each with its minima at every beta at which starts reached it, or to which it was followed.
+
+        Raises
+        ------
+        SpinodalError
+            Where no map was given.
+        """
+        if self.map is None:
+            raise SpinodalError(
+                got="shares without a map", allowed="phases of starts enter the map that was given", do="give diagram=..."
+            )
+        return with_started(self.map, self.found)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the shares in JSON types; every key is always present."""
         return {
             "schema": SCHEMA,
             **keyed(self, "task convention beta seeds"),
+            "training": {
+                "method": self.training.method,
+                "epochs": self.training.epochs,
+                "learning_rate": list(self.rates) or None,
+            },
             "confidence": CONFIDENCE,
-            "phases": [{"id": phase, "rank": self.rank(phase), "new": phase in self.new} for phase in self.phases],
-            **keyed(self, "shares unsettled"),
+            "phases": plain([self._phase(phase) for phase in self.phases]),
+            **keyed(self, "shares unsettled not_finished"),
         }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], point: Callable[[int], Point], of: PhaseDiagram | None) -> Shares:
+        """Return shares from what `to_dict` gave, with the points of their numbers; what they cost is not known any more.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, IndexError
+            If the record is not one that `to_dict` made.
+        """
+        known = read(tuple[_Phase, ...], record["phases"])
+        shares = [Share.from_dict(item, point=_at(point, item["point"])) for item in record["shares"]]
+        training = {name: record["training"][name] for name in ("method", "epochs")}
+        return cls(
+            task=read(str, record["task"]),
+            convention=read(str, record["convention"]),
+            beta=read(tuple[float, ...], record["beta"]),
+            seeds=read(tuple[int, ...], record["seeds"]),
+            mapped=tuple(phase.id for phase in known if not phase.new),
+            shares=tuple(shares),
+            unsettled=read(tuple[int, ...], record["unsettled"]),
+            training=read(Training, training),
+            rates=read(tuple[float, ...], record["training"]["learning_rate"] or []),
+            found={phase.id: tuple(map(point, phase.points)) for phase in known if phase.new},
+            map=of,
+        )
+
+    def _phase(self, phase: int) -> _Phase:
+        points = self.found.get(phase, ())
+        ends = (points[0].beta, points[-1].beta) if points else None
+        return _Phase(phase, self.rank(phase), phase in self.new, ends, tuple(point.index for point in points))
 
     def to_xarray(self) -> xarray.Dataset:
         """Return shares, counts and intervals as labelled arrays along `phase` and `beta`."""
         import xarray  # slow to import
 
         rows = [self.of(phase) for phase in self.phases]
-        axes = ("phase", "beta")
+        axes, lost = ("phase", "beta"), self.not_finished
         variables: dict[str, Any] = {
             "share": (axes, [[item.share for item in row] for row in rows]),
             "count": (axes, [[item.count for item in row] for row in rows]),
             "interval": ((*axes, "side"), [[item.interval for item in row] for row in rows]),
+            "is_new": ("phase", [phase in self.new for phase in self.phases]),
             "unsettled": ("beta", list(self.unsettled)),
+            "not_finished": ("beta", [item.share for item in lost]),
+            "not_finished_interval": (("beta", "side"), [item.interval for item in lost]),
         }
         labels = {"phase": list(self.phases), "beta": list(self.beta), "side": ["lower", "upper"]}
-        return xarray.Dataset(variables, labels, {"title": f"shares of {self.task}", "convention": self.convention})
+        told = {"title": f"shares of {self.task}", "convention": self.convention, "training": self.how}
+        return xarray.Dataset(variables, labels, told)
+
+    @property
+    def how(self) -> str:
+        """Return how starts were trained, in words."""
+        return training_phrase(self.to_dict()["training"])
 
     def __str__(self) -> str:
-        """Return what was reached at each beta."""
-        return "\n".join(
-            f"At beta = {beta:.6g}: {_said(self.at(beta))}." + (f" {lost} starts ended in no minimum." if lost else "")
-            for beta, lost in zip(self.beta, self.unsettled, strict=True)
-        )
+        """Return how starts were trained, and what was reached at each beta."""
+        return "\n".join(share_sentences(self.to_dict()))
 
 
-def _said(found: Sequence[Share]) -> str:
-    return "; ".join(
-        f"{item.share:.0%} ({item.interval[0]:.0%} to {item.interval[1]:.0%}) of {item.of} starts reach phase {item.phase}"
-        for item in found
-    )
+def _at(point: Callable[[int], Point], number: Any) -> Point | None:
+    """Return the point of a number from JSON, None for null."""
+    return None if number is None else point(read(int, number))

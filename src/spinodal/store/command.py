@@ -12,6 +12,7 @@ from spinodal.tasks.registry import BUILT_IN
 
 DEFAULTS = {name: getattr(MapOptions, name) for name in TRAINED}  # which need a grid beside them
 MAPPING = ("map", "hierarchy")  # verbs that make runs of maps
+AGAIN = ("basins",)  # verbs whose runs are gone on with by the same command
 ENTERED = ("--out", "--resume")  # the folder and how it is entered, which are given anew
 MANY = ("--seeds", "--workers", "--scheduler", "--json")  # of many maps, not of one
 SWITCHES = ("--resume",)  # options without a value
@@ -40,6 +41,8 @@ def command_of(path: Path, provenance: Mapping[str, Any] | None, settings: Mappi
     except (ValueError, KeyError, TypeError):
         verb, words = "", []
     alone: list[str] = []
+    if verb in AGAIN:
+        return shlex.join(["spinodal", verb, *_without(words, (*ENTERED, "--json")), "--resume", "--out", str(path)])
     if verb not in MAPPING:
         words = list(_words(settings))
     elif verb != "map" or any(word.partition("=")[0] == "--seeds" for word in words):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape.layout import Layout
 from spinodal.results.phase_diagram import PhaseDiagram
+from spinodal.store.kept_shares import is_of_shares, recorded_shares
 from spinodal.store.recorded import TaskMaker, recorded_diagram
 from spinodal.store.run import RunFolder
 from spinodal.tasks.registry import BUILT_IN
@@ -19,7 +21,7 @@ def load(run: str | Path, *, task: Task | None = None) -> PhaseDiagram:
     """Return the `PhaseDiagram` of a run.
 
     A run that is not finished gives what is there: its `run_status` is "unfinished", and `missing` names the command that
-    goes on with it.
+    goes on with it. Of a run of `spinodal basins --map RUN` it is that map, with the phases that only starts found.
 
     The journal alone is enough for everything but the models: `to_dict`, `to_xarray` and the tables need no
     `states/`. Parameters are read from disk where they are used, so that large networks load quickly.
@@ -44,6 +46,8 @@ def load(run: str | Path, *, task: Task | None = None) -> PhaseDiagram:
     spinodal.errors.SpinodalError: no run in runs/nowhere; a folder made by `spinodal map` is allowed; check the path; ...
     """
     folder = RunFolder(Path(run))
+    if is_of_shares(folder):
+        return recorded_shares(folder, partial(load, task=task)).diagram()
     folder.require_points()
     diagram = recorded_diagram(folder.journal, folder.command, _built_in if task is None else _given(task))
     if task is not None and diagram.models is not None:
