@@ -12,10 +12,11 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
 import spinodal as sp
 from diagrams import Curve, chain_curve, diagram, loop_coexistence, loop_curve, loop_diagram, point
+from losses import cross_entropy
 from spinodal.phases.tree import Fall
 from spinodal.plots import (
     diagram_record,
@@ -37,10 +38,6 @@ from spinodal.plots.s_curve import s_curve_record
 from spinodal.plots.save import FIGURES
 from spinodal.plots.style import new_figure, paper, set_axes
 from spinodal.plots.view import first_view
-
-
-def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return nn.functional.cross_entropy(model(batch[0]), batch[1])
 
 
 def classifier() -> sp.Task:
