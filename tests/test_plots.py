@@ -329,7 +329,8 @@ def test_where_some_parameters_are_not_penalised_the_norm_of_the_others_stands_b
 def test_free_parameters_that_run_off_leave_the_norm_of_the_penalised_ones_to_be_seen() -> None:
     made = diagram(8)
     panel = norm_panel([replace(p, observation=replace(p.observation, norm=300.0, distance=2.0)) for p in made.points])
-    assert (panel.scale, panel.linear_below, panel.note) == ("symlog", 2.0, "linear up to 2, logarithmic above")
+    assert [curve.values for curve in panel.curves] == [(2.0,) * 8]
+    assert panel.note == "of all trainable parameters: 300 to 300"
 
 
 # -- S-curves -------------------------------------------------------------------------------
