@@ -108,13 +108,13 @@ def difference(one: sp.Shares, other: sp.Shares, task: sp.Task) -> float:
 
 
 def mnist(path: Path, out: Path, starts: int, betas: tuple[float, ...], training: str, epochs: int) -> None:
-    """Print the shares of MNIST with 10,000 images, and what they cost; a run that was cut goes on."""
+    """Print the shares of MNIST with 10,000 images, and what they cost; one that was cut goes on, with more starts, too."""
     task = sp.tasks.mnist(data=path, samples=10_000)
-    config = {"task": {"name": "mnist"}, "shares": {"starts": starts, "training": training, "at": list(betas)}}
+    config = {"task": {"name": "mnist"}, "shares": {"training": training, "epochs": epochs}}
     began = time.process_time()
     with RunFolder(out, config, resume=True) as folder:
         found = sp.basin_shares(
-            task, beta=betas, starts=starts, training=training, epochs=epochs, recorder=folder.journal,
+            task, beta=betas, starts=starts, training=training, epochs=epochs, recorder=folder.journal.beside("starts"),
             tell=lambda line: print(f"{time.process_time() - began:.0f} s: {line}", flush=True),
         )  # fmt: skip
     rows = [[f"{item.beta:g}", str(item.phase), *_told(item)] for beta in found.beta for item in found.at(beta)]

@@ -71,6 +71,7 @@ def test_a_run_that_is_cut_is_gone_on_with_to_the_same_bytes(command: Command) -
     assert command("basins", *COUNT, "--out", "whole", "--resume").code == 0
     assert Path("whole/shares.json").read_bytes() == wanted
     assert Path("whole/report.html").exists()
+    assert "holds shares of basins, and no map" in command("export", "whole", "model.safetensors", "--at-beta", "0.1").err
 
 
 def test_bad_input_is_refused_in_one_line(command: Command, mapped: Path) -> None:  # noqa: F811

@@ -16,6 +16,7 @@ import spinodal as sp
 from spinodal.errors import SpinodalError
 from spinodal.phases.started import with_started
 from spinodal.store import Journal, RunFolder
+from spinodal.sweeps.memory import Memory
 from spinodal.tasks.models import Models
 
 BETA = (0.09, 0.12)  # the mode of .5 may live up to .1875, that of .9 up to .4105
@@ -46,8 +47,13 @@ def kept_in(point: sp.Point) -> tuple[float, ...]:
 
 
 @pytest.fixture(scope="module")
-def found() -> sp.Shares:
-    return sp.basin_shares(deep(), beta=BETA, starts=12)
+def memory() -> Memory:
+    return Memory()
+
+
+@pytest.fixture(scope="module")
+def found(memory: Memory) -> sp.Shares:
+    return sp.basin_shares(deep(), beta=BETA, starts=12, recorder=memory)
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +63,8 @@ def diagram() -> sp.PhaseDiagram:
 
 
 @pytest.fixture(scope="module")
-def beside(diagram: sp.PhaseDiagram) -> sp.Shares:
-    return sp.basin_shares(deep(), beta=BETA, starts=12, diagram=diagram)
+def beside(diagram: sp.PhaseDiagram, memory: Memory) -> sp.Shares:
+    return sp.basin_shares(deep(), beta=BETA, starts=12, diagram=diagram, recorder=memory)
 
 
 def test_every_start_is_counted_once_in_a_nested_state_of_its_own_phase(found: sp.Shares) -> None:
@@ -181,13 +187,14 @@ def test_phases_of_starts_are_numbered_after_the_others_without_a_gap(diagram: s
 # -- recorded, shared out ---------------------------------------------------------------------------
 
 
-def test_what_is_journalled_is_not_computed_again(found: sp.Shares, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_journalled_is_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with RunFolder(tmp_path / "run", {"task": {"name": "gaussian"}}) as folder:
-        first = sp.basin_shares(deep(), beta=BETA, starts=12, recorder=folder.journal)
+        first = sp.basin_shares(deep(), beta=[0.12], starts=3, recorder=folder.journal)
     monkeypatch.setattr("spinodal.shares.training.Runs", None)
+    monkeypatch.setattr("spinodal.shares.reached.stable_rate", None)
     with RunFolder(tmp_path / "run", {"task": {"name": "gaussian"}}, resume=True) as folder:
-        again = sp.basin_shares(deep(), beta=BETA, starts=12, recorder=folder.journal)
-    assert again.to_dict() == first.to_dict() == found.to_dict()
+        again = sp.basin_shares(deep(), beta=[0.12], starts=3, recorder=folder.journal)
+    assert again.to_dict() == first.to_dict()
     assert again.spent == first.spent
 
 
@@ -223,7 +230,7 @@ def test_a_run_that_is_stopped_ends_as_one_that_is_not(tmp_path: Path, monkeypat
     assert shares(tmp_path / "cut") == undisturbed
 
 
-def test_workers_change_nothing(found: sp.Shares, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spinodal.shares.block.MOST", 2)
     alone = sp.basin_shares(deep(), beta=[0.09], starts=4)
     with ThreadPoolExecutor(2) as pool, RunFolder(tmp_path / "run", {"task": {"name": "gaussian"}}) as folder:

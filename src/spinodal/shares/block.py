@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spinodal.codec import plain
 from spinodal.counts import Counts
+from spinodal.dynamics.runs import Progress
 from spinodal.landscape import Landscape
 from spinodal.landscape.objective import Regularised
 from spinodal.shares.training import Trained, Training
@@ -74,7 +75,7 @@ def roughly(walker: Walker) -> float:
     return max(ROUGH, ROUGHER * walker.accuracy)
 
 
-def reach(walker: Walker, block: Block) -> list[End]:
+def reach(walker: Walker, block: Block, progress: Progress | None = None) -> list[End]:
     """Train the starts of a block together, and minimise from the end of each.
 
     What is recorded is not made again: neither a minimum nor, once all of them are there, the training.
@@ -84,7 +85,7 @@ def reach(walker: Walker, block: Block) -> list[End]:
 
     def train() -> dict[str, Any]:
         starts = torch.stack([landscape.vector(start) for start in block.starts])
-        thetas, trained = block.training.run(loss, starts, block.rate, roughly(walker))
+        thetas, trained = block.training.run(loss, starts, block.rate, roughly(walker), progress)
         ends[:] = thetas
         return {"ends": plain(trained)}
 

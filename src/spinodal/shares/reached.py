@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -17,6 +18,7 @@ from spinodal.sweeps.recorder import Recorder
 from spinodal.tasks.task import Task
 
 Tell = Callable[[str], None]
+EVERY = 10.0  # seconds between two lines about one training
 
 
 class Reached:
@@ -50,6 +52,7 @@ class Reached:
         self.recorder, self.crew, self.tell = recorder, crew, tell
         self.walker = problem.walker(recorder)
         self.rates: dict[float, float] = {}
+        self._told = time.monotonic()
 
     @cached_property
     def starts(self) -> Tensor:
@@ -97,7 +100,14 @@ class Reached:
         for block in blocks:
             if not self.recorder.knows(block.part):
                 self.tell(f"beta = {beta:.6g}: training {len(block.seeds)} starts from seed {block.seeds[0]} on")
-            ends += reach(self.walker, block)
+            ends += reach(self.walker, block, self._progress)
         minima = sum(end.point is not None and end.point.minimum.converged for end in ends)
         self.tell(f"beta = {beta:.6g}: {minima} of {len(ends)} starts lead to a minimum")
         return ends
+
+    def _progress(self, epoch: int, errors: Tensor) -> None:
+        """Say every ten seconds how far training is."""
+        now = time.monotonic()
+        if now - self._told >= EVERY:
+            self._told = now
+            self.tell(f"epoch {epoch:,}: {len(errors)} of these starts are on the way, E from {float(errors.min()):.3g}")

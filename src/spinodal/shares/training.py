@@ -13,7 +13,7 @@ from spinodal.codec import Record
 from spinodal.dynamics.gradients import Gradients
 from spinodal.dynamics.method import Method, positive_number
 from spinodal.dynamics.observing import Observing
-from spinodal.dynamics.runs import Plan, Runs
+from spinodal.dynamics.runs import Plan, Progress, Runs
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.minimise import lbfgs_batch
@@ -75,7 +75,9 @@ class Training:
                     do="leave it out",
                 )
 
-    def run(self, loss: Regularised, starts: Tensor, rate: float | None, tolerance: float) -> tuple[Tensor, list[Trained]]:
+    def run(
+        self, loss: Regularised, starts: Tensor, rate: float | None, tolerance: float, progress: Progress | None = None
+    ) -> tuple[Tensor, list[Trained]]:
         """Train starts, shape (k, n), together, each until it is near a minimum; return their ends.
 
         L-BFGS ends at a relative residual of `tolerance`; gradient descent as `Arrival` says.
@@ -86,7 +88,7 @@ class Training:
             return ends, [Trained(_finite(error), None) for error in errors]
         watch = Observing(loss, None, margins=False)
         plan = Plan(loss, Method("gd", rate), self.epochs, (), Arrival(loss), -math.inf, watch)
-        history = Runs(plan, starts.clone(), tuple(range(len(starts)))).run()
+        history = Runs(plan, starts.clone(), tuple(range(len(starts)))).run(progress)
         how = zip(history.theta, history.ends, history.ended, strict=True)
         return history.theta, [
             Trained(None if end == "diverged" else _finite(loss.landscape.value(theta)), epochs) for theta, end, epochs in how

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,24 @@ def load(run: str | Path, *, task: Task | None = None) -> PhaseDiagram:
     """
     folder = RunFolder(Path(run))
     if is_of_shares(folder):
-        return recorded_shares(folder, partial(load, task=task)).diagram()
+        return _with_starts(folder, partial(load, task=task))
     folder.require_points()
     diagram = recorded_diagram(folder.journal, folder.command, _built_in if task is None else _given(task))
     if task is not None and diagram.models is not None:
         diagram.models.layout.refuse_other(task.model, task.name)
     return diagram
+
+
+def _with_starts(folder: RunFolder, load_map: Callable[[Path], PhaseDiagram]) -> PhaseDiagram:
+    """Return the map of a run of starts, with the phases that only these found."""
+    shares = recorded_shares(folder, load_map)
+    if shares.map is None:
+        raise SpinodalError(
+            got=f"the run in {folder.path} holds shares of basins, and no map",
+            allowed="a run of `spinodal map`, or of `spinodal basins --map RUN`, is allowed",
+            do=f"read the shares with spinodal show {folder.path}",
+        )
+    return shares.diagram()
 
 
 def _given(task: Task) -> TaskMaker:
