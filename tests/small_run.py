@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import spinodal as sp
+from losses import squared
 from spinodal.store import RunFolder
 
 LINEAR = {"activation": "linear", "hidden": [2], "samples": 20}
@@ -41,10 +42,6 @@ class Mixed(nn.Module):
         for layer in (self.once, self.again):
             hidden = torch.tanh(layer(hidden))
         return self.last(hidden)
-
-
-def squared(model: nn.Module, batch: Any) -> Tensor:
-    return (model(batch[0]) - batch[1]).square().sum(1).mean()
 
 
 def mixed_model(seed: int = 0) -> Mixed:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import spinodal as sp
+from losses import squared
 from small_run import LINEAR
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control_record import ControlRecord, digest
@@ -45,10 +46,6 @@ class Shifted(nn.Module):
 def white(samples: int = 12) -> Tensor:
     x = torch.randn(samples, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     return torch.linalg.qr(x - x.mean(0))[0] * samples**0.5
-
-
-def squared(model: nn.Module, batch: Any) -> Tensor:
-    return (model(batch[0]) - batch[1]).square().sum(1).mean()
 
 
 def task(*, batches: Sequence[int] = (), **settings: Any) -> sp.Task:

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 import spinodal as sp
+from losses import cross_entropy
 from riemann import riemann
 from spinodal.curvature.gauss import (
     LogValue,
@@ -202,10 +203,6 @@ def two_batches(batch: tuple[Tensor, Tensor]) -> list[tuple[Tensor, Tensor]]:
 
 def squares(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return (model(batch[0]) - batch[1]).square().mean()
-
-
-def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return functional.cross_entropy(model(batch[0]), batch[1])
 
 
 def logistic(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from losses import cross_entropy
 from spinodal import Landscape, minimise
 from spinodal.curvature.by_sample.sample_groups import SampleGroups
 from spinodal.curvature.by_sample.sample_probes import SampleProbes
@@ -33,10 +34,6 @@ INPUTS, CLASSES = 6, 3
 
 def squared(model: nn.Module, batch: Batch) -> Tensor:
     return (model(batch[0]) - functional.one_hot(batch[1], CLASSES)).square().sum(1).mean()
-
-
-def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
-    return functional.cross_entropy(model(batch[0]), batch[1])
 
 
 def wavy(model: nn.Module, batch: Batch) -> Tensor:

@@ -17,6 +17,7 @@ from torch.func import functional_call, jacrev
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from losses import cross_entropy
 from spinodal.curvature.fisher import fisher_trace
 from spinodal.curvature.gauss_newton import GaussNewton
 from spinodal.curvature.gauss_newton_trace import OUTPUTS
@@ -47,10 +48,6 @@ def squared(model: nn.Module, batch: Batch) -> Tensor:
 
 def mean_squared(model: nn.Module, batch: Batch) -> Tensor:
     return functional.mse_loss(model(batch[0]), one_hot(batch[1], batch[0]))
-
-
-def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
-    return functional.cross_entropy(model(batch[0]), batch[1])
 
 
 def wavy(model: nn.Module, batch: Batch) -> Tensor:

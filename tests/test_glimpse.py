@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 import spinodal as sp
+from losses import cross_entropy
 from spinodal.landscape.objective import Regularised
 from spinodal.minima import glimpse as module
 from spinodal.minima.glimpse import SOFTEST, TANGENT, affords_glimpses_only, glimpse
@@ -17,16 +17,12 @@ from spinodal.minima.lbfgs import lbfgs
 BETA = 0.02
 
 
-def entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return functional.cross_entropy(model(batch[0]), batch[1])
-
-
 def landscape(dtype: torch.dtype = torch.float64) -> sp.Landscape:
     generator = torch.Generator().manual_seed(0)
     classes = torch.arange(60) % 3
     inputs = torch.randn(3, 5, generator=generator)[classes] + 0.3 * torch.randn(60, 5, generator=generator)
     net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
-    return sp.Landscape(net, entropy, (inputs, classes), dtype=dtype)
+    return sp.Landscape(net, cross_entropy, (inputs, classes), dtype=dtype)
 
 
 def minimum(energy: sp.Landscape) -> tuple[Regularised, Tensor]:
@@ -92,6 +88,6 @@ def test_only_large_networks_in_single_precision_are_glimpsed_at() -> None:
     assert not affords_glimpses_only(landscape(torch.float32))
     wide = nn.Linear(200, 100)
     data = (torch.randn(4, 200), torch.arange(4))
-    single, double = (sp.Landscape(wide, entropy, data, dtype=dtype) for dtype in (torch.float32, torch.float64))
+    single, double = (sp.Landscape(wide, cross_entropy, data, dtype=dtype) for dtype in (torch.float32, torch.float64))
     assert affords_glimpses_only(single)
     assert not affords_glimpses_only(double)

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from conftest import Oracle
+from losses import cross_entropy
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.hessian import Vectorised
@@ -24,10 +25,6 @@ Loss = Callable[[nn.Module, tuple[Tensor, Tensor]], Tensor]
 
 def squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return (model(batch[0]) - functional.one_hot(batch[1], OUTPUTS)).square().sum(1).mean()
-
-
-def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return functional.cross_entropy(model(batch[0]), batch[1])
 
 
 LOSSES: dict[str, Loss] = {"squared error": squared, "cross-entropy": cross_entropy}

@@ -26,6 +26,7 @@ codec
 conventions arguments counts files
 words.numbers theory parallel
 landscape
+processes
 tasks
 missing
 spectrum
@@ -48,6 +49,7 @@ notebook
 claims
 commands
 cli
+__main__
 spinodal
 """  # the lowest first; a module may import what lies lower, and others of its own room
 LEVEL = {name: level for level, line in enumerate(LEVELS.split("\n")) for name in line.split()}

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 import spinodal as sp
+from losses import squared
 from spinodal.landscape.scale import refuse_scale_invariance
 from spinodal.tasks import Task
 
@@ -58,10 +59,6 @@ ENCODER = {"embed.weight", "place"} | {
 
 
 VALUES = {f"encoder.layers.{k}.self_attn.in_proj_{part}" for k in (0, 1) for part in ("weight", "bias")}
-
-
-def squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return (model(batch[0]) - batch[1]).square().sum(1).mean()
 
 
 def data() -> tuple[Tensor, Tensor]:

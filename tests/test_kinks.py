@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import spinodal as sp
+from losses import squared
 from spinodal.landscape.kinks import kinks
 from spinodal.landscape.soften import Softening
 from spinodal.mapping.preparing import prepare
 from spinodal.phases.limit import Limit, extrapolated
-from spinodal.report.answer import answer_sentences
+from spinodal.words.in_full import answer_sentences
 from test_cli import Command, command  # noqa: F401 - the fixture
 
 F64 = torch.float64
@@ -111,10 +112,6 @@ def _smooth_twin(net: Functional, sharpness: float) -> nn.Module:
     return nn.Sequential(net.first, nn.Softplus(beta=sharpness, threshold=40), net.second)
 
 
-def _squared(model: nn.Module, batch: Any) -> Tensor:
-    return (model(batch[0]) - batch[1]).square().sum(1).mean()
-
-
 def _data(inputs: int = 3, outputs: int = 2, samples: int = 30) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     return torch.randn(samples, inputs, generator=generator), torch.randn(samples, outputs, generator=generator)
@@ -123,19 +120,19 @@ def _data(inputs: int = 3, outputs: int = 2, samples: int = 30) -> tuple[Tensor,
 def test_a_softened_landscape_is_that_of_the_same_network_with_softplus() -> None:
     torch.manual_seed(0)
     net, data = Functional(), _data()
-    soft, twin = sp.Landscape(net, _squared, data, soften=7.0), sp.Landscape(_smooth_twin(net, 7.0), _squared, data)
+    soft, twin = sp.Landscape(net, squared, data, soften=7.0), sp.Landscape(_smooth_twin(net, 7.0), squared, data)
     theta = soft.initial + 0.1
     assert soft.value(theta) == pytest.approx(twin.value(theta), rel=1e-14)
     assert torch.allclose(soft.gradient(theta), twin.gradient(theta), rtol=1e-12)
     assert torch.allclose(soft.hessian(theta), twin.hessian(theta), rtol=1e-10)
     assert torch.allclose(soft.hessian_operator(theta)(theta), twin.hessian(theta) @ theta, rtol=1e-10)
-    assert soft.error_as_given(theta) == pytest.approx(sp.Landscape(net, _squared, data).value(theta), rel=1e-14)
+    assert soft.error_as_given(theta) == pytest.approx(sp.Landscape(net, squared, data).value(theta), rel=1e-14)
 
 
 def test_gradients_without_a_graph_belong_to_the_same_function() -> None:
     net, data = Functional(), _data()
     with torch.no_grad():
-        soft = sp.Landscape(net, _squared, data, soften=2.0)
+        soft = sp.Landscape(net, squared, data, soften=2.0)
         value = soft.value(soft.initial)
     assert soft.remarks == (
         "E is that of smooth counterparts of sharpness 2 of what has kinks: Relu in the model (Functional)",
@@ -155,7 +152,7 @@ def test_gradients_without_a_graph_belong_to_the_same_function() -> None:
     ids=["relu", "leaky", "selu", "pool", "function"],
 )  # fmt: skip
 def test_kinks_are_named_at_the_start_with_cost_and_remedy(net: nn.Module, named: list[str]) -> None:
-    (remark,) = sp.Landscape(net, _squared, _data()).remarks
+    (remark,) = sp.Landscape(net, squared, _data()).remarks
     for part in (*named, "--soften", "--soften 20:160", "many times the cost"):
         assert part in remark
 
@@ -164,15 +161,15 @@ def test_kinks_are_told_before_any_check_that_takes_time() -> None:
     told: list[sp.Landscape] = []
     net = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 2))
     with pytest.raises(sp.SpinodalError, match=r"scale of 0 \(a normalisation follows it\)"):
-        prepare(sp.Task(net, _squared, _data()), sp.MapOptions(), on_landscape=told.append)
+        prepare(sp.Task(net, squared, _data()), sp.MapOptions(), on_landscape=told.append)
     assert "Relu in 2 (ReLU)" in told[0].remarks[0]
 
 
 @pytest.mark.parametrize("activation", [nn.Tanh(), nn.ELU(), nn.GELU(), nn.Softplus()], ids=str)
 def test_smooth_networks_have_no_kinks_and_nothing_to_soften(activation: nn.Module) -> None:
     net = nn.Sequential(nn.Linear(3, 4), activation, nn.Linear(4, 2))
-    assert sp.Landscape(net, _squared, _data()).remarks == ()
-    assert sp.Landscape(net, _squared, _data(), soften=5.0).remarks == ("E has no kinks, and softening changes nothing",)
+    assert sp.Landscape(net, squared, _data()).remarks == ()
+    assert sp.Landscape(net, squared, _data(), soften=5.0).remarks == ("E has no kinks, and softening changes nothing",)
 
 
 BETWEEN: dict[str, tuple[Forward, str]] = {
@@ -222,23 +219,23 @@ class Bent(nn.Module):
 @pytest.mark.parametrize("case", BETWEEN)
 def test_what_bends_is_named_and_softened_or_refused_by_name(case: str) -> None:
     between, named = BETWEEN[case]
-    (remark,) = sp.Landscape(Bent(between), _squared, _data()).remarks
+    (remark,) = sp.Landscape(Bent(between), squared, _data()).remarks
     assert f"piecewise smooth: {named}." in remark
     assert ("soften it" in remark) == (case in SOFTENED)
     assert (f"but not {named}: replace it" in remark) == (case not in SOFTENED)
     if case in SOFTENED:
-        assert f"kinks: {named}" in sp.Landscape(Bent(between), _squared, _data(), soften=5.0).remarks[0]
+        assert f"kinks: {named}" in sp.Landscape(Bent(between), squared, _data(), soften=5.0).remarks[0]
         return
     with pytest.raises(sp.SpinodalError) as caught:
-        sp.Landscape(Bent(between), _squared, _data(), soften=5.0)
+        sp.Landscape(Bent(between), squared, _data(), soften=5.0)
     assert caught.value.got == f"E has kinks that softening leaves: {named}"
     assert "torch.relu(x) for torch.where" in caught.value.do
 
 
 @pytest.mark.parametrize("case", SMOOTH)
 def test_what_does_not_bend_is_not_named(case: str) -> None:
-    assert sp.Landscape(Bent(SMOOTH[case]), _squared, _data()).remarks == ()
-    assert sp.Landscape(Bent(SMOOTH[case]), _squared, _data(), soften=5.0).remarks == (
+    assert sp.Landscape(Bent(SMOOTH[case]), squared, _data()).remarks == ()
+    assert sp.Landscape(Bent(SMOOTH[case]), squared, _data(), soften=5.0).remarks == (
         "E has no kinks, and softening changes nothing",
     )
 
@@ -247,20 +244,20 @@ def test_what_does_not_bend_is_not_named(case: str) -> None:
 def test_kinks_that_no_parameter_moves_are_none(activation: nn.Module) -> None:
     trunk = nn.Sequential(nn.Linear(3, 4), activation).requires_grad_(False)
     net = nn.Sequential(trunk, nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
-    assert sp.Landscape(net, _squared, _data()).remarks == ()
-    soft = sp.Landscape(net, _squared, _data(), soften=5.0)
+    assert sp.Landscape(net, squared, _data()).remarks == ()
+    soft = sp.Landscape(net, squared, _data(), soften=5.0)
     assert soft.remarks == ("E has no kinks, and softening changes nothing",)
     assert soft.value(soft.initial) == soft.error_as_given(soft.initial)
     net[0].requires_grad_(True)
-    assert "piecewise smooth" in sp.Landscape(net, _squared, _data()).remarks[0]
+    assert "piecewise smooth" in sp.Landscape(net, squared, _data()).remarks[0]
 
 
 def test_kinks_in_a_scripted_module_are_named() -> None:
     inner = torch.jit.script(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
     net = nn.Sequential(inner, nn.Linear(4, 2))
-    assert "piecewise smooth: Relu in 0 (scripted)" in sp.Landscape(net, _squared, _data()).remarks[0]
+    assert "piecewise smooth: Relu in 0 (scripted)" in sp.Landscape(net, squared, _data()).remarks[0]
     with pytest.raises(sp.SpinodalError, match="in a scripted module take the plain one"):
-        sp.Landscape(net, _squared, _data(), soften=5.0)
+        sp.Landscape(net, squared, _data(), soften=5.0)
 
 
 def test_a_maximum_that_is_only_subtracted_is_no_kink() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 import spinodal as sp
+from losses import cross_entropy
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.kronecker import FLOOR, Kronecker, kronecker
 from spinodal.minima.lbfgs import Preconditioned, lbfgs
@@ -25,10 +25,6 @@ def squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return (model(batch[0]) - batch[1]).square().sum(-1).mean()
 
 
-def entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return functional.cross_entropy(model(batch[0]), batch[1])
-
-
 def classes(count: int, width: int) -> Tensor:
     return torch.randint(0, width, (count,), generator=torch.Generator().manual_seed(1))
 
@@ -39,7 +35,7 @@ EXACT: dict[str, Callable[[], sp.Landscape]] = {
     "batches of unequal sizes": lambda: sp.Landscape(
         nn.Linear(4, 3), squared, [(draw(size, 4, seed=size), draw(size, 3, seed=1)) for size in (5, 2, 9)]
     ),
-    "cross-entropy of one sample": lambda: sp.Landscape(nn.Linear(4, 3), entropy, (draw(1, 4), classes(1, 3))),
+    "cross-cross_entropy of one sample": lambda: sp.Landscape(nn.Linear(4, 3), cross_entropy, (draw(1, 4), classes(1, 3))),
     "a convolution that sees the whole image": lambda: sp.Landscape(
         nn.Sequential(nn.Conv2d(2, 3, 4), nn.Flatten()), squared, (draw(10, 2, 4, 4), draw(10, 3, seed=1))
     ),
@@ -62,7 +58,7 @@ def test_of_one_layer_they_are_the_hessian(case: str) -> None:
     assert torch.allclose(matrix_of(found.at_beta(BETA), landscape.size), expected, atol=1e-9)
 
 
-def deep(loss: Callable[[nn.Module, tuple[Tensor, Tensor]], Tensor] = entropy, *, width: int = 5) -> sp.Landscape:
+def deep(loss: Callable[[nn.Module, tuple[Tensor, Tensor]], Tensor] = cross_entropy, *, width: int = 5) -> sp.Landscape:
     torch.manual_seed(3)
     net = nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.LayerNorm(36), nn.Linear(36, width)
@@ -92,7 +88,7 @@ def parameters_alone(model: nn.Module, batch: object) -> Tensor:
 
 
 def twice(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return entropy(model, batch) + model(2.0 * batch[0]).square().mean()
+    return cross_entropy(model, batch) + model(2.0 * batch[0]).square().mean()
 
 
 @pytest.mark.parametrize("loss", [parameters_alone, twice])
@@ -129,7 +125,7 @@ def test_a_search_from_a_neighbour_takes_fewer_gradients_and_ends_at_the_same_mi
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(30, 20), nn.Tanh(), nn.Linear(20, 4))
     inputs = draw(200, 30) * torch.logspace(0, -2, 30)
-    landscape = sp.Landscape(net, entropy, (inputs, classes(200, 4)))
+    landscape = sp.Landscape(net, cross_entropy, (inputs, classes(200, 4)))
     near = lbfgs(Regularised(landscape, 1e-3), landscape.initial, tolerance=1e-6).theta
     found, loss = kronecker(landscape, near), Regularised(landscape, 1.1e-3)
     assert found is not None

@@ -13,22 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from losses import cross_entropy, squared
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 
 SAMPLES, INPUTS, CLASSES = 10, 3, 4
 
 
-def squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return (model(batch[0]) - batch[1]).square().sum(1).mean()
-
-
 def logistic(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return functional.binary_cross_entropy_with_logits(model(batch[0]), batch[1])
-
-
-def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return functional.cross_entropy(model(batch[0]), batch[1])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import spinodal as sp
-from spinodal.report.answer import answer_sentences
+from spinodal.words.in_full import answer_sentences
 
 W = Callable[[Tensor], Tensor]
 ENERGIES: dict[str, tuple[W, str]] = {

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from losses import cross_entropy
 from spinodal.curvature import scalar_curvature
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
@@ -26,10 +27,6 @@ def data() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(SAMPLES, 4, generator=generator)
     return x, (x[:, 0] > 0).long()
-
-
-def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return functional.cross_entropy(model(batch[0]), batch[1])
 
 
 def net(*between: nn.Module) -> nn.Sequential:

@@ -15,6 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from losses import squared
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.minima.minimise import minimise
@@ -263,10 +264,6 @@ def test_an_untrained_digits_net_errs_like_its_formula() -> None:
 
 
 # -- your own task -----------------------------------------------------------------------------
-
-
-def squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return (model(batch[0]) - batch[1]).square().sum(1).mean()
 
 
 def pair() -> tuple[Tensor, Tensor]:

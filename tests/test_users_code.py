@@ -14,6 +14,7 @@ from torch.backends import cuda
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from losses import cross_entropy
 from spinodal.curvature import fisher_trace
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
@@ -35,10 +36,6 @@ def data() -> tuple[Tensor, Tensor]:
 def sequences() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     return torch.randn(SAMPLES, 5, 4, generator=generator), torch.randint(0, 2, (SAMPLES,), generator=generator)
-
-
-def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return functional.cross_entropy(model(batch[0]), batch[1])
 
 
 def net(*between: nn.Module) -> nn.Sequential:

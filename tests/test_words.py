@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 import spinodal as sp
 from diagrams import diagram
+from losses import cross_entropy
 from small_run import mapped
 from spinodal.commands.show import show_run
 from spinodal.report import render
@@ -34,10 +35,6 @@ LOSS = re.compile(rf"argest weight_decay before the first loss of (\w+) at a tra
 CLASS = re.compile(rf"irst to go: class(?:es)? ([0-9, and]+?) at weight_decay = {NUMBER}")
 APPEAR = re.compile(rf"irst to appear: (.+?) at weight_decay = {NUMBER}")
 DEEP = re.compile(rf"is the deepest known up to {PLACE}, where phase (\d+) is as deep")
-
-
-def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return nn.functional.cross_entropy(model(batch[0]), batch[1])
 
 
 def seeded(make: Callable[[], nn.Module]) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from time import sleep
 from typing import Annotated
 
 import typer
@@ -25,8 +26,10 @@ from spinodal.commands.verbs.tasks import tasks_command
 from spinodal.commands.verbs.theory import theory_command
 from spinodal.conventions import CONVENTION
 from spinodal.errors import SpinodalError, one_line, unexpected
+from spinodal.processes.world import serves
 from spinodal.version import __version__
 
+GRACE = 3.0  # seconds in which the first of several processes tells what is wrong, before a launcher ends it with the others
 COMPLETING = "_SPINODAL_COMPLETE"  # by which a shell asks for completions
 
 app = typer.Typer(
@@ -53,6 +56,9 @@ def main() -> None:
         abandon_output()
         code = 1
     except Exception as error:  # whatever it is, a traceback is for those who ask for it
+        if serves():
+            sleep(GRACE)
+            sys.exit(2)
         if "--debug" in sys.argv:
             raise
         print(f"error: {one_line(_refusal(error))}", file=sys.stderr)  # noqa: T201

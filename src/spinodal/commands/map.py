@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ from spinodal.mapping.preparing import Prepared, prepare
 from spinodal.mapping.progress_bar import ProgressBar
 from spinodal.missing import Attempts
 from spinodal.parallel import Executor, worker_pool
+from spinodal.processes.lost import LostProcess
+from spinodal.processes.sharing import shared
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import RunFolder, load
 from spinodal.store.control import keep_control
@@ -64,19 +66,58 @@ def map_task(
     So many maps, `at_once`, have the processors of this machine.
     """
     _refuse_placing(model, options)
-    made = make_task(task, settings)
-    options = in_own_dtype(made, options)
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
-    prepared = landscape, control = prepare(  # refuse bad input before writing
-        made, options, centred(centre, made, options.device), on_landscape=partial(tell_remarks, console)
-    )
+    opening = partial(open_task, task, settings, options, centre, console)
+    with shared(options.shards, opening, lambda opened: opened.prepared[0], device=options.device) as opened:
+        _map_opened(
+            opened, console, out=out, resume=resume, centre=centre, model=model, threads=threads, workers=workers,
+            limit=TimeLimit(max_minutes), json_file=json_file, debug=debug, at_once=at_once,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A task that is prepared to be mapped, with its options."""
+
+    task: Task
+    options: MapOptions
+    prepared: Prepared
+
+
+def open_task(task: str, settings: Mapping[str, str], options: MapOptions, centre: str | None, console: Console) -> Opened:
+    """Make a task and prepare it; refuse bad input before anything is written."""
+    made = make_task(task, settings)
+    own = in_own_dtype(made, options)
+    if own.shards is not None:
+        use_threads(1)
+    turned = centred(centre, made, own.device)
+    return Opened(made, own, prepare(made, own, turned, on_landscape=partial(tell_remarks, console)))
+
+
+def _map_opened(
+    opened: Opened,
+    console: Console,
+    *,
+    out: Path | None,
+    resume: bool,
+    centre: str | None,
+    model: tuple[Path | None, float | None],
+    threads: int,
+    workers: int,
+    limit: TimeLimit,
+    json_file: str | None,
+    debug: bool,
+    at_once: int,
+) -> None:
+    """Map the phases of a task that is opened."""
+    made, options, prepared = opened.task, opened.options, opened.prepared
+    landscape, control = prepared
     to_place = model_to_place(*model, made, landscape)
     path = out or default_folder(made.name, resume=resume)
     config = settings_of(made, options, control, centre) | settled_threads(threads, workers * at_once, landscape, path)
     with RunFolder(path, config, resume=resume) as folder, worker_pool(workers) as executor:
         keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(debug))
-        limit = TimeLimit(max_minutes)
         diagram = _mapped(made, options, prepared, folder, console, files.on_failure, executor, limit)
         diagram = _saved(diagram, folder, files)
         put = partial(place, task=made, options=options, prepared=prepared, executor=executor)
@@ -128,7 +169,8 @@ def settled_threads(asked: int, workers: int, landscape: Landscape, path: Path) 
     recorded = None if known is None else known.get("threads")
     if recorded is not None:
         whole_number(f"threads in {path / 'config.toml'}", recorded, least=1, do="mend that, or start anew in another folder")
-    chosen = asked or recorded or threads_for(landscape.size * landscape.batches.total, workers)
+    fitting = 1 if landscape.shards is not None else threads_for(landscape.size * landscape.batches.total, workers)
+    chosen = asked or recorded or fitting
     use_threads(chosen)
     return {} if known is not None and recorded is None else {"threads": chosen}
 
@@ -165,6 +207,9 @@ def _mapped(
             return map_phases(
                 task, options=options, recorder=folder.journal, progress=bar, prepared=prepared, executor=executor
             )
+    except LostProcess as cause:
+        console.print(f"{cause.which}: {_kept(folder)}; continue with --resume --out {folder.path}")
+        raise
     except KeyboardInterrupt:
         console.print(f"{limit.cause}: {_kept(folder)}; continue with --resume --out {folder.path}")
         raise typer.Exit(INTERRUPTED) from None

@@ -15,7 +15,7 @@ from spinodal.landscape.reading.sentences import remarkable
 from spinodal.words.doubts import doubts
 from spinodal.words.numbers import significant
 from spinodal.words.repeats import SPREAD, SPREAD_NOTE
-from spinodal.words.rows import BRACKET_NOTE, HALF_BRACKET, TERMINAL, between, listed, phase_cells, transition_cells
+from spinodal.words.rows import BRACKET_NOTE, HALF_BRACKET, TERMINAL, between, gained, listed, phase_cells, transition_cells
 
 
 def transitions_table(result: Mapping[str, Any], width: int) -> Table:
@@ -37,20 +37,14 @@ def transitions_table(result: Mapping[str, Any], width: int) -> Table:
     ]
     if any(item["lost_classes"] is not None for item in found):
         columns.append(_column("classes lost", rows, folds=True))
-    gained = [_gained(item, result["phases"]) for item in found]
-    if any(gained):
-        columns.append(Column("classes gained", [listed(classes, TERMINAL) for classes in gained], folds=True))
+    living = {phase["id"]: phase["classes"] for phase in result["phases"]}
+    new = [gained(item, living) for item in found]
+    if any(new):
+        columns.append(Column("classes gained", [listed(classes, TERMINAL) for classes in new], folds=True))
     if exact:
         nearest = [min(exact, key=lambda beta, item=item: abs(beta - item["beta"])) for item in found]  # type: ignore[misc]
         columns.append(Column("exact", [significant(beta, 6) for beta in nearest]))
     return table("Transitions", columns, width)
-
-
-def _gained(item: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return the classes that live in the phase behind a transition and not in the one before."""
-    living = {phase["id"]: phase["classes"] or () for phase in phases}
-    before, after = (living.get(phase, ()) for phase in item.get("phases") or (None, None))
-    return sorted(set(after) - set(before))
 
 
 def has_rank(result: Mapping[str, Any]) -> bool:

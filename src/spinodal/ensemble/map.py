@@ -14,6 +14,7 @@ from spinodal.mapping.members import Member, Recorders, Tasks, map_members
 from spinodal.mapping.options import MapOptions, MapSettings
 from spinodal.missing import Missing, listed
 from spinodal.parallel import Executor
+from spinodal.processes.sharing import refuse_shared
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.tasks.expected import expected_task
 from spinodal.tasks.task import Task
@@ -77,6 +78,7 @@ def map_ensemble(
     given = tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str) else (tasks,)
     several = tuple(map(expected_task, given))
     chosen = chosen_options(options, settings)
+    refuse_shared(chosen.shards, "several maps")
     members = _members(len(several), (chosen.seed,) if seeds is None else tuple(seeds))
     found: dict[int, PhaseDiagram | Missing] = {}
     place = Tasks(several, chosen, control, recorder)

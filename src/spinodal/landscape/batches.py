@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeAlias
@@ -20,6 +21,7 @@ Samples: TypeAlias = Callable[[Batch], int]
 ALLOWED = (
     "tensors and arrays are allowed, alone or in tuples, lists, mappings, named tuples, data classes and objects that hold them"
 )
+ALIGNED = 64  # bytes, of which the places of tensors that PyTorch makes are multiples
 FIRST = "the first axis of the tensors"
 SIMPLE = (str, int, float, bool, type(None))  # leaves that can be told from one another
 TELL = "give the number of samples of a batch: samples=lambda batch: ..."
@@ -48,6 +50,8 @@ class Batches:
         One for each batch; weights sum to one.
     sized_by : str
         What sizes were read from.
+    made_of : (Batches, str or int) or None
+        Other data that these were made of, and how, where a process that has those can make these as well.
     """
 
     def __init__(self, data: object, *, dtype: torch.dtype, device: torch.device, samples: Samples | None = None) -> None:
@@ -64,6 +68,7 @@ class Batches:
             self.is_clear = self.is_clear and _is_clear(batch)
         self.is_clear = self.is_clear or samples is not None or len(shapes) < 2
         self.sized_by = "`samples`" if samples else FIRST
+        self.made_of: tuple[Batches, str | int] | None = None
         self._weigh()
 
     def resize(self, sizes: Sequence[int], by: str) -> None:
@@ -102,23 +107,52 @@ class Batches:
                         do="clean or drop these samples",
                     )
 
-    def split(self, pieces: int, most: int) -> Batches | None:
+    def split(self, pieces: int, most: int, *, least: int = 2) -> Batches | None:
         """Return the same samples in smaller batches, or None where a batch is not made of samples.
 
         Every batch is split into `pieces` parts, more where they would hold over `most` samples and fewer where they would
-        hold less than two. Part k of c has its samples k, k + c, k + 2 c, ..., so that sorted data are mixed.
+        hold less than `least`. Part k of c has its samples k, k + c, k + 2 c, ..., so that sorted data are mixed.
         Parts are views: nothing is copied.
         """
         if not all(is_of_samples(batch) for batch in self):
             return None
-        parts = Batches(_Parts(self, pieces, most), dtype=self.dtype, device=self.device)
+        source = _Parts(self, pieces, most, least)
+        parts = Batches(source, dtype=self.dtype, device=self.device)
         if self.sized_by != FIRST:
-            parts._share(self, pieces, most)
+            parts._share(self, source)
         return parts
 
-    def _share(self, whole: Batches, pieces: int, most: int) -> None:
+    def settled(self) -> Batches:
+        """Return the same batches, those that are kept each in memory of its own: products may round by where numbers lie."""
+        kept = self.source.whole.source if isinstance(self.source, _Parts) else self.source
+        if not isinstance(kept, list):
+            return self
+        twin = copy.copy(self)
+        twin.source = [mapped(in_own_memory, batch) for batch in self]
+        return twin
+
+    def sized(self, samples: Samples) -> Batches:
+        """Return the same batches, weighed by what `samples` says of each."""
+        return Batches(self.source, dtype=self.dtype, device=self.device, samples=samples)
+
+    def way_from(self, first: Batches) -> tuple[str | int, ...] | None:
+        """Return the steps in which these data were made of others, None where they were not.
+
+        Examples
+        --------
+        >>> whole, part = (Batches(torch.ones(4, 1), dtype=torch.float64, device=torch.device("cpu")) for _ in range(2))
+        >>> part.made_of = (whole, "half")
+        >>> part.way_from(whole), whole.way_from(whole), whole.way_from(part)
+        (('half',), (), None)
+        """
+        if self is first:
+            return ()
+        before = None if self.made_of is None else self.made_of[0].way_from(first)
+        return None if before is None or self.made_of is None else (*before, self.made_of[1])
+
+    def _share(self, whole: Batches, parts: _Parts) -> None:
         """Give the parts of a batch the weight that it has, whatever it was weighed by."""
-        counts = [_count(size_of(batch), pieces, most) for batch in whole]
+        counts = [parts.count(batch) for batch in whole]
         sizes = iter(self.sizes)
         shares = [[next(sizes) for _ in range(count)] for count in counts]
         pairs = zip(whole.weights, shares, strict=True)
@@ -175,18 +209,18 @@ class Batches:
 class _Parts:
     """A re-iterable of the parts of other batches."""
 
-    def __init__(self, whole: Batches, pieces: int, most: int) -> None:
-        self.whole, self.pieces, self.most = whole, pieces, most
+    def __init__(self, whole: Batches, pieces: int, most: int, least: int) -> None:
+        self.whole, self.pieces, self.most, self.least = whole, pieces, most, least
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self.whole:
-            count = _count(size_of(batch), self.pieces, self.most)
+            count = self.count(batch)
             yield from (part_of(batch, slice(first, None, count)) for first in range(count))
 
-
-def _count(size: int, pieces: int, most: int) -> int:
-    """Return how many parts a batch is split into."""
-    return max(1, min(size // 2, max(pieces, -(-size // most))))
+    def count(self, batch: Batch) -> int:
+        """Return how many parts a batch is split into."""
+        size = size_of(batch)
+        return max(1, min(size // self.least, max(self.pieces, -(-size // self.most))))
 
 
 def _is_of_single_samples(data: object) -> bool:
@@ -255,6 +289,15 @@ def is_of_samples(batch: Batch) -> bool:
         return False
     sizes = {int(value.shape[0]) if value.dim() else 0 for value in leaves}
     return len(sizes) == 1 and min(sizes) > 0
+
+
+def in_own_memory(leaf: Any) -> Any:
+    """Return a tensor whose numbers lie in their order from a place that libraries like; whatever else as it is."""
+    if not isinstance(leaf, Tensor) or leaf.layout != torch.strided or leaf.is_nested:
+        return leaf
+    return (
+        leaf if leaf.is_contiguous() and leaf.data_ptr() % ALIGNED == 0 else leaf.clone(memory_format=torch.contiguous_format)
+    )
 
 
 def part_of(batch: Batch, samples: slice) -> Batch:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,9 @@ from spinodal.landscape.criterion import Criterion
 from spinodal.landscape.gradient_graph import GradientGraph
 from spinodal.landscape.lender import Lender
 from spinodal.landscape.parameters import Parameters, Substitution
+from spinodal.landscape.shards import Shards
 from spinodal.landscape.soften import Softening, check_sharpness
+from spinodal.landscape.sums import Add, Arguments, Choose, Piece, Sums, adding
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
@@ -34,6 +36,8 @@ class Energy:
     loss : callable (model, batch) -> scalar
     parameters : Parameters
     batches : Batches
+    shards : Shards or None
+        Where sums over the data are taken shard by shard.
     notes : tuple of str
         What a user should know about how model and data were taken, in words.
     """
@@ -59,6 +63,7 @@ class Energy:
         self.parameters = Parameters(self.model)
         self.batches = Batches(data, dtype=dtype, device=self.device, samples=samples)
         self.batches.check_finite()
+        self.shards: Shards | None = None
         self.ledger = Ledger(parameters=self.size)
         self.softening = None if soften is None else Softening(soften)
         flat = torch.empty(self.size, dtype=dtype, device=self.device)
@@ -81,6 +86,11 @@ class Energy:
     def sharpness(self) -> float | None:
         """Return the sharpness of what takes the place of kinks, None where E is as it was given."""
         return None if self.softening is None else self.softening.sharpness
+
+    @property
+    def sharpness_now(self) -> float | None:
+        """Return the sharpness that E is evaluated with at the moment, see `as_given` and `softened`."""
+        return getattr(self.lender.softening, "sharpness", None)
 
     # -- what is spent ----------------------------------------------------------------------
 
@@ -116,8 +126,7 @@ class Energy:
 
     def uncounted_value(self, theta: Tensor) -> float:
         """Return `E(theta)` for a check of the code, which is no cost of the user's computation."""
-        with self.lender.at(theta) as model:
-            return sum(weight * float(self.loss(model, batch).detach()) for weight, batch in self.batches.weighted())
+        return self.summed(_add_error, theta).error
 
     def gradient(self, theta: Tensor) -> Tensor:
         """Return `grad E(theta)`, shape (n,)."""
@@ -126,7 +135,8 @@ class Energy:
     def value_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """Return `E(theta)` and `grad E(theta)`, shape (n,), in one pass."""
         self.ledger.charge(gradient_evaluations=1)
-        return self.over(theta, self.batches)
+        sums = self.summed(_add_gradient, theta)
+        return sums.error, sums.parts["gradient"]
 
     def values_and_gradients(self, thetas: Tensor) -> tuple[Tensor, Tensor]:
         """Return E, shape (k,), and gradients, shape (k, n), at k points, shape (k, n).
@@ -161,12 +171,8 @@ class Energy:
 
     def uncounted_product(self, theta: Tensor, vectors: Tensor) -> Tensor:
         """Return `H(theta) v` for a check of the code, which is no cost of the user's computation."""
-        rows = vectors.reshape(-1, self.size)
-        total = torch.zeros_like(rows)
-        with self.lender.at(theta) as model:
-            for weight, batch in self.batches.weighted():
-                self._lent_graph(model, batch).add_products(rows, total, weight, is_last=True)
-        return total.view_as(vectors)
+        sums = self.summed(_add_products, theta, vectors.reshape(-1, self.size))
+        return sums.parts["products"].view_as(vectors)
 
     def gradient_graph(self, theta: Tensor) -> GradientGraph:
         """Return the gradient of the first batch's error at theta with its graph, which stays valid."""
@@ -176,7 +182,7 @@ class Energy:
     def batch_product(self, theta: Tensor, batch: Batch, vectors: Tensor) -> Tensor:
         """Return `H_b(theta) v` of one batch's own error, in the shape of `vectors`; it is counted by whoever sums batches."""
         with self.lender.at(theta) as model:
-            return self._lent_graph(model, batch).products(vectors.reshape(-1, self.size)).view_as(vectors)
+            return self.lent_graph(model, batch).products(vectors.reshape(-1, self.size)).view_as(vectors)
 
     # -- plumbing ---------------------------------------------------------------------------
 
@@ -189,15 +195,24 @@ class Energy:
 
     def over(self, theta: Tensor, batches: Batches) -> tuple[float, Tensor]:
         """Return the error over these batches at theta and its gradient, shape (n,), uncounted."""
-        total, gradient = 0.0, torch.zeros_like(self._given)
+        sums = Sums()
+        self.walk(_add_gradient, theta, (), adding(sums), batches)
+        return sums.error, sums.parts["gradient"]
+
+    def summed(self, add: Add, theta: Tensor, *arguments: Any, start: Mapping[str, Tensor] | None = None) -> Sums:
+        """Return what `add` adds up over the data, with the module lent at theta: the one way to a sum over all of them."""
+        if self.shards is not None:
+            return self.shards.summed(self, add, theta, arguments, start)
+        sums = Sums(start)
+        self.walk(add, theta, arguments, adding(sums))
+        return sums
+
+    def walk(self, add: Add, theta: Tensor, arguments: Arguments, choose: Choose, batches: Batches | None = None) -> None:
+        """Walk the batches with the module lent at theta; add of each to the sums that are chosen for its number, if any."""
         with self.lender.at(theta) as model:
-            for weight, batch in batches.weighted():
-                error = self.loss(model, batch)
-                total += weight * float(error.detach())
-                slope = self.slope(error)
-                if slope is not None:
-                    gradient.add_(slope, alpha=weight)
-        return total, gradient
+            for number, (weight, batch) in enumerate((batches or self.batches).weighted()):
+                if (sums := choose(number)) is not None:
+                    add(self, Piece(model, batch, weight, number), sums, *arguments)
 
     def call(self, theta: Tensor, batch: Batch) -> Tensor:
         """Return the loss of one batch as a differentiable function of theta, shape ()."""
@@ -231,7 +246,7 @@ class Energy:
             return self
         return twin if finite else self
 
-    def _lent_graph(self, model: nn.Module, batch: Batch) -> GradientGraph:
+    def lent_graph(self, model: nn.Module, batch: Batch) -> GradientGraph:
         """Return the gradient of a batch's error with its graph, valid while the model is lent.
 
         Of small networks, the substitution of parameters in `gradient_graph` takes a third of a product.
@@ -241,6 +256,23 @@ class Energy:
     def _join(self, gradients: Sequence[Tensor | None]) -> Tensor:
         pairs = zip(gradients, self._leaves, strict=True)
         return torch.cat([(torch.zeros_like(leaf) if part is None else part).reshape(-1) for part, leaf in pairs])
+
+
+def _add_error(landscape: Energy, piece: Piece, sums: Sums) -> None:
+    sums.error += piece.weight * float(landscape.loss(piece.model, piece.batch).detach())
+
+
+def _add_gradient(landscape: Energy, piece: Piece, sums: Sums) -> None:
+    error = landscape.loss(piece.model, piece.batch)
+    sums.error += piece.weight * float(error.detach())
+    gradient, slope = sums.room("gradient", (landscape.size,), landscape.lender.flat), landscape.slope(error)
+    if slope is not None:
+        gradient.add_(slope, alpha=piece.weight)
+
+
+def _add_products(landscape: Energy, piece: Piece, sums: Sums, rows: Tensor) -> None:
+    graph, total = landscape.lent_graph(piece.model, piece.batch), sums.room("products", rows.shape, rows)
+    graph.add_products(rows, total, piece.weight, is_last=True)
 
 
 def _cast(loss: LossFunction, dtype: torch.dtype, device: torch.device) -> LossFunction:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from spinodal.counts import passes_of
 from spinodal.definitions import HESSIAN_PRODUCT_COST
+from spinodal.landscape.sums import Piece, Sums
 
 if TYPE_CHECKING:
     from spinodal.landscape.batches import Batch
@@ -188,19 +189,20 @@ class Factorised:
 
     def factorised(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return what is H, shape (n, n), if samples do not meet at theta."""
-        ordered = theta.new_zeros(self.total, self.total)  # layer by layer, rows (output, input [+ bias])
-        for weight, batch in landscape.batches.weighted():
-            samples = self._differentiate(landscape, theta, batch)
-            for late, rows in enumerate(self.spans):
-                for early, columns in enumerate(self.spans[: late + 1]):
-                    ordered[rows, columns].add_(self._block(samples, late, early), alpha=weight)
+        ordered = landscape.summed(_add_blocks, theta, self, theta).parts["ordered"]
         for late, rows in enumerate(self.spans):
             for columns in self.spans[:late]:
                 ordered[columns, rows] = ordered[rows, columns].T
         place = self.place.to(theta.device)
         return ordered[place][:, place]
 
-    def _differentiate(self, landscape: Energy, theta: Tensor, batch: Batch) -> _Samples:
+    def add_blocks(self, samples: _Samples, weight: float, ordered: Tensor) -> None:
+        """Add the lower blocks of H of one batch, layer by layer, rows (output, input [+ bias])."""
+        for late, rows in enumerate(self.spans):
+            for early, columns in enumerate(self.spans[: late + 1]):
+                ordered[rows, columns].add_(self._block(samples, late, early), alpha=weight)
+
+    def differentiated(self, landscape: Energy, theta: Tensor, batch: Batch) -> _Samples:
         """Return activations, slopes, curvatures and Jacobians with respect to shifts of every layer's output."""
         shifts: list[Tensor] = []
         activations: list[Tensor] = []
@@ -248,6 +250,11 @@ class Factorised:
             samples.inputs[late],
             samples.inputs[early],
         )
+
+
+def _add_blocks(landscape: Energy, piece: Piece, sums: Sums, method: Factorised, theta: Tensor) -> None:
+    samples = method.differentiated(landscape, theta, piece.batch)
+    method.add_blocks(samples, piece.weight, sums.room("ordered", (method.total, method.total), theta))
 
 
 def _sample_wise(value: Tensor, shifts: list[Tensor]) -> list[Tensor]:
@@ -313,16 +320,15 @@ class Vectorised:
 
     def dense(self, landscape: Energy, theta: Tensor) -> Tensor:
         """Return H, shape (n, n)."""
-        upper = theta.new_zeros(len(theta), len(theta))
-        for weight, batch in landscape.batches.weighted():
-            self._add_upper(landscape, theta, batch, weight, upper)
+        upper = landscape.summed(_add_upper, theta, self, theta).parts["upper"]
         return upper.triu() + upper.triu(1).T
 
     def passes(self, landscape: Energy) -> int:
         """Return what one Hessian costs in gradients: n products."""
         return math.ceil(HESSIAN_PRODUCT_COST * landscape.size)
 
-    def _add_upper(self, landscape: Energy, theta: Tensor, batch: Batch, weight: float, upper: Tensor) -> None:
+    def add_upper(self, landscape: Energy, theta: Tensor, batch: Batch, weight: float, upper: Tensor) -> None:
+        """Add the upper triangle of H of one batch."""
         slots = landscape.parameters.slots
         leaves = [theta[slot.start : slot.stop].detach().clone().requires_grad_(True) for slot in slots]
         error, saved = with_saved_bytes(lambda: landscape.call(torch.cat(leaves), batch))
@@ -337,6 +343,11 @@ class Vectorised:
                 rows = _products(slope, leaves[position:], units[start : start + chunk])
                 first = slot.start + start
                 upper[first : first + len(rows), slot.start :].add_(rows, alpha=weight)
+
+
+def _add_upper(landscape: Energy, piece: Piece, sums: Sums, method: Vectorised, theta: Tensor) -> None:
+    room = sums.room("upper", (len(theta), len(theta)), theta)
+    method.add_upper(landscape, theta, piece.batch, piece.weight, room)
 
 
 def with_saved_bytes(function: Callable[[], Any]) -> tuple[Any, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import NoReturn, Self
 
@@ -24,11 +24,15 @@ from spinodal.landscape.kinks import smoothness
 from spinodal.landscape.listed import settled_list
 from spinodal.landscape.reading.idle import idle_parameters
 from spinodal.landscape.reading.sizes import settle_sizes
+from spinodal.landscape.sharding import shards_of
+from spinodal.landscape.shards import Shards
+from spinodal.landscape.sums import Piece, Sums
 
 MANY = 4096  # samples of a batch, below which it is never taken in parts
 DEPTH = 6  # graphs of second derivatives hold so many times what the graph of the loss holds
 WHOLE, PART = 4, 16  # shares of the memory: of what a batch that is not taken in parts may hold, and of what a part may hold
 PAYS = 1_000_000  # parameters times samples from which single precision is faster
+SINGLE = "single"  # how the data of `Landscape.single` were made of those of the landscape
 
 
 class Landscape(Energy):
@@ -58,12 +62,15 @@ class Landscape(Energy):
     soften : float, optional
         The sharpness s > 0 of the smooth operations that ReLU and its kin are replaced by (see `Softening`). Default: none
         are replaced.
+    shards : int, optional
+        A number S of parts into which the data are cut; sums over them are added in double precision and in their order, so
+        that they are the same to the last bit whichever process sums which of them (see `map_phases`). Default: no cut.
 
     Raises
     ------
     SpinodalError
-        If the data are empty or not finite, if the loss is not a finite differentiable scalar, or
-        if E is not a function of theta; the cause is named. Where second derivatives are first
+        If the data are empty or not finite, or cannot be cut into shards, if the loss is not a finite differentiable scalar,
+        or if E is not a function of theta; the cause is named. Where second derivatives are first
         needed: if there are none, or if they are not symmetric.
 
     Notes
@@ -91,6 +98,7 @@ class Landscape(Energy):
         memory: int = 512 * 2**20,
         samples: Samples | None = None,
         soften: float | None = None,
+        shards: int | Shards | None = None,
     ) -> None:
         refuse_complex(model)
         refuse_randomness(model)
@@ -103,6 +111,9 @@ class Landscape(Energy):
             self.notes += (f"the data, a list of {len(given[0])} tensors, are one batch",)
         self._source = self.batches.source  # as it was given
         settle_sizes(self)
+        if shards is not None:
+            self.shards = shards if isinstance(shards, Shards) else Shards(shards)
+            self.batches = shards_of(self, self.shards)
         self.batches = self._affordable()
         self.remarks = (*check_loss(self), *smoothness(self))
 
@@ -137,6 +148,7 @@ class Landscape(Energy):
         exact, rounded = self.uncounted_value(self._given), twin.uncounted_value(twin._given)
         if not abs(exact - rounded) <= EQUAL[torch.float32] * (abs(exact) + abs(rounded)):
             return None
+        twin.batches.made_of = (self.batches, SINGLE)
         twin.ledger = self.ledger  # it spends on the same accounts
         twin._bends = True  # its second derivatives are checked in double precision, see `require_second_derivatives`
         return twin
@@ -153,6 +165,7 @@ class Landscape(Energy):
                 memory=self.memory,
                 samples=self.samples,
                 soften=self.sharpness,
+                shards=self.shards,
             )
 
     def maker(self) -> Callable[[], Landscape]:
@@ -168,7 +181,7 @@ class Landscape(Energy):
             model = copied(lent)
         return partial(
             Landscape, model, self.loss, self._source, dtype=self.dtype, device=self.device, memory=self.memory,
-            samples=self.samples, soften=self.sharpness,
+            samples=self.samples, soften=self.sharpness, shards=None if self.shards is None else self.shards.number,
         )  # fmt: skip
 
     def __copy__(self) -> Self:
@@ -203,7 +216,13 @@ class Landscape(Energy):
             raise SpinodalError(got="theta is not finite", allowed="finite numbers are allowed", do="start from another point")
         return vector
 
-    # -- values and gradients ---------------------------------------------------------------
+    def made_in(self, way: Iterable[str | int]) -> Landscape | None:
+        """Return the twin that was made of this landscape in these steps (see `Batches.way_from`), None where there is none."""
+        twin: Landscape | None = self
+        for step in way:
+            if twin is not None:
+                twin = twin.part(step) if isinstance(step, int) else twin.single
+        return twin
 
     # -- second derivatives -----------------------------------------------------------------
 
@@ -246,11 +265,7 @@ class Landscape(Energy):
         """Return `D^3 E(theta)[u, v, .]`, the gradient of `u . H(theta) v`, shape (n,); it counts as two Hessian products."""
         self.require_second_derivatives()
         self.ledger.charge(hessian_products=2)
-        total = torch.zeros_like(theta)
-        with self.lender.at(theta) as model:
-            for weight, batch in self.batches.weighted():
-                total.add_(self._lent_graph(model, batch).third_product(u, v), alpha=weight)
-        return total
+        return self.summed(_add_third, theta, u, v).parts["third"]
 
     @property
     def hessian_method(self) -> dense.Method:
@@ -298,6 +313,7 @@ class Landscape(Energy):
                 left -= size_of(next(parts))
         twin = copy.copy(self)
         twin.batches = Batches(firsts, dtype=self.dtype, device=self.device)
+        twin.batches.made_of = (self.batches, pieces)
         twin.ledger = Ledger(parameters=self.size)
         return twin._gathered()
 
@@ -366,3 +382,7 @@ class Landscape(Energy):
     def _held(self, theta: Tensor, batch: Batch) -> int:
         """Return the bytes that the graph of the error of a batch holds."""
         return dense.with_saved_bytes(lambda: self.call(theta.clone().requires_grad_(True), batch))[1]
+
+
+def _add_third(landscape: Energy, piece: Piece, sums: Sums, u: Tensor, v: Tensor) -> None:
+    sums.add("third", landscape.lent_graph(piece.model, piece.batch).third_product(u, v), piece.weight)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Unpack
 
 from spinodal.errors import SpinodalError
@@ -16,6 +17,7 @@ from spinodal.mapping.progress_bar import told
 from spinodal.mapping.protocol import Protocol
 from spinodal.mapping.workplace import Workplace, problem_of
 from spinodal.parallel import Crew, Executor, worker_pool
+from spinodal.processes.sharing import fixed_threads, is_shared, refuse_shared, shared
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.sweeps.memory import Memory
 from spinodal.sweeps.problem import Problem
@@ -66,6 +68,10 @@ def map_phases(
     executor : Executor, optional
         In their place, what runs functions: anything with ``submit``, such as dask's ``Client.get_executor()``.
 
+    With ``shards=S`` under `torchrun`, the first process returns the diagram, and the others leave by SystemExit when it is
+    made, so that what follows is done once. Every process computes with one thread (with as many as there are, where `prepared`
+    is given), as others round otherwise.
+
     Returns
     -------
     PhaseDiagram
@@ -94,11 +100,30 @@ def map_phases(
             allowed="one of the two is allowed: what is prepared holds its control",
             do="give the control to prepare(task, options, control)",
         )
-    ready = prepared or prepare(expected_task(task), chosen, turned)
-    problem = problem_of(task, chosen, ready, chosen_solver(task, chosen, ready[0]))
-    with worker_pool(workers) if executor is None else nullcontext(executor) as pool:
-        crew: Crew[Problem] = Crew() if pool is None else Crew(pool, Workplace.of(problem, task, chosen))
-        kept = recorder or (Forgetful() if crew.is_alone else Memory())
-        making = Mapper if chosen.grid is None else Protocol
-        with told(progress, chosen.direction, ready[1].convention) as watcher:
-            return making(task, chosen, problem, recorder=kept, progress=watcher, crew=crew).run()
+    if workers != 1 or executor is not None:
+        refuse_shared(chosen.shards, "workers")
+    with _opened(task, chosen, prepared, turned) as ready:
+        problem = problem_of(task, chosen, ready, chosen_solver(task, chosen, ready[0]))
+        with worker_pool(workers) if executor is None else nullcontext(executor) as pool:
+            crew: Crew[Problem] = Crew() if pool is None else Crew(pool, Workplace.of(problem, task, chosen))
+            kept = recorder or (Forgetful() if crew.is_alone else Memory())
+            making = Mapper if chosen.grid is None else Protocol
+            with told(progress, chosen.direction, ready[1].convention) as watcher:
+                return making(task, chosen, problem, recorder=kept, progress=watcher, crew=crew).run()
+
+
+@contextmanager
+def _opened(task: Task, options: MapOptions, prepared: Prepared | None, control: Control | None) -> Iterator[Prepared]:
+    """Lend a task prepared, its sums shared out where it has shards and there are several processes."""
+    if prepared is not None and (options.shards is None or is_shared(prepared[0])):
+        yield prepared
+        return
+
+    def make() -> Prepared:
+        return prepared or prepare(expected_task(task), options, control)
+
+    with (
+        fixed_threads(one=options.shards is not None and prepared is None),
+        shared(options.shards, make, lambda ready: ready[0], device=options.device) as ready,
+    ):
+        yield ready

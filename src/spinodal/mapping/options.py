@@ -59,6 +59,11 @@ class MapOptions:
         Samples of a map that leads a walk upwards of a large network in single precision: it is made first, and the walk over
         all samples goes where it went and begins its searches where it ended (see `spinodal.mapping.lead`). 0: none leads.
         None: a quarter, at most 7,500, where that is 2,000 or more.
+    shards : int or None
+        A number S of parts into which the data are cut. Sums over them are added in double precision and in their order, so
+        that the processes of one run, started by `torchrun` or with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT in the
+        environment, share them out: the first maps, the others serve it, and the numbers are the same to the last bit for
+        any number of processes, one included. None: no cut.
     grid : (start, stop, step) or None
         Values of weight_decay, both ends included, at which "adam" or "sgd" trains in mini-batches, each from the weights of
         the one before (the published protocol); nothing is minimised, and transitions lie between values of the grid.
@@ -80,6 +85,7 @@ class MapOptions:
     curvature: bool = False
     soften: float | tuple[float, float] | None = None
     lead: int | None = None
+    shards: int | None = None
     grid: Grid | None = None
     epochs: int = Training.epochs
     batch_size: int = Training.batch_size
@@ -109,6 +115,8 @@ class MapOptions:
             check_sharpness(self.soften)
         if self.lead is not None:
             whole_number("lead", self.lead, least=0, do="try 7500, or 0 for none")
+        if self.shards is not None:
+            whole_number("shards", self.shards, least=1, do="try 4, or the number of processes")
         self._refuse_half_a_protocol()
         whole_number("starts", self.starts, least=1, do="try 4")
         if whole_number("repeats", self.repeats, least=0, do="try 2") and self.direction == "down":
@@ -154,7 +162,8 @@ class MapOptions:
         used = {name: getattr(self, name) for name in ("grid", "solver", "seed", "dtype", "device", "soften", *TRAINED)}
         if replace(self, **{name: getattr(MapOptions, name) for name in used}) != MapOptions():
             raise SpinodalError(
-                got="a grid together with a range, a direction, starts, repeats, branches, curvature, a bracket or a tolerance",
+                got="a grid together with a range, a direction, starts, repeats, branches, curvature, shards, a bracket or a "
+                "tolerance",
                 allowed="a grid is trained on upwards, value by value, from one start",
                 do="leave those out, and make a map of its own for them",
             )
@@ -192,6 +201,7 @@ class MapSettings(TypedDict, total=False):
     curvature: bool
     soften: float | tuple[float, float] | None
     lead: int | None
+    shards: int | None
     grid: Grid | None
     epochs: int
     batch_size: int

@@ -37,7 +37,9 @@ def prepare(
     device = usable_device(options.device)
     allowed, do = "a model, a loss and data that work together are allowed", "check the task, or add --debug to see where"
     with blaming(f"task {task.name}", allowed=allowed, do=do):
-        landscape = task.landscape(dtype=DTYPES.get(options.dtype), device=device, soften=options.sharpness)
+        landscape = task.landscape(
+            dtype=DTYPES.get(options.dtype), device=device, soften=options.sharpness, shards=options.shards
+        )
         on_landscape(landscape)
         turned = task.penalty(landscape, control)
         _refuse_unmappable(turned, options)

@@ -133,7 +133,8 @@ class Sharpening:
 
     def _landscape(self, sharpness: float | None) -> Landscape:
         ours = self.walker.landscape
-        return self.task.landscape(dtype=ours.dtype, device=ours.device, soften=sharpness)
+        shards = None if ours.shards is None else ours.shards.number
+        return self.task.landscape(dtype=ours.dtype, device=ours.device, soften=sharpness, shards=shards)
 
     def _walker(self, sharpness: float) -> Walker:
         landscape = self._landscape(sharpness)

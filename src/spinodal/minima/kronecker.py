@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from spinodal.counts import PASS_MULTIPLICATIONS, passes_of
 from spinodal.definitions import HESSIAN_PRODUCT_COST
 from spinodal.landscape import Landscape
+from spinodal.landscape.sums import Piece, Sums
 from spinodal.minima.layer_rows import input_rows, is_supported, output_rows, weight_matrix
 from spinodal.minima.output_roots import MOST_OUTPUTS, output_roots
 
 FLOOR = 0.1  # of beta: least curvature beside the penalty's own
+OUTPUTS, INPUTS, GAUSS, BENT = "outputs", "inputs", "gauss", "bent"  # what is summed of every layer
 
 
 @dataclass(frozen=True)
@@ -162,21 +164,37 @@ class _Seen:
 
 def _bases(landscape: Landscape, theta: Tensor) -> dict[str, _Basis]:
     """Return the eigenvectors of the factors of every layer that the loss sees."""
-    modules: dict[str, nn.Module] = {}
-    inputs: dict[str, Tensor] = {}
-    outputs: dict[str, Tensor] = {}
-    gauss: dict[str, Tensor] = {}
-    for weight, call, signals in _signals(landscape, theta):
-        rows = input_rows(call.module, call.given)
-        modules[call.name] = call.module
-        square = rows.square_mean(weight)
-        inputs[call.name] = inputs.get(call.name, torch.zeros_like(square)) + square
+    factors = landscape.summed(_add_factors, theta).parts
+    bent = landscape.summed(_add_bent, theta).parts
+    names = [name for what, name in map(_parted, factors) if what == OUTPUTS]
+    return {
+        name: _basis(
+            landscape.model.get_submodule(name),
+            factors[_called(OUTPUTS, name)],
+            factors[_called(INPUTS, name)],
+            bent[_called(BENT, name)] - factors[_called(GAUSS, name)],
+        )
+        for name in names
+    }
+
+
+def _add_factors(landscape: Landscape, piece: Piece, sums: Sums) -> None:
+    """Add the mean squares of the inputs and of the backward signals of every layer, and of signals times random signs."""
+    for call, signals in _signals(landscape, piece):
+        sums.add(_called(INPUTS, call.name), input_rows(call.module, call.given).square_mean(piece.weight))
         for signal in signals:
-            outputs[call.name] = outputs.get(call.name, 0.0) + weight * signal.T @ signal
+            sums.add(_called(OUTPUTS, call.name), piece.weight * signal.T @ signal)
             along = call.signs() * signal
-            gauss[call.name] = gauss.get(call.name, 0.0) + weight * (along.sum(1, keepdim=True) * along).sum(0)
-    bent = _bent(landscape, theta)
-    return {name: _basis(modules[name], outputs[name], inputs[name], bent[name] - gauss[name]) for name in outputs}
+            sums.add(_called(GAUSS, call.name), piece.weight * (along.sum(1, keepdim=True) * along).sum(0))
+
+
+def _called(what: str, name: str) -> str:
+    return f"{what} {name}"
+
+
+def _parted(called: str) -> tuple[str, str]:
+    what, _, name = called.partition(" ")
+    return what, name
 
 
 def _basis(module: nn.Module, outputs: Tensor, inputs: Tensor, rest: Tensor) -> _Basis:
@@ -187,30 +205,29 @@ def _basis(module: nn.Module, outputs: Tensor, inputs: Tensor, rest: Tensor) -> 
     return _Basis(module, left, right, (rest @ left.square())[:, None] * sizes.clamp_min(0.0))
 
 
-def _bent(landscape: Landscape, theta: Tensor) -> dict[str, Tensor]:
-    """Return the curvature of E along every output of every layer, summed over samples, shape (outputs,).
+def _add_bent(landscape: Landscape, piece: Piece, sums: Sums) -> None:
+    """Add the curvature of E along every output of every layer, summed over samples, shape (outputs,).
 
     It comes from one product with random signs, independent from sample to sample, which average out what lies beside the
     diagonal; the Gauss-Newton part is taken with the same signs, so that of the rest alone there is noise. The rest holds
     the curvature of the activations, which is large where many units saturate or are unused.
     """
-    totals: dict[str, Tensor] = {}
-    seen = 0
-    for weight, batch in landscape.batches.weighted():
-        calls: list[_Seen] = []
-        with landscape.at(theta) as model, _watching(model, calls, None):
-            error = landscape.loss(model, batch)
-        made = [call.made for call in calls]
-        slopes = torch.autograd.grad(error, made, create_graph=True, materialize_grads=True)
-        calls = [replace(call, place=seen + place) for place, call in enumerate(calls)]
-        seen += len(calls)
-        pairs = zip(calls, slopes, strict=True)
-        pushed = torch.stack([(call.signs() * output_rows(call.module, slope)).sum() for call, slope in pairs]).sum()
-        images = torch.autograd.grad(pushed, made, materialize_grads=True)
-        for call, image in zip(calls, images, strict=True):
-            along = weight * (call.signs() * output_rows(call.module, image)).sum(0)
-            totals[call.name] = totals.get(call.name, torch.zeros_like(along)) + along
-    return totals
+    calls: list[_Seen] = []
+    with _watching(piece.model, calls, None):
+        error = landscape.loss(piece.model, piece.batch)
+    calls = _placed(calls, piece)
+    made = [call.made for call in calls]
+    slopes = torch.autograd.grad(error, made, create_graph=True, materialize_grads=True)
+    pairs = zip(calls, slopes, strict=True)
+    pushed = torch.stack([(call.signs() * output_rows(call.module, slope)).sum() for call, slope in pairs]).sum()
+    images = torch.autograd.grad(pushed, made, materialize_grads=True)
+    for call, image in zip(calls, images, strict=True):
+        sums.add(_called(BENT, call.name), piece.weight * (call.signs() * output_rows(call.module, image)).sum(0))
+
+
+def _placed(calls: list[_Seen], piece: Piece) -> list[_Seen]:
+    """Return the calls with their places among those of all batches."""
+    return [replace(call, place=piece.number * len(calls) + place) for place, call in enumerate(calls)]
 
 
 def _values(landscape: Landscape, theta: Tensor, bases: dict[str, _Basis]) -> dict[str, Tensor]:
@@ -220,38 +237,36 @@ def _values(landscape: Landscape, theta: Tensor, bases: dict[str, _Basis]) -> di
 
     Source: T. George et al., NeurIPS (2018).
     """
-    totals: dict[str, Tensor] = {}
-    for weight, call, signals in _signals(landscape, theta):
-        if (base := bases.get(call.name)) is None:
+    turns = {name: (base.left, base.right) for name, base in bases.items()}
+    start = {name: base.bends for name, base in bases.items()}
+    return landscape.summed(_add_values, theta, turns, start=start).parts
+
+
+def _add_values(landscape: Landscape, piece: Piece, sums: Sums, turns: dict[str, tuple[Tensor, Tensor | None]]) -> None:
+    for call, signals in _signals(landscape, piece):
+        if call.name not in turns:
             continue
-        rows = input_rows(call.module, call.given)
+        (left, right), rows = turns[call.name], input_rows(call.module, call.given)
         for signal in signals:
-            square = weight * rows.summed((signal @ base.left).square(), base.right)
-            totals[call.name] = totals.get(call.name, base.bends) + square
-    return totals
+            sums.add(call.name, piece.weight * rows.summed((signal @ left).square(), right))
 
 
-def _signals(landscape: Landscape, theta: Tensor) -> Iterator[tuple[float, _Seen, list[Tensor]]]:
-    """Yield every call of a layer with the weight of its batch and its backward signals, rows of (uses, outputs)."""
-    seen = 0
-    for weight, batch in landscape.batches.weighted():
-        calls: list[_Seen] = []
-        cuts: list[tuple[Tensor, Tensor]] = []
-        with landscape.at(theta) as model, _watching(model, calls, cuts):
-            error = landscape.loss(model, batch)
-        (made, copy), *others = cuts
-        if others or not calls:
-            raise ValueError(len(cuts))
-        signals: list[list[Tensor]] = [[] for _ in calls]
-        for direction in output_roots(error, copy):
-            slopes = torch.autograd.grad(made, [call.made for call in calls], direction, retain_graph=True, allow_unused=True)
-            for call, slope, kept in zip(calls, slopes, signals, strict=True):
-                if slope is not None:
-                    kept.append(output_rows(call.module, slope))
-        for call, kept in zip(calls, signals, strict=True):
-            if kept:
-                yield weight, replace(call, place=seen), kept
-            seen += 1
+def _signals(landscape: Landscape, piece: Piece) -> Iterator[tuple[_Seen, list[Tensor]]]:
+    """Yield every call of a layer in one batch with its backward signals, rows of (uses, outputs)."""
+    calls: list[_Seen] = []
+    cuts: list[tuple[Tensor, Tensor]] = []
+    with _watching(piece.model, calls, cuts):
+        error = landscape.loss(piece.model, piece.batch)
+    (made, copy), *others = cuts
+    if others or not calls:
+        raise ValueError(len(cuts))
+    signals: list[list[Tensor]] = [[] for _ in calls]
+    for direction in output_roots(error, copy):
+        slopes = torch.autograd.grad(made, [call.made for call in calls], direction, retain_graph=True, allow_unused=True)
+        for call, slope, kept in zip(calls, slopes, signals, strict=True):
+            if slope is not None:
+                kept.append(output_rows(call.module, slope))
+    yield from ((call, kept) for call, kept in zip(_placed(calls, piece), signals, strict=True) if kept)
 
 
 @contextmanager

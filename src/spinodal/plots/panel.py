@@ -79,12 +79,12 @@ def norm_panel(points: Sequence[Point]) -> Panel:
     part = _floats(point.observation.distance for point in points)
     if all(math.isclose(a, b, rel_tol=1e-9) for a, b in zip(whole, part, strict=True)):
         return Panel("norm", "norm ‖θ‖", "Norm ‖θ‖ of all trainable parameters.", (Curve("‖θ‖", whole),))
+    penalised = Curve("in the penalty", part)
+    if 0.0 < AFAR * max(part) < max(whole):
+        note = f"of all trainable parameters: {min(whole):.3g} to {max(whole):.3g}"
+        return Panel("norm", "norm of penalised\nparameters", "Norm of the parameters in the penalty.", (penalised,), note=note)
     meaning = "Norm of the parameters in the penalty, and of all trainable ones."
-    curves = (Curve("in the penalty", part), Curve("all", whole))
-    if not 0.0 < AFAR * max(part) < max(whole):
-        return Panel("norm", "norm", meaning, curves)
-    note = f"linear up to {max(part):.3g}, logarithmic above"
-    return Panel("norm", "norm", meaning, curves, scale="symlog", linear_below=max(part), note=note)
+    return Panel("norm", "norm", meaning, (penalised, Curve("all", whole)))
 
 
 def margin_panel(points: Sequence[Point]) -> Panel:

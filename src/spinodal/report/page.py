@@ -17,7 +17,6 @@ from spinodal.phases.diagram import Diagram
 from spinodal.plots.axis import is_joined
 from spinodal.plots.record import DiagramRecord, diagram_record
 from spinodal.plots.style import FEW_MINOR
-from spinodal.report.answer import MEANING, answer_sentences
 from spinodal.report.branch_rows import (
     back_table,
     branch_table,
@@ -37,6 +36,7 @@ from spinodal.report.shares import shares_section
 from spinodal.report.thinning import thinned
 from spinodal.shares.shares import Shares
 from spinodal.version import __version__
+from spinodal.words.in_full import MEANING, answer_sentences
 from spinodal.words.repeats import SPREAD_NOTE
 from spinodal.words.rows import BRACKET_NOTE
 

@@ -198,6 +198,7 @@ def index_of(basis: Eigenbasis) -> SaddleIndex:
 
     Examples
     --------
+    >>> from spinodal.spectrum.eigenbasis import eigenbasis
     >>> index = index_of(eigenbasis(torch.diag(torch.tensor([-2.0, 0.0, 1.0], dtype=torch.float64)), vectors=False))
     >>> index.value, index.zero_modes, index.lowest
     (1, 1, -2.0)

@@ -64,13 +64,11 @@ class Beside:
         entry = self.journal.find(self._scoped(request).key)
         return None if entry is None else self.journal.point_of(entry, index)
 
-    def keep(self, request: Request, point: Point) -> None:
-        """Record a point."""
+    def take(self, request: Request, point: Point) -> None:
+        """Record a point that is computed, or was ahead, if it is not known."""
         self.journal.take(self._scoped(request), point)
 
-    def take(self, request: Request, point: Point) -> None:
-        """Record a point that was computed ahead, if it is not known."""
-        self.journal.take(self._scoped(request), point)
+    keep = take
 
     def knows(self, name: str) -> bool:
         """Tell whether a fact is recorded."""

@@ -13,7 +13,7 @@ from safetensors.torch import load, load_file
 from torch import Tensor
 
 from spinodal.errors import RunFolderError
-from spinodal.store.log import DAMAGE, Line, checksum
+from spinodal.store.log import ANEW, DAMAGE, Line, checksum
 
 STATES = "states"
 STATE_CHECK = "state_crc32"  # checksum of the file in `states/`
@@ -40,7 +40,6 @@ class Entry:
     record: dict[str, Any]
     state: Path | None
     check: int | None
-    anew: str
 
     def tensors(self, shapes: Shapes | None = None) -> dict[str, Tensor]:
         """Return the tensors, read from disk where they are used; none where there are none.
@@ -82,11 +81,11 @@ class Entry:
             raise RunFolderError(
                 got=f"{self.state} is missing or damaged",
                 allowed="the state of every point is needed",
-                do=f"restore it from a copy, or {self.anew}",
+                do=f"restore it from a copy, or {ANEW}",
             ) from cause
 
 
-def entry_of(line: Line, folder: Path, anew: str) -> Entry:
+def entry_of(line: Line, folder: Path) -> Entry:
     """Return the entry of a line; raise ValueError where it names a file that is not its own."""
     name = line.get("state")
     if name is not None and name != state_name(line["key"], line.get("number")):
@@ -97,7 +96,6 @@ def entry_of(line: Line, folder: Path, anew: str) -> Entry:
         record=line["record"],
         state=None if name is None else folder / name,
         check=line.get(STATE_CHECK),
-        anew=anew,
     )
 
 

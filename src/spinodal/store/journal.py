@@ -18,7 +18,7 @@ from spinodal.files import reading, write_whole, writing
 from spinodal.missing import is_final
 from spinodal.store.beside import Beside
 from spinodal.store.entry import KINDS, NUMBER, STATE_CHECK, STATES, Entry, entry_of, state_name, text
-from spinodal.store.log import Line, Log
+from spinodal.store.log import ANEW, Line, Log
 from spinodal.store.older import modern
 from spinodal.store.record import read_point
 from spinodal.sweeps.point import Point
@@ -44,8 +44,6 @@ class Journal:
     read_only : bool
         Whether to write nothing at all, not even a repair: another process may be writing this journal.
         Where the folder has no `states/`, points then come without theta and tangent (on the meta device).
-    anew : str
-        What to do where the journal cannot be gone on with, said in refusals.
 
     Examples
     --------
@@ -61,10 +59,10 @@ class Journal:
     ('path', 0.25, 2.0)
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False, anew: str = "start anew in another folder") -> None:
-        self.folder, self.read_only, self.anew = folder, read_only, anew
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self.folder, self.read_only = folder, read_only
         self.path = folder / NAME
-        self._log = Log(self.path, HEADER, self._check, read_only=read_only, anew=anew)
+        self._log = Log(self.path, HEADER, self._check, read_only=read_only)
         self._entries: dict[str, Entry] = {}
         self._numbers: dict[str, int] = {}
         self._numbered: list[Entry] = []
@@ -216,7 +214,7 @@ class Journal:
         return RunFolderError(
             got=f"point {index} of {self.path} was computed at beta = {then!r}, but this run asks for {request.value!r}",
             allowed="only the version and settings that began a run can resume it",
-            do=f"use the version in provenance.json, or {self.anew}",
+            do=f"use the version in provenance.json, or {ANEW}",
         )
 
     # -- lines --------------------------------------------------------------------------------
@@ -244,7 +242,7 @@ class Journal:
             return
         line = modern(line) if self._is_old else line
         if line["kind"] != NUMBER:
-            self._entries[line["key"]] = entry_of(line, self.folder, self.anew)
+            self._entries[line["key"]] = entry_of(line, self.folder)
         if "number" in line:
             self._numbers[line["key"]] = line["number"]
             self._numbered.append(self._entries[line["key"]])
@@ -267,7 +265,7 @@ class Journal:
     def _check_entry(self, line: Line) -> None:
         if line["kind"] not in KINDS or text(line["key"]) in self._entries or not isinstance(line["record"], dict):
             raise ValueError(line["key"])
-        entry = entry_of(line, self.folder, self.anew)
+        entry = entry_of(line, self.folder)
         if entry.kind == "point":
             self._check_point(entry)
         if not self.read_only and entry.state is not None:
@@ -291,13 +289,13 @@ class Journal:
             raise RunFolderError(
                 got=f"{self.path} has schema {OLDER}, of an older version of spinodal",
                 allowed=f"schema {SCHEMA} can be gone on with; older runs can be shown, reported and exported",
-                do=f"finish it with the version in provenance.json, or {self.anew}",
+                do=f"finish it with the version in provenance.json, or {ANEW}",
             )
         if schema not in (OLDER, SCHEMA):
             raise RunFolderError(
                 got=f"{self.path} has schema {schema!r}",
                 allowed=f"schema {SCHEMA} is allowed",
-                do=f"use the version of spinodal that wrote it (provenance.json), or {self.anew}",
+                do=f"use the version of spinodal that wrote it (provenance.json), or {ANEW}",
             )
 
 
@@ -310,7 +308,7 @@ def refuse_loss(folder: Path) -> None:
             raise RunFolderError(
                 got=f"{journal} is missing or empty, but there are states of points in {states}",
                 allowed="a run with its journal is needed",
-                do="restore it from a copy, or start anew in another folder",
+                do=f"restore it from a copy, or {ANEW}",
             )
 
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.files import reading, writing
 
+ANEW = "start anew in another folder"  # what to do where a run cannot be gone on with
 CHECK = "crc32"  # the last key of a line: checksum of the line without it, continued from that of the line before
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OSError, OverflowError, RecursionError, SafetensorError)
 
@@ -37,14 +38,10 @@ class Log:
         Raises one of `DAMAGE` for a line that means nothing, a `SpinodalError` for one that is refused whatever its place.
     read_only : bool
         Whether nothing is written, not even a repair.
-    anew : str
-        What to do where the file cannot be gone on with, said in refusals.
     """
 
-    def __init__(
-        self, path: Path, header: Line, check: Callable[[Line, int], None], *, read_only: bool = False, anew: str
-    ) -> None:
-        self.path, self.header, self.read_only, self.anew = path, header, read_only, anew
+    def __init__(self, path: Path, header: Line, check: Callable[[Line, int], None], *, read_only: bool = False) -> None:
+        self.path, self.header, self.read_only = path, header, read_only
         self._check = check
         self._seal: int | None = 0  # of the last line; None in a file of an older version, which has no checksums
         self.is_begun = False
@@ -86,9 +83,7 @@ class Log:
 
     def foreign(self) -> RunFolderError:
         """Return the refusal of a file of another program."""
-        return RunFolderError(
-            got=f"{self.path} is not a journal of this program", allowed="a run folder is allowed", do=self.anew
-        )
+        return RunFolderError(got=f"{self.path} is not a journal of this program", allowed="a run folder is allowed", do=ANEW)
 
     def _parsed(self, piece: bytes, place: int, *, last: bool) -> Line | None:
         """Return a line, None if it is the last one and torn; refuse anything else."""
@@ -107,7 +102,7 @@ class Log:
             raise RunFolderError(
                 got=f"line {place} of {self.path} is damaged ({type(cause).__name__})",
                 allowed="only a torn last line can be repaired",
-                do=f"restore the file from a copy, or {self.anew}",
+                do=f"restore the file from a copy, or {ANEW}",
             ) from cause
         self._seal = seal
         return dict(line)

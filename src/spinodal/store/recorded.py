@@ -25,7 +25,7 @@ from spinodal.store.entry import STATES, text
 from spinodal.store.joined_record import joined, points_beside
 from spinodal.store.journal import Journal
 from spinodal.store.latest import latest_result
-from spinodal.store.log import DAMAGE
+from spinodal.store.log import ANEW, DAMAGE
 from spinodal.store.record import read_transition
 from spinodal.store.unfinished import unfinished_diagram
 from spinodal.tasks.models import Models
@@ -67,7 +67,7 @@ def recorded_diagram(journal: Journal, command: str, make_task: TaskMaker | None
         raise SpinodalError(
             got=f"the result in {journal.path} is damaged ({type(cause).__name__}: {' '.join(str(cause).split())})",
             allowed="what `spinodal map` wrote is needed",
-            do="restore the file from a copy, or start anew in another folder",
+            do=f"restore the file from a copy, or {ANEW}",
         ) from cause
 
 

@@ -33,14 +33,16 @@ from spinodal.store.copies import LABELLED, write_copies, write_labelled, write_
 from spinodal.store.journal import NAME, SCHEMA, Journal, refuse_loss
 from spinodal.store.latest import FILES, latest_result
 from spinodal.store.lock import Lock
+from spinodal.store.log import ANEW
 from spinodal.store.recorded import FIXED, recorded_diagram
 from spinodal.tasks.models import Models
 
 BEGINNING = {NAME, "provenance.json", "provenance.json.part", "config.toml.part"}  # all that a run begun, and no more, has
 REMARKS = {"control.from"}  # settings that identify nothing: the same centre may lie elsewhere
-LATER = {"map.curvature": False, "map.soften": "auto", "map.grid": "auto", "map.repeats": 0, "map.lead": "auto"} | {
-    f"map.{name}": getattr(MapOptions, name) for name in TRAINED
-}  # settings that older versions did not know, as they behaved
+YOUNGER = ("curvature", "soften", "grid", "repeats", "lead", "shards", *TRAINED)  # settings that older versions did not know,
+LATER = {
+    f"map.{name}": "auto" if (known := getattr(MapOptions, name)) is None else known for name in YOUNGER
+}  # as they behaved
 
 
 class RunFolder:
@@ -115,7 +117,7 @@ class RunFolder:
             raise SpinodalError(
                 got=f"{place} is damaged: {cause}",
                 allowed="a TOML file is needed",
-                do="start anew in another folder",
+                do=ANEW,
             ) from cause
 
     def save(self, diagram: PhaseDiagram, *, files: Attempts | None = None) -> Path:
@@ -138,7 +140,7 @@ class RunFolder:
             raise RunFolderError(
                 got=f"the run in {self.path} was finished with another result than this version finds from the same points",
                 allowed="a finished run stays as it is",
-                do="read it with `spinodal show`, or start anew in another folder",
+                do=f"read it with `spinodal show`, or {ANEW}",
             )
         target = write_result(self.journal, self.command)
         with nullcontext() if files is None else files.part(LABELLED):

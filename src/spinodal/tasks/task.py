@@ -137,11 +137,18 @@ class Task:
         return f"<Task: {one_line(f'{self.name} of {size:,} parameters{settings}')}>"
 
     def landscape(
-        self, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu", soften: float | None = None
+        self,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+        soften: float | None = None,
+        shards: int | None = None,
     ) -> Landscape:
         """Return the error of this task as a `Landscape`, in its own precision unless another is given."""
-        chosen = DTYPES[self.dtype] if dtype is None else dtype
-        return Landscape(self.model, self.loss, self.data, dtype=chosen, device=device, samples=self.samples, soften=soften)
+        return Landscape(
+            self.model, self.loss, self.data, dtype=dtype or DTYPES[self.dtype], device=device, samples=self.samples,
+            soften=soften, shards=shards,
+        )  # fmt: skip
 
     def initial(self, seed: int = 0) -> Tensor:
         """Return a random start theta, shape (n,), the same for the same seed."""

@@ -66,6 +66,18 @@ def transition_cells(item: Mapping[str, Any], style: Style) -> dict[str, str]:
     }
 
 
+def gained(item: Mapping[str, Any], living: Mapping[int, Sequence[int] | None]) -> list[int]:
+    """Return the classes that live in the phase behind a transition and not in the one before; `living` has those of phases.
+
+    Examples
+    --------
+    >>> gained({"phases": [1, 0]}, {0: (2, 8), 1: (2,)}), gained({"phases": None}, {})
+    ([8], [])
+    """
+    before, after = (living.get(phase) or () for phase in item.get("phases") or (-1, -1))
+    return sorted(set(after) - set(before))
+
+
 def phase_cells(item: Mapping[str, Any], style: Style) -> dict[str, str]:
     """Return what any table says of a phase; pairs are at its lowest and its highest beta.
 

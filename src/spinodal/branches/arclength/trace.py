@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -26,7 +24,8 @@ from spinodal.branches.arclength.metric import Metric, Node
 from spinodal.branches.arclength.singular import Singular, polish_branch_point, polish_fold
 from spinodal.branches.area import discrepancy
 from spinodal.branches.point import StationaryPoint
-from spinodal.branches.special import BranchPoint, Fold
+from spinodal.branches.point_by_point import PointByPoint
+from spinodal.branches.special import BranchPoint
 
 FIRST, LARGEST, SMALLEST = 0.02, 0.3, 1e-9  # steps of arclength, in which ||theta|| and log beta have length one
 ANGLE, TURN = 0.4, 0.2  # radians between tangents: the most that is accepted, and what the step aims at
@@ -38,7 +37,7 @@ FLOOR = 1e-2  # of the largest ||theta - centre|| met: the least length that ste
 HALVINGS = 12  # of a step in search of the special point in it
 
 
-class Arclength:
+class Arclength(PointByPoint):
     """Walks a branch, point by point; iterate over it, stop whenever, go on later.
 
     Each step predicts along the tangent and its change (second order), corrects in the plane across it by
@@ -73,35 +72,20 @@ class Arclength:
         at: tuple[float, ...] = (),
         step: float = FIRST,
     ) -> None:
+        super().__init__(at)
         self.equations, self.bounds, self.to, self.through_folds = equations, bounds, to, through_folds
         self.axis = equations.axis
         self.missed = max(area / STEPS, ROUNDING * abs(start.point.loss))
-        self.at, self.step = at, step
+        self.step = step
         self.node, self.earlier = start, None
         self.first = start
         self.largest = equations.size(start.point.theta)
         self.travelled = 0.0
-        self.folds: list[Fold] = []
         self.branch_points: list[BranchPoint] = []
-        self.stop = ""
-        self._ready: deque[StationaryPoint] = deque()
-        self._found = 0
         self._emit(start.point)
 
     node: Node
     earlier: Node | None
-
-    def __iter__(self) -> Iterator[StationaryPoint]:
-        """Return itself."""
-        return self
-
-    def __next__(self) -> StationaryPoint:
-        """Return the next point along the branch."""
-        while not self._ready:
-            if self.stop:
-                raise StopIteration
-            self._advance()
-        return self._ready.popleft()
 
     # -- one step ---------------------------------------------------------------------------
 
@@ -277,15 +261,6 @@ class Arclength:
                 self._emit(exact.point)
         self._emit(node.point)
         self.earlier, self.node = self.node, node
-
-    def _emit(self, point: StationaryPoint) -> None:
-        """Hand out a point; its place is the number of those before it."""
-        self._ready.append(point)
-        self._found += 1
-
-    def _asked(self, a: float, b: float) -> list[float]:
-        low, high = min(a, b), max(a, b)
-        return sorted((beta for beta in self.at if low < beta < high), reverse=a > b)
 
     def _exact(self, metric: Metric, node: Node, beta: float) -> Node | None:
         """Return the point at exactly this beta, between the current one and `node`."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,6 +17,7 @@ from spinodal.branches.fixed_norm.constrained import Change, Constrained
 from spinodal.branches.fixed_norm.effort import effort_for
 from spinodal.branches.minor import mark_minor
 from spinodal.branches.point import StationaryPoint
+from spinodal.branches.point_by_point import PointByPoint
 from spinodal.branches.special import Fold
 from spinodal.definitions import NEAR_BETA
 from spinodal.errors import SpinodalError
@@ -36,7 +35,7 @@ ROUGH = 3  # times less precise is the first point of L-BFGS: those after it, on
 FAR = 1e12  # factor in rho
 
 
-class FixedNorm:
+class FixedNorm(PointByPoint):
     """Walks `rho = ||theta - centre||^2`, point by point; iterate over it, stop whenever, go on later.
 
     Each point is a minimum of E on its sphere (see `Sphere`), predicted from those before, with
@@ -103,31 +102,20 @@ class FixedNorm:
         down: bool | None = None,
         at: tuple[float, ...] = (),
     ) -> None:
-        self.at = at
+        super().__init__(at)
         self.landscape, self.penalty, self.to, self.bounds = landscape, penalty, to, bounds
         self.through_folds, self.effort = through_folds, effort_for(landscape, tolerance)
         self.points: list[StationaryPoint] = []
-        self.folds: list[Fold] = []
-        self.stop, self.step = "", FIRST if self.effort.second_order else 5 * FIRST
+        self.step = FIRST if self.effort.second_order else 5 * FIRST
         self.jump: tuple[float, float] | None = None
         self._began, self._before = time.perf_counter(), landscape.counts.copy()
-        self._ready: deque[StationaryPoint] = deque()
-        self._found = 0
         self._solve = Constrained(landscape, penalty, self.effort, Memory(theta))
         self._between = Between(self._solve)
         self._begin(theta, beta, down)
 
-    def __iter__(self) -> Iterator[StationaryPoint]:
-        """Return itself."""
-        return self
-
     def __next__(self) -> StationaryPoint:
         """Return the next point along the branch."""
-        while not self._ready:
-            if self.stop:
-                raise StopIteration
-            self._advance()
-        self.points.append(self._ready.popleft())
+        self.points.append(super().__next__())
         return self.points[-1]
 
     def branch(self) -> Branch:
@@ -291,14 +279,6 @@ class FixedNorm:
             and (abs(a.beta - beta) > close * beta or a.norm_squared != self._first_norm)  # a walk may begin at its bound
         ]
         return min(ends, key=lambda beta: abs(beta - a.beta), default=None)
-
-    def _emit(self, point: StationaryPoint) -> None:
-        """Hand out a point; its place is the number of those before it."""
-        self._ready.append(point)
-        self._found += 1
-
-    def _asked(self, a: float, b: float) -> list[float]:
-        return sorted((beta for beta in self.at if min(a, b) < beta < max(a, b)), reverse=a > b)
 
     def _finish(self, a: StationaryPoint, b: StationaryPoint, level: float) -> None:
         """Solve where beta has a value between those of two points, and end there."""

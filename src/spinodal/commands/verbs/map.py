@@ -25,6 +25,7 @@ from spinodal.commands.verbs.options import (
     Workers,
 )
 from spinodal.errors import SpinodalError
+from spinodal.processes.world import world
 
 MAP_HELP = """Map the phases of TASK: tables, figures, report, run folder.
 
@@ -46,6 +47,8 @@ Eight seeds, two at a time: a run for each in runs/eight/seed-N, and in how many
   spinodal map digits --seeds 0:8 --workers 2 --out runs/eight
 Killed, cut by a time limit, or to have more seeds? What is finished is left alone, what was cut goes on:
   spinodal map digits --seeds 0:12 --workers 2 --out runs/eight --resume
+One large network, whose sums over the data two processes share out; it can be gone on with by one, or by four:
+  torchrun --nproc-per-node 2 --no-python spinodal map mnist --shards 4 --out runs/large
 """
 
 Out = Annotated[
@@ -109,6 +112,13 @@ def map_command(
         int | None,
         typer.Option(help="Samples of a map that leads a large network's; 0: none. Default: a quarter, at most 7500."),
     ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            help="Cut the data into S parts, whose sums the processes of torchrun share out: the same numbers for any of them.",
+            metavar="S",
+        ),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -138,8 +148,9 @@ def map_command(
         beta=beta_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
         soften=_sharpness(soften), grid=_grid(grid), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-        patience=patience, lead=lead,
+        patience=patience, lead=lead, shards=shards,
     )  # fmt: skip
+    _refuse_processes(shards, seeds, workers)
     check_json(json_file)
     what, model = pairs(settings or []), (start, at_weight_decay)
     if seeds is not None:
@@ -154,6 +165,25 @@ def map_command(
         task, what, options, out=out, resume=resume, centre=centre, model=model, threads=threads, workers=workers,
         max_minutes=max_minutes, json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
+
+
+def _refuse_processes(shards: int | None, seeds: str | None, workers: int) -> None:
+    """Refuse several processes of a launcher for what they cannot share out."""
+    here = world()
+    if not here.is_shared:
+        return
+    if shards is None:
+        raise SpinodalError(
+            got=f"{here.size} processes (WORLD_SIZE = {here.size}) without --shards",
+            allowed="processes that share out the sums over the data of one map are allowed",
+            do=f"add --shards {here.size} or a multiple of it; or start one process, or unset WORLD_SIZE",
+        )
+    if seeds is not None or workers > 1:
+        raise SpinodalError(
+            got=f"{'--seeds' if seeds is not None else '--workers'} with --shards in {here.size} processes",
+            allowed="processes of one map share out the sums over the data; workers share out maps, or the parts of one",
+            do="leave one out: the numbers are the same",
+        )
 
 
 def _refuse_limit(max_minutes: float | None) -> None:
