@@ -4,8 +4,8 @@
     OMP_NUM_THREADS=1 python bench/shares.py --sets 20           # the same for 20 sets of 64 other starts
     OMP_NUM_THREADS=1 python bench/shares.py --data mnist.npz --out runs/shares    # MNIST with 10,000 images; can be resumed
 
-Of the deep linear net every state is known in closed form: any set of modes may live. Bars: every minimum is one of them, to
-1e-6 in E, and the intervals of 64 starts cover the shares of 1,000 other starts, but for one in twenty. Then
+Of the deep linear net every state is known in closed form: any set of modes may live. Bars: the deepest minimum of every phase is
+one of them, to 1e-6 in E, and the intervals of 64 starts cover the shares of 1,000 other starts, but for one in twenty. Then
 the shares of L-BFGS from 64 starts are compared with the same 1,000 of gradient descent.
 """
 
@@ -45,7 +45,7 @@ def nested(beta: float, task: sp.Task) -> dict[State, float]:
 
 
 def states(found: sp.Shares, task: sp.Task) -> dict[tuple[float, State], sp.Share]:
-    """Return the shares by beta and state; a minimum that is none of the known ones ends the program."""
+    """Return the shares by beta and state; a phase whose deepest minimum is no known state ends the program."""
     known: dict[tuple[float, State], sp.Share] = {}
     for beta in found.beta:
         errors = nested(beta, task)
