@@ -4,9 +4,9 @@
     OMP_NUM_THREADS=1 python bench/shares.py --sets 20           # the same for 20 sets of 64 other starts
     OMP_NUM_THREADS=1 python bench/shares.py --data mnist.npz --out runs/shares    # MNIST with 10,000 images; can be resumed
 
-Of the deep linear net every state is known in closed form: any set of modes may live. Bars: the deepest minimum of every phase is
-one of them, to 1e-6 in E, and the intervals of 64 starts cover the shares of 1,000 other starts, but for one in twenty. Then
-the shares of L-BFGS from 64 starts are compared with the same 1,000 of gradient descent.
+Of the deep linear net every state is known in closed form: any set of modes may live. Bars: the deepest minimum of every
+phase is one of them, to 1e-6 in E, and the intervals of 64 starts cover the shares of 1,000 other starts, but for one in twenty.
+Then the shares of L-BFGS from 64 starts are compared with the same 1,000 of gradient descent.
 """
 
 from __future__ import annotations
