@@ -5,7 +5,7 @@
     OMP_NUM_THREADS=1 python bench/shares.py --data mnist.npz --out runs/shares    # MNIST with 10,000 images; can be resumed
 
 Of the deep linear net every state is known in closed form: any set of modes may live. Bars: the deepest minimum of every
-phase is one of them, to 1e-6 in E, and the intervals of 64 starts cover the shares of 1,000 other starts, but for one in twenty.
+phase is one of them, to 1e-6 in E, and the intervals of 64 starts cover the shares of 1,000 others, but for one in 20.
 Then the shares of L-BFGS from 64 starts are compared with the same 1,000 of gradient descent.
 """
 
