@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hardware import hardware_line, print_table, use_threads
+from hardware import print_row, print_table
+from script import run
 
 import spinodal as sp
 
@@ -37,25 +38,25 @@ SMALL = ["gaussian", "--set", "hidden=8,8", "--set", "samples=400", "--beta", "0
 COLUMNS = ["processes", "seconds", "processor, first", "processor, all", "gradients", "products", "last transition", "differ"]
 
 
-def main() -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this script."""
     parser.add_argument("data", type=Path, nargs="?", help="an .npz file, or a folder of IDX files")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--beta", default="0.035:0.0445")
     parser.add_argument("--shards", type=int, default=6)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    use_threads(1)
-    print(hardware_line() + "\n", flush=True)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measure, and print the table."""
     words = [*SMALL, "--starts", "1", "--shards", str(options.shards)] if options.quick else mnist_words(options)
     with tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / str(options.processes[0]) / "run"
         print_table(COLUMNS, [])
         for size in options.processes:
             row, place = measured(Path(folder) / str(size), size, words)
-            print("| " + " | ".join([*row, str(differences(place, first))]) + " |", flush=True)
+            print_row([*row, str(differences(place, first))])
         print(f"\n{killed(Path(folder) / 'killed', words, first)}")
 
 
@@ -190,4 +191,4 @@ def is_alive(pid: int) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments)

@@ -39,10 +39,11 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_stored_run_gives_its_result(run: Path) -> None:
+def test_a_stored_run_gives_its_result_to_which_keys_may_be_added(run: Path) -> None:
     written = json.loads((run / "result.json").read_text())
-    assert json.loads(json.dumps(sp.load(run).to_dict(), allow_nan=False)) == written
-    assert list(sp.load(run).to_dict()) == list(written)
+    found = json.loads(json.dumps(sp.load(run).to_dict(), allow_nan=False))
+    assert {key: found[key] for key in written} == written
+    assert [key for key in found if key in written] == list(written)
 
 
 def test_a_stored_run_gives_its_arrays(run: Path) -> None:
@@ -51,13 +52,13 @@ def test_a_stored_run_gives_its_arrays(run: Path) -> None:
         for name in written.variables:
             assert found[name].dims == written[name].dims, name
             assert found[name].astype(written[name].dtype).equals(written[name]), name
-        assert set(found.variables) == set(written.variables)
+        assert set(found.variables) >= set(written.variables)
 
 
-def test_the_files_of_a_stored_run_are_made_again_as_they_were(run: Path) -> None:
-    written = {name: (run / name).read_bytes() for name in ("result.json", "result.nc")}
+def test_the_result_of_a_stored_run_is_written_again_as_it_was(run: Path) -> None:
+    written = (run / "result.json").read_bytes()
     rebuild(run)
-    assert {name: (run / name).read_bytes() for name in written} == written
+    assert (run / "result.json").read_bytes() == written
 
 
 KINDS: dict[str, type[Record]] = {
