@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hardware import print_table
+from hardware import print_row, print_table
 from script import run
 
 import spinodal as sp
@@ -56,7 +56,7 @@ def main(options: argparse.Namespace) -> None:
         print_table(COLUMNS, [])
         for size in options.processes:
             row, place = measured(Path(folder) / str(size), size, words)
-            print("| " + " | ".join([*row, str(differences(place, first))]) + " |", flush=True)
+            print_row([*row, str(differences(place, first))])
         print(f"\n{killed(Path(folder) / 'killed', words, first)}")
 
 

