@@ -46,13 +46,19 @@ class Run:
         return out, err
 
 
+def _hears_interrupts() -> None:
+    """Let a process hear Ctrl-C, which what a shell runs in the background does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Nursery:
     """Where processes are forked."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **SCARCE}
-        )
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **SCARCE},
+            preexec_fn=_hears_interrupts,
+        )  # fmt: skip
 
     def ask(self, **request: Any) -> Any:
         """Send a request and return the answer."""

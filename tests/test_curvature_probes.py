@@ -124,7 +124,10 @@ def test_the_mean_over_all_signs_of_samples_is_the_trace_of_both_parts(loss: Los
 
 
 @pytest.mark.parametrize("batched", [False, True])
-@pytest.mark.parametrize("model", [lambda: net(8, 6), Convolution], ids=["layers", "convolution"])
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(lambda: net(8, 6), id="layers"), pytest.param(Convolution, id="convolution", marks=pytest.mark.slow)],
+)
 def test_passes_over_the_samples_are_unbiased_and_less_noisy_than_common_probes(
     model: Callable[[], nn.Module], batched: bool
 ) -> None:

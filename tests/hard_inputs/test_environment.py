@@ -21,6 +21,8 @@ from hard_inputs.case import complaint_about
 from hard_inputs.program import Outcome, run
 from spinodal.store import Journal
 
+SLOW = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -102,22 +104,33 @@ def test_a_reader_that_goes_away_is_no_error_to_speak_of(ask: Ask, tmp_path: Pat
     assert (done.code, done.err) == (1, "")
 
 
-@pytest.mark.parametrize("closed", [("stdin",), ("stdout",), ("stdin", "stdout", "stderr")])
+@pytest.mark.parametrize(
+    "closed", [pytest.param(("stdin",), marks=SLOW), pytest.param(("stdout",), marks=SLOW), ("stdin", "stdout", "stderr")]
+)
 def test_closed_streams_do_not_stop_a_map(ask: Ask, tmp_path: Path, closed: tuple[str, ...]) -> None:
     assert ask(*LINE, streams=dict.fromkeys(closed, "closed")).code == 0
     complete(tmp_path)
     assert ask("map", "gausian", streams=dict.fromkeys(closed, "closed")).code == 2
 
 
-@pytest.mark.parametrize("environment", [
+TERMINALS: list[dict[str, str]] = [
     {"TERM": "dumb"}, {"TERM": ""}, {"TERM": "nonsense"}, {"COLUMNS": "1"}, {"COLUMNS": "10"}, {"COLUMNS": "0"},
     {"COLUMNS": "many"},
     {"COLUMNS": "100000"}, {"LINES": "0"}, {"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"},
     {"PYTHONIOENCODING": "latin-1"},
     {"LC_ALL": "C", "LANG": "C"}, {"LC_ALL": "xx_YY"}, {"TZ": "nowhere"}, {"HOME": "/nowhere"},
-], ids=str)  # fmt: skip
+]  # fmt: skip
+WORST: list[dict[str, str]] = [{"COLUMNS": "1"}, {"PYTHONIOENCODING": "ascii"}]
+OTHER_VERBS = [["tasks"], ["theory"], ["map", "--help"], ["show", "nowhere-\u2192"]]
+
+
 @pytest.mark.parametrize(
-    "arguments", [["show", "out"], ["tasks"], ["theory"], ["map", "--help"], ["show", "nowhere-\u2192"]], ids=" ".join
+    ("environment", "arguments"),
+    [
+        *((environment, ["show", "out"]) for environment in TERMINALS),
+        *((environment, arguments) for environment in WORST for arguments in OTHER_VERBS),
+    ],
+    ids=str,
 )
 def test_any_terminal_will_do(ask: Ask, tmp_path: Path, environment: dict[str, str], arguments: list[str]) -> None:
     place_finished(tmp_path)

@@ -315,7 +315,7 @@ class Landscape(Energy):
         twin.batches = Batches(firsts, dtype=self.dtype, device=self.device)
         twin.batches.made_of = (self.batches, pieces)
         twin.ledger = Ledger(parameters=self.size)
-        return twin._gathered()
+        return twin._gathered() if self.shards is None else twin  # other processes know the parts, not one batch of them
 
     # -- plumbing ---------------------------------------------------------------------------
 
