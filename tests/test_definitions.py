@@ -31,6 +31,8 @@ STEERING = {  # floats that no judgement depends on
     ("sweeps/summit.py", "APART"): "when a climb ends; the bracket is closed by searches",
     ("sweeps/summit.py", "CLOSE"): "when a climb ends; the bracket is closed by searches",
     ("sweeps/summit.py", "ROUGH"): "accuracy of a climb, whose end is a minimum of its own",
+    ("sweeps/turn.py", "ACCURATE"): "accuracy of a climb; what it tells is measured at a place that it was not fitted to",
+    ("sweeps/turn.py", "REACH"): "the longest step of a search",
     ("sweeps/crossing.py", "APART"): "how many points of a climb are kept",
     ("sweeps/guide.py", "ASIDE"): "where fewer samples are asked; what is found is judged as in any walk",
     ("sweeps/guide.py", "LONGEST"): "the steps that fewer samples suggest",

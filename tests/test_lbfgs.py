@@ -119,14 +119,16 @@ def dense_direction(steps: Tensor, changes: Tensor, gradient: Tensor) -> Tensor:
     return -inverse @ gradient
 
 
-@pytest.mark.parametrize(("size", "kept"), [(30, 1), (30, 4), (30, MEMORY), (30, MEMORY + 7), (160, 35), (160, 50)])
+@pytest.mark.parametrize(
+    ("size", "kept"), [(30, 1), (30, 4), (30, MEMORY), (30, MEMORY + 7), (30, 4 * MEMORY), (160, 35), (160, 50)]
+)
 def test_directions_equal_those_of_dense_bfgs_updates(size: int, kept: int) -> None:
     factor = torch.randn(size, size).double()
     matrix = factor @ factor.T + torch.eye(size).double()
     steps, gradient = torch.randn(kept, size).double(), torch.randn(size).double()
     memory = Memory(gradient)
     for step in steps:
-        memory.keep(step, matrix @ step)
+        memory.keep(step, gradient, gradient + matrix @ step)
     last = steps[-memory_length(gradient) :]
     assert len(last) == min(kept, max(MEMORY, size // 4))
     torch.testing.assert_close(memory.direction(gradient), dense_direction(last, last @ matrix, gradient), rtol=1e-7, atol=1e-9)
@@ -144,8 +146,8 @@ def test_what_a_search_knows_of_the_inverse_is_that_of_dense_updates_of_its_prec
     steps = []
     for _ in range(kept):
         steps.append(0.3 * memory.direction(gradient))
-        memory.keep(steps[-1], matrix @ steps[-1])
-        gradient = gradient + matrix @ steps[-1]
+        before, gradient = gradient, gradient + matrix @ steps[-1]
+        memory.keep(steps[-1], before, gradient)
     inner = torch.stack([known.factor.T @ step for step in steps])  # in z, where the preconditioner is the identity
     changes = torch.stack([known.gather(matrix @ step) for step in steps])
     expected = known.spread(-dense_direction(inner, changes, known.gather(vector)))
@@ -155,11 +157,12 @@ def test_what_a_search_knows_of_the_inverse_is_that_of_dense_updates_of_its_prec
 def test_pairs_without_positive_curvature_are_not_kept() -> None:
     gradient = torch.randn(5).double()
     memory, same = Memory(gradient), Memory(gradient)
+    none = torch.zeros(5).double()
     for step in torch.randn(3, 5).double():
-        memory.keep(step, 2 * step)
-        memory.keep(step, -step)
-        memory.keep(step, torch.zeros(5).double())
-        same.keep(step, 2 * step)
+        memory.keep(step, none, 2 * step)
+        memory.keep(step, none, -step)
+        memory.keep(step, none, none)
+        same.keep(step, none, 2 * step)
     torch.testing.assert_close(memory.direction(gradient), same.direction(gradient), rtol=0, atol=0)
 
 

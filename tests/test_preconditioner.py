@@ -95,5 +95,5 @@ def test_a_step_along_another_direction_is_not_kept() -> None:
     assert factor is not None
     memory = Preconditioned(start, factor, 1e9)
     memory.direction(start)
-    memory.keep(torch.arange(SIZE).double(), start)
-    assert memory.order == []
+    memory.keep(torch.arange(SIZE).double(), start, 2 * start)
+    assert memory.is_empty

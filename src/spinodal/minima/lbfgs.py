@@ -16,6 +16,7 @@ from spinodal.spectrum.preconditioner import Preconditioner
 
 MEMORY, MOST_MEMORY = 20, 300  # steps that are remembered, at least and at most,
 PARAMETERS_PER_STEP = 4  # as many as there are parameters for each,
+SPARE = 3  # a part of the places by which there are more, so that what is kept seldom moves
 MEMORY_BYTES = 2**24  # and as few as fit; where each gradient takes a long way, more of them pay for their products
 FAR = 0.02  # relative residual at which a search that left its branch can be recognised
 SINGLE = 1e-3  # relative residual down to which single precision serves
@@ -134,7 +135,7 @@ def descend(start: Tensor, stop: Stop, iterations: int, memory: Memory | None = 
         found = yield from line_search(theta, value, direction, slope, memory.decrease)
         if found is None:
             return Solution(theta, value, gradient, count, "still")
-        memory.keep(found[0] - theta, found[2] - gradient)
+        memory.keep(found[0] - theta, gradient, found[2])
         theta, value, gradient = found
         if stillness.after(value, float(gradient.norm())):
             return Solution(theta, value, gradient, count, stop(theta, value, gradient) or "still")
@@ -166,44 +167,64 @@ class Memory:
 
     The compact form of Byrd, Nocedal & Schnabel (1994, eq. 3.1) with R = triu(S'Y), D = diag(S'Y):
     `H = c + [S cY] [[R^-T (D + c Y'Y) R^-1, -R^-T], [-R^-1, 0]] [S cY]'`, so the long vectors are
-    touched in two matrix products per step.
+    touched in two matrix products per step, and in two more for the pair that is new.
     """
 
     decrease = ARMIJO  # of L along a step, relative to what its slope promises
 
     def __init__(self, like: Tensor) -> None:
         self.length = memory_length(like)
-        self.steps, self.changes = like.new_zeros(2, self.length, len(like))  # in a ring
-        self.products, self.squares = np.zeros((2, self.length, self.length))  # s_i . y_j and y_i . y_j
-        self.order: list[int] = []  # ring places, oldest first
+        places = self.length + max(self.length // SPARE, 1)
+        self.steps, self.changes = like.new_zeros(2, places, len(like))  # oldest first, in rows first to last
+        self.products, self.squares = np.zeros((2, places, places))  # s_i . y_j, for i <= j, and y_i . y_j
+        self.first = self.last = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell a memory that knows nothing yet."""
+        return self.first == self.last
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return `-H g`."""
-        if not self.order:
+        if self.is_empty:
             return -gradient / max(1.0, float(gradient.norm()))
-        order, filled = np.array(self.order), len(self.order)
-        on_steps, on_changes = (_numbers(rows[:filled] @ gradient) for rows in (self.steps, self.changes))
-        products, squares = self.products[np.ix_(order, order)], self.squares[np.ix_(order, order)]
+        rows = slice(self.first, self.last)
+        steps, changes, products, squares = (
+            self.steps[rows],
+            self.changes[rows],
+            self.products[rows, rows],
+            self.squares[rows, rows],
+        )
         scale = products[-1, -1] / squares[-1, -1]
-        inner = _triangular(products, on_steps[order])
-        bent = products.diagonal() * inner + scale * (squares @ inner - on_changes[order])
-        weights, inward = np.zeros((2, filled))
-        weights[order], inward[order] = _triangular(products, bent, transposed=True), scale * inner
-        along_steps, along_changes = (torch.from_numpy(part).to(gradient) for part in (weights, inward))
-        direction: Tensor = along_changes @ self.changes[:filled] - along_steps @ self.steps[:filled] - scale * gradient
+        inner = _triangular(products, _numbers(steps @ gradient))
+        bent = products.diagonal() * inner + scale * (squares @ inner - _numbers(changes @ gradient))
+        weights = _triangular(products, bent, transposed=True)
+        along_steps, along_changes = (torch.from_numpy(part).to(gradient) for part in (weights, scale * inner))
+        direction: Tensor = along_changes @ changes - along_steps @ steps - scale * gradient
         return direction
 
-    def keep(self, step: Tensor, change: Tensor) -> None:
-        """Keep a pair of positive curvature in place of the oldest one."""
+    def keep(self, step: Tensor, before: Tensor, after: Tensor) -> None:
+        """Keep a step and the change of the gradient along it, if its curvature is positive, in place of the oldest one."""
+        change = after - before
         if not float(step @ change) > 1e-14 * float(step.norm()) * float(change.norm()):
             return
-        place = len(self.order) if len(self.order) < self.length else self.order.pop(0)
-        self.order.append(place)
-        filled = len(self.order)
+        if self.last == len(self.steps):
+            self._make_room()
+        place, self.last = self.last, self.last + 1
+        self.first = max(self.first, self.last - self.length)
+        rows = slice(self.first, self.last)
         self.steps[place], self.changes[place] = step, change
-        self.products[:filled, place] = _numbers(self.steps[:filled] @ change)
-        self.products[place, :filled], squares = _numbers(self.changes[:filled] @ torch.stack([step, change], 1)).T
-        self.squares[:filled, place] = self.squares[place, :filled] = squares
+        self.products[rows, place] = _numbers(self.steps[rows] @ change)
+        self.squares[rows, place] = self.squares[place, rows] = _numbers(self.changes[rows] @ change)
+
+    def _make_room(self) -> None:
+        """Move what is kept to the front."""
+        kept = slice(self.first + 1, self.last)
+        self.first, self.last = 0, kept.stop - kept.start
+        for rows in (self.steps, self.changes):
+            rows[: self.last] = rows[kept].clone()
+        for matrix in (self.products, self.squares):
+            matrix[: self.last, : self.last] = matrix[kept, kept].copy()
 
 
 class Preconditioned(Memory):
@@ -219,14 +240,15 @@ class Preconditioned(Memory):
     def __init__(self, like: Tensor, preconditioner: Preconditioner, longest: float) -> None:
         super().__init__(like)
         self.preconditioner, self.longest = preconditioner, longest
-        self._inner = self._outer = torch.zeros_like(like)  # the last direction, in z and in theta
+        self._inner = self._outer = torch.zeros_like(like)  # the last direction, in z and in theta,
+        self._gathered = self._gradient = torch.zeros_like(like)  # and the gradient that it came from
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return `-S H S^T g`, shortened where it is too long."""
-        gathered = self.preconditioner.gather(gradient)
-        inner = super().direction(gathered) if self.order else -gathered
+        gathered = self._noted(gradient)
+        inner = -gathered if self.is_empty else super().direction(gathered)
         outer = self.preconditioner.spread(inner)
-        longest = self.longest if self.order else FIRST * self.longest
+        longest = FIRST * self.longest if self.is_empty else self.longest
         shorter = min(1.0, longest / max(float(outer.norm()), 1e-300))
         self._inner, self._outer = shorter * inner, shorter * outer
         return self._outer
@@ -234,14 +256,20 @@ class Preconditioned(Memory):
     def inverse(self, vector: Tensor) -> Tensor:
         """Return `S H S^T v`: what the preconditioner and the steps since tell of the inverse Hessian."""
         gathered = self.preconditioner.gather(vector)
-        return self.preconditioner.spread(-super().direction(gathered) if self.order else gathered)
+        return self.preconditioner.spread(gathered if self.is_empty else -super().direction(gathered))
 
-    def keep(self, step: Tensor, change: Tensor) -> None:
+    def keep(self, step: Tensor, before: Tensor, after: Tensor) -> None:
         """Keep a step along the last direction, and the change of the gradient, in z; no other step, which z does not know."""
         square = float(self._outer @ self._outer)
         length = float(step @ self._outer) / square if square > 0.0 else 0.0
         if float((step - length * self._outer).norm()) <= 1e-3 * float(step.norm()):
-            super().keep(length * self._inner, self.preconditioner.gather(change))
+            super().keep(length * self._inner, self._noted(before), self._noted(after))
+
+    def _noted(self, gradient: Tensor) -> Tensor:
+        """Return a gradient in z, and keep it: after a step it is asked for twice."""
+        if not torch.equal(gradient, self._gradient):
+            self._gradient, self._gathered = gradient, self.preconditioner.gather(gradient)
+        return self._gathered
 
 
 def memory_length(like: Tensor) -> int:

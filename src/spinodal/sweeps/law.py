@@ -22,6 +22,7 @@ from spinodal.sweeps.gap import gap
 from spinodal.sweeps.order import has_meaning
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.singularity import law_through, measured_exponent
+from spinodal.sweeps.turn import Turn
 from spinodal.sweeps.way import Way
 
 MOST_WITNESSES = 5  # nearest points that the walk came by, of which two may tell the law,
@@ -44,11 +45,18 @@ class LawOfMargin:
         ahead, width = self.way.distance_ahead(before, earlier, after), abs(after.beta - before.beta)
         if not halved:
             return None, ahead
-        if self.way.criteria.sparing and (told := self._of_known(before, width, known)):
+        if self.way.criteria.sparing and (told := self._of_turn(before, width) or self._of_known(before, width, known)):
             return told
         exponent = self._exponent(before, earlier, after)
         clear = exponent is not None and has_meaning(exponent) and ahead is not None and ahead < VANISHES_WITHIN * width
-        return (exponent, ahead) if clear else self._of_witnesses(before, width) or (exponent, ahead)
+        if clear or self.way.criteria.rough:
+            return exponent, ahead
+        return self._of_witnesses(before, width) or self._of_turn(before, width) or (exponent, ahead)
+
+    def _of_turn(self, near: Point, width: float) -> tuple[float, float] | None:
+        """Return exponent and distance of a fold that the branch goes through at fixed norm; None where there is none."""
+        told = Turn(self.way, near, width).law()
+        return told if told is not None and has_meaning(told[0]) and told[1] < VANISHES_WITHIN * width else None
 
     def _of_witnesses(self, near: Point, width: float) -> tuple[float, float] | None:
         """Return exponent and distance from the curvature along the branch at two witnesses behind the bracket.

@@ -16,7 +16,8 @@ class Evidence(Record):
     ----------
     exponent : float or None
         p of `margin ~ (beta* - beta)^p` at the near end: 1/2 at a fold, 1 at a branch point. It comes
-        from two points on the branch: with `q = -margin / (d margin / d beta)`, `p = dbeta / dq`.
+        from two points on the branch: with `q = -margin / (d margin / d beta)`, `p = dbeta / dq`. Where that does not tell, it
+        is the exponent of the curvature along the branch, which goes on through a fold at fixed norm (see `Turn`).
     margin : float
         Margin at the last point before.
     reach : float or None

@@ -70,10 +70,12 @@ class Climb:
     penalty : Penalty
     memory : Memory
         Of L-BFGS, which passes from one sphere to the next.
+    tolerance : float
+        Residual of a step's end, relative to 2 beta r.
     """
 
-    def __init__(self, landscape: Landscape, penalty: Penalty, memory: Memory) -> None:
-        self.landscape, self.penalty, self.memory = landscape, penalty, memory
+    def __init__(self, landscape: Landscape, penalty: Penalty, memory: Memory, *, tolerance: float = ROUGH) -> None:
+        self.landscape, self.penalty, self.memory, self.tolerance = landscape, penalty, memory, tolerance
         self._begun = landscape.counts.gradient_evaluations
 
     def summit(self, first: Place, along: Callable[[float], Tensor]) -> Summit | None:
@@ -88,22 +90,23 @@ class Climb:
         places, over = self._up(polished, along)
         if len(places) < 2:
             return None
-        if over is None and self._is_tired:
+        if over is None and self.is_tired:
             return Summit(None, tuple(places))
         around = self._around(places, over)
         if around is None:  # the constrained minimum jumps next to the last place, before a summit
-            before = self._at(places[-1].height, places[-1:], FINE)
+            before = self.at(places[-1].height, places[-1:], FINE)
             return None if before is None else Summit(before.beta * (1.0 + CLOSE), (*places[:-1], before))
         around = self._closer(around)
         before = self._before(around)
         if before is None:
             return None
         lower = (place for place in places if place.height > before.height and place.beta < before.beta)
-        fold = max(_parabola(around)[1], around[1].beta)
+        fold = max(parabola(around)[1], around[1].beta)
         return Summit(fold, (*sorted(lower, key=lambda place: place.beta), before), around[-1])
 
     @property
-    def _is_tired(self) -> bool:
+    def is_tired(self) -> bool:
+        """Tell a climb that has taken as many gradients as it may."""
         return self.landscape.counts.gradient_evaluations - self._begun > BUDGET
 
     def _around(self, places: list[Place], over: Place | None) -> list[Place] | None:
@@ -115,7 +118,7 @@ class Climb:
             return [*places[-2:], over]
         behind, last = places[-2:]
         for _ in range(HALVED):
-            middle = self._at(0.5 * (behind.height + last.height), [behind, last], ROUGH)
+            middle = self.at(0.5 * (behind.height + last.height), [behind, last], ROUGH)
             if middle is None:
                 return None
             if middle.beta > last.beta:
@@ -125,12 +128,12 @@ class Climb:
 
     def _before(self, around: list[Place]) -> Place | None:
         """Return a place a little before the summit: of a larger norm than the highest place, and lower."""
-        top, fold, bend = _parabola(around)
+        top, fold, bend = parabola(around)
         highest = around[1]
         away = math.sqrt(BEFORE_SUMMIT * fold / -bend) if bend < 0.0 else LEAST
         height = max(top, highest.height) + away
         for _ in range(HALVED):
-            before = self._at(height, around, FINE)
+            before = self.at(height, around, FINE)
             if before is None or before.beta < highest.beta:
                 return before
             highest, height = before, height + 2.0 * away
@@ -143,9 +146,9 @@ class Climb:
         """
         places, step = [first], STEP
         for _ in range(MOST):
-            if self._is_tired:
+            if self.is_tired:
                 break
-            ahead = self._step(places, step, along)
+            ahead = self.step(places, step, along)
             if ahead is None:
                 step *= SHORTER
                 if step < LEAST or (len(places) > 1 and step * _steepness(places) <= CLOSE * first.beta):
@@ -154,7 +157,7 @@ class Climb:
             if ahead.beta <= places[-1].beta:
                 if len(places) > 1:
                     return places, ahead
-                behind = self._step([ahead, first], -STEP, along)  # it began at the summit
+                behind = self.step([ahead, first], -STEP, along)  # it began at the summit
                 return ([behind, first], ahead) if behind is not None and behind.beta < first.beta else (places, None)
             places.append(ahead)
             step = min(2.0 * step, STEP, _expected(places, step))
@@ -166,7 +169,7 @@ class Climb:
         for _ in range(MOST):
             if places[-1].beta <= to:
                 break
-            ahead = self._step(places, step, lambda change: 0.0 * over.theta)
+            ahead = self.step(places, step, lambda change: 0.0 * over.theta)
             if ahead is not None and ahead.beta < places[-1].beta:
                 places.append(ahead)
                 step = min(2.0 * step, STEP)
@@ -177,7 +180,7 @@ class Climb:
     def _closer(self, around: list[Place]) -> list[Place]:
         """Return three places around the summit, by falling norm, of which the parabola through them is the curve there."""
         for _ in range(REFINED):
-            top, fold, bend = _parabola(around)
+            top, fold, bend = parabola(around)
             highest = around[1]
             if bend >= 0.0:
                 break
@@ -186,7 +189,7 @@ class Climb:
                 top = highest.height - math.copysign(LEAST, apart)
             if any(abs(place.height - top) < APART for place in around):
                 break  # this side of the summit is known
-            found = self._at(top, around, FINE)
+            found = self.at(top, around, FINE)
             if found is None:
                 break
             known = sorted([*around, found], key=lambda place: -place.height)
@@ -196,7 +199,7 @@ class Climb:
                 break
         return around
 
-    def _step(self, places: list[Place], step: float, along: Callable[[float], Tensor]) -> Place | None:
+    def step(self, places: list[Place], step: float, along: Callable[[float], Tensor]) -> Place | None:
         """Return the place a step in log rho below the last one; None where the constrained minimum jumps."""
         last = places[-1]
         height = last.height - step
@@ -204,13 +207,13 @@ class Climb:
         moved = math.exp(height) - math.exp(last.height)
         slack = LEAPT * last.beta * abs(moved)
         floor = last.error - last.beta * moved - 4.0 * slack if step > 0.0 else -math.inf
-        found = self._solved(guess, height, last.beta, ROUGH, floor=floor)
+        found = self._solved(guess, height, last.beta, self.tolerance, floor=floor)
         if found is None:
             return None
         slack += 0.25 * abs((found.beta - last.beta) * moved)
         return None if abs(found.error - last.error + 0.5 * (last.beta + found.beta) * moved) > slack else found
 
-    def _at(self, height: float, places: list[Place], tolerance: float) -> Place | None:
+    def at(self, height: float, places: list[Place], tolerance: float) -> Place | None:
         """Solve at a norm, guessed by the polynomial through places."""
         nearest = min(places, key=lambda place: abs(place.height - height))
         return self._solved(_through(places, height), height, nearest.beta, tolerance)
@@ -229,7 +232,7 @@ def _expected(places: list[Place], step: float) -> float:
     """Return a step in log rho to just beyond where the last three places let the summit be expected."""
     if len(places) < THREE:
         return math.inf
-    top, _, bend = _parabola(places[-3:])
+    top, _, bend = parabola(places[-3:])
     ahead = places[-1].height - top
     return max(1.2 * ahead, 0.1 * step, LEAST) if bend < 0.0 and ahead > 0.0 else math.inf
 
@@ -245,14 +248,14 @@ def _through(places: list[Place], height: float) -> Tensor:
     return sum((weight * place.theta for weight, place in _weights(places, height)), 0.0 * places[0].theta)
 
 
-def _parabola(places: list[Place]) -> tuple[float, float, float]:
+def parabola(places: list[Place]) -> tuple[float, float, float]:
     """Return `log rho` and beta of the top of the parabola through three places, and half its second derivative.
 
     Examples
     --------
     >>> from types import SimpleNamespace as Seen
     >>> places = [Seen(height=x, beta=2.0 - 3.0 * (x - 0.5) ** 2) for x in (0.0, 0.4, 1.0)]
-    >>> [round(value, 9) for value in _parabola(places)]
+    >>> [round(value, 9) for value in parabola(places)]
     [0.5, 2.0, -3.0]
     """
     a, b, c = places
