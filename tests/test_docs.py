@@ -288,6 +288,6 @@ def test_make_docs_says_what_is_missing(tmp_path: Path) -> None:
     if make is None:
         pytest.skip("there is no make")
     shutil.copy(ROOT / "Makefile", tmp_path)
-    done = subprocess.run([make, "docs", "--old-file=.venv/.installed"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([make, "docs", "--old-file=.venv/.developed"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
     assert "'.[docs]'" in done.stdout + done.stderr
