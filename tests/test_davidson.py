@@ -120,3 +120,12 @@ def test_known_images_stay_those_of_their_vectors() -> None:
     assert len(space) == 4
     assert np.allclose(space.basis @ space.basis.T, np.eye(4))
     assert np.allclose(space.images, space.basis @ here)
+
+
+def test_a_lower_mode_that_the_space_holds_in_part_shows_behind_copies_of_the_margin() -> None:
+    values = torch.cat([torch.tensor([0.0495, 0.05, 0.05]), torch.linspace(0.3, 20.0, SIZE - 3)]).double()
+    one = torch.eye(SIZE, dtype=torch.float64)
+    guesses = torch.stack([one[1], one[2], (one[0] + one[3]) / 2.0**0.5])
+    space = Subspace.of(guesses, lambda vector: values * vector)
+    space, place = davidson(lambda vector: values * vector, space, lambda vector: vector, zero=1e-9, budget=SIZE)
+    assert space.values[place] == pytest.approx(0.0495, rel=ACCURATE)

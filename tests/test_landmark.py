@@ -221,3 +221,18 @@ def test_a_mode_that_left_a_cluster_unseen_is_within_the_error_of_the_margin() -
     assert found is not None
     assert found.margin.value == pytest.approx(1.5)
     assert found.margin.value - found.margin.residual < 1.47
+
+
+def test_a_cluster_that_falls_while_the_margin_rises_is_within_its_error() -> None:
+    """Four modes are kept: the one of the margin, which stiffens, and three of a cluster that falls whole, the fifth with it."""
+    before = torch.tensor([1.0, 1.05, 1.051, 1.052, 1.053, *torch.linspace(2.0, 9.0, 20).tolist()]).double()
+    after = before.clone()
+    after[:5] = torch.tensor([2.0, 0.8, 0.801, 0.802, 0.795])
+    one = nn.Linear(1, len(before), bias=False)
+    landscape = sp.Landscape(one, lambda model, batch: (batch * model.weight[:, 0].square()).sum() / 2.0, after)
+    loss, theta = Regularised(landscape, 0.0), torch.zeros(len(before), dtype=torch.float64)
+    landmark = Landmark.at(loss, theta, torch.diag(before))
+    assert landmark is not None
+    found = near(loss, theta, replace(landmark, price=1000))
+    assert found is not None
+    assert found.margin.value - found.margin.residual < 0.795

@@ -24,6 +24,7 @@ MARGIN_PLACED = 1e-4  # of the spectrum's width: the same pair lies close enough
 INDEX_SETTLED = 1e-2  # relative residual of all negative Ritz values and of the next, with which no more are looked for
 DAVIDSON_SETTLED = 1e-3  # relative residual of the margin's pair, from a neighbour's vectors, at which it is known
 DAVIDSON_BESIDE = 0.3  # the same of the pair above it: a lower one that hides would show there
+CLUSTERED = 0.02  # relative difference up to which a pair above the margin's is of its cluster, and hides what lies behind
 TANGENT_SETTLED = 3e-3  # relative residual of a tangent, in the metric of a preconditioner; slopes are wrong by its square
 APART = 1e-6  # length of the part of a unit vector outside a space, below which its known image is no longer its own
 INDEPENDENT = 1e-10  # length of the part of a unit vector outside a space, below which it is rounding

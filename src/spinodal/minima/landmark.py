@@ -14,7 +14,7 @@ from spinodal.spectrum.preconditioner import Cholesky
 
 FLOOR = 0.1  # of beta: least curvature that is believed of the neighbourhood, where soft modes stiffen and turn
 SOFT = 4  # lowest eigenvectors outside the zero modes that are kept
-SPREAD = 0.1  # of the drift of a margin since a Hessian: how far modes of nearly one curvature come apart (measured: .08)
+SPREAD = 0.1  # of the drift of modes since a Hessian: how far those of nearly one curvature come apart (measured: .08)
 STEP_BESIDE = 2e-4  # of the norm: a step that no mode softens on
 SHARPEST = 1e-2  # least part of its tolerance to which a search goes on
 SERVED = 3.0  # points that a new Hessian is expected to serve
@@ -31,8 +31,10 @@ class Landmark:
         Its value, here; the rest of it, and what follows, where the Hessian was taken.
     low : Tensor, shape (k, n)
         Lowest eigenvectors of Hess L, zero modes included.
-    taken, beyond : float
-        The margin where the Hessian was taken, and the lowest eigenvalue there whose mode is not kept.
+    curvatures : Tensor, shape (k,)
+        Theirs, where the Hessian was taken.
+    beyond : float
+        The lowest eigenvalue there whose mode is not kept.
     factor : Cholesky
         Of Hess L, shifted by a part of beta.
     price : int
@@ -43,7 +45,7 @@ class Landmark:
 
     margin: Margin
     low: Tensor
-    taken: float
+    curvatures: Tensor
     beyond: float
     factor: Cholesky
     price: int
@@ -56,8 +58,8 @@ class Landmark:
         factor = Cholesky.of(matrix, least=FLOOR * loss.unit)
         if factor is None:
             return None
-        margin, low, beyond = dense_lowest(matrix, factor, keep=SOFT)
-        return cls(margin, low, margin.value, beyond, factor, price(loss.landscape), theta)
+        margin, low, curvatures, beyond = dense_lowest(matrix, factor, keep=SOFT)
+        return cls(margin, low, curvatures, beyond, factor, price(loss.landscape), theta)
 
     def beside(self, theta: Tensor, margin: float) -> Landmark:
         """Return the landmark of a minimum nearby, whose margin is known, and where modes that softened were looked for."""
@@ -68,13 +70,14 @@ class Landmark:
         """Tell a theta so near that no mode can have softened unseen."""
         return float((theta - self.seen).norm()) <= STEP_BESIDE * float(self.seen.norm())
 
-    def hidden(self, value: float) -> float:
+    def hidden(self, value: float, curvatures: Tensor) -> float:
         """Return how far below a margin nearby a mode may lie that is not kept, 0 where none may.
 
-        Where the kept modes have drifted by so much, that of a cluster may have drifted apart from them by a part, `SPREAD`.
+        `curvatures`, shape (k,), are there those of the kept ones: the others may have fallen as far as any of these, and in a
+        cluster further by a part, `SPREAD`.
         """
-        drift = value - self.taken
-        return max(0.0, value - (self.beyond + drift - SPREAD * abs(drift)))
+        drifts = curvatures - self.curvatures
+        return max(0.0, value - (self.beyond + float(drifts.min()) - SPREAD * float(drifts.abs().max())))
 
     @property
     def sharpness(self) -> float:

@@ -145,12 +145,13 @@ def near(
     product, inverse = loss.hessian_operator(theta), inverse or landmark.factor.inverse
     guesses = torch.stack([*landmark.low, *(hint for hint in hints if bool(hint.any()))])
     space = Subspace.of(guesses, product)
+    curvatures = space.curvatures[: len(landmark.low)]
     if not landmark.is_beside(theta):
         space = space.joined(*softened(product, landmark.factor, theta))
     right = loss.push(theta)
     space, place = davidson(product, space, inverse, zero=zero, budget=budget, right=right)
     value = float(space.values[place])
-    residual = max(float(space.outside(place).norm()), landmark.hidden(value))
+    residual = max(float(space.outside(place).norm()), landmark.hidden(value, curvatures))
     if residual > abs(value) or len(space) + SOFT > budget:
         return None
     margin = Margin(value, space.vector(place), place, residual, landmark.margin.largest)

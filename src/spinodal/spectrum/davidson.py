@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spinodal.definitions import APART, DAVIDSON_BESIDE, DAVIDSON_SETTLED, INDEPENDENT, TANGENT_SETTLED
+from spinodal.definitions import APART, CLUSTERED, DAVIDSON_BESIDE, DAVIDSON_SETTLED, INDEPENDENT, TANGENT_SETTLED
 from spinodal.spectrum.krylov import Krylov, random_vectors
 from spinodal.spectrum.lanczos import grow_together
 from spinodal.spectrum.preconditioner import Preconditioner
@@ -57,6 +57,11 @@ class Subspace:
         lengths: np.ndarray = outside.norm(dim=1).cpu().numpy()
         return lengths
 
+    @property
+    def curvatures(self) -> Tensor:
+        """Return `v . A v` of the vectors, shape (k,)."""
+        return (self.basis * self.images).sum(dim=1)
+
     def vector(self, place: int) -> Tensor:
         """Return a Ritz vector, shape (n,)."""
         return self.weights[:, place] @ self.basis
@@ -98,8 +103,8 @@ def davidson(
 ) -> tuple[Subspace, int]:
     """Widen a space until it holds the lowest eigenpair outside the zero modes; return it with the place of that pair.
 
-    Preconditioned residuals of that pair and of the one above it widen the space until the first is known to
-    `DAVIDSON_SETTLED` and the second to `DAVIDSON_BESIDE`, or until the budget is spent. An eigenvector to which the space
+    Preconditioned residuals of that pair and of the next that is no copy of it widen the space until the first is known to
+    `DAVIDSON_SETTLED` and the other to `DAVIDSON_BESIDE`, or until the budget is spent. An eigenvector to which the space
     is orthogonal cannot be found: see `softened`.
 
     Parameters
@@ -164,10 +169,17 @@ def softened(product: Callable[[Tensor], Tensor], known: Preconditioner, like: T
 
 
 def _watched(space: Subspace, place: int, zero: float) -> list[tuple[Tensor, float]]:
-    """Return what lies outside of the pair of the margin and of the next one, and how little that must be."""
+    """Return what lies outside of the pair of the margin and of the next one that is no copy, and how little that must be.
+
+    A lower mode that the space holds in part shows there.
+    """
     size = max(abs(float(space.values[place])), zero)
-    pair = [(space.outside(place), max(DAVIDSON_SETTLED * size, zero))]
-    return pair if place + 1 >= len(space) else [*pair, (space.outside(place + 1), DAVIDSON_BESIDE * size)]
+    pairs = [(space.outside(place), max(DAVIDSON_SETTLED * size, zero))]
+    for above in range(place + 1, len(space)):
+        pairs.append((space.outside(above), DAVIDSON_BESIDE * size))
+        if float(space.values[above] - space.values[place]) > CLUSTERED * size:
+            break
+    return pairs
 
 
 def _with_images(basis: Tensor, vectors: Tensor, product: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:

@@ -78,8 +78,8 @@ def margin_of(basis: Eigenbasis, matrix: Tensor) -> Margin:
     return Margin(value, mode, basis.zero_modes, residual, basis.largest)
 
 
-def dense_lowest(matrix: Tensor, factor: Cholesky | None = None, *, keep: int) -> tuple[Margin, Tensor, float]:
-    """Return the margin of Hess L, shape (n, n), its lowest eigenvectors, shape (k, n), and the lowest eigenvalue without one.
+def dense_lowest(matrix: Tensor, factor: Cholesky | None = None, *, keep: int) -> tuple[Margin, Tensor, Tensor, float]:
+    """Return the margin of Hess L, shape (n, n), its lowest eigenpairs, shapes (k, n) and (k,), and the next eigenvalue.
 
     Zero modes are among the vectors, and `keep` above them; of equal eigenvalues two.
     """
@@ -88,7 +88,8 @@ def dense_lowest(matrix: Tensor, factor: Cholesky | None = None, *, keep: int) -
     others = torch.ones_like(basis.values, dtype=torch.bool).index_fill(0, places, False)
     rest = basis.values[others] if len(places) < len(basis.values) else basis.values[-1:]
     beyond = float(rest[0]) if len(places) < len(matrix) else math.inf
-    return margin_of(basis, matrix), basis.vectors[:, places].T.to(matrix).contiguous(), beyond
+    low = basis.vectors[:, places].T.to(matrix).contiguous()
+    return margin_of(basis, matrix), low, basis.values[places].to(matrix), beyond
 
 
 def _distinct(values: Tensor, first: int) -> Tensor:
