@@ -16,6 +16,7 @@ FLOOR = 0.1  # of beta: least curvature that is believed of the neighbourhood, w
 SOFT = 4  # lowest eigenvectors outside the zero modes that are kept
 SPREAD = 0.1  # of the drift of modes since a Hessian: how far those of nearly one curvature come apart (measured: .08)
 STEP_BESIDE = 2e-4  # of the norm: a step that no mode softens on
+FAR = 0.1  # of the norm: a step in which so many modes may change that a search for one that has fallen does not find it
 SHARPEST = 1e-2  # least part of its tolerance to which a search goes on
 SERVED = 3.0  # points that a new Hessian is expected to serve
 CERTIFIED = 100  # gradients up to which a Hessian is taken at every point: margin, zero modes and tangent come with it
@@ -39,8 +40,9 @@ class Landmark:
         Of Hess L, shifted by a part of beta.
     price : int
         What another landmark costs in gradients.
-    seen : Tensor, shape (n,)
-        Where all modes were looked at last: by the Hessian, or by a search for modes that have softened.
+    home, seen : Tensor, shape (n,)
+        Where the Hessian was taken, and
+        where all modes were looked at last: by the Hessian, or by a search for modes that have softened.
     """
 
     margin: Margin
@@ -49,6 +51,7 @@ class Landmark:
     beyond: float
     factor: Cholesky
     price: int
+    home: Tensor
     seen: Tensor
 
     @classmethod
@@ -59,7 +62,7 @@ class Landmark:
         if factor is None:
             return None
         margin, low, curvatures, beyond = dense_lowest(matrix, factor, keep=SOFT)
-        return cls(margin, low, curvatures, beyond, factor, price(loss.landscape), theta)
+        return cls(margin, low, curvatures, beyond, factor, price(loss.landscape), theta, theta)
 
     def beside(self, theta: Tensor, margin: float) -> Landmark:
         """Return the landmark of a minimum nearby, whose margin is known, and where modes that softened were looked for."""
@@ -69,6 +72,14 @@ class Landmark:
     def is_beside(self, theta: Tensor) -> bool:
         """Tell a theta so near that no mode can have softened unseen."""
         return float((theta - self.seen).norm()) <= STEP_BESIDE * float(self.seen.norm())
+
+    def serves(self, theta: Tensor, gradients: int) -> bool:
+        """Tell whether to look from here at a minimum that a search took so many gradients to.
+
+        Not from too far away: among many modes that have changed one may have fallen below all, from high above.
+        """
+        is_near = float((theta - self.home).norm()) <= FAR * float(self.home.norm())
+        return self.price > CERTIFIED and SERVED * gradients <= self.price and is_near
 
     def hidden(self, value: float, curvatures: Tensor) -> float:
         """Return how far below a margin nearby a mode may lie that is not kept, 0 where none may.
@@ -83,10 +94,6 @@ class Landmark:
     def sharpness(self) -> float:
         """Return how much smaller than elsewhere residuals should be nearby, as the margin here is."""
         return min(1.0, max(SHARPEST, abs(self.margin.value) / self.factor.shift)) if self.factor.shift > 0.0 else 1.0
-
-    def pays(self, gradients: int) -> bool:
-        """Tell whether it still pays to look from here, where a search took so many gradients."""
-        return self.price > CERTIFIED and SERVED * gradients <= self.price
 
 
 def price(landscape: Landscape) -> int:

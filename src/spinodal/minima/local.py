@@ -116,7 +116,7 @@ def certify(
         steps = solver.margin_steps
         margin = lanczos_margin(product, solution.theta, steps=steps, precision=precision, noise=noise, blur=blur)
         return Local(loss, solution.theta, margin, solver)
-    if landmark is not None and not spent.hessians and landmark.pays(spent.gradient_evaluations):
+    if landmark is not None and not spent.hessians and landmark.serves(solution.theta, spent.gradient_evaluations):
         found = near(loss, solution.theta, landmark, hints, solution.inverse)
         if found is not None:
             return found

@@ -15,7 +15,7 @@ RESOLUTION = 110  # dots per inch of a small figure
 
 
 def svg_of(figure: Figure) -> str:
-    """Return a figure as the address of an image made of lines, its words as text: as outlines they take three times as much."""
+    """Return a figure as the address of an image made of lines, its words as text: outlines take three times as much."""
     from matplotlib import rc_context
 
     with rc_context({"svg.fonttype": "none"}):
