@@ -215,6 +215,10 @@ EVIDENCE = Evidence(exponent=0.5, margin=1e-3, reach=1.0, halved_step=True, jump
 ORDERS = {
     "a fold": ({}, "first", None),
     "a branch point": ({"exponent": 1.0, "jump_norm_squared": 1e-6}, "second", None),
+    "a fold passed at fixed norm": ({"halved_step": False, "turned": True}, "first", None),
+    "a fold passed where a wide bracket blurs its law": ({"exponent": 0.35, "turned": True}, "first", None),
+    "a fold passed elsewhere": ({"reach": 50.0, "turned": True}, "not classified", "where the bracket lies"),
+    "a fold passed without a jump": ({"jump_norm_squared": 1e-6, "turned": True}, "not classified", "agrees"),
     "one step only": ({"halved_step": False}, "not classified", "half steps"),
     "no law": ({"exponent": None}, "not classified", "law"),
     "another law": ({"exponent": 0.7}, "not classified", "measured 0.70"),

@@ -71,6 +71,9 @@ def test_a_map_led_by_fewer_samples_finds_what_all_of_them_have() -> None:
     diagram = sp.map_phases(task, dtype="float32", beta=(0.02, 0.6), starts=2, lead=100, recorder=recorder)
     assert len(diagram.macroscopic) == len(task.exact) == 2
     for found, exact in zip(diagram.macroscopic, task.exact, strict=True):
+        assert (found.order, found.evidence.turned, found.evidence.halved_step) == ("first", True, False)
+        assert found.evidence.exponent == pytest.approx(0.5, abs=0.05)
+        assert found.beta == pytest.approx(exact.beta, rel=1e-4)
         low, high = found.bracket
         assert low * (1 - 2e-4) <= exact.beta <= high * (1 + 2e-4)
         assert high - low <= 1.1e-3 * exact.beta

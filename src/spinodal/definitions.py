@@ -92,6 +92,7 @@ UNBLURRED = 0.6  # of a bracket: where searches are dear they close in to this p
 CLOSER = 0.5  # the same where points share Hessians: beside a fold its own mode is the softest
 CAREFUL = 0.03  # times the tolerance, at the end of a branch where searches are dear: beyond it there may be no minimum
 BEFORE_SUMMIT, BEYOND_SUMMIT = 2.5e-4, 3e-4  # of beta: the ends of a bracket around a fold that was climbed at fixed norm
+PASSED = 0.5  # of the distance BEFORE_SUMMIT: how far beta must have fallen, as far behind a fold, for the branch to turn
 ONE_EVENT = 2.0  # brackets within which two transitions of a walk that touch are one
 LEAPT = 0.05  # of the change of E between two norms: what it may miss of the integral of beta before it has jumped
 GUIDED_UP_TO = 0.97  # of the beta at which a phase ends for fewer samples: how far these lead

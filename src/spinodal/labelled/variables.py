@@ -59,6 +59,10 @@ EVIDENCE: dict[str, str] = {
     "jump_norm_squared": "jump of dL/dbeta = ||theta - centre||^2 across the bracket",
     "jump_curvature": "jump of d2L/dbeta2 across the bracket",
 }
+PROVEN: dict[str, str] = {
+    "halved_step": "whether walking the bracket in two half steps met the transition again",
+    "turned": "whether the branch was followed through its end, at fixed norm, to where beta goes back",
+}
 
 
 def add_points(arrays: Arrays, diagram: Diagram) -> None:
@@ -123,9 +127,9 @@ def _add_kinds(arrays: Arrays, items: Sequence[Mapping[str, Any]]) -> None:
     for name, description in EVIDENCE.items():
         title = f"evidence of the order: {name.replace('_', ' ')}"
         arrays.numbers(f"evidence_{name}", along, [proof[name] for proof in proofs], title, description)
-    met = "whether walking the bracket in two half steps met the transition again"
-    halved = [proof["halved_step"] for proof in proofs]
-    arrays.flags("evidence_halved_step", along, halved, "evidence of the order: halved step", met)
+    for name, description in PROVEN.items():
+        title = f"evidence of the order: {name.replace('_', ' ')}"
+        arrays.flags(f"evidence_{name}", along, [proof[name] for proof in proofs], title, description)
 
 
 def add_phases(arrays: Arrays, items: Sequence[Mapping[str, Any]]) -> None:

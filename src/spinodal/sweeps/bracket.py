@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spinodal.definitions import ALMOST, EXTRAPOLATED, FORETOLD_WITHIN, WITHIN
+from spinodal.sweeps.order import Law
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.singularity import fold_beyond
 from spinodal.sweeps.way import Way
@@ -26,6 +27,8 @@ class Closed:
         Whether walking the bracket in two half steps met the event again.
     path : tuple of Point
         How the near end was reached, without the point that the search began from.
+    law : Law or None
+        How the branch ends, where that was seen on the way.
     """
 
     near: Point
@@ -33,6 +36,7 @@ class Closed:
     far: Point | None
     halved: bool = False
     path: tuple[Point, ...] = ()
+    law: Law | None = None
 
 
 @dataclass

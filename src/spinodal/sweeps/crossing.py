@@ -13,6 +13,7 @@ from spinodal.definitions import BEYOND_SUMMIT, SMALL_GAP
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.lbfgs import Preconditioned
 from spinodal.sweeps.bracket import Closed
+from spinodal.sweeps.order import Law
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.summit import Climb, Place, Summit
 from spinodal.sweeps.way import Way
@@ -47,10 +48,14 @@ class Crossing:
         for _ in range(AGAIN):
             far = self.way.follow(near, None, beta)
             if not self.way.continues(near, None, far):
-                return Closed(near, None, far, path=tuple(path))
+                return Closed(near, None, far, path=tuple(path), law=self._law(note, near))
             near, beta = far, far.beta * (1.0 + self.way.bracket)
             path.append(near)
         return Closed(near, None, None, path=tuple(path))
+
+    def _law(self, note: dict[str, Any], near: Point) -> Law | None:
+        """Return how the branch ends if it was followed through the fold."""
+        return Law(note["exponent"], note["fold"] - near.beta, turned=True) if note.get("exponent") is not None else None
 
     def _path(self, betas: Sequence[float], errors: Sequence[float], *, careful: bool) -> list[Point]:
         """Return the minima on the way as points of the walk, not too close to one another; none if the last is no minimum.
@@ -84,6 +89,7 @@ class Crossing:
         way = () if found is None else found.way
         return {
             "fold": found and found.fold,
+            "exponent": found and found.exponent,
             "way": [place.beta for place in way],
             "errors": [place.error for place in way],
         }

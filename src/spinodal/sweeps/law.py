@@ -19,7 +19,7 @@ from spinodal.definitions import (
     WITNESSES_WITHIN,
 )
 from spinodal.sweeps.gap import gap
-from spinodal.sweeps.order import has_meaning
+from spinodal.sweeps.order import Law, has_meaning
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.singularity import law_through, measured_exponent
 from spinodal.sweeps.turn import Turn
@@ -35,31 +35,30 @@ class LawOfMargin:
 
     way: Way
 
-    def measure(
-        self, before: Point, earlier: Point | None, after: Point, *, halved: bool, known: Iterable[Point] = ()
-    ) -> tuple[float | None, float | None]:
-        """Return the exponent with which the margin vanishes, and how far ahead; the former only if halved steps fell again.
+    def measure(self, before: Point, earlier: Point | None, after: Point, *, halved: bool, known: Iterable[Point] = ()) -> Law:
+        """Return how the branch ends; an exponent only if halved steps fell again.
 
         `known` are points that the walk came by on its way to the bracket.
         """
         ahead, width = self.way.distance_ahead(before, earlier, after), abs(after.beta - before.beta)
         if not halved:
-            return None, ahead
-        if self.way.criteria.sparing and (told := self._of_turn(before, width) or self._of_known(before, width, known)):
-            return told
+            return Law(None, ahead)
+        if self.way.criteria.sparing and (law := self._of_turn(before, width) or self._of_known(before, width, known)):
+            return law
         exponent = self._exponent(before, earlier, after)
         clear = exponent is not None and has_meaning(exponent) and ahead is not None and ahead < VANISHES_WITHIN * width
         if clear or self.way.criteria.rough:
-            return exponent, ahead
-        return self._of_witnesses(before, width) or self._of_turn(before, width) or (exponent, ahead)
+            return Law(exponent, ahead)
+        return self._of_witnesses(before, width) or self._of_turn(before, width) or Law(exponent, ahead)
 
-    def _of_turn(self, near: Point, width: float) -> tuple[float, float] | None:
-        """Return exponent and distance of a fold that the branch goes through at fixed norm; None where there is none."""
+    def _of_turn(self, near: Point, width: float) -> Law | None:
+        """Return the law of a fold that the branch goes through at fixed norm; None where there is none."""
         told = Turn(self.way, near, width).law()
-        return told if told is not None and has_meaning(told[0]) and told[1] < VANISHES_WITHIN * width else None
+        clear = told is not None and has_meaning(told[0]) and told[1] < VANISHES_WITHIN * width
+        return Law(*told, turned=True) if told is not None and clear else None
 
-    def _of_witnesses(self, near: Point, width: float) -> tuple[float, float] | None:
-        """Return exponent and distance from the curvature along the branch at two witnesses behind the bracket.
+    def _of_witnesses(self, near: Point, width: float) -> Law | None:
+        """Return the law from the curvature along the branch at two witnesses behind the bracket.
 
         It helps where another mode has the lowest margin even here. The witnesses are 30 and 300 brackets
         behind, so where in the bracket the singularity lies hardly matters. Where 300 brackets are too far,
@@ -73,7 +72,7 @@ class LawOfMargin:
         first, second = (self.way.behind(near, distance) for distance in distances)
         return self._between(near, first, second)
 
-    def _of_known(self, near: Point, width: float, known: Iterable[Point]) -> tuple[float, float] | None:
+    def _of_known(self, near: Point, width: float, known: Iterable[Point]) -> Law | None:
         """Return the same from the margins of two points that the walk came by, where each one costs, and of a few between.
 
         Only close to the singularity has its own mode the lowest margin.
@@ -84,7 +83,7 @@ class LawOfMargin:
                 distances = self._distance(near, first), self._distance(near, second)
                 found = law_through([point.minimum.margin for point in (near, first, second)], distances)
                 if found is not None and has_meaning(found[0]) and found[1] < VANISHES_WITHIN * width:
-                    return found
+                    return Law(*found)
             behind.insert(0, self.way.behind(near, NEARER_WITNESS * self._distance(near, behind[0])))
         return None
 
@@ -98,8 +97,8 @@ class LawOfMargin:
     def _distance(self, near: Point, behind: Point) -> float:
         return self.way.sign * (near.beta - behind.beta)
 
-    def _between(self, near: Point, first: Point, second: Point) -> tuple[float, float] | None:
-        """Return exponent and distance from the curvature along the branch at two witnesses, the nearer one first."""
+    def _between(self, near: Point, first: Point, second: Point) -> Law | None:
+        """Return the law from the curvature along the branch at two witnesses, the nearer one first."""
         distances = self._distance(near, first), self._distance(near, second)
         curvatures = first.tangent_curvature, second.tangent_curvature
         if min(curvatures) <= 0.0 or not all(self.way.criteria.is_smooth(gap(witness, near)) for witness in (first, second)):
@@ -109,7 +108,7 @@ class LawOfMargin:
             return None
         power = 2.0 if exponent < LINEAR[0] else 1.0
         low, high = (curvature**power for curvature in curvatures)
-        return exponent, max(low * (distances[1] - distances[0]) / (high - low) - distances[0], 0.0)
+        return Law(exponent, max(low * (distances[1] - distances[0]) / (high - low) - distances[0], 0.0))
 
     def _exponent(self, near: Point, earlier: Point | None, far: Point) -> float | None:
         """Return the exponent with which the margin vanishes, from two points on the branch.

@@ -26,6 +26,8 @@ class Evidence(Record):
         Whether walking the bracket in two half steps met the transition again.
     jump_norm_squared, jump_curvature : float
         Ehrenfest: jumps of `||theta||^2 = dL/dbeta` and of `d2L/dbeta2` across the bracket.
+    turned : bool
+        Whether the branch was followed through its end, at fixed norm, to where beta goes back: that is a fold.
     """
 
     exponent: float | None
@@ -34,6 +36,16 @@ class Evidence(Record):
     halved_step: bool
     jump_norm_squared: float
     jump_curvature: float
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class Law:
+    """How a branch ends: the exponent (see `Evidence`), how far ahead in beta, and whether it was seen to turn there."""
+
+    exponent: float | None
+    ahead: float | None
+    turned: bool = False
 
 
 def has_meaning(exponent: float) -> bool:
@@ -42,22 +54,22 @@ def has_meaning(exponent: float) -> bool:
 
 
 def is_of_a_fold(evidence: Evidence) -> bool:
-    """Tell whether the margin vanished like a square root, whatever else is known."""
-    return evidence.exponent is not None and SQUARE_ROOT[0] <= evidence.exponent <= SQUARE_ROOT[1]
+    """Tell whether the branch turned, or the margin vanished like a square root, whatever else is known."""
+    return evidence.turned or (evidence.exponent is not None and SQUARE_ROOT[0] <= evidence.exponent <= SQUARE_ROOT[1])
 
 
 def order_of(evidence: Evidence, *, norm_range: float) -> str:
     """Return the order that the evidence supports: "first", "second" or "not classified".
 
     First order: the margin vanishes like a square root where the bracket lies, `||theta||^2` jumps,
-    and halved steps fall again. Second order: the margin vanishes linearly, `||theta||^2` is
+    and halved steps fall again, or the branch turns there. Second order: the margin vanishes linearly, `||theta||^2` is
     continuous, its slope jumps.
     """
-    if evidence.exponent is None or evidence.reach is None or not evidence.halved_step:
+    if evidence.exponent is None or evidence.reach is None or not (evidence.halved_step or evidence.turned):
         return "not classified"
     near = evidence.reach < VANISHES_WITHIN
     jumps = evidence.jump_norm_squared > CONTINUOUS * norm_range
-    if SQUARE_ROOT[0] <= evidence.exponent <= SQUARE_ROOT[1] and near and jumps:
+    if is_of_a_fold(evidence) and near and jumps:
         return "first"
     if LINEAR[0] <= evidence.exponent <= LINEAR[1] and near and not jumps and evidence.jump_curvature > 0:
         return "second"
@@ -66,7 +78,7 @@ def order_of(evidence: Evidence, *, norm_range: float) -> str:
 
 def missing(evidence: Evidence) -> str:
     """Return what an order that is not classified lacks, for a sentence: "jump, order not proven: ..."."""
-    if not evidence.halved_step:
+    if not (evidence.halved_step or evidence.turned):
         return "no second walk in half steps"
     if evidence.exponent is None:
         return "the law by which its margin vanishes"

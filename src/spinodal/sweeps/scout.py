@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from spinodal.definitions import (
@@ -30,7 +31,7 @@ from spinodal.sweeps.gap import Gap, gap
 from spinodal.sweeps.guide import Guide
 from spinodal.sweeps.law import LawOfMargin
 from spinodal.sweeps.once import is_one_event, without_between
-from spinodal.sweeps.order import Evidence, is_of_a_fold, order_of
+from spinodal.sweeps.order import Evidence, Law, is_of_a_fold, order_of
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.resolution import Resolution
 from spinodal.sweeps.standing import Standing
@@ -248,8 +249,8 @@ class Scout:
         if closed.path:
             state.points.append(closed.near)
             state.point = closed.near
-        landed, known = self._landed(closed.near, closed.far, beyond), (*state.branch, *closed.path)
-        self._pass(state, closed.earlier, landed, halved=closed.halved, known=known)
+        landed = self._landed(closed.near, closed.far, beyond)
+        self._pass(state, closed.earlier, landed, replace(closed, path=(*state.branch, *closed.path)))
 
     def _needed(self, start: Point, path: Sequence[Point]) -> list[Point]:
         """Return as few points of a path as prove that nothing was passed over between them."""
@@ -260,9 +261,7 @@ class Scout:
                 last = point
         return kept
 
-    def _pass(
-        self, state: Standing, earlier: Point | None, after: Point, *, halved: bool = False, known: Sequence[Point] = ()
-    ) -> None:
+    def _pass(self, state: Standing, earlier: Point | None, after: Point, closed: Closed | None = None) -> None:
         """Go on behind a narrow gap: a transition, or a branch that turns quickly, as soft modes do, but continues."""
         before = state.point
         if not (before.minimum.converged and after.minimum.converged):
@@ -273,7 +272,7 @@ class Scout:
         if found.relative <= JUMPED and not kinked and self.criteria.is_small(before, after):
             state.move(after, smooth=True)
             return
-        transition = self._transition(before, earlier, after, halved, known)
+        transition = self._transition(earlier, after, closed or Closed(before, earlier, after))
         state.transitions.append(transition)
         state.witnesses.append(earlier)
         state.move(after, smooth=False)
@@ -325,29 +324,30 @@ class Scout:
                 first, earlier = met.pop()
                 halved = first.evidence.halved_step and transition.evidence.halved_step
                 points = without_between(points, first.before, transition.after)
-                transition = self._transition(first.before, earlier, transition.after, halved)
+                both = Closed(first.before, earlier, transition.after, halved=halved)
+                transition = self._transition(earlier, transition.after, both)
             met.append((transition, earlier))
         return Sweep(tuple(points), tuple(transition for transition, _ in met), state.status)
 
     # -- transitions --------------------------------------------------------------------------
 
-    def _transition(
-        self, before: Point, earlier: Point | None, after: Point, halved: bool, known: Sequence[Point] = ()
-    ) -> Transition:
-        width = abs(after.beta - before.beta)
-        exponent, ahead = LawOfMargin(self.way).measure(before, earlier, after, halved=halved, known=known)
+    def _transition(self, earlier: Point | None, after: Point, closed: Closed) -> Transition:
+        """Return the transition at the near end of what was closed, with where it led."""
+        before, width = closed.near, abs(after.beta - closed.near.beta)
+        law = closed.law or LawOfMargin(self.way).measure(before, earlier, after, halved=closed.halved, known=closed.path)
         evidence = Evidence(
-            exponent=exponent,
+            exponent=law.exponent,
             margin=before.minimum.margin,
-            reach=None if ahead is None else ahead / width,
-            halved_step=halved,
+            reach=None if law.ahead is None else law.ahead / width,
+            halved_step=closed.halved,
             jump_norm_squared=abs(after.norm_squared - before.norm_squared),
             jump_curvature=abs(after.norm_slope - before.norm_slope),
+            turned=law.turned,
         )
         order = order_of(evidence, norm_range=self.criteria.norm_range_at(before.beta))
         lower, upper = self._blurred(before, after)
         return Transition(
-            beta=before.beta + self.sign * self._place(before, after, order, ahead),
+            beta=before.beta + self.sign * self._place(before, after, order, law),
             bracket=(lower, upper),
             direction="up" if self.sign > 0 else "down",
             order=order,
@@ -371,11 +371,11 @@ class Scout:
         doubt = blur(before, tolerance, unit) if tolerance >= BLURS * self.resolution.bracket else 0.0
         return lower - doubt, upper + doubt
 
-    def _place(self, before: Point, after: Point, order: str, ahead: float | None) -> float:
+    def _place(self, before: Point, after: Point, order: str, law: Law) -> float:
         """Return how far from `before`, inside the bracket, the transition should lie: the middle where nothing tells."""
         width = abs(after.beta - before.beta)
-        place = self.criteria.kink_position(before, after) if order == "second" else ahead
-        return min(place, width) if place and not self.criteria.rough else 0.5 * width
+        place = self.criteria.kink_position(before, after) if order == "second" else law.ahead
+        return min(place, width) if place and (law.turned or not self.criteria.rough) else 0.5 * width
 
     def _is_minor(self, before: Point, earlier: Point | None, after: Point, evidence: Evidence) -> bool:
         """Tell a transition too small to separate phases: by its jump, or by its kink where it is continuous.

@@ -8,13 +8,13 @@ fold is read off a few constrained minima, and one just before it is a minimum o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from spinodal.branches.fixed_norm.sphere import Sphere
-from spinodal.definitions import BEFORE_SUMMIT, LEAPT
+from spinodal.definitions import BEFORE_SUMMIT, LEAPT, PASSED
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.lbfgs import Memory
@@ -54,11 +54,14 @@ class Summit:
         Minima on the way there, by rising beta; the last is a part `BEFORE_SUMMIT` of beta before the fold.
     over : Place or None
         The first place beyond it, a saddle of L; None where the constrained minimum jumps.
+    exponent : float or None
+        Of the curvature along the branch (see `law_beyond`), where the fold was passed.
     """
 
     fold: float | None
     way: tuple[Place, ...]
     over: Place | None = None
+    exponent: float | None = None
 
 
 class Climb:
@@ -100,9 +103,12 @@ class Climb:
         before = self._before(around)
         if before is None:
             return None
-        lower = (place for place in places if place.height > before.height and place.beta < before.beta)
+        lower = sorted(
+            (place for place in places if place.height > before.height and place.beta < before.beta),
+            key=lambda place: place.beta,
+        )
         fold = max(parabola(around)[1], around[1].beta)
-        return Summit(fold, (*sorted(lower, key=lambda place: place.beta), before), around[-1])
+        return Summit(fold, (*lower, before), around[-1], self._exponent(lower, before, around))
 
     @property
     def is_tired(self) -> bool:
@@ -138,6 +144,15 @@ class Climb:
                 return before
             highest, height = before, height + 2.0 * away
         return None
+
+    def _exponent(self, lower: Sequence[Place], before: Place, around: list[Place]) -> float | None:
+        """Return the exponent of the curvature along the branch, where it is followed as far beyond the fold as before it."""
+        top, fold, _ = parabola(around)
+        beyond = self.at(2.0 * top - before.height, around, FINE) if lower else None
+        if beyond is None or self._jumped(around[1], beyond) or beyond.beta > fold * (1.0 - PASSED * BEFORE_SUMMIT):
+            return None
+        law = law_beyond(lower[-1], before, [before, around[1], beyond])
+        return None if law is None else law[0]
 
     def _up(self, first: Place, along: Callable[[float], Tensor]) -> tuple[list[Place], Place | None]:
         """Return places by rising beta, at least two where one lies beyond them, and the first beyond the summit.
@@ -208,10 +223,13 @@ class Climb:
         slack = LEAPT * last.beta * abs(moved)
         floor = last.error - last.beta * moved - 4.0 * slack if step > 0.0 else -math.inf
         found = self._solved(guess, height, last.beta, self.tolerance, floor=floor)
-        if found is None:
-            return None
-        slack += 0.25 * abs((found.beta - last.beta) * moved)
-        return None if abs(found.error - last.error + 0.5 * (last.beta + found.beta) * moved) > slack else found
+        return None if found is None or self._jumped(last, found) else found
+
+    def _jumped(self, last: Place, found: Place) -> bool:
+        """Tell two places between which E did not follow the integral of beta."""
+        moved = math.exp(found.height) - math.exp(last.height)
+        slack = LEAPT * last.beta * abs(moved) + 0.25 * abs((found.beta - last.beta) * moved)
+        return abs(found.error - last.error + 0.5 * (last.beta + found.beta) * moved) > slack
 
     def at(self, height: float, places: list[Place], tolerance: float) -> Place | None:
         """Solve at a norm, guessed by the polynomial through places."""
@@ -226,6 +244,20 @@ class Climb:
         if found.stop not in ("converged", "rounding"):
             return None
         return Place(height, sphere.beta_at(found.theta), found.value, sphere.theta(found.theta))
+
+
+def law_beyond(far: Place, half: Place, around: Sequence[Place], sign: float = 1.0) -> tuple[float, float] | None:
+    """Return the exponent of the curvature along a branch, and how far ahead its fold lies; None where they do not fit.
+
+    `rho - rho* ~ (beta* - beta)^p` between two places before the fold, `half` the nearer one; the curvature has the exponent
+    `1 - p`, 1/2 at a fold. The fold itself is that of the parabola through three places `around` it, of which one of the two
+    is none. `sign` is 1 where beta rises to the fold, -1 where it falls.
+    """
+    top, fold, _ = parabola(around)
+    (reach, height), (nearer, lower) = ((sign * (fold - place.beta), abs(place.height - top)) for place in (far, half))
+    if not (reach > nearer > 0.0 and height > lower > 0.0):
+        return None
+    return 1.0 - math.log(height / lower) / math.log(reach / nearer), reach
 
 
 def _expected(places: list[Place], step: float) -> float:
@@ -248,7 +280,7 @@ def _through(places: list[Place], height: float) -> Tensor:
     return sum((weight * place.theta for weight, place in _weights(places, height)), 0.0 * places[0].theta)
 
 
-def parabola(places: list[Place]) -> tuple[float, float, float]:
+def parabola(places: Sequence[Place]) -> tuple[float, float, float]:
     """Return `log rho` and beta of the top of the parabola through three places, and half its second derivative.
 
     Examples

@@ -11,7 +11,7 @@ from spinodal.landscape.penalty import Penalty
 from spinodal.minima.landmark import Landmark
 from spinodal.minima.lbfgs import Preconditioned
 from spinodal.sweeps.point import Point
-from spinodal.sweeps.summit import SHORTER, THREE, Climb, Place, parabola
+from spinodal.sweeps.summit import SHORTER, THREE, Climb, Place, law_beyond, parabola
 from spinodal.sweeps.way import Way
 
 ACCURATE, ROUGHEST = 1e-3, 1e-5  # residual of a place, relative to 2 beta r: a part of the bracket's width, and at most
@@ -49,8 +49,8 @@ class Turn:
     def law(self) -> tuple[float, float] | None:
         """Return the exponent of the curvature along the branch, and how far ahead the fold lies; None where none was passed.
 
-        `rho - rho* ~ (beta* - beta)^p` between the near end and a place half as far from the fold; the curvature has the
-        exponent `1 - p`. The fold itself is read off other places, on both sides.
+        It is told by the near end and a place half as far from the fold, which is read off places on both sides (see
+        `law_beyond`).
         """
         told = self.way.walker.noted(f"turn beyond {self.near.key} within {self.width!r}", self._made)
         return None if told["exponent"] is None else (told["exponent"], told["ahead"])
@@ -70,15 +70,7 @@ class Turn:
         apart = BESIDE * (first.height - parabola(around)[0])
         beside = [climb.at(first.height + (shift - 1.0 / BESIDE) * apart, around, self.tolerance) for shift in (1.0, 0.0, -1.0)]
         known = [place for place in beside if place is not None]
-        return self._told(first, known) if len(known) == len(beside) else None
-
-    def _told(self, first: Place, beside: list[Place]) -> tuple[float, float] | None:
-        """Return what three places around the fold and one further before it tell."""
-        top, fold, _ = parabola(beside)
-        far, half = ((self.way.sign * (fold - place.beta), abs(place.height - top)) for place in (first, beside[0]))
-        if not (far[0] > half[0] > 0.0 and far[1] > half[1] > 0.0):
-            return None
-        return 1.0 - math.log(far[1] / half[1]) / math.log(far[0] / half[0]), far[0]
+        return law_beyond(first, known[0], known, self.way.sign) if len(known) == len(beside) else None
 
     def _around(self, climb: Climb, first: Place) -> list[Place] | None:
         """Return places by height of which the last lies beyond the fold; None where none does, or the branch is lost."""
