@@ -20,10 +20,10 @@ from spinodal.sweeps.way import Way
 from spinodal.tasks import gaussian
 
 
-def way_of(landscape: Landscape, *, sign: float = 1.0, recorder: Memory | None = None) -> Way:
-    """Return a way by Newton's method in a direction."""
+def way_of(landscape: Landscape, *, sign: float = 1.0, solver: str = "newton", recorder: Memory | None = None) -> Way:
+    """Return a way in a direction."""
     control = sp.Penalty()
-    walker = Walker(landscape, control, Observer(landscape, control, None), solver="newton", recorder=recorder)
+    walker = Walker(landscape, control, Observer(landscape, control, None), solver=solver, recorder=recorder)
     scout = Scout(walker, error_range=1.0, norm_range=1.0, resolution=Resolution(bracket=1e-5))
     scout.sign = sign
     return scout.way
@@ -83,6 +83,19 @@ def test_a_fold_is_placed_in_either_direction(sign: float, start: float, first: 
     assert told is not None
     assert told[0] == pytest.approx(0.5, abs=0.03)
     assert near.beta + sign * told[1] == pytest.approx(exact, rel=1e-6)
+
+
+def test_without_dense_hessians_it_is_passed_by_gradients_alone() -> None:
+    task = gaussian(activation="linear", hidden=(6, 6), singular_values=(0.9, 0.3), samples=60)
+    landscape, exact = task.landscape(), task.exact[0].beta
+    way = way_of(landscape, solver="newton_cg")
+    near = walked(way, task.initial(0), [part * exact for part in (0.7, 0.9, 0.99, 0.9999)])
+    before = landscape.counts.copy()
+    told = Turn(way, near, 2e-4 * exact).law()
+    assert told is not None
+    assert told == pytest.approx((0.5, exact - near.beta), rel=0.1)
+    spent = landscape.counts - before
+    assert (spent.hessians, spent.hessian_products) == (0, 0)
 
 
 def test_where_a_branch_only_bends_nothing_is_passed() -> None:

@@ -13,6 +13,7 @@ from spinodal.definitions import (
     LINEAR,
     NEAR_WITNESS,
     NEARER_WITNESS,
+    ONE_EVENT,
     SHORTEST,
     VANISHES_WITHIN,
     WITNESS,
@@ -54,7 +55,7 @@ class LawOfMargin:
     def _of_turn(self, near: Point, width: float) -> Law | None:
         """Return the law of a fold that the branch goes through at fixed norm; None where there is none."""
         told = Turn(self.way, near, width).law()
-        clear = told is not None and has_meaning(told[0]) and told[1] < VANISHES_WITHIN * width
+        clear = told is not None and has_meaning(told[0]) and told[1] < ONE_EVENT * width
         return Law(*told, turned=True) if told is not None and clear else None
 
     def _of_witnesses(self, near: Point, width: float) -> Law | None:

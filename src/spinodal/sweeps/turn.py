@@ -9,7 +9,7 @@ from typing import Any
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.landmark import Landmark
-from spinodal.minima.lbfgs import Preconditioned
+from spinodal.minima.lbfgs import Memory, Preconditioned
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.summit import SHORTER, THREE, Climb, Place, law_beyond, parabola
 from spinodal.sweeps.way import Way
@@ -96,13 +96,21 @@ class Turn:
         return places[-THREE:]
 
     def _climb(self) -> Climb | None:
-        """Return what climbs with the help of a Hessian from nearby; None where rho is not turned, or does not tell."""
+        """Return what climbs from the near end; None where rho is not turned, or does not tell."""
         near, walker = self.near, self.way.walker
         if not isinstance(walker.control, Penalty) or near.norm_squared <= 0.0 or near.norm_slope >= 0.0:
             return None
-        theta, loss = near.minimum.theta, Regularised(walker.landscape, near.beta, walker.control)
-        landmark = walker.landmarks.at(near) or Landmark.at(loss, theta, loss.hessian(theta))
-        if landmark is None:
-            return None
-        memory = Preconditioned(theta, landmark.factor, REACH * float(near.norm_squared) ** 0.5)
-        return Climb(walker.landscape, walker.control, memory, tolerance=self.tolerance)
+        return Climb(walker.landscape, walker.control, self._memory(), tolerance=self.tolerance)
+
+    def _memory(self) -> Memory:
+        """Return what L-BFGS begins with: the coordinates of a Hessian from nearby, or from here where dense ones are taken."""
+        theta, walker = self.near.minimum.theta, self.way.walker
+        landmark = walker.landmarks.at(self.near)
+        if landmark is None and walker.solver.is_dense:
+            loss = Regularised(walker.landscape, self.near.beta, walker.control)
+            landmark = Landmark.at(loss, theta, loss.hessian(theta))
+        return (
+            Memory(theta)
+            if landmark is None
+            else Preconditioned(theta, landmark.factor, REACH * math.sqrt(self.near.norm_squared))
+        )
