@@ -9,11 +9,11 @@ from functools import partial
 from itertools import combinations
 
 from spinodal.definitions import (
+    CONVERGED_BRACKET,
     FAR_WITNESS,
     LINEAR,
     NEAR_WITNESS,
     NEARER_WITNESS,
-    ONE_EVENT,
     SHORTEST,
     VANISHES_WITHIN,
     WITNESS,
@@ -37,13 +37,14 @@ class LawOfMargin:
     way: Way
 
     def measure(self, before: Point, earlier: Point | None, after: Point, *, halved: bool, known: Iterable[Point] = ()) -> Law:
-        """Return how the branch ends; an exponent only if halved steps fell again.
+        """Return how the branch ends; an exponent only if halved steps fell again, or the branch is followed through its end.
 
         `known` are points that the walk came by on its way to the bracket.
         """
         ahead, width = self.way.distance_ahead(before, earlier, after), abs(after.beta - before.beta)
         if not halved:
-            return Law(None, ahead)
+            passed = self._of_turn(before, width) if self.way.criteria.rough and not self.way.is_blurred else None
+            return passed or Law(None, ahead)
         if self.way.criteria.sparing and (law := self._of_turn(before, width) or self._of_known(before, width, known)):
             return law
         exponent = self._exponent(before, earlier, after)
@@ -53,10 +54,9 @@ class LawOfMargin:
         return self._of_witnesses(before, width) or self._of_turn(before, width) or Law(exponent, ahead)
 
     def _of_turn(self, near: Point, width: float) -> Law | None:
-        """Return the law of a fold that the branch goes through at fixed norm; None where there is none."""
+        """Return the law of a fold in the bracket that the branch goes through at fixed norm; None where there is none."""
         told = Turn(self.way, near, width).law()
-        clear = told is not None and has_meaning(told[0]) and told[1] < ONE_EVENT * width
-        return Law(*told, turned=True) if told is not None and clear else None
+        return Law(*told, turned=True) if told is not None and told[1] <= CONVERGED_BRACKET * width else None
 
     def _of_witnesses(self, near: Point, width: float) -> Law | None:
         """Return the law from the curvature along the branch at two witnesses behind the bracket.

@@ -149,7 +149,7 @@ class Climb:
         """Return the exponent of the curvature along the branch, where it is followed as far beyond the fold as before it."""
         top, fold, _ = parabola(around)
         beyond = self.at(2.0 * top - before.height, around, FINE) if lower else None
-        if beyond is None or self._jumped(around[1], beyond) or beyond.beta > fold * (1.0 - PASSED * BEFORE_SUMMIT):
+        if beyond is None or self.jumped(around[1], beyond) or beyond.beta > fold * (1.0 - PASSED * BEFORE_SUMMIT):
             return None
         law = law_beyond(lower[-1], before, [before, around[1], beyond])
         return None if law is None else law[0]
@@ -223,9 +223,9 @@ class Climb:
         slack = LEAPT * last.beta * abs(moved)
         floor = last.error - last.beta * moved - 4.0 * slack if step > 0.0 else -math.inf
         found = self._solved(guess, height, last.beta, self.tolerance, floor=floor)
-        return None if found is None or self._jumped(last, found) else found
+        return None if found is None or self.jumped(last, found) else found
 
-    def _jumped(self, last: Place, found: Place) -> bool:
+    def jumped(self, last: Place, found: Place) -> bool:
         """Tell two places between which E did not follow the integral of beta."""
         moved = math.exp(found.height) - math.exp(last.height)
         slack = LEAPT * last.beta * abs(moved) + 0.25 * abs((found.beta - last.beta) * moved)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from spinodal.definitions import PASSED
 from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.landmark import Landmark
 from spinodal.minima.lbfgs import Memory, Preconditioned
+from spinodal.spectrum.preconditioner import Preconditioner
 from spinodal.sweeps.point import Point
-from spinodal.sweeps.summit import SHORTER, THREE, Climb, Place, law_beyond, parabola
+from spinodal.sweeps.summit import SHORTER, STEP, THREE, Climb, Place, law_beyond, parabola
 from spinodal.sweeps.way import Way
 
 ACCURATE, ROUGHEST = 1e-3, 1e-5  # residual of a place, relative to 2 beta r: a part of the bracket's width, and at most
@@ -63,19 +66,25 @@ class Turn:
         near, climb = self.near, self._climb()
         if climb is None:
             return None
-        first = Place(math.log(near.norm_squared), near.beta, near.error, near.minimum.theta)
-        around = self._around(climb, first)
-        if around is None:
+        first: Place | None = Place(math.log(near.norm_squared), near.beta, near.error, near.minimum.theta)
+        if self.way.criteria.rough and first is not None:
+            first = climb.at(first.height, [first], self.tolerance)
+        around = None if first is None else self._around(climb, first)
+        if first is None or around is None:
             return None
         apart = BESIDE * (first.height - parabola(around)[0])
         beside = [climb.at(first.height + (shift - 1.0 / BESIDE) * apart, around, self.tolerance) for shift in (1.0, 0.0, -1.0)]
         known = [place for place in beside if place is not None]
-        return law_beyond(first, known[0], known, self.way.sign) if len(known) == len(beside) else None
+        if len(known) < len(beside) or any(climb.jumped(*pair) for pair in pairwise(known)):
+            return None
+        fold, (half, _, behind) = parabola(known)[1], known
+        falls = [self.way.sign * (fold - place.beta) for place in (half, behind)]
+        return law_beyond(first, half, known, self.way.sign) if falls[1] >= PASSED * falls[0] else None
 
     def _around(self, climb: Climb, first: Place) -> list[Place] | None:
         """Return places by height of which the last lies beyond the fold; None where none does, or the branch is lost."""
         rate = self.near.tangent * (self.near.norm_squared / self.near.norm_slope)  # d theta / d log rho
-        step = self.way.sign * self.width * abs(self.near.norm_slope) / self.near.norm_squared
+        step = self.way.sign * min(self.width * abs(self.near.norm_slope) / self.near.norm_squared, STEP)
         places = [first]
         for _ in range(STEPS):
             ahead = climb.step(places, step, lambda change: change * rate)
@@ -103,14 +112,14 @@ class Turn:
         return Climb(walker.landscape, walker.control, self._memory(), tolerance=self.tolerance)
 
     def _memory(self) -> Memory:
-        """Return what L-BFGS begins with: the coordinates of a Hessian from nearby, or from here where dense ones are taken."""
+        """Return what L-BFGS begins with: the coordinates of a Hessian or of Kronecker factors, where the solver takes them."""
         theta, walker = self.near.minimum.theta, self.way.walker
-        landmark = walker.landmarks.at(self.near)
-        if landmark is None and walker.solver.is_dense:
-            loss = Regularised(walker.landscape, self.near.beta, walker.control)
-            landmark = Landmark.at(loss, theta, loss.hessian(theta))
-        return (
-            Memory(theta)
-            if landmark is None
-            else Preconditioned(theta, landmark.factor, REACH * math.sqrt(self.near.norm_squared))
-        )
+        loss = Regularised(walker.landscape, self.near.beta, walker.control)
+        known: Preconditioner | None = None
+        if walker.solver.is_dense:
+            landmark = walker.landmarks.at(self.near) or Landmark.at(loss, theta, loss.hessian(theta))
+            known = None if landmark is None else landmark.factor
+        elif (factors := walker.landmarks.factors(self.near)) is not None:
+            walker.landscape.ledger.charge(passes=factors.price)
+            known = factors.at_beta(loss.unit)
+        return Memory(theta) if known is None else Preconditioned(theta, known, REACH * math.sqrt(self.near.norm_squared))
