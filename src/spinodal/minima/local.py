@@ -143,9 +143,12 @@ def near(
     if len(landmark.low) > budget // 2:
         return None
     product, inverse = loss.hessian_operator(theta), inverse or landmark.factor.inverse
-    guesses = torch.stack([*landmark.low, *(hint for hint in hints if bool(hint.any()))])
-    space = Subspace.of(guesses, product)
-    curvatures = space.curvatures[: len(landmark.low)]
+    space = Subspace.of(landmark.low, product)
+    if len(space) < len(landmark.low):  # damaged
+        return None
+    curvatures = space.curvatures
+    if known := [hint for hint in hints if bool(hint.any())]:
+        space = space.widened(torch.stack(known), product)
     if not landmark.is_beside(theta):
         space = space.joined(*softened(product, landmark.factor, theta))
     right = loss.push(theta)
