@@ -224,7 +224,7 @@ def test_a_mode_that_left_a_cluster_unseen_is_within_the_error_of_the_margin() -
 
 
 def test_a_cluster_that_falls_while_the_margin_rises_is_within_its_error() -> None:
-    """Four modes are kept: the one of the margin, which stiffens, and three of a cluster that falls whole, the fifth with it."""
+    """Four modes are kept: that of the margin, which stiffens, and three of a cluster that falls whole, the fifth with it."""
     before = torch.tensor([1.0, 1.05, 1.051, 1.052, 1.053, *torch.linspace(2.0, 9.0, 20).tolist()]).double()
     after = before.clone()
     after[:5] = torch.tensor([2.0, 0.8, 0.801, 0.802, 0.795])
