@@ -112,8 +112,15 @@ def test_without_a_dense_hessian_the_same_folds_are_found() -> None:
         assert abs(found.after.beta / found.before.beta - 1) <= 1.01e-3
         assert found.bracket[0] <= beta <= found.bracket[1]  # the tolerance of the searches included
         assert found.bracket[1] / found.bracket[0] - 1 <= 3e-3
-    assert {transition.order for transition in diagram.macroscopic} == {"not classified"}  # no evidence, no claim
+        assert (found.order, found.evidence.turned, found.evidence.halved_step) == ("first", True, False)
+        assert found.beta == pytest.approx(beta, rel=1e-4)  # where the branch turned
     assert [point.beta for point in diagram.points] == sorted(point.beta for point in diagram.points)
+
+
+def test_without_a_dense_hessian_no_kink_is_called_a_fold() -> None:
+    task = sp.tasks.gaussian(activation="linear", hidden=(8,), singular_values=(0.9, 0.5), samples=100)
+    diagram = sp.map_phases(task, solver="lbfgs")
+    assert not any(found.order == "first" or found.evidence.turned for found in diagram.transitions)  # of second order all
 
 
 def test_the_last_transitions_of_the_digits_take_the_last_ranks_and_classes() -> None:
