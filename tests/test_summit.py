@@ -14,6 +14,7 @@ from spinodal.definitions import BEFORE_SUMMIT
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima import glimpse
 from spinodal.minima.lbfgs import Memory
+from spinodal.sweeps.crossing import Crossing
 from spinodal.sweeps.guide import Guide, Stretch
 from spinodal.sweeps.memory import Memory as Recorder
 from spinodal.sweeps.summit import Climb, Place
@@ -116,3 +117,10 @@ def test_a_guide_tells_the_stretch_of_a_point_by_its_rank_and_its_error() -> Non
     assert first.next(1.9) == pytest.approx(0.97 * 2.0)
     assert first.next(1.93) is None  # the end is ahead
     assert second.next(2.01) == pytest.approx(2.01 * 1.12)
+
+
+@pytest.mark.parametrize(("exponent", "fold", "turned"), [(0.5, 1.001, True), (0.5, 0.999, False), (None, 1.001, False)])
+def test_a_branch_that_goes_on_beyond_a_fold_did_not_turn_there(exponent: float | None, fold: float, turned: bool) -> None:
+    crossing = cast(Any, SimpleNamespace())
+    law = Crossing._law(crossing, {"exponent": exponent, "fold": fold}, cast(Any, SimpleNamespace(beta=1.0)))
+    assert (law is not None and law.turned) == turned

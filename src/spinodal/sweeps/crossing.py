@@ -54,8 +54,9 @@ class Crossing:
         return Closed(near, None, None, path=tuple(path))
 
     def _law(self, note: dict[str, Any], near: Point) -> Law | None:
-        """Return how the branch ends if it was followed through the fold."""
-        return Law(note["exponent"], note["fold"] - near.beta, turned=True) if note.get("exponent") is not None else None
+        """Return how the branch ends if it was followed through the fold, and not found to go on beyond it."""
+        is_passed = note.get("exponent") is not None and note["fold"] > near.beta
+        return Law(note["exponent"], note["fold"] - near.beta, turned=True) if is_passed else None
 
     def _path(self, betas: Sequence[float], errors: Sequence[float], *, careful: bool) -> list[Point]:
         """Return the minima on the way as points of the walk, not too close to one another; none if the last is no minimum.
