@@ -225,7 +225,17 @@ ORDERS = {
     "a margin that vanishes elsewhere": ({"reach": 50.0}, "not classified", "where the bracket lies"),
     "a margin that does not vanish": ({"reach": None}, "not classified", "where the bracket lies"),
     "a square root without a jump": ({"jump_norm_squared": 1e-6}, "not classified", "agrees"),
-    "a linear law with a jump": ({"exponent": 1.0}, "not classified", "agrees"),
+    "a symmetry that breaks with a jump": ({"exponent": 1.0}, "first", None),
+    "a linear law with a jump that separates no phases": (
+        {"exponent": 1.0, "jump_norm_squared": 5e-3},
+        "not classified",
+        "agrees",
+    ),
+    "a symmetry that breaks elsewhere with a jump": (
+        {"exponent": 1.0, "reach": 50.0},
+        "not classified",
+        "where the bracket lies",
+    ),
 }
 
 

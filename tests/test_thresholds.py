@@ -155,6 +155,12 @@ def test_a_jump_of_the_norm_is_one_from_a_thousandth_of_its_range_on() -> None:
     assert order_of(replace(SECOND, jump_norm_squared=large), norm_range=RANGE) == "not classified"
 
 
+def test_a_linear_law_with_a_jump_is_of_first_order_from_one_per_cent_of_the_range_of_the_norm_on() -> None:
+    small, large = (part * d.MACROSCOPIC * RANGE for part in (BELOW, ABOVE))
+    assert order_of(replace(SECOND, jump_norm_squared=small), norm_range=RANGE) == "not classified"
+    assert order_of(replace(SECOND, jump_norm_squared=large), norm_range=RANGE) == "first"
+
+
 # -- steps that are planned -------------------------------------------------------------------------
 
 
