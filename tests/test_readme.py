@@ -94,7 +94,7 @@ def test_the_readme_is_done_in_order_in_a_fresh_folder(command: Command, monkeyp
     follow(section("Two commands", "From Python"), command)
     assert {path.name for path in Path("runs").iterdir()} >= {"wine", "wine-12", "loop", "curvature"}
     for option in (["--direction", "down"], ["--branches"]):  # what else is advertised; a loop and curvature were done
-        done = command("map", "wine.py:wine", *option, "--out", "runs/" + "-".join(option))
+        done = command("map", "wine.py:wine", *option, *NARROW, "--out", "runs/" + "-".join(option))
         assert (done.code, done.err) == (0, "")
 
 

@@ -64,16 +64,12 @@ def _search(
         residual = float(gradient.norm()) / loss.scale(theta)
         if residual <= tolerance:
             return "converged"
-        return "left" if departed(loss, theta, value, residual, has_left) else None
+        if has_left is None:
+            return None
+        left = value < has_left.floor or (residual <= FAR and has_left(loss.error(value, theta)))
+        return "left" if left else None
 
     return descended(loss.value_and_gradient, start, stop, iterations, memory)
-
-
-def departed(loss: Regularised, theta: Tensor, value: float, residual: float, has_left: Departure | None) -> bool:
-    """Tell whether a search has come to where it should not be: below a floor of L, or to other E where that can be told."""
-    if has_left is None:
-        return False
-    return value < has_left.floor or (residual <= FAR and has_left(loss.error(value, theta)))
 
 
 def lbfgs_batch(loss: Regularised, starts: Tensor, *, tolerance: float, iterations: int) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from spinodal.landscape.objective import Regularised, symmetric_norm
 from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes, price
 from spinodal.minima.landmark import FLOOR as FLOOR_OF_BETA
-from spinodal.minima.lbfgs import Preconditioned, departed, lbfgs
+from spinodal.minima.lbfgs import Preconditioned, lbfgs
 from spinodal.minima.solution import GIVEN_UP, LOST, STUCK, UNDERWAY, Departure, Solution, Stillness
 from spinodal.minima.stall import stall
 from spinodal.spectrum.preconditioner import Cholesky
@@ -19,8 +19,8 @@ from spinodal.spectrum.preconditioner import Cholesky
 FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
 PATIENCE = 0.6  # a quasi-Newton step must shrink the gradient by this factor, or the Hessian is renewed
 NEAR, NEAR_LARGE = 1e-3, 1e-4  # relative residual above which gradients are better spent than Hessians
-REFUSED, SECANTS = 3, (2, 40)  # steps refused in a row after which the Hessian is renewed; the fewest and the most between two
-STRIDE = 0.01  # longest step by curvature, as a part of the norm: where a branch ends, a fall leads to where a flow does
+REFUSED, SECANTS = 3, (10, 40)  # steps refused in a row after which the Hessian is renewed; the fewest and the most between two
+STRIDE, SPEED = 0.01, 0.25  # longest step, of the norm and of the way so far: a fall leads to where a flow does
 FACTORS = 2  # factorisations that a trust-region step takes, as counted
 ROUNDS, ROUGH = 8, 2e-3  # most Hessians on the way, and the relative residual at which the first one is taken
 HOPEFUL = 0.03  # relative residual up to which a search with a Hessian from nearby will soon be at its end
@@ -59,12 +59,13 @@ def newton(
         if end in ("left", *LOST) or kinks == 2:  # one more try from where the gradient did not describe L
             return search.solution(end, None)
         if search.relative_residual <= tolerance:
-            return search.solution("converged", loss.hessian(search.theta))
+            hessian = loss.hessian(search.theta)
+            search.sharpen(hessian, tolerance)
+            return search.solution("converged", hessian)
         if stillness.after(search.value, search.residual):
             return search.solution(search.stall(), None)
         hessian = loss.hessian(search.theta)
-        if search.explore(hessian, tolerance, has_left) == "left":
-            return search.solution("left", None)
+        search.explore(hessian, tolerance)
         if search.has_shrunk():
             return search.solution(search.stall(), None)
     return search.solution("iterations", None)
@@ -77,7 +78,7 @@ class _Search:
         self.loss, self.theta, self.radius = loss, start.clone(), radius
         self.value, self.gradient = loss.value_and_gradient(start)
         self.shift = 0.0
-        self.longest = max(radius, STRIDE * (1.0 + float(start.norm())))
+        self.begin, self.least = start, max(radius, STRIDE * (1.0 + float(start.norm())))
         self.count = 0
         self.memory: Preconditioned | None = None  # of the search that came to this point
 
@@ -90,6 +91,11 @@ class _Search:
         return self.residual / self.loss.scale(self.theta)
 
     @property
+    def _longest(self) -> float:
+        """Return how long a step by curvature may be: a fall speeds up as it gets away from where it began."""
+        return max(self.least, SPEED * float((self.theta - self.begin).norm()))
+
+    @property
     def _secants(self) -> int:
         """Return how many steps cost as much as a Hessian, as counted."""
         landscape, (least, most) = self.loss.landscape, SECANTS
@@ -100,24 +106,21 @@ class _Search:
         inverse = None if self.memory is None else self.memory.inverse
         return Solution(self.theta, self.value, self.gradient, self.count, stop, hessian, inverse)
 
-    def explore(self, hessian: Tensor, tolerance: float, has_left: Departure | None) -> str:
-        """Take trust-region steps from a fresh Hessian, and polish where one stays inside; return why it stopped, if at an end.
+    def explore(self, hessian: Tensor, tolerance: float) -> None:
+        """Take trust-region steps from a fresh Hessian, and polish where one stays inside.
 
         Symmetric rank-one updates of the Hessian (of what bends, in place) stand in for new ones at one gradient each; a
-        refused step tells of the curvature, too (Conn, Gould & Toint 1991). They are given up after `REFUSED` such in a row, or
-        when they cost what a new one does.
+        refused step tells of the curvature, too (Conn, Gould & Toint 1991). After the first step they are given up when
+        `REFUSED` are refused in a row, or when they cost what a new one does.
         """
         refused, begin = 0, self.count
-        while self.count < begin + self._secants and refused < REFUSED and not self.has_shrunk():
+        while not self.has_shrunk() and (self.count == begin or (refused < REFUSED and self.count < begin + self._secants)):
             interior = self.newton_step(hessian)
             refused = refused + 1 if interior is None else 0
             if interior:
                 self.polish(hessian, tolerance)
             if self.relative_residual <= tolerance:
-                return "converged"
-            if departed(self.loss, self.theta, self.value, self.relative_residual, has_left):
-                return "left"
-        return ""
+                return
 
     def newton_step(self, hessian: Tensor) -> bool | None:
         """Try one step, and update the Hessian by what it met; tell whether it stayed inside, None if it was refused."""
@@ -131,7 +134,7 @@ class _Search:
         if ratio < 0.25 or not value < float("inf"):
             self.radius = 0.25 * length
         elif ratio > 0.75 and not interior:
-            self.radius = max(self.radius, min(3.0 * self.radius, self.longest))
+            self.radius = max(self.radius, min(3.0 * self.radius, self._longest))
         if value < float("inf"):
             self._learn(hessian, step, gradient)
         if ratio > 1e-3 and (value < self.value or float(gradient.norm()) < self.residual):
@@ -234,6 +237,18 @@ class _Search:
                 pairs.append((step, change, 1.0 / float(step @ change)))
             if contraction > PATIENCE:
                 return
+
+    def sharpen(self, hessian: Tensor, tolerance: float) -> None:
+        """Take the Newton step of the Hessian at the end, for one gradient more, where no soft mode makes it long."""
+        factor = _cholesky(self.loss.shifted(hessian), FLOOR * symmetric_norm(hessian))
+        if factor is None:
+            return
+        step = -torch.cholesky_solve(self.gradient[:, None], factor)[:, 0]
+        if float(step.norm()) > tolerance * (1.0 + float(self.theta.norm())):
+            return
+        value, gradient = self.loss.value_and_gradient(self.theta + step)
+        if float(gradient.norm()) < self.residual and value <= self.value + 1e-14 * (1 + abs(self.value)):
+            self._move(step, value, gradient)
 
     def stall(self) -> str:
         """Tell a stop at the limit of rounding from one that something else keeps (see `stall`)."""
