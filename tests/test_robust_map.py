@@ -63,7 +63,7 @@ PLACES = {
     ],
     ("figures", "curvature"): ["plots.save.diagram_record", "plots.save.paper"],
     ("report", "curvature"): [
-        "report.page.thinned", "report.page.transition_table", "report.page.payload", "report.page.answer_sentences",
+        "report.page.diagram_record", "report.page.transition_table", "report.page.payload", "report.page.answer_sentences",
     ],
 }  # fmt: skip
 COUNTS = {

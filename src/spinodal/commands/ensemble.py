@@ -13,7 +13,7 @@ from spinodal.commands.arguments import console_for
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.map import default_folder
 from spinodal.commands.members import map_seed_runs, mapped_members, member_folders, refuse_missing, seeds_in
-from spinodal.commands.table import Column, table
+from spinodal.commands.table import told
 from spinodal.ensemble.ensemble import Ensemble
 from spinodal.errors import SpinodalError
 from spinodal.files import write_json, write_whole, writing
@@ -96,15 +96,12 @@ def _matched(ensemble: Ensemble) -> str:
 
 
 def shared_table(found: Mapping[str, Any], width: int) -> Table:
-    """Return the transitions, one per row, without the columns of which no row says anything."""
+    """Return the transitions, one per row; the way is told where there are two."""
     rows = [shared_cells(item, TERMINAL) for item in found["transitions"]]
-    one_way = len({row["way"] for row in rows}) == 1
-    names = [name for name in rows[0] if any(row[name] != TERMINAL.absent for row in rows) and not (one_way and name == "way")]
-    columns = [
-        Column(name, [row[name] for row in rows], spare=SPARE.get(name, 0), folds=name in ("order", "classes lost"))
-        for name in names
-    ]
-    return table(f"Transitions of {found['task']} over {len(found['members'])} maps", columns, width)
+    if len({row["way"] for row in rows}) == 1:
+        rows = [{**row, "way": TERMINAL.absent} for row in rows]
+    title = f"Transitions of {found['task']} over {len(found['members'])} maps"
+    return told(title, rows, width, spare=SPARE, folds=("order", "classes lost"))
 
 
 def show_members(folder: Path, json_file: str | None) -> None:
