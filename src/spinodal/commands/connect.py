@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from spinodal.commands.arguments import console_for
+from spinodal.commands.asked import Asked
 from spinodal.commands.centre import named_theta
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.path_run import write_path_run
@@ -36,7 +36,7 @@ PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
 
 @dataclass(frozen=True)
 class Request:
-    """What a command line asks for.
+    """Which ends are joined, and how.
 
     Attributes
     ----------
@@ -45,8 +45,6 @@ class Request:
         Of `connect`: budget, tolerance, bends, start, aligned.
     """
 
-    task: str
-    settings: Mapping[str, str]
     ends: tuple[str, str]
     methods: tuple[str, ...]
     how: Mapping[str, Any]
@@ -58,27 +56,17 @@ class Request:
         return Settings(method, *(self.how[name] for name in ("start", "budget", "tolerance", "bends")))
 
 
-def connect_ends(
-    request: Request,
-    *,
-    check: bool,
-    out: Path | None,
-    resume: bool,
-    merge: Path | None,
-    threads: int,
-    json_file: str | None,
-    quiet: bool,
-) -> None:
+def connect_ends(asked: Asked, request: Request, *, check: bool, merge: Path | None) -> None:
     """Check two ends, join them unless only the check is asked for, and write and print all of it."""
     for method in request.methods:
         request.settings_of(method)  # what cannot be is refused before anything is computed
-    task = make_task(request.task, request.settings)
+    task = make_task(asked.task, asked.settings)
     a, b = (_end(end, task, name) for end, name in zip(request.ends, ("A", "B"), strict=True))
     landscape = task.landscape(dtype=_precision(request.dtype, task), device=usable_device(request.device))
-    use_threads(threads or threads_for(landscape.size * landscape.batches.total))
-    console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    use_threads(asked.threads or threads_for(landscape.size * landscape.batches.total))
+    console, out = asked.console(), asked.out
     with ExitStack() as stack:
-        kept = None if out is None or check else RunFolder(out, _config(request, task, (a, b)), resume=resume)
+        kept = None if out is None or check else RunFolder(out, _config(request, task, (a, b)), resume=asked.resume)
         folder = None if kept is None else stack.enter_context(kept)
         first = mergeable(landscape, a, b, task=task)
         console.print(_checked(first, request.ends))
@@ -92,7 +80,7 @@ def connect_ends(
             result |= _told(paths, task, merge, console)
         if folder is not None:
             console.print(f"run folder: {folder.path}  (report: {write_path_run(folder.path, result)})")
-    write_json_file(json_file, result)
+    write_json_file(asked.json_file, result)
 
 
 def _told(paths: Mapping[str, Joining], task: Task, merge: Path | None, console: Console) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def report(result: object, path: Path) -> Path:
     if isinstance(result, Hierarchy):
         return save_hierarchy(result, path)
     told = contents(result)
-    said = {"title": type(result).__name__, "answer": told.sentences, "tables": told.tables}
-    return written(path, page_of("result.html", **said, **_pictured(result)))
+    title, pictured = type(result).__name__, _pictured(result)
+    return written(path, page_of("result.html", title=title, answer=told.sentences, tables=told.tables, **pictured))
 
 
 def _pictured(result: object) -> dict[str, str]:
