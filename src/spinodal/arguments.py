@@ -52,6 +52,22 @@ def real_number(value: Any) -> float:
         return math.nan
 
 
+def positive_number(name: str, value: object, *, do: str) -> float:
+    """Return a number, or refuse it unless it is finite and positive."""
+    number = real_number(value)
+    if not 0.0 < number < math.inf:
+        raise SpinodalError(got=f"{name} = {value!r}", allowed="a finite number > 0 is allowed", do=do)
+    return number
+
+
+def number_from_zero(name: str, value: object, *, do: str) -> float:
+    """Return a number, or refuse it unless it is finite and >= 0."""
+    number = real_number(value)
+    if not 0.0 <= number < math.inf:
+        raise SpinodalError(got=f"{name} = {value!r}", allowed="a finite number >= 0 is allowed", do=do)
+    return number
+
+
 def accuracy(value: Any, *, called: str = "rtol =") -> float | None:
     """Return a relative standard error that is asked for, None where none is, or refuse it.
 

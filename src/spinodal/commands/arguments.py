@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, refusing
 
 T = TypeVar("T")
 
@@ -39,11 +39,9 @@ class Form(Generic[T]):
 
     def of(self, text: str) -> T:
         """Return what a text says, or refuse it."""
-        try:
+        do = f"for example {self.option} {self.example}"
+        with refusing(ValueError, f"{self.option} {text!r}", allowed=self.allowed, do=do):
             return self.read(text)
-        except ValueError as cause:
-            do = f"for example {self.option} {self.example}"
-            raise SpinodalError(got=f"{self.option} {text!r}", allowed=self.allowed, do=do) from cause
 
     def given(self, text: str | None) -> T | None:
         """Return the same, None where nothing is given."""

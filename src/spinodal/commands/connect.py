@@ -19,7 +19,7 @@ from spinodal.commands.json_file import write_json_file
 from spinodal.commands.path_run import write_path_run
 from spinodal.commands.path_tables import show_paths
 from spinodal.commands.threads import threads_for, use_threads
-from spinodal.errors import SpinodalError, unknown_name
+from spinodal.errors import SpinodalError, about, unknown_name
 from spinodal.landscape import Landscape
 from spinodal.mapping.preparing import usable_device
 from spinodal.paths import Mergeable, connect, mergeable
@@ -118,10 +118,8 @@ def _paths(
 
 
 def _end(named: str, task: Task, name: str) -> Tensor:
-    try:
+    with about(f"{name}, {named}"):
         return named_theta(named, task)
-    except SpinodalError as cause:
-        raise SpinodalError(got=f"{name}, {named}: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
 
 
 def methods_of(text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import needing
 from spinodal.files import write_whole, writing
 from spinodal.landscape.reading.sentences import sentences
 from spinodal.phases.diagram import Diagram
@@ -183,10 +183,8 @@ def written(path: Path, page: str) -> Path:
 
 def template(name: str) -> Any:
     """Return a template of this room."""
-    try:
+    with needing("jinja2", "the report needs"):
         from jinja2 import Environment, FunctionLoader, StrictUndefined
-    except ImportError as cause:
-        raise _missing("jinja2") from cause
     return Environment(
         loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template(name)
@@ -194,15 +192,9 @@ def template(name: str) -> Any:
 
 def _plotly() -> str:
     """Return the script of plotly.js, as the plotly package ships it."""
-    try:
+    with needing("plotly", "the report needs"):
         from plotly.offline import get_plotlyjs
-    except ImportError as cause:
-        raise _missing("plotly") from cause
     return str(get_plotlyjs())
-
-
-def _missing(package: str) -> SpinodalError:
-    return SpinodalError(got=f"{package} is not installed", allowed="the report needs it", do=f"pip install {package}")
 
 
 def asset(name: str) -> str:

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-from spinodal.arguments import seed_number, sequence, whole_number
-from spinodal.dynamics.method import positive_number
+from spinodal.arguments import positive_number, seed_number, sequence, whole_number
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control import Control
 from spinodal.mapping.options import MapOptions

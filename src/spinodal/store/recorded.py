@@ -13,7 +13,7 @@ from torch import Tensor
 from spinodal.codec import positive, read
 from spinodal.counts import Counts
 from spinodal.curvature.survey import Survey, recalled
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, refusing
 from spinodal.labelled.result import SCHEMA
 from spinodal.landscape.layout import Layout
 from spinodal.missing import Missing
@@ -54,21 +54,19 @@ def recorded_diagram(journal: Journal, command: str, make_task: TaskMaker | None
     SpinodalError
         If the result is damaged, or does not fit the points.
     """
-    try:
+    with refusing(
+        DAMAGE,
+        lambda cause: f"the result in {journal.path} is damaged ({type(cause).__name__}: {' '.join(str(cause).split())})",
+        allowed="what `spinodal map` wrote is needed",
+        do=f"restore the file from a copy, or {ANEW}",
+        passing=SpinodalError,
+    ):
         result = latest_result(journal, command)
         if result is None:
             diagram = unfinished_diagram(journal, command)
             return replace(diagram, models=_models(journal, diagram.task, make_task))
         _refuse_newer(result, journal)
         return _diagram(result, journal, make_task)
-    except SpinodalError:
-        raise
-    except DAMAGE as cause:
-        raise SpinodalError(
-            got=f"the result in {journal.path} is damaged ({type(cause).__name__}: {' '.join(str(cause).split())})",
-            allowed="what `spinodal map` wrote is needed",
-            do=f"restore the file from a copy, or {ANEW}",
-        ) from cause
 
 
 def _refuse_newer(result: Mapping[str, Any], journal: Journal) -> None:
@@ -144,14 +142,10 @@ def _models(journal: Journal, task: Mapping[str, Any], make_task: TaskMaker | No
 def _fixed(place: Path, layout: Layout) -> dict[str, Tensor]:
     if not layout.fixed:
         return {}
-    try:
+    allowed = "models need the frozen parameters and buffers of the run"
+    do = "restore it from a copy, or resume the run to write it again"
+    with refusing(DAMAGE, f"{place} is missing or damaged", allowed=allowed, do=do):
         tensors: dict[str, Tensor] = load_file(place)
         for entry in layout.fixed:
             entry.check(tensors[entry.name])
-    except DAMAGE as cause:
-        raise SpinodalError(
-            got=f"{place} is missing or damaged",
-            allowed="models need the frozen parameters and buffers of the run",
-            do="restore it from a copy, or resume the run to write it again",
-        ) from cause
-    return tensors
+        return tensors
