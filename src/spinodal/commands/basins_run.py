@@ -9,8 +9,7 @@ from rich.table import Table
 
 from spinodal.commands.arguments import console_for
 from spinodal.commands.json_file import write_json_file
-from spinodal.commands.table import told
-from spinodal.commands.tables import phases_table
+from spinodal.commands.tables import phases_table, told
 from spinodal.files import writing
 from spinodal.missing import Attempts
 from spinodal.shares.shares import Shares

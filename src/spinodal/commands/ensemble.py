@@ -13,7 +13,7 @@ from spinodal.commands.arguments import console_for
 from spinodal.commands.asked import Asked
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.members import folder_of_many, map_seed_runs, mapped_members, member_folders, refuse_missing, seeds_in
-from spinodal.commands.table import told
+from spinodal.commands.tables import told
 from spinodal.ensemble.ensemble import Ensemble
 from spinodal.errors import SpinodalError
 from spinodal.files import write_json, write_whole, writing

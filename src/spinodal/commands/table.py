@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rich import box
 from rich.table import Table
 
-from spinodal.words.rows import TERMINAL
-
-Rows = Sequence[Mapping[str, str]]  # cells by their headings
 GAP = 2  # spaces between columns
 FOLDED = 9  # characters, and no less than its longest word, that a folded column keeps
 
@@ -60,13 +57,6 @@ def table(title: str, columns: Sequence[Column], width: int) -> Table:
     for row in zip(*(column.cells for column in shown), strict=True):
         made.add_row(*row)
     return made
-
-
-def told(title: str, rows: Rows, width: int, *, spare: Mapping[str, int], folds: Collection[str] = ()) -> Table:
-    """Return rows as a table, without the columns of which no row says anything."""
-    names = [name for name in rows[0] if any(row[name] != TERMINAL.absent for row in rows)]
-    columns = [Column(name, [row[name] for row in rows], spare.get(name, 0), name in folds) for name in names]
-    return table(title, columns, width)
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
