@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from spinodal.commands.path_tables import show_paths
 from spinodal.commands.threads import threads_for, use_threads
 from spinodal.errors import SpinodalError, about, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.control_record import digest
+from spinodal.mapping.options import OWN
 from spinodal.mapping.preparing import usable_device
 from spinodal.paths import Mergeable, connect, mergeable
 from spinodal.paths.path import Path as Joining
@@ -30,8 +31,7 @@ from spinodal.tasks import Task
 from spinodal.tasks.model_file import save_model
 from spinodal.tasks.models import Models
 from spinodal.tasks.registry import make_task
-
-PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
+from spinodal.tasks.task import DTYPES
 
 
 @dataclass(frozen=True)
@@ -132,16 +132,16 @@ def methods_of(text: str) -> tuple[str, ...]:
 
 
 def _precision(name: str, task: Task) -> torch.dtype:
-    if name not in ("auto", *PRECISIONS):
-        raise unknown_name("dtype", name, ("auto", *PRECISIONS))
-    return PRECISIONS[task.dtype if name == "auto" else name]
+    if name not in (OWN, *DTYPES):
+        raise unknown_name("dtype", name, (OWN, *DTYPES))
+    return DTYPES[task.dtype if name == OWN else name]
 
 
 def _config(request: Request, task: Task, ends: tuple[Tensor, Tensor]) -> dict[str, Any]:
     """Return what identifies a run: the task, how, and the numbers of both ends."""
-    digests = [hashlib.sha256(theta.detach().cpu().double().numpy().tobytes()).hexdigest()[:16] for theta in ends]
     asked = {"methods": list(request.methods), "dtype": request.dtype, "device": request.device, **request.how}
-    return {"task": {"name": task.name, **task.settings}, "connect": asked | {"a": digests[0], "b": digests[1]}}
+    both = {name: digest(theta)[:16] for name, theta in zip("ab", ends, strict=True)}
+    return {"task": {"name": task.name, **task.settings}, "connect": asked | both}
 
 
 def _merged(path: Joining, task: Task, target: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from spinodal.files import reading, writing
 from spinodal.mapping.members import ALONE, lacking
 from spinodal.mapping.options import MapOptions
 from spinodal.missing import Missing
-from spinodal.parallel import Executor, Undone, shared_out
+from spinodal.parallel import Undone, shared_out
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import RunFolder, load
 from spinodal.tasks.registry import make_task
@@ -147,7 +147,8 @@ def map_seed_runs(
         )
     left = _left(runs, console, resume=asked.resume)
     try:
-        with _executor(asked.scheduler, console) as executor, _bar(console, len(runs), len(runs) - len(left)) as tell_of:
+        lent = nullcontext() if asked.scheduler is None else cluster(asked.scheduler, console)
+        with lent as executor, _bar(console, len(runs), len(runs) - len(left)) as tell_of:
             with writing(folder, do="give another --out"):
                 folder.mkdir(parents=True, exist_ok=True)
             share = shared_out(map_run, left, Site(folder), workers=asked.workers, executor=executor, tell=console.print)
@@ -223,12 +224,6 @@ def _left(runs: Sequence[MemberRun], console: Console, *, resume: bool) -> list[
         recorded = known.config.get("threads")
         known.require_same(config | ({} if recorded is None else {"threads": asked.threads or recorded}))
     return [run for run in runs if not run.is_finished]
-
-
-@contextmanager
-def _executor(scheduler: str | None, console: Console) -> Iterator[Executor | None]:
-    with nullcontext() if scheduler is None else cluster(scheduler, console) as executor:
-        yield executor
 
 
 def _outcome(run: MemberRun) -> str:
