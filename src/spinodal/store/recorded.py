@@ -16,9 +16,7 @@ from spinodal.curvature.survey import Survey, recalled
 from spinodal.errors import SpinodalError, refusing
 from spinodal.labelled.result import SCHEMA
 from spinodal.landscape.layout import Layout
-from spinodal.missing import Missing
 from spinodal.phases.limit import Limit
-from spinodal.phases.repeat import Repeat
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.control import recorded_control
 from spinodal.store.entry import STATES, text
@@ -30,11 +28,8 @@ from spinodal.store.record import read_transition
 from spinodal.store.unfinished import unfinished_diagram
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import Task
-from spinodal.theory import ExactTransition
 
 FIXED = f"{STATES}/fixed.safetensors"  # frozen parameters and buffers, the same at every point
-
-KEPT: dict[str, Any] = {"seed": int, "solver": str, "run_status": str, "exact": tuple[ExactTransition, ...]}
 
 TaskMaker = Callable[[Mapping[str, Any], Layout], Task]
 
@@ -90,26 +85,24 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
     low, high = map(positive, result["range"])
     task = {**result["task"], "name": text(result["task"]["name"])}
     softened = result.get("softened") or {}
-    diagram = PhaseDiagram(
+    diagram = read(
+        PhaseDiagram,
+        result,
         task=task,
         range=(low, high),
         points=followed,
-        transitions=up,
         spent=replace(read(Counts, result["stats"]), parameters=len(followed[0].minimum.theta)),
         seconds=read(float, result["stats"]["seconds"]),
-        **{name: read(kind, result[name]) for name, kind in KEPT.items()},
-        missing=read(tuple[Missing, ...], result.get("missing", ())),
-        repeats=read(tuple[Repeat, ...], result.get("repeats", ())),
         limits=read(tuple[Limit, ...], softened.get("limits", ())),
         sharpness=read(float, softened["sharpness"]) if softened else None,
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         models=_models(journal, task, make_task),
         curvature=_curvature(result.get("curvature"), journal),
         control=recorded_control(journal),
+        **vars(joined(result, points, up, back)),
     )
-    whole_diagram = joined(result, points, up, back).to(diagram)
-    _check_phases(whole_diagram)
-    return whole_diagram
+    _check_phases(diagram)
+    return diagram
 
 
 def _curvature(recorded: Mapping[str, Any] | None, journal: Journal) -> Survey | None:
