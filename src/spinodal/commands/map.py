@@ -104,7 +104,7 @@ def _map_opened(
     with RunFolder(path, config, resume=asked.resume) as folder, worker_pool(asked.workers) as executor:
         keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(asked.debug))
-        diagram = _mapped(made, options, prepared, folder, console, files.on_failure, executor, limit)
+        diagram = _mapped(opened, folder, console, files.on_failure, executor, limit)
         diagram = _saved(diagram, folder, files)
         put = partial(place, task=made, options=options, prepared=prepared, executor=executor)
         try:
@@ -170,9 +170,7 @@ def _saved(diagram: PhaseDiagram, folder: RunFolder, files: Attempts) -> PhaseDi
 
 
 def _mapped(
-    task: Task,
-    options: MapOptions,
-    prepared: Prepared,
+    opened: Opened,
     folder: RunFolder,
     console: Console,
     on_failure: Callable[[str, BaseException], None],
@@ -186,6 +184,7 @@ def _mapped(
             if folder.save_walk(diagram) is not None:
                 write_report(load(folder.path), folder.path, folder.path / "report.html")
 
+    task, options, prepared = opened.task, opened.options, opened.prepared
     try:
         convention = prepared[1].convention
         bar = ProgressBar(console, direction=options.direction, convention=convention, keep=keep, on_failure=on_failure)
