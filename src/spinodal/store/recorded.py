@@ -28,6 +28,7 @@ from spinodal.store.record import read_transition
 from spinodal.store.unfinished import unfinished_diagram
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import Task
+from spinodal.theory import ExactTransition
 
 FIXED = f"{STATES}/fixed.safetensors"  # frozen parameters and buffers, the same at every point
 
@@ -91,6 +92,7 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
         task=task,
         range=(low, high),
         points=followed,
+        exact=read(tuple[ExactTransition, ...], result["exact"]),  # every result has them
         spent=replace(read(Counts, result["stats"]), parameters=len(followed[0].minimum.theta)),
         seconds=read(float, result["stats"]["seconds"]),
         limits=read(tuple[Limit, ...], softened.get("limits", ())),
