@@ -15,6 +15,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from spinodal.sweeps.loop import Loop
 from spinodal.sweeps.walk import Point
 
 set_hypothesis_home_dir(tempfile.gettempdir())  # nothing is written into the working tree
@@ -108,3 +109,18 @@ def integral_of_norm(points: Sequence[Point]) -> float:
         last, rise = max(first - width, 0.0), -2.0 * a.norm_slope * first**0.5
         total += width * (a.norm_squared - rise * first**0.5) + 2.0 / 3.0 * rise * (first**1.5 - last**1.5)
     return total
+
+
+def area_by_loss(loop: Loop) -> float:
+    """Return the area of a loop from L alone, since `dL/dbeta = ||theta||^2` along a branch.
+
+    It is the sum of the falls of L in the transitions, from both sides of each bracket continued to its beta, and what L at the
+    end of the cycle exceeds L at its beginning by, where the way back does not lead there.
+    """
+
+    def there(side: Point, beta: float) -> float:
+        return side.minimum.loss + (beta - side.beta) * side.norm_squared
+
+    ways = (loop.up, loop.down)
+    falls = sum(there(item.before, item.beta) - there(item.after, item.beta) for way in ways for item in way.transitions)
+    return falls + sum(way.points[-1].minimum.loss - way.points[0].minimum.loss for way in ways)

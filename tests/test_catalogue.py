@@ -14,6 +14,7 @@ from torch import Tensor
 import spinodal as sp
 from spinodal.observe import Observer
 from spinodal.phases.catalogue import Allowance, Catalogue, Fingerprint
+from spinodal.sweeps.point import Point
 
 BETA = 0.03
 
@@ -34,7 +35,7 @@ class Net:
         return sp.minimise(self.landscape, beta=BETA, start=theta)
 
     def fingerprint(self, minimum: sp.Minimum) -> Fingerprint:
-        return Fingerprint.of(minimum, self.observe(minimum.theta))
+        return Fingerprint.of(Point(0, None, minimum, self.observe(minimum.theta), minimum.theta, 0.0, 0.0))
 
     def copy(self, minimum: sp.Minimum, first: Tensor, second: Tensor) -> Fingerprint:
         """Return the minimum with the units of both hidden layers mixed by orthogonal matrices, minimised again."""

@@ -156,13 +156,14 @@ def test_a_word_comes_before_those_that_build_on_it(page: Path) -> None:
 
 def test_every_heading_of_a_table_is_in_the_glossary() -> None:
     from diagrams import diagram
+    from spinodal.labelled.result import phase_record, transition_record
     from spinodal.words.rows import PAGE, phase_cells, transition_cells
 
     made = diagram(count=12, classes=3)
     text = (DOCS / "glossary.md").read_text(encoding="utf-8")
     headings = {
-        *transition_cells(made.transition_record(made.macroscopic[0]), PAGE),
-        *phase_cells(made.phase_record(made.phases[0]), PAGE),
+        *transition_cells(transition_record(made, made.macroscopic[0]), PAGE),
+        *phase_cells(phase_record(made, made.phases[0]), PAGE),
     }
     assert not [heading for heading in headings if heading.lower() not in text.lower()]
 

@@ -1,4 +1,4 @@
-"""The report: sentences, closed forms, thinning, escaping; one file, whole, that loads nothing."""
+"""The report: sentences, closed forms, escaping; one file, whole, that loads nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ from spinodal.report.certificates import certificate_sentences
 from spinodal.report.closed_forms import compare
 from spinodal.report.packed import unpacked
 from spinodal.report.rows import MOST_MINOR, Table, minor_table, phase_table, transition_table
-from spinodal.report.thinning import MOST, MOST_ON_BRANCHES, NEIGHBOURS, thinned
 from spinodal.theory import ExactTransition
 from spinodal.words.sentences import decay
 
@@ -282,60 +281,14 @@ def test_a_closed_form_outside_the_bracket_is_said_to_be_outside() -> None:
     assert item.difference == pytest.approx(-0.5 * found.beta)
 
 
-# -- thinning -------------------------------------------------------------------------------
+# -- what the figures show --------------------------------------------------------------------
 
 
-def test_small_diagrams_are_not_thinned() -> None:
-    made = diagram(100)
-    assert thinned(made).diagram is made
-    assert thinned(made).sentence == "The figures show all 100 points."
-
-
-def test_ten_thousand_points_are_thinned_and_it_is_said() -> None:
-    found = thinned(diagram(10_000, classes=3))
-    shown = len(found.diagram.points)
-    assert 0.6 * MOST < shown <= MOST
-    assert f"The figures show {shown:,} of 10,000 points" in found.sentence
-    assert f"one in {found.every}" in found.sentence
-    assert found.sentence in page_of(diagram(10_000, classes=3)).text
-
-
-@pytest.mark.parametrize("downward", [False, True])
-def test_thinning_keeps_ends_neighbours_of_transitions_and_what_did_not_converge(downward: bool) -> None:
-    made = diagram(10_000, downward=downward, minor_every=500)
-    bad = replace(made.points[77], minimum=replace(made.points[77].minimum, stop="iterations"))
-    made = replace(made, points=(*made.points[:77], bad, *made.points[78:]))
-    kept = {item.index for item in thinned(made).diagram.points}
-    assert {0, 9_999, 77} <= kept
-    for found in made.transitions:
-        reach = 1 if found.minor else NEIGHBOURS
-        assert set(range(found.before.index - reach + 1, found.after.index + reach)) <= kept
-
-
-@pytest.mark.parametrize("downward", [False, True])
-def test_thinning_changes_no_phase_and_no_order(downward: bool) -> None:
-    made = diagram(10_000, downward=downward)
-    fewer = thinned(made).diagram
-    indices = [item.index for item in fewer.points]
-    assert indices == sorted(indices)
-    assert [phase.beta for phase in fewer.phases] == [phase.beta for phase in made.phases]
-    assert fewer.transitions == made.transitions
-
-
-def test_more_transitions_than_points_to_show_are_all_kept() -> None:
-    made = diagram(3_000, phases=1, minor_every=3)
-    found = thinned(made, most=500)
-    kept = {item.index for item in found.diagram.points}
-    assert {side.index for minor in made.transitions for side in (minor.before, minor.after)} <= kept
-    assert f"The figures show {len(kept):,} of 3,000 points" in found.sentence
-
-
-def test_tables_are_those_of_all_points() -> None:
-    made = diagram(10_000)
-    data = page_of(made).data
-    assert len(data["axis"]["beta"]) < 10_000
-    cells = dict(zip(phase_table(made).headings, phase_table(made).rows[0], strict=True))
-    assert cells["points"] == "3,334"
+@pytest.mark.parametrize(("count", "said"), [(1, "the only point"), (100, "all 100 points"), (10_000, "all 10,000 points")])
+def test_the_figures_show_every_point_and_say_so(count: int, said: str) -> None:
+    page = page_of(diagram(count, phases=min(count, 3)))
+    assert f"The figures show {said}." in page.text
+    assert len(page.data["axis"]["beta"]) == count
 
 
 # -- tables ---------------------------------------------------------------------------------
@@ -681,30 +634,13 @@ def test_phases_that_only_the_way_back_met_are_listed_last_and_shade_nothing() -
     assert len(page.data["axis"]["pieces"]) == 2
 
 
-def test_long_branches_are_thinned_around_their_special_points_and_it_is_said() -> None:
+def test_a_branch_and_a_way_back_are_drawn_with_all_their_points() -> None:
     made = loop_diagram()
-    long = replace(made, branches={0: loop_curve().branch(1.5, 0.45, MOST_ON_BRANCHES + 500)})
-    found = thinned(long)
-    branch, whole = found.diagram.branches[0], long.branches[0]
-    assert 0.4 * MOST_ON_BRANCHES < len(branch.points) <= MOST_ON_BRANCHES
-    assert (branch.points[0], branch.points[-1]) == (whole.points[0], whole.points[-1])
-    for fold in whole.folds:
-        place = whole.points.index(fold.point)
-        assert set(whole.beta[place - NEIGHBOURS : place + NEIGHBOURS + 1]) <= set(branch.beta)
-    sentence = f"Of the branches {len(branch.points):,} of {len(whole.points):,} points are shown"
-    assert sentence in found.sentences[1]
-    assert sentence in page_of(long).text
-    assert thinned(made).diagram is made
-
-
-def test_a_long_way_back_is_thinned_and_the_area_is_that_of_all_points() -> None:
-    made = loop_diagram(branches=False, count=MOST + 200)
+    assert made.back is not None
     assert made.loop is not None
-    found = thinned(made)
-    assert found.diagram.back is not None
-    assert len(found.diagram.back.points) <= MOST
-    assert "Of the way back" in found.sentences[1]
-    assert found.diagram.back.transitions == made.loop.down.transitions
+    (figure,) = [item for item in page_of(made).data["figures"] if item["kind"] == "branches"]
+    assert len(figure["branches"][0]["beta"]) == len(made.branches[0].points)
+    assert len(figure["ways"][1]["beta"]) == len(made.back.points)
     assert f"∮‖θ‖²dβ = {made.loop.area:.6g}" in page_of(made).text
 
 

@@ -55,7 +55,7 @@ PLACES = {
     ("coexistence", "branches"): ["phases.branch_following.coexistence", "phases.branch_following.first_minima"],
     ("coexistence", "loop"): [
         "phases.branch_following.coexistence", "phases.joining.envelope", "phases.joining.violations",
-        "phases.joining.divided", "phases.joining._fingerprint", "phases.joining.falls_along",
+        "phases.joining.divided", "phases.joining.Fingerprint.of", "phases.joining.falls_along",
     ],
     ("curvature", "curvature"): [
         "curvature.survey.curvature_at", "curvature.survey.plain", "curvature.along.Curvature.from_dict",
@@ -63,7 +63,7 @@ PLACES = {
     ],
     ("figures", "curvature"): ["plots.save.diagram_record", "plots.save.paper"],
     ("report", "curvature"): [
-        "report.page.thinned", "report.page.transition_table", "report.page.payload", "report.page.answer_sentences",
+        "report.page.diagram_record", "report.page.transition_table", "report.page.payload", "report.page.answer_sentences",
     ],
 }  # fmt: skip
 COUNTS = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, refusing
 
 SEEDS = 2**63  # seeds that every generator takes
 SOLVERS = ("newton", "newton_cg", "lbfgs")  # of `spinodal.minima`; tasks name theirs
@@ -52,6 +52,22 @@ def real_number(value: Any) -> float:
         return math.nan
 
 
+def positive_number(name: str, value: object, *, do: str) -> float:
+    """Return a number, or refuse it unless it is finite and positive."""
+    number = real_number(value)
+    if not 0.0 < number < math.inf:
+        raise SpinodalError(got=f"{name} = {value!r}", allowed="a finite number > 0 is allowed", do=do)
+    return number
+
+
+def number_from_zero(name: str, value: object, *, do: str) -> float:
+    """Return a number, or refuse it unless it is finite and >= 0."""
+    number = real_number(value)
+    if not 0.0 <= number < math.inf:
+        raise SpinodalError(got=f"{name} = {value!r}", allowed="a finite number >= 0 is allowed", do=do)
+    return number
+
+
 def accuracy(value: Any, *, called: str = "rtol =") -> float | None:
     """Return a relative standard error that is asked for, None where none is, or refuse it.
 
@@ -70,12 +86,10 @@ def accuracy(value: Any, *, called: str = "rtol =") -> float | None:
 
 def sequence(name: str, values: Any, *, of: str, do: str) -> list[Any]:
     """Return `values` as a list, or refuse what is no sequence, text included."""
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise SpinodalError(got=f"{name} = {values!r}", allowed=f"a sequence of {of} is allowed", do=do)
-    try:
-        return list(values)
-    except TypeError as cause:  # a tensor without axes
-        raise SpinodalError(got=f"{name} = {values!r}", allowed=f"a sequence of {of} is allowed", do=do) from cause
+    with refusing(TypeError, lambda _: f"{name} = {values!r}", allowed=f"a sequence of {of} is allowed", do=do):
+        if isinstance(values, str | bytes | Mapping):
+            raise TypeError
+        return list(values)  # which a number is not, nor a tensor without axes
 
 
 def _index(value: Any) -> int | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from sysconfig import get_path
@@ -68,6 +68,50 @@ def told(cause: BaseException) -> str:
     except Exception as another:  # noqa: BLE001 - the text is made by the code of whoever defined the exception
         text = f"no message, because making it raised {type(another).__name__}"
     return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+
+
+Kinds = type[Exception] | tuple[type[Exception], ...]
+
+
+@contextmanager
+def refusing(
+    kinds: Kinds,
+    got: str | Callable[[Exception], str],
+    *,
+    allowed: str,
+    do: str,
+    by: type[SpinodalError] = SpinodalError,
+    passing: Kinds = (),
+) -> Iterator[None]:
+    """Refuse, in these words, what goes wrong in one of these ways; what is to pass is raised as it is.
+
+    Examples
+    --------
+    >>> with refusing(ValueError, "10 apples", allowed="a number is allowed", do="try 10"):
+    ...     int("10 apples")
+    Traceback (most recent call last):
+    spinodal.errors.SpinodalError: 10 apples; a number is allowed; try 10
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except kinds as cause:
+        raise by(got=got if isinstance(got, str) else got(cause), allowed=allowed, do=do) from cause
+
+
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """Say in a refusal what it is about."""
+    try:
+        yield
+    except SpinodalError as cause:
+        raise SpinodalError(got=f"{what}: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
+
+
+def needing(package: str, what: str) -> AbstractContextManager[None]:
+    """Refuse what needs a package where that cannot be imported."""
+    return refusing(ImportError, f"{package} is not installed", allowed=f"{what} it", do=f"pip install {package}")
 
 
 @contextmanager

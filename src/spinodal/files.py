@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from spinodal.errors import RunFolderError
+from spinodal.errors import RunFolderError, refusing
 
 
-@contextmanager
-def reading(place: Path) -> Iterator[None]:
+def reading(place: Path) -> AbstractContextManager[None]:
     """Refuse a place that cannot be read (no permission, a folder where a file should be)."""
-    try:
-        yield
-    except OSError as cause:
-        raise RunFolderError(
-            got=f"{place} cannot be read: {_reason(cause)}",
-            allowed="a run folder with all its files is needed",
-            do="check its permissions, or restore it from a copy",
-        ) from cause
+    return refusing(
+        OSError,
+        lambda cause: f"{place} cannot be read: {_reason(cause)}",
+        allowed="a run folder with all its files is needed",
+        do="check its permissions, or restore it from a copy",
+        by=RunFolderError,
+    )
 
 
-@contextmanager
-def writing(place: Path, *, do: str = "mend that and go on with --resume, or give another --out") -> Iterator[None]:
+def writing(
+    place: Path, *, do: str = "mend that and go on with --resume, or give another --out"
+) -> AbstractContextManager[None]:
     """Refuse a place that cannot be written (a full disk, no permission)."""
-    try:
-        yield
-    except (OSError, SafetensorError) as cause:
-        raise RunFolderError(
-            got=f"{place} cannot be written: {_reason(cause)}",
-            allowed="a writable place with free space is needed",
-            do=do,
-        ) from cause
+    return refusing(
+        (OSError, SafetensorError),
+        lambda cause: f"{place} cannot be written: {_reason(cause)}",
+        allowed="a writable place with free space is needed",
+        do=do,
+        by=RunFolderError,
+    )
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from spinodal.codec import Record
 from spinodal.errors import RunFolderError, SpinodalError
 from spinodal.tasks.blame import Owner, nobody, why
 
+T = TypeVar("T")
 SINGULAR = (np.linalg.LinAlgError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 OUTCOMES = (SpinodalError, *SINGULAR)  # of a computation that cannot be done
 
@@ -53,6 +54,16 @@ def listed(missing: tuple[Missing, ...]) -> str:
 def is_final(result: Mapping[str, Any]) -> bool:
     """Tell whether a result is one that `--resume` reproduces; older versions told nothing of what is missing."""
     return all(item["final"] for item in result.get("missing", ()))
+
+
+def outcome_of(compute: Callable[[], T], owner: Owner = nobody) -> tuple[T | None, str | None]:
+    """Return what is computed, or else why it cannot be; a failure in a task's code, whose place `owner` names, passes."""
+    try:
+        return compute(), None
+    except OUTCOMES as cause:
+        if owner(cause) is not None:
+            raise
+        return None, " ".join(str(cause).split())
 
 
 class Attempts:

@@ -49,7 +49,7 @@ def fingerprint_at(points: Sequence[Point], beta: float, least: float = 0.0) -> 
 
 
 def _fingerprint(point: Point, least: float) -> Fingerprint:
-    return replace(Fingerprint.of(point.minimum, point.observation), answers=answers_of(point, least))
+    return replace(Fingerprint.of(point), answers=answers_of(point, least))
 
 
 def _between(first: Fingerprint, second: Fingerprint, share: float, beta: float) -> Fingerprint:

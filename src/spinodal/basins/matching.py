@@ -15,7 +15,6 @@ from spinodal.sweeps.point import Point
 COMPARED = 7  # values of beta at which two phases are compared, at most
 
 Key = tuple[int, int]  # the number of a map, the id of one of its phases
-Known = dict[Key, tuple[Point, ...]]
 
 
 def matched(diagrams: Sequence[Diagram]) -> list[tuple[Key, ...]]:

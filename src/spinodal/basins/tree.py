@@ -11,7 +11,7 @@ from spinodal.basins.gathering import basins_of
 from spinodal.basins.merging import Merging, mergings
 from spinodal.basins.rank_level import RankLevel, rank_levels
 from spinodal.codec import keyed
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, needing
 from spinodal.phases.diagram import Diagram
 from spinodal.shown import Drawn
 
@@ -120,12 +120,8 @@ class Hierarchy(Drawn):
 
         Every value is a number or a text, so that all formats of networkx can hold it.
         """
-        try:
+        with needing("networkx", "to_networkx needs"):
             import networkx  # it comes with PyTorch
-        except ImportError as cause:
-            raise SpinodalError(
-                got="networkx is not installed", allowed="to_networkx needs it", do="pip install networkx"
-            ) from cause
         graph = networkx.DiGraph(task=str(self.task["name"]), convention=self.convention)
         for basin in self.basins:
             graph.add_node(basin.id, **_attributes(basin))

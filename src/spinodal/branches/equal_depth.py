@@ -25,8 +25,6 @@ from spinodal.minima.minimise import Minimum
 LONGEST, DEPTH = 0.5, 6  # steps in log beta along a phase for the area rule, and how often they are halved
 AREA = 1e-11  # of L: what one such step may miss
 
-Side = tuple[StationaryPoint, Branch | StationaryPoint]
-
 
 def coexistence(
     landscape: Landscape,

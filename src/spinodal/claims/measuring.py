@@ -11,7 +11,7 @@ from typing import Any
 from spinodal.claims.claim import UNMEASURED, Claim, Measured
 from spinodal.claims.page import page
 from spinodal.claims.workshop import Workshop
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, refusing
 from spinodal.files import write_whole, writing
 
 KEPT = "claims.json"
@@ -48,12 +48,9 @@ def kept(folder: Path) -> Records:
     path = folder / KEPT
     if not path.exists():
         return {}
-    try:
+    allowed, do = "what `spinodal claims` wrote is allowed", "remove it, and measure again"
+    with refusing((OSError, ValueError, AttributeError), f"{path} cannot be read", allowed=allowed, do=do):
         return {int(number): record for number, record in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, AttributeError) as cause:
-        raise SpinodalError(
-            got=f"{path} cannot be read", allowed="what `spinodal claims` wrote is allowed", do="remove it, and measure again"
-        ) from cause
 
 
 def _is_known(claim: Claim, record: Mapping[str, Any] | None, shop: Workshop) -> bool:

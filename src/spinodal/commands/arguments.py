@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, refusing
+
+T = TypeVar("T")
 
 
 def console_for(json_file: str | None, **options: Any) -> Console:
@@ -16,15 +20,53 @@ def console_for(json_file: str | None, **options: Any) -> Console:
     return Console(stderr=json_file == "-", highlight=False, markup=False, emoji=False, **options)
 
 
-def pairs(settings: list[str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Form(Generic[T]):
+    """The form of an option's text.
+
+    Attributes
+    ----------
+    option : str
+    read : callable
+        From the text to what it says; a ValueError refuses it.
+    allowed, example : str
+    """
+
+    option: str
+    read: Callable[[str], T]
+    allowed: str
+    example: str
+
+    def of(self, text: str) -> T:
+        """Return what a text says, or refuse it."""
+        do = f"for example {self.option} {self.example}"
+        with refusing(ValueError, f"{self.option} {text!r}", allowed=self.allowed, do=do):
+            return self.read(text)
+
+    def given(self, text: str | None) -> T | None:
+        """Return the same, None where nothing is given."""
+        return None if text is None else self.of(text)
+
+
+def pairs(settings: list[str] | None) -> dict[str, str]:
     """Return the task arguments of `--set key=value`."""
-    found = {}
-    for item in settings:
-        key, sign, value = item.partition("=")
-        if not sign or not key:
-            raise SpinodalError(got=f"--set {item!r}", allowed="key=value is allowed", do="for example --set hidden=10,10")
-        found[key.strip()] = value
-    return found
+    return dict(map(SET.of, settings or ()))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise ValueError(text)
+    return key.strip(), value
+
+
+def _ends(text: str) -> tuple[float, float]:
+    low, high = text.split(":", maxsplit=1)
+    return float(low), float(high)
+
+
+SET = Form("--set", _pair, "key=value is allowed", "hidden=10,10")
+BETA = Form("--beta", _ends, "LOW:HIGH with two numbers is allowed", "1e-4:0.1")
 
 
 def run_and_point(text: str) -> tuple[Path, int | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from spinodal.commands.arguments import console_for
+from spinodal.commands.asked import Asked
 from spinodal.commands.basins_run import print_shares, write_shares_pages
 from spinodal.commands.centre import centred, setting
 from spinodal.commands.json_file import write_json_file
@@ -37,8 +37,8 @@ from spinodal.tasks.registry import make_task
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a command line asks for.
+class Sampling:
+    """What is counted: the values of beta, the starts, and how they are trained.
 
     Attributes
     ----------
@@ -59,40 +59,25 @@ class Asked:
 
 
 def count_starts(
-    task: str,
-    settings: Mapping[str, str],
-    asked: Asked,
-    options: MapOptions,
-    *,
-    map_run: Path | None,
-    out: Path | None,
-    resume: bool,
-    centre: str | None,
-    threads: int,
-    workers: int,
-    max_minutes: float | None,
-    json_file: str | None,
-    quiet: bool,
-    debug: bool,
+    asked: Asked, sampling: Sampling, options: MapOptions, *, map_run: Path | None, max_minutes: float | None
 ) -> None:
     """Train starts of a task that is named, count which phases they reach, and write and print all of it."""
-    made = make_task(task, settings)
-    options = in_own_dtype(made, options)
-    console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    made = make_task(asked.task, asked.settings)
+    options, console = in_own_dtype(made, options), asked.console()
     diagram = None if map_run is None else _map_for(map_run, made)
-    prepared = landscape, control = prepare(made, options, _control(centre, made, options, diagram))
+    prepared = landscape, control = prepare(made, options, _control(asked.centre, made, options, diagram))
     tell_remarks(console, landscape)
-    path = out or default_folder(made.name, resume=resume, of="basins")
-    config = _config(made, asked, options, control, centre) | map_setting(map_run, path)
-    config |= settled_threads(threads, workers, landscape, path)
-    with RunFolder(path, config, resume=resume) as folder, _kept(folder, console, TimeLimit(max_minutes)):
+    path = asked.out or default_folder(made.name, resume=asked.resume, of="basins")
+    config = _config(made, sampling, options, control, asked.centre) | map_setting(map_run, path)
+    config |= settled_threads(asked.threads, asked.workers, landscape, path)
+    with RunFolder(path, config, resume=asked.resume) as folder, _kept(folder, console, TimeLimit(max_minutes)):
         keep_control(folder.path, control)
         if diagram is not None:
             settle_map(folder.journal, diagram)
-        shares = _shares(made, asked, options, prepared, diagram, folder, console, workers)
-        found, files = save_shares(shares, folder), Attempts(owner_of(made), failure_shown(debug))
+        shares = _shares(made, sampling, options, prepared, diagram, folder, console, asked.workers)
+        found, files = save_shares(shares, folder), Attempts(owner_of(made), failure_shown(asked.debug))
         write_shares_pages(shares, folder.path, files)
-    write_json_file(json_file, found)
+    write_json_file(asked.json_file, found)
     print_shares(console, shares)
     console.print(f"run folder: {path}  (report: {path / 'report.html'})")
     tell_missing(files.missing, f"spinodal report {path}")
@@ -113,17 +98,17 @@ def _control(centre: str | None, task: Task, options: MapOptions, diagram: Phase
     return named if named is not None or diagram is None else diagram.control.made
 
 
-def _config(task: Task, asked: Asked, options: MapOptions, control: Turned, centre: str | None) -> dict[str, Any]:
+def _config(task: Task, sampling: Sampling, options: MapOptions, control: Turned, centre: str | None) -> dict[str, Any]:
     """Return what identifies a run, but for its map and its threads."""
     how = {name: getattr(options, name) for name in ("solver", "tolerance", "dtype", "device")}
-    counted = {"at": list(asked.beta), "starts": asked.starts, "seed": asked.seed}
-    named = {"task": {"name": task.name, **task.settings}, "basins": counted | {"training": asdict(asked.training)} | how}
+    counted = {"at": list(sampling.beta), "starts": sampling.starts, "seed": sampling.seed}
+    named = {"task": {"name": task.name, **task.settings}, "basins": counted | {"training": asdict(sampling.training)} | how}
     return named | dict(setting(control, centre))
 
 
 def _shares(
     task: Task,
-    asked: Asked,
+    sampling: Sampling,
     options: MapOptions,
     prepared: Prepared,
     diagram: PhaseDiagram | None,
@@ -131,12 +116,12 @@ def _shares(
     console: Console,
     workers: int,
 ) -> Shares:
-    how = asked.training
+    how = sampling.training
     with worker_pool(workers) as executor:
         return basin_shares(
-            task, beta=asked.beta, starts=asked.starts, seed=asked.seed, training=how.method, learning_rate=how.learning_rate,
-            epochs=how.epochs, diagram=diagram, options=options, prepared=prepared, recorder=folder.journal,
-            tell=console.print, executor=executor,
+            task, beta=sampling.beta, starts=sampling.starts, seed=sampling.seed, training=how.method,
+            learning_rate=how.learning_rate, epochs=how.epochs, diagram=diagram, options=options, prepared=prepared,
+            recorder=folder.journal, tell=console.print, executor=executor,
         )  # fmt: skip
 
 

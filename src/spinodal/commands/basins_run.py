@@ -9,8 +9,7 @@ from rich.table import Table
 
 from spinodal.commands.arguments import console_for
 from spinodal.commands.json_file import write_json_file
-from spinodal.commands.table import Column, table
-from spinodal.commands.tables import phases_table
+from spinodal.commands.tables import phases_table, told
 from spinodal.files import writing
 from spinodal.missing import Attempts
 from spinodal.shares.shares import Shares
@@ -51,11 +50,8 @@ def print_shares(console: Console, shares: Shares) -> None:
 
 
 def shares_table(shares: Shares, width: int) -> Table:
-    """Return the shares that are not zero, one per row, without the columns of which no row says anything."""
-    rows = share_rows(shares.to_dict(), TERMINAL)
-    names = [name for name in rows[0] if any(row[name] != TERMINAL.absent for row in rows)]
-    columns = [Column(name, [row[name] for row in rows], spare=SPARE.get(name, 0)) for name in names]
-    return table(f"Shares of {shares.task}", columns, width)
+    """Return the shares that are not zero, one per row."""
+    return told(f"Shares of {shares.task}", share_rows(shares.to_dict(), TERMINAL), width, spare=SPARE)
 
 
 def write_shares_pages(shares: Shares, run: Path, files: Attempts, report: Path | None = None) -> Path:

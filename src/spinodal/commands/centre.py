@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from spinodal.commands.arguments import run_and_point
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, about
 from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.landscape.penalty import Penalty
@@ -37,10 +37,8 @@ def centred(named: str | None, task: Task, device: str) -> Control | None:
             allowed="one of the two is allowed",
             do="leave --centre out, or the centre of the task",
         )
-    try:
+    with about(f"--centre {named}"):
         theta = named_theta(named, task).to(usable_device(device))
-    except SpinodalError as cause:
-        raise SpinodalError(got=f"--centre {named}: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
     return replace(task.control or Penalty(), centre=theta, source=named)
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from spinodal.claims.measuring import measure
 from spinodal.claims.rows import chosen
 from spinodal.claims.workshop import Workshop
-from spinodal.commands.arguments import console_for
+from spinodal.commands.arguments import Form, console_for
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.threads import use_threads
-from spinodal.errors import SpinodalError
 
 
 def measure_claims(
@@ -26,7 +25,7 @@ def measure_claims(
     quiet: bool,
 ) -> None:
     """Measure the claims that are named, all of them for None, and say what came out."""
-    claims = chosen(_numbers(only))
+    claims = chosen(ONLY.given(only) or [])
     use_threads(threads or 1)
     console = console_for(json_file, quiet=quiet, soft_wrap=True)
     records = measure(claims, Workshop(out, is_full, mnist), resume=resume, tell=console.print)
@@ -37,10 +36,8 @@ def measure_claims(
     console.print(f"page: {out / 'claims.md'}")
 
 
-def _numbers(text: str | None) -> list[int]:
-    try:
-        return [] if text is None else [int(part) for part in text.split(",")]
-    except ValueError as cause:
-        raise SpinodalError(
-            got=f"--only {text!r}", allowed="numbers of claims with commas are allowed", do="for example --only 2,3"
-        ) from cause
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+ONLY = Form("--only", _numbers, "numbers of claims with commas are allowed", "2,3")

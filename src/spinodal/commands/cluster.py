@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from spinodal.errors import SpinodalError, told
+from spinodal.errors import refusing, told
 from spinodal.parallel import Executor
 
 PATIENCE = 5  # seconds in which a scheduler answers
@@ -39,23 +39,21 @@ def cluster(address: str, console: Console) -> Iterator[Executor]:
 
 def _client(address: str) -> Any:
     """Return a client of a scheduler, or refuse an address where there is none."""
-    try:
+    with refusing(
+        ImportError,
+        lambda cause: f"--scheduler, but dask.distributed cannot be imported ({told(cause)})",
+        allowed="it comes with the extra `cluster`",
+        do="pip install 'spinodal[cluster]'; or leave --scheduler out: --workers N are processes of this machine",
+    ):
         distributed = import_module("distributed")
-    except ImportError as cause:
-        raise SpinodalError(
-            got=f"--scheduler, but dask.distributed cannot be imported ({told(cause)})",
-            allowed="it comes with the extra `cluster`",
-            do="pip install 'spinodal[cluster]'; or leave --scheduler out: --workers N are processes of this machine",
-        ) from cause
-    try:
+    with refusing(
+        (OSError, ValueError, TypeError),
+        lambda cause: f"nobody answers at {address} ({told(cause)})",
+        allowed="the address of a dask scheduler is allowed, as tcp://HOST:8786",
+        do="see that it is running (`dask scheduler` prints its address) and can be reached from here",
+    ):
         asyncio.run(asyncio.wait_for(_answers(distributed, address), PATIENCE))
         return distributed.Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError) as cause:
-        raise SpinodalError(
-            got=f"nobody answers at {address} ({told(cause)})",
-            allowed="the address of a dask scheduler is allowed, as tcp://HOST:8786",
-            do="see that it is running (`dask scheduler` prints its address) and can be reached from here",
-        ) from cause
 
 
 async def _answers(distributed: Any, address: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,14 +12,16 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from spinodal.commands.arguments import console_for
+from spinodal.commands.asked import Asked
 from spinodal.commands.centre import named_theta
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.path_run import write_path_run
 from spinodal.commands.path_tables import show_paths
 from spinodal.commands.threads import threads_for, use_threads
-from spinodal.errors import SpinodalError, unknown_name
+from spinodal.errors import SpinodalError, about, unknown_name
 from spinodal.landscape import Landscape
+from spinodal.landscape.control_record import digest
+from spinodal.mapping.options import OWN
 from spinodal.mapping.preparing import usable_device
 from spinodal.paths import Mergeable, connect, mergeable
 from spinodal.paths.path import Path as Joining
@@ -30,13 +31,12 @@ from spinodal.tasks import Task
 from spinodal.tasks.model_file import save_model
 from spinodal.tasks.models import Models
 from spinodal.tasks.registry import make_task
-
-PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
+from spinodal.tasks.task import DTYPES
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a command line asks for.
+    """Which ends are joined, and how.
 
     Attributes
     ----------
@@ -45,8 +45,6 @@ class Request:
         Of `connect`: budget, tolerance, bends, start, aligned.
     """
 
-    task: str
-    settings: Mapping[str, str]
     ends: tuple[str, str]
     methods: tuple[str, ...]
     how: Mapping[str, Any]
@@ -58,27 +56,17 @@ class Request:
         return Settings(method, *(self.how[name] for name in ("start", "budget", "tolerance", "bends")))
 
 
-def connect_ends(
-    request: Request,
-    *,
-    check: bool,
-    out: Path | None,
-    resume: bool,
-    merge: Path | None,
-    threads: int,
-    json_file: str | None,
-    quiet: bool,
-) -> None:
+def connect_ends(asked: Asked, request: Request, *, check: bool, merge: Path | None) -> None:
     """Check two ends, join them unless only the check is asked for, and write and print all of it."""
     for method in request.methods:
         request.settings_of(method)  # what cannot be is refused before anything is computed
-    task = make_task(request.task, request.settings)
+    task = make_task(asked.task, asked.settings)
     a, b = (_end(end, task, name) for end, name in zip(request.ends, ("A", "B"), strict=True))
     landscape = task.landscape(dtype=_precision(request.dtype, task), device=usable_device(request.device))
-    use_threads(threads or threads_for(landscape.size * landscape.batches.total))
-    console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    use_threads(asked.threads or threads_for(landscape.size * landscape.batches.total))
+    console, out = asked.console(), asked.out
     with ExitStack() as stack:
-        kept = None if out is None or check else RunFolder(out, _config(request, task, (a, b)), resume=resume)
+        kept = None if out is None or check else RunFolder(out, _config(request, task, (a, b)), resume=asked.resume)
         folder = None if kept is None else stack.enter_context(kept)
         first = mergeable(landscape, a, b, task=task)
         console.print(_checked(first, request.ends))
@@ -92,7 +80,7 @@ def connect_ends(
             result |= _told(paths, task, merge, console)
         if folder is not None:
             console.print(f"run folder: {folder.path}  (report: {write_path_run(folder.path, result)})")
-    write_json_file(json_file, result)
+    write_json_file(asked.json_file, result)
 
 
 def _told(paths: Mapping[str, Joining], task: Task, merge: Path | None, console: Console) -> dict[str, Any]:
@@ -130,10 +118,8 @@ def _paths(
 
 
 def _end(named: str, task: Task, name: str) -> Tensor:
-    try:
+    with about(f"{name}, {named}"):
         return named_theta(named, task)
-    except SpinodalError as cause:
-        raise SpinodalError(got=f"{name}, {named}: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
 
 
 def methods_of(text: str) -> tuple[str, ...]:
@@ -146,16 +132,16 @@ def methods_of(text: str) -> tuple[str, ...]:
 
 
 def _precision(name: str, task: Task) -> torch.dtype:
-    if name not in ("auto", *PRECISIONS):
-        raise unknown_name("dtype", name, ("auto", *PRECISIONS))
-    return PRECISIONS[task.dtype if name == "auto" else name]
+    if name not in (OWN, *DTYPES):
+        raise unknown_name("dtype", name, (OWN, *DTYPES))
+    return DTYPES[task.dtype if name == OWN else name]
 
 
 def _config(request: Request, task: Task, ends: tuple[Tensor, Tensor]) -> dict[str, Any]:
     """Return what identifies a run: the task, how, and the numbers of both ends."""
-    digests = [hashlib.sha256(theta.detach().cpu().double().numpy().tobytes()).hexdigest()[:16] for theta in ends]
     asked = {"methods": list(request.methods), "dtype": request.dtype, "device": request.device, **request.how}
-    return {"task": {"name": task.name, **task.settings}, "connect": asked | {"a": digests[0], "b": digests[1]}}
+    both = {name: digest(theta)[:16] for name, theta in zip("ab", ends, strict=True)}
+    return {"task": {"name": task.name, **task.settings}, "connect": asked | both}
 
 
 def _merged(path: Joining, task: Task, target: Path) -> dict[str, Any]:

@@ -10,17 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from spinodal.commands.arguments import console_for
+from spinodal.commands.asked import Asked
 from spinodal.commands.json_file import write_json_file
-from spinodal.commands.map import default_folder
-from spinodal.commands.members import map_seed_runs, mapped_members, member_folders, refuse_missing, seeds_in
-from spinodal.commands.table import Column, table
+from spinodal.commands.members import folder_of_many, map_seed_runs, mapped_members, member_folders, refuse_missing, seeds_in
+from spinodal.commands.tables import told
 from spinodal.ensemble.ensemble import Ensemble
 from spinodal.errors import SpinodalError
 from spinodal.files import write_json, write_whole, writing
 from spinodal.mapping.options import MapOptions
 from spinodal.store import RunFolder, load
 from spinodal.store.netcdf import to_bytes
-from spinodal.tasks.registry import make_task
 from spinodal.words.ensemble import DEVIATION_NOTE, shared_cells
 from spinodal.words.rows import TERMINAL
 
@@ -28,22 +27,8 @@ NAME = "ensemble"
 SPARE = {"apart": 1, "w. decay": 2, "range": 3, "order": 4}  # columns, those that are left out first with higher numbers
 
 
-def map_ensemble(
-    task: str,
-    settings: Mapping[str, str],
-    options: MapOptions,
-    *,
-    seeds: str,
-    out: Path | None,
-    model: tuple[Path | None, float | None],
-    json_file: str | None,
-    quiet: bool,
-    **how: Any,
-) -> None:
-    """Map a task with every seed, each into a run folder of its own, and show which transitions the maps share.
-
-    `how` is passed on to `map_seed_runs`.
-    """
+def map_ensemble(asked: Asked, options: MapOptions, *, seeds: str, model: tuple[Path | None, float | None]) -> None:
+    """Map a task with every seed, each into a run folder of its own, and show which transitions the maps share."""
     if options.seed != MapOptions.seed or model != (None, None):
         raise SpinodalError(
             got=f"--seeds together with {'--seed' if model == (None, None) else '--start or --at-weight-decay'}",
@@ -51,14 +36,13 @@ def map_ensemble(
             do="leave it out; a model is placed on a finished member with --resume --out DIR/seed-N --start FILE",
         )
     numbers = seeds_in(seeds)
-    folder = out or default_folder(make_task(task, settings).name, resume=how["resume"], of="seeds")
-    console = console_for(json_file, quiet=quiet, soft_wrap=True)
-    runs, missing = map_seed_runs(task, settings, options, numbers, folder, console, **how)
+    folder, console = folder_of_many(asked, of="seeds"), asked.console()
+    runs, missing = map_seed_runs(asked, options, numbers, folder, console)
     members = mapped_members(runs)
     if members:
         ensemble = Ensemble.of([made for _, made in members], [name for name, _ in members], missing=missing)
         write_ensemble(ensemble, folder)
-        write_json_file(json_file, ensemble.to_dict())
+        write_json_file(asked.json_file, ensemble.to_dict())
         show_ensemble(console, ensemble)
         console.print(f"in {folder}: ensemble.json, ensemble.nc, figures/ensemble.png, and a run folder for every seed")
     refuse_missing(missing, runs, folder)
@@ -96,15 +80,12 @@ def _matched(ensemble: Ensemble) -> str:
 
 
 def shared_table(found: Mapping[str, Any], width: int) -> Table:
-    """Return the transitions, one per row, without the columns of which no row says anything."""
+    """Return the transitions, one per row; the way is told where there are two."""
     rows = [shared_cells(item, TERMINAL) for item in found["transitions"]]
-    one_way = len({row["way"] for row in rows}) == 1
-    names = [name for name in rows[0] if any(row[name] != TERMINAL.absent for row in rows) and not (one_way and name == "way")]
-    columns = [
-        Column(name, [row[name] for row in rows], spare=SPARE.get(name, 0), folds=name in ("order", "classes lost"))
-        for name in names
-    ]
-    return table(f"Transitions of {found['task']} over {len(found['members'])} maps", columns, width)
+    if len({row["way"] for row in rows}) == 1:
+        rows = [{**row, "way": TERMINAL.absent} for row in rows]
+    title = f"Transitions of {found['task']} over {len(found['members'])} maps"
+    return told(title, rows, width, spare=SPARE, folds=("order", "classes lost"))
 
 
 def show_members(folder: Path, json_file: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from torch import Tensor
 
-from spinodal.commands.arguments import console_for, run_and_point
+from spinodal.commands.arguments import run_and_point
+from spinodal.commands.asked import Asked
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.map import default_folder
 from spinodal.commands.missing import failure_shown
@@ -41,38 +42,26 @@ TRAINING = "training"
 RUNS = 9  # of the experiment
 
 
-def grok_task(
-    task: str,
-    settings: Mapping[str, str],
-    options: GrokOptions,
-    *,
-    out: Path | None,
-    resume: bool,
-    source: str | None,
-    threads: int,
-    json_file: str | None,
-    quiet: bool,
-    debug: bool,
-) -> None:
+def grok_task(asked: Asked, options: GrokOptions, *, source: str | None) -> None:
     """Make the experiment with a task that is named, and write and print all of it."""
-    made = make_task(task, settings)
+    made = make_task(asked.task, asked.settings)
     mapping = MapOptions(seed=options.seed, bracket=BRACKET)
     prepared = prepare(made, mapping)
     landscape = prepared[0]
     options, known = _from(source, options, made)
-    path = out or default_folder(f"grok-{Path(made.name.split(':')[0]).stem}", resume=resume)
-    use_threads(threads or threads_for(landscape.size * landscape.batches.total * RUNS))
-    console = console_for(json_file, quiet=quiet, soft_wrap=True)
+    path = asked.out or default_folder(f"grok-{Path(made.name.split(':')[0]).stem}", resume=asked.resume)
+    use_threads(asked.threads or threads_for(landscape.size * landscape.batches.total * RUNS))
+    console = asked.console()
     config = {"task": {"name": made.name, **made.settings}, "map": asdict(mapping), "grok": asdict(options)}
-    with RunFolder(path, config | {"from": source}, resume=resume) as folder:
+    with RunFolder(path, config | {"from": source}, resume=asked.resume) as folder:
         try:
             diagram = known or _mapped(made, mapping, prepared, folder, console)
             found = _made(made, landscape, diagram, options, folder.journal, console)
         except KeyboardInterrupt:
             console.print(f"interrupted; continue with --resume --out {path}")
             raise typer.Exit(INTERRUPTED) from None
-        _write(found, folder, Attempts(owner_of(made), failure_shown(debug)))
-    write_json_file(json_file, found.to_dict())
+        _write(found, folder, Attempts(owner_of(made), failure_shown(asked.debug)))
+    write_json_file(asked.json_file, found.to_dict())
     console.print(_table(found, console.width), soft_wrap=False)
     console.print(found.answer())
     console.print(f"run folder: {path}  (figure: {path / 'figures' / 'grok.png'})")

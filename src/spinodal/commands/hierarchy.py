@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from spinodal.basins.tree import Hierarchy
 from spinodal.commands.arguments import console_for
+from spinodal.commands.asked import Asked
 from spinodal.commands.json_file import write_json_file
-from spinodal.commands.map import default_folder
-from spinodal.commands.members import map_seed_runs, refuse_missing, seeds_in
-from spinodal.commands.table import Column, table
+from spinodal.commands.members import folder_of_many, map_seed_runs, refuse_missing, seeds_in
+from spinodal.commands.tables import told
 from spinodal.errors import SpinodalError
 from spinodal.files import write_json, writing
 from spinodal.mapping.options import MapOptions
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import RunFolder, load
-from spinodal.tasks.registry import make_task
 from spinodal.words.basins import basin_cells, rank_cells
 from spinodal.words.rows import TERMINAL
 
 
-def map_seeds(
-    task: str,
-    settings: Mapping[str, str],
-    options: MapOptions,
-    *,
-    seeds: str,
-    out: Path | None,
-    json_file: str | None,
-    quiet: bool,
-    **how: Any,
-) -> None:
-    """Map a task with every seed, each into a run folder of its own, and show the tree of the basins.
-
-    `how` is passed on to `map_seed_runs`.
-    """
+def map_seeds(asked: Asked, options: MapOptions, *, seeds: str) -> None:
+    """Map a task with every seed, each into a run folder of its own, and show the tree of the basins."""
     numbers = seeds_in(seeds)
     if options.direction == "down":
         raise SpinodalError(
             got="--direction down", allowed="up or loop are allowed: basins are left as beta rises", do="leave it out"
         )
-    folder = out or default_folder(make_task(task, settings).name, resume=how["resume"], of="hierarchy")
-    console = console_for(json_file, quiet=quiet, soft_wrap=True)
-    runs, missing = map_seed_runs(task, settings, options, numbers, folder, console, **how)
+    folder = folder_of_many(asked, of="hierarchy")
+    runs, missing = map_seed_runs(asked, options, numbers, folder, asked.console())
     refuse_missing(missing, runs, folder)
-    show_hierarchy([run.out for run in runs], folder, json_file, quiet=quiet)
+    show_hierarchy([run.out for run in runs], folder, asked.json_file, quiet=asked.quiet)
 
 
 def show_hierarchy(runs: Sequence[Path], folder: Path, json_file: str | None, *, quiet: bool) -> None:
@@ -68,30 +51,14 @@ def show_hierarchy(runs: Sequence[Path], folder: Path, json_file: str | None, *,
 def print_hierarchy(console: Console, tree: Hierarchy) -> None:
     """Print basins and ranks as tables, and how seeds merge."""
     found = tree.to_dict()
-    for made in (basins_table(found, console.width), ranks_table(found, console.width)):
+    basins = [basin_cells(item, TERMINAL) for item in found["basins"]]
+    ranks = [rank_cells(item, TERMINAL) for item in found["ranks"]]
+    for title, rows, spare in (("Basins", basins, {"beta": 1, "living classes": 1}), ("Ranks", ranks, {"seeds": 1})):
         console.print()
-        console.print(made, soft_wrap=False)
+        console.print(told(title, rows, console.width, spare=spare, folds=rows[0]), soft_wrap=False)
     console.print()
     console.print(str(tree))
     console.print(f"convention: {tree.convention}")
-
-
-def basins_table(found: Mapping[str, Any], width: int) -> Table:
-    """Return the basins, one per row."""
-    return _table("Basins", [basin_cells(item, TERMINAL) for item in found["basins"]], width, spare=("beta", "living classes"))
-
-
-def ranks_table(found: Mapping[str, Any], width: int) -> Table:
-    """Return the ranks, one per row."""
-    return _table("Ranks", [rank_cells(item, TERMINAL) for item in found["ranks"]], width, spare=("seeds",))
-
-
-def _table(title: str, rows: Sequence[Mapping[str, str]], width: int, *, spare: Sequence[str]) -> Table:
-    """Return a table without the columns of which no row says anything."""
-    names = [name for name in rows[0] if any(row[name] != TERMINAL.absent for row in rows)]
-    return table(
-        title, [Column(name, [row[name] for row in rows], spare=int(name in spare), folds=True) for name in names], width
-    )
 
 
 def _finished(run: Path) -> PhaseDiagram:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from spinodal.errors import SpinodalError
 from spinodal.files import write_whole
 
@@ -31,6 +33,13 @@ def check_json(target: str | None) -> None:
     needed = [Path(target)] if _is_stream(target) else [path for path in (place, place.parent) if path.exists()]
     if not all(os.access(path, os.W_OK) for path in needed):
         raise _unwritable(target, "permission denied")
+
+
+def checked_json(context: typer.Context, target: str | None) -> str | None:
+    """Return the file that `--json` names, or refuse it; a shell that completes a command line writes nothing."""
+    if not context.resilient_parsing:
+        check_json(target)
+    return target
 
 
 def _is_stream(target: str) -> bool:

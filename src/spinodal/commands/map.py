@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from spinodal.arguments import whole_number
-from spinodal.commands.arguments import console_for
+from spinodal.commands.asked import Asked
 from spinodal.commands.centre import centred, setting
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.limit import TimeLimit
@@ -45,20 +45,11 @@ from spinodal.tasks.registry import make_task
 
 
 def map_task(
-    task: str,
-    settings: Mapping[str, str],
+    asked: Asked,
     options: MapOptions,
     *,
-    out: Path | None,
-    resume: bool,
-    centre: str | None,
-    model: tuple[Path | None, float | None],
-    threads: int,
-    workers: int,
+    model: tuple[Path | None, float | None] = (None, None),
     max_minutes: float | None = None,
-    json_file: str | None,
-    quiet: bool,
-    debug: bool,
     at_once: int = 1,
 ) -> None:
     """Map the phases of a task that is named, place a model if one is given, and write and print all of it.
@@ -66,13 +57,13 @@ def map_task(
     So many maps, `at_once`, have the processors of this machine.
     """
     _refuse_placing(model, options)
-    console = console_for(json_file, quiet=quiet, soft_wrap=True)
-    opening = partial(open_task, task, settings, options, centre, console)
-    with shared(options.shards, opening, lambda opened: opened.prepared[0], device=options.device) as opened:
-        _map_opened(
-            opened, console, out=out, resume=resume, centre=centre, model=model, threads=threads, workers=workers,
-            limit=TimeLimit(max_minutes), json_file=json_file, debug=debug, at_once=at_once,
-        )  # fmt: skip
+    console = asked.console()
+    with shared(options.shards, partial(open_task, asked, options, console), _landscape, device=options.device) as opened:
+        _map_opened(opened, asked, console, model=model, limit=TimeLimit(max_minutes), at_once=at_once)
+
+
+def _landscape(opened: Opened) -> Landscape:
+    return opened.prepared[0]
 
 
 @dataclass(frozen=True)
@@ -84,41 +75,36 @@ class Opened:
     prepared: Prepared
 
 
-def open_task(task: str, settings: Mapping[str, str], options: MapOptions, centre: str | None, console: Console) -> Opened:
+def open_task(asked: Asked, options: MapOptions, console: Console) -> Opened:
     """Make a task and prepare it; refuse bad input before anything is written."""
-    made = make_task(task, settings)
+    made = make_task(asked.task, asked.settings)
     own = in_own_dtype(made, options)
     if own.shards is not None:
         use_threads(1)
-    turned = centred(centre, made, own.device)
+    turned = centred(asked.centre, made, own.device)
     return Opened(made, own, prepare(made, own, turned, on_landscape=partial(tell_remarks, console)))
 
 
 def _map_opened(
     opened: Opened,
+    asked: Asked,
     console: Console,
     *,
-    out: Path | None,
-    resume: bool,
-    centre: str | None,
     model: tuple[Path | None, float | None],
-    threads: int,
-    workers: int,
     limit: TimeLimit,
-    json_file: str | None,
-    debug: bool,
     at_once: int,
 ) -> None:
     """Map the phases of a task that is opened."""
     made, options, prepared = opened.task, opened.options, opened.prepared
     landscape, control = prepared
     to_place = model_to_place(*model, made, landscape)
-    path = out or default_folder(made.name, resume=resume)
-    config = settings_of(made, options, control, centre) | settled_threads(threads, workers * at_once, landscape, path)
-    with RunFolder(path, config, resume=resume) as folder, worker_pool(workers) as executor:
+    path = asked.out or default_folder(made.name, resume=asked.resume)
+    config = settings_of(made, options, control, asked.centre)
+    config |= settled_threads(asked.threads, asked.workers * at_once, landscape, path)
+    with RunFolder(path, config, resume=asked.resume) as folder, worker_pool(asked.workers) as executor:
         keep_control(folder.path, control)
-        files = Attempts(owner_of(made), failure_shown(debug))
-        diagram = _mapped(made, options, prepared, folder, console, files.on_failure, executor, limit)
+        files = Attempts(owner_of(made), failure_shown(asked.debug))
+        diagram = _mapped(opened, folder, console, files.on_failure, executor, limit)
         diagram = _saved(diagram, folder, files)
         put = partial(place, task=made, options=options, prepared=prepared, executor=executor)
         try:
@@ -126,7 +112,7 @@ def _map_opened(
         finally:
             report = write_pictures(diagram, folder, files)
     result = folder.result()
-    write_json_file(json_file, result | {"placement": placement and placement.to_dict()})
+    write_json_file(asked.json_file, result | {"placement": placement and placement.to_dict()})
     show_result(console, result, replace(diagram, missing=(*diagram.missing, *files.missing)).answer())
     if placement is not None:
         console.print(f"\n{placement}")
@@ -184,9 +170,7 @@ def _saved(diagram: PhaseDiagram, folder: RunFolder, files: Attempts) -> PhaseDi
 
 
 def _mapped(
-    task: Task,
-    options: MapOptions,
-    prepared: Prepared,
+    opened: Opened,
     folder: RunFolder,
     console: Console,
     on_failure: Callable[[str, BaseException], None],
@@ -200,6 +184,7 @@ def _mapped(
             if folder.save_walk(diagram) is not None:
                 write_report(load(folder.path), folder.path, folder.path / "report.html")
 
+    task, options, prepared = opened.task, opened.options, opened.prepared
     try:
         convention = prepared[1].convention
         bar = ProgressBar(console, direction=options.direction, convention=convention, keep=keep, on_failure=on_failure)

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,17 +18,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spinodal.basins.hierarchy import checked_seeds
-from spinodal.commands.centre import centred
+from spinodal.commands.arguments import Form
+from spinodal.commands.asked import Asked
 from spinodal.commands.cluster import cluster
-from spinodal.commands.map import in_own_dtype, map_task, settings_of, tell_remarks
+from spinodal.commands.map import default_folder, map_task, open_task, settings_of
 from spinodal.commands.usage import INTERRUPTED
 from spinodal.errors import SpinodalError, one_line, unexpected
 from spinodal.files import reading, writing
 from spinodal.mapping.members import ALONE, lacking
 from spinodal.mapping.options import MapOptions
-from spinodal.mapping.preparing import prepare
 from spinodal.missing import Missing
-from spinodal.parallel import Executor, Undone, shared_out
+from spinodal.parallel import Undone, shared_out
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store import RunFolder, load
 from spinodal.tasks.registry import make_task
@@ -40,26 +40,22 @@ class MemberRun:
 
     Attributes
     ----------
-    task : str
-    settings : mapping
+    asked : Asked
+        With the run folder.
     options : MapOptions
-    centre : str or None
-    out : Path
-    threads : int
-        As of `--threads`.
     at_once : int
         How many maps share the processors of a machine.
-    debug : bool
     """
 
-    task: str
-    settings: Mapping[str, str]
+    asked: Asked
     options: MapOptions
-    centre: str | None
-    out: Path
-    threads: int
     at_once: int
-    debug: bool
+
+    @property
+    def out(self) -> Path:
+        """Return the run folder."""
+        assert self.asked.out is not None
+        return self.asked.out
 
     @property
     def is_begun(self) -> bool:
@@ -108,6 +104,14 @@ class Site:
         return self
 
 
+def _numbers(text: str) -> Iterable[int]:
+    low, colon, high = text.partition(":")
+    return range(int(low), int(high)) if colon else [int(part) for part in text.split(",")]
+
+
+SEEDS = Form("--seeds", _numbers, "A:B, from A to below B, or A,B,C is allowed", "0:3")
+
+
 def seeds_in(text: str) -> tuple[int, ...]:
     """Return the seeds of `A:B`, from A to below B, or of `A,B,C`.
 
@@ -116,75 +120,40 @@ def seeds_in(text: str) -> tuple[int, ...]:
     >>> seeds_in("0:3"), seeds_in("4,2")
     ((0, 1, 2), (4, 2))
     """
-    low, colon, high = text.partition(":")
-    try:
-        numbers = range(int(low), int(high)) if colon else [int(part) for part in text.split(",")]
-    except ValueError as cause:
-        raise SpinodalError(
-            got=f"--seeds {text!r}", allowed="A:B, from A to below B, or A,B,C is allowed", do="for example --seeds 0:3"
-        ) from cause
-    return checked_seeds(numbers)
+    return checked_seeds(SEEDS.of(text))
+
+
+def folder_of_many(asked: Asked, *, of: str) -> Path:
+    """Return the folder of all runs: the one that is named, or the next one of the task."""
+    return asked.out or default_folder(make_task(asked.task, asked.settings).name, resume=asked.resume, of=of)
 
 
 def map_seed_runs(
-    task: str,
-    settings: Mapping[str, str],
-    options: MapOptions,
-    seeds: Sequence[int],
-    folder: Path,
-    console: Console,
-    *,
-    resume: bool,
-    centre: str | None,
-    threads: int,
-    workers: int,
-    scheduler: str | None,
-    debug: bool,
+    asked: Asked, options: MapOptions, seeds: Sequence[int], folder: Path, console: Console
 ) -> tuple[list[MemberRun], tuple[Missing, ...]]:
-    """Map a task with every seed, each into `folder/seed-N`; return the members, and what is missing.
+    """Map a task with every seed that is not finished, each into `folder/seed-N`; return the members, and what is missing.
 
-    Parameters
-    ----------
-    threads : int
-        Of each map; 0: as many as it needs of its share of the processors, and one where a scheduler shares out machines.
-    workers : int
-    scheduler : str or None
-        The address of a dask scheduler, whose workers take the place of `workers` processes.
+    Threads are those of each map; 0: as many as it needs of its share of the processors, and one where a scheduler shares out
+    machines, whose workers take the place of processes. Settings that mean nothing, and runs that are there with others, are
+    refused before anything is mapped.
     """
-    at_once = 1 if scheduler is not None else min(workers, len(seeds))
-    chosen = threads or (0 if scheduler is None else 1)
-    runs = [
-        MemberRun(task, settings, replace(options, seed=seed), centre, folder / f"seed-{seed}", chosen, at_once, debug)
-        for seed in seeds
-    ]
-    return runs, map_runs(runs, folder, console, workers=workers, scheduler=scheduler, resume=resume)
-
-
-def map_runs(
-    runs: Sequence[MemberRun],
-    folder: Path,
-    console: Console,
-    *,
-    workers: int,
-    scheduler: str | None,
-    resume: bool,
-) -> tuple[Missing, ...]:
-    """Map members that are not finished, each into its run, and return what is missing.
-
-    Settings that mean nothing, and runs that are there with other settings, are refused before anything is mapped.
-    """
+    at_once = 1 if asked.scheduler is not None else min(asked.workers, len(seeds))
+    threads = asked.threads or (0 if asked.scheduler is None else 1)
+    alone = replace(asked, threads=threads, workers=1, scheduler=None, json_file=None, quiet=True)
+    runs = [MemberRun(replace(alone, out=folder / f"seed-{seed}"), replace(options, seed=seed), at_once) for seed in seeds]
     if RunFolder.is_run(folder):
         raise SpinodalError(
             got=f"{folder} holds a run of one map", allowed="a folder for many runs is allowed", do="give another --out"
         )
-    left = _left(runs, console, resume=resume)
+    left = _left(runs, console, resume=asked.resume)
     try:
-        with _executor(scheduler, console) as executor, _bar(console, len(runs), len(runs) - len(left)) as tell_of:
+        lent = nullcontext() if asked.scheduler is None else cluster(asked.scheduler, console)
+        with lent as executor, _bar(console, len(runs), len(runs) - len(left)) as tell_of:
             with writing(folder, do="give another --out"):
                 folder.mkdir(parents=True, exist_ok=True)
-            share = shared_out(map_run, left, Site(folder), workers=workers, executor=executor, tell=console.print)
+            share = shared_out(map_run, left, Site(folder), workers=asked.workers, executor=executor, tell=console.print)
             with closing(share):
-                return tuple(filter(None, (_told(left[number], made, tell_of) for number, made in share)))
+                return runs, tuple(filter(None, (_told(left[number], made, tell_of) for number, made in share)))
     except (KeyboardInterrupt, typer.Exit):
         done = sum(run.is_finished for run in runs)
         console.print(f"interrupted: {done} of {len(runs)} maps are finished; continue with --resume --out {folder}")
@@ -231,14 +200,11 @@ def map_run(_site: Site, run: MemberRun) -> Missing | None:
     """Map one member, in whatever process, and return what is missing in place of it, if anything is."""
     try:
         with ALONE:
-            map_task(
-                run.task, run.settings, run.options, out=run.out, resume=run.is_begun, centre=run.centre, model=(None, None),
-                threads=run.threads, workers=1, json_file=None, quiet=True, debug=run.debug, at_once=run.at_once,
-            )  # fmt: skip
+            map_task(replace(run.asked, resume=run.is_begun), run.options, at_once=run.at_once)
     except typer.Exit:  # Ctrl-C, in this process
         raise
     except Exception as cause:  # noqa: BLE001 - it costs this member alone
-        if run.debug:
+        if run.asked.debug:
             traceback.print_exception(cause, file=sys.stderr)
         refusal = cause if isinstance(cause, SpinodalError) else unexpected(cause)
         return Missing(f"the map of {run.out.name}", one_line(refusal))
@@ -250,24 +216,14 @@ def _left(runs: Sequence[MemberRun], console: Console, *, resume: bool) -> list[
     begun = [run for run in runs if run.is_begun]
     if begun and not resume:
         RunFolder(begun[0].out).require_same({}, resume=False)
-    first = runs[0]
-    made = make_task(first.task, first.settings)
-    options = in_own_dtype(made, first.options)
-    _, control = prepare(
-        made, options, centred(first.centre, made, options.device), on_landscape=lambda found: tell_remarks(console, found)
-    )
+    asked = runs[0].asked
+    opened = open_task(asked, runs[0].options, console)
     for run in begun:
         known = RunFolder(run.out)
-        config = settings_of(made, replace(options, seed=run.options.seed), control, run.centre)
+        config = settings_of(opened.task, replace(opened.options, seed=run.options.seed), opened.prepared[1], asked.centre)
         recorded = known.config.get("threads")
-        known.require_same(config | ({} if recorded is None else {"threads": run.threads or recorded}))
+        known.require_same(config | ({} if recorded is None else {"threads": asked.threads or recorded}))
     return [run for run in runs if not run.is_finished]
-
-
-@contextmanager
-def _executor(scheduler: str | None, console: Console) -> Iterator[Executor | None]:
-    with nullcontext() if scheduler is None else cluster(scheduler, console) as executor:
-        yield executor
 
 
 def _outcome(run: MemberRun) -> str:

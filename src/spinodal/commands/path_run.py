@@ -10,7 +10,7 @@ from typing import Any
 from spinodal.commands.arguments import console_for
 from spinodal.commands.json_file import write_json_file
 from spinodal.commands.path_tables import columns_of, sentences_of, show_paths
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, refusing
 from spinodal.files import reading, write_json, writing
 from spinodal.store import RunFolder
 
@@ -32,17 +32,18 @@ def path_result(run: Path) -> dict[str, Any]:
             allowed="a finished run of `spinodal connect` is allowed",
             do=f"go on with {folder.command}",
         )
-    try:
-        with reading(place):
-            result: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-            columns_of(result["paths"]), sentences_of(result["paths"])
-    except (ValueError, RecursionError, KeyError, TypeError, IndexError) as cause:
-        raise SpinodalError(
-            got=f"{place} is damaged: {cause}",
+    with (
+        refusing(
+            (ValueError, RecursionError, KeyError, TypeError, IndexError),
+            lambda cause: f"{place} is damaged: {cause}",
             allowed="the result as `spinodal connect` writes it is allowed",
             do=f"delete it and write it again with {RunFolder(run).command}",
-        ) from cause
-    return result
+        ),
+        reading(place),
+    ):
+        result: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+        columns_of(result["paths"]), sentences_of(result["paths"])
+        return result
 
 
 def show_path_run(run: Path, json_file: str | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rich.table import Table
@@ -17,34 +18,31 @@ from spinodal.words.numbers import significant
 from spinodal.words.repeats import SPREAD, SPREAD_NOTE
 from spinodal.words.rows import BRACKET_NOTE, HALF_BRACKET, TERMINAL, between, gained, listed, phase_cells, transition_cells
 
+TRANSITION = ("direction", "beta", HALF_BRACKET, SPREAD, "weight_decay", "order", "E", "norm", "rank", "accuracy",
+              "classes lost", "classes gained", "exact")  # fmt: skip
+PHASE = ("phase", "beta", "weight_decay", "rank", "E", "a minimum in", "deepest in", "accuracy", "held out", "living classes")
+ALWAYS = ("phase", "beta", HALF_BRACKET, "weight_decay", "order", "E", "norm", "rank")  # columns, whatever their rows say
+SPARE = {"weight_decay": 1, HALF_BRACKET: 2, "norm": 3}  # columns, those that are left out first with higher numbers
+FOLDS = ("order", "classes lost", "classes gained", "deepest in", "living classes")
+HEADINGS = {"direction": "way", "weight_decay": "w. decay"}
+
 
 def transitions_table(result: Mapping[str, Any], width: int) -> Table:
     """Return the macroscopic transitions, one per row, with closed forms beside them where they apply."""
     found = [item for item in result["transitions"] if not item["minor"]]
-    rows = [transition_cells(item, TERMINAL) for item in found]
-    exact = [form["beta"] for form in result["exact"]]
-    columns = [
-        *([_column("direction", rows, heading="way")] if result.get("loop") else []),
-        _column("beta", rows),
-        _column(HALF_BRACKET, rows, spare=2),
-        *([_column(SPREAD, rows)] if any(item.get("repeats") for item in found) else []),
-        *([_column("weight_decay", rows, heading="w. decay", spare=1)] if _has_decay(result) else []),
-        _column("order", rows, folds=True),
-        _column("E", rows),
-        _column("norm", rows, spare=3),
-        *([_column("rank", rows)] if has_rank(result) else []),
-        *_accuracies(rows, held_out=False),
-    ]
-    if any(item["lost_classes"] is not None for item in found):
-        columns.append(_column("classes lost", rows, folds=True))
     living = {phase["id"]: phase["classes"] for phase in result["phases"]}
     new = [gained(item, living) for item in found]
-    if any(new):
-        columns.append(Column("classes gained", [listed(classes, TERMINAL) for classes in new], folds=True))
-    if exact:
-        nearest = [min(exact, key=lambda beta, item=item: abs(beta - item["beta"])) for item in found]  # type: ignore[misc]
-        columns.append(Column("exact", [significant(beta, 6) for beta in nearest]))
-    return table("Transitions", columns, width)
+    exact = [form["beta"] for form in result["exact"]]
+    rows = [
+        {
+            **transition_cells(item, TERMINAL),
+            "classes gained": listed(classes if any(new) else None, TERMINAL),
+            "exact": significant(min(exact, key=lambda beta: abs(beta - item["beta"])), 6) if exact else TERMINAL.absent,
+        }
+        for item, classes in zip(found, new, strict=True)
+    ]
+    always = (*ALWAYS, "direction", "exact") if exact else (*ALWAYS, "direction")
+    return told("Transitions", rows, width, names=_telling(result, TRANSITION), always=always, headings=HEADINGS)
 
 
 def has_rank(result: Mapping[str, Any]) -> bool:
@@ -54,37 +52,46 @@ def has_rank(result: Mapping[str, Any]) -> bool:
 
 def phases_table(result: Mapping[str, Any], width: int) -> Table:
     """Return the phases, one per row, by rising beta."""
-    phases = result["phases"]
-    rows = [{"phase": str(item["id"]), **phase_cells(item, TERMINAL)} for item in phases]
-    columns = [
-        _column("phase", rows),
-        _column("beta", rows),
-        *([_column("weight_decay", rows, heading="w. decay", spare=1)] if _has_decay(result) else []),
-        *([_column("rank", rows)] if has_rank(result) else []),
-        _column("E", rows),
+    rows = [
+        {
+            "phase": str(item["id"]),
+            **phase_cells(item, TERMINAL),
+            "a minimum in": _existence(item, "range"),
+            "deepest in": _existence(item, "stable"),
+        }
+        for item in result["phases"]
     ]
-    if any(item.get("existence") for item in phases):
-        columns.append(Column("a minimum in", [_existence(item, "range") for item in phases]))
-        columns.append(Column("deepest in", [_existence(item, "stable") for item in phases], folds=True))
-    columns += _accuracies(rows, held_out=True)
-    if any(item["classes"] is not None for item in phases):
-        columns.append(_column("living classes", rows, folds=True))
-    return table("Phases", columns, width)
+    return told("Phases", rows, width, names=_telling(result, PHASE), always=ALWAYS, headings=HEADINGS)
 
 
-def _column(name: str, rows: Sequence[Mapping[str, str]], *, heading: str = "", spare: int = 0, folds: bool = False) -> Column:
-    return Column(heading or name, [row[name] for row in rows], spare=spare, folds=folds)
+def told(
+    title: str,
+    rows: Sequence[Mapping[str, str]],
+    width: int,
+    *,
+    names: Iterable[str] = (),
+    always: Container[str] = (),
+    headings: Mapping[str, str] = MappingProxyType({}),
+    spare: Mapping[str, int] = SPARE,
+    folds: Container[str] = FOLDS,
+) -> Table:
+    """Return rows as a table, without the columns of which no row says anything, but for those that it always has."""
+    shown = [name for name in names or rows[0] if name in always or any(row[name] != TERMINAL.absent for row in rows)]
+    columns = [
+        Column(headings.get(name, name), [row[name] for row in rows], spare.get(name, 0), name in folds) for name in shown
+    ]
+    return table(title, columns, width)
+
+
+def _telling(result: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Return the columns that mean something: a way in a loop, weight_decay along the L2 penalty, a rank with matrices."""
+    means = {"direction": bool(result.get("loop")), "weight_decay": _has_decay(result), "rank": has_rank(result)}
+    return [name for name in names if means.get(name, True)]
 
 
 def _has_decay(result: Mapping[str, Any]) -> bool:
     """Tell a map along the L2 penalty, whose beta is half a weight_decay; older results are of no other."""
     return is_l2(result["convention"])
-
-
-def _accuracies(rows: Sequence[Mapping[str, str]], *, held_out: bool) -> list[Column]:
-    """Return the columns of accuracies that any row has."""
-    names = ("accuracy", "held out") if held_out else ("accuracy",)
-    return [_column(name, rows) for name in names if any(row[name] != TERMINAL.absent for row in rows)]
 
 
 def _existence(phase: Mapping[str, Any], part: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -27,7 +25,8 @@ class Deflation:
     >>> H = torch.outer(torch.ones(3), torch.ones(3)).double()
     >>> probe = torch.tensor([[1.0, -1.0, 1.0]], dtype=torch.float64)
     >>> known = Deflation(torch.zeros(3, dtype=torch.float64))
-    >>> known.grow(probe @ H, lambda rows: rows @ H)
+    >>> found = known.directions(probe @ H)
+    >>> known.add(found, found @ H)
     >>> round(known.trace(), 12), round(known.square_norm(), 12), float((known.outside(probe) @ H).norm()) < 1e-12
     (3.0, 9.0, True)
     """
@@ -63,11 +62,6 @@ class Deflation:
     def add(self, directions: Tensor, image: Tensor) -> None:
         """Add directions, shape (k', n), with their images under H."""
         self.basis, self.image = torch.cat([self.basis, directions]), torch.cat([self.image, image])
-
-    def grow(self, sketch: Tensor, product: Callable[[Tensor], Tensor]) -> None:
-        """Add what a sketch spans, at the price of one product for every new direction."""
-        directions = self.directions(sketch)
-        self.add(directions, product(directions))
 
     def outside(self, rows: Tensor) -> Tensor:
         """Return `P v` for every row."""

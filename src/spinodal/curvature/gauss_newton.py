@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 
 import torch
@@ -67,8 +68,6 @@ class GaussNewton:
     >>> matrix = GaussNewton(E, E.initial)
     >>> matrix.dense().tolist()
     [[8.0, 4.0], [4.0, 2.0]]
-    >>> matrix.residual_product(torch.eye(2, dtype=torch.float64)).tolist()
-    [[0.0, 2.0], [2.0, 0.0]]
     >>> print(matrix.trace())
     10 (exact, 0 products)
     """
@@ -79,14 +78,21 @@ class GaussNewton:
 
     def product(self, rows: Tensor) -> Tensor:
         """Return `GGN v` for one vector (n,) or k of them (k, n), in the same shape; counted as Hessian products."""
-        return self._summed(rows, lambda factors, vectors: factors.gauss_newton(vectors))
-
-    def residual_product(self, rows: Tensor) -> Tensor:
-        """Return `H v - GGN v` in the shape of v; each counts as one Hessian product.
-
-        It is not taken from a difference: `d/dtheta (J^T p) v` with `p = dl/df` held fixed.
-        """
-        return self._summed(rows, lambda factors, vectors: factors.residual(vectors))
+        size = self.landscape.size
+        is_real = isinstance(rows, Tensor) and not rows.is_complex()
+        if not is_real or rows.dim() not in (1, 2) or rows.shape[-1] != size:
+            raise SpinodalError(
+                got=f"vectors of shape {tuple(rows.shape)}" if is_real else "vectors that are no tensor of real numbers",
+                allowed=f"shapes ({size},) and (k, {size}) are allowed",
+                do="give one vector, or one in each row",
+            )
+        self.landscape.require_second_derivatives()
+        vectors = rows.reshape(-1, size).to(self.theta)
+        self.landscape.ledger.charge(hessian_products=len(vectors))
+        total = torch.zeros_like(vectors)
+        for weight, factors in self._factors():
+            total.add_(factors.products(vectors), alpha=weight)
+        return total.reshape(rows.shape)
 
     def dense(self) -> Tensor:
         """Return the matrix, shape (n, n), symmetric, from n products."""
@@ -159,24 +165,6 @@ class GaussNewton:
         """Return `v^T GGN v`, shape (k,)."""
         return (rows * self.product(rows)).sum(1, dtype=torch.float64)
 
-    def _summed(self, rows: Tensor, term: Callable[[_Factors, Tensor], Tensor]) -> Tensor:
-        """Return the weighted sum over batches of products, in the shape of the rows."""
-        size = self.landscape.size
-        is_real = isinstance(rows, Tensor) and not rows.is_complex()
-        if not is_real or rows.dim() not in (1, 2) or rows.shape[-1] != size:
-            raise SpinodalError(
-                got=f"vectors of shape {tuple(rows.shape)}" if is_real else "vectors that are no tensor of real numbers",
-                allowed=f"shapes ({size},) and (k, {size}) are allowed",
-                do="give one vector, or one in each row",
-            )
-        self.landscape.require_second_derivatives()
-        vectors = rows.reshape(-1, size).to(self.theta)
-        self.landscape.ledger.charge(hessian_products=len(vectors))
-        total = torch.zeros_like(vectors)
-        for weight, factors in self._factors():
-            total.add_(term(factors, vectors), alpha=weight)
-        return total.reshape(rows.shape)
-
     def _factors(self) -> Iterator[tuple[float, _Factors]]:
         if self.landscape.batches.count == 1:
             yield 1.0, self._only
@@ -193,22 +181,19 @@ class GaussNewton:
 
 
 class _Factors:
-    """J, S and the residual of one batch, as products; their graphs are built at first use."""
+    """J and S of one batch, as products; their graph is built at first use."""
 
     def __init__(self, outputs: Outputs) -> None:
         self.theta, self.values, self.hessian = outputs.theta, outputs.values, outputs.hessian
 
-    def gauss_newton(self, rows: Tensor) -> Tensor:
-        """Return `J^T S J v` for every row, shape (k, n)."""
+    def products(self, rows: Tensor) -> Tensor:
+        """Return `J^T S J v` for every row, shape (k, n), vectorised where the model and the loss allow it."""
         if not self.values or not self.pulled.requires_grad:  # the loss of this batch does not depend on theta
             return torch.zeros_like(rows)
-        return _by_rows(rows, self._gauss_newton_of_one, self._gauss_newton_of_several)
-
-    def residual(self, rows: Tensor) -> Tensor:
-        """Return the residual times v for every row, shape (k, n)."""
-        if not self.values or not self.force.requires_grad:  # the outputs are linear in theta
-            return torch.zeros_like(rows)
-        return _by_rows(rows, self._residual_of_one, self._residual_of_several)
+        if len(rows) > 1:
+            with suppress(RuntimeError):  # of an operation of the user's model that vmap cannot batch
+                return torch.cat([self._of_several(chunk) for chunk in torch.split(rows, AT_ONCE)])
+        return torch.stack([self._of_one(row) for row in rows]) if len(rows) else rows
 
     @cached_property
     def seeds(self) -> list[Tensor]:
@@ -221,41 +206,15 @@ class _Factors:
         (pulled,) = torch.autograd.grad(self.values, self.theta, self.seeds, create_graph=True, materialize_grads=True)
         return pulled
 
-    @cached_property
-    def force(self) -> Tensor:
-        """Return `J^T p`, the gradient, as a differentiable function of theta with p held fixed, shape (n,)."""
-        (force,) = torch.autograd.grad(self.values, self.theta, self.hessian.slopes, create_graph=True, materialize_grads=True)
-        return force
-
-    def _gauss_newton_of_one(self, row: Tensor) -> Tensor:
+    def _of_one(self, row: Tensor) -> Tensor:
         moved = torch.autograd.grad(self.pulled, self.seeds, row, retain_graph=True, materialize_grads=True)
         (image,) = torch.autograd.grad(self.values, self.theta, self.hessian.product(moved), retain_graph=True)
         return image
 
-    def _gauss_newton_of_several(self, rows: Tensor) -> Tensor:
+    def _of_several(self, rows: Tensor) -> Tensor:
         parts = torch.autograd.grad(self.pulled, self.seeds, rows, retain_graph=True, is_grads_batched=True, allow_unused=True)
         pairs = zip(parts, self.seeds, strict=True)
         moved = [seed.new_zeros(len(rows), *seed.shape) if part is None else part for part, seed in pairs]
         bent = self.hessian.products(moved)
         (images,) = torch.autograd.grad(self.values, self.theta, bent, retain_graph=True, is_grads_batched=True)
         return images
-
-    def _residual_of_one(self, row: Tensor) -> Tensor:
-        (image,) = torch.autograd.grad(self.force, self.theta, row, retain_graph=True, materialize_grads=True)
-        return image
-
-    def _residual_of_several(self, rows: Tensor) -> Tensor:
-        (images,) = torch.autograd.grad(
-            self.force, self.theta, rows, retain_graph=True, is_grads_batched=True, allow_unused=True
-        )
-        return torch.zeros_like(rows) if images is None else images
-
-
-def _by_rows(rows: Tensor, one: Callable[[Tensor], Tensor], several: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the products of all rows, vectorised where the model and the loss allow it."""
-    if len(rows) < 2:
-        return torch.stack([one(row) for row in rows]) if len(rows) else rows
-    try:
-        return torch.cat([several(chunk) for chunk in torch.split(rows, AT_ONCE)])
-    except RuntimeError:  # an operation of the user's model that vmap cannot batch
-        return torch.stack([one(row) for row in rows])

@@ -70,8 +70,6 @@ class Probed:
     passes : Passes, optional
     gauss_newton : callable -> float, optional
         The exact trace of the Gauss-Newton part, at one gradient per output of a sample and one more.
-    basis : Tensor, shape (k, n), optional
-        Directions to deflate to begin with, such as those of a neighbouring point.
     deepest : int
         Directions that are deflated at most. Default `DEEPEST`.
 
@@ -91,7 +89,6 @@ class Probed:
         seed: int,
         passes: Passes | None = None,
         gauss_newton: Callable[[], float] | None = None,
-        basis: Tensor | None = None,
         deepest: int = DEEPEST,
     ) -> None:
         self.surfaces, self.passes, self.deepest, self.products = surfaces, passes, deepest, 0
@@ -102,8 +99,6 @@ class Probed:
         self._newest, self._holding = 0, MOST_HOLDING  # directions that were deflated last
         self._forget()
         self._slopes = [self._along(surface) for surface in surfaces]
-        if basis is not None:
-            self.known.grow(basis, self._images)
 
     # -- products ---------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from spinodal.arguments import accuracy, seed_number, sequence, whole_number
@@ -39,13 +38,10 @@ class Curvatures:
     ----------
     scalar, trace : tuple of Estimate
         R, and the trace of the Hessian, for every beta that was asked for.
-    basis : Tensor, shape (k, n)
-        Directions that were deflated, to begin with at a neighbouring point.
     """
 
     scalar: tuple[Estimate, ...]
     trace: tuple[Estimate, ...]
-    basis: Tensor
 
 
 def scalar_curvature(
@@ -129,15 +125,10 @@ def curvatures(
     rtol: float | None = None,
     seed: int = 0,
     penalty: Penalty | None = None,
-    basis: Tensor | None = None,
 ) -> Curvatures:
     """Return R and tr H of the surfaces of several betas (0: of E) at one theta; all come from the same products.
 
-    Parameters are those of `scalar_curvature`; `rtol` is that of the first surface, and
-
-    betas : sequence of float
-    basis : Tensor, shape (k, n), optional
-        `Curvatures.basis` of a neighbouring point: k products instead of 2 k know what it spans.
+    Parameters are those of `scalar_curvature`, but for `betas`, a sequence of float; `rtol` is that of the first surface.
     """
     point = landscape.vector(theta)
     penalty = penalty or Penalty()
@@ -157,7 +148,7 @@ def curvatures(
     if method == "dense" or landscape.size <= least or (method == "auto" and exact):
         found = _dense(losses, point)
     else:
-        found = _probed(losses, point, most, rtol, seed, _known(basis, point, most - least))
+        found = _probed(losses, point, most, rtol, seed)
     spent = landscape.counts - before
     caveats = (KINKS,) if has_kinks(landscape, point) else ()
 
@@ -177,12 +168,10 @@ def _dense(losses: Sequence[Regularised], theta: Tensor) -> Curvatures:
     trace = [float(matrix.trace()) for matrix in matrices]
     size = len(theta)
     exact = [[Estimate(value, 0.0, products=size, method="dense") for value in values] for values in (scalar, trace)]
-    return Curvatures(tuple(exact[0]), tuple(exact[1]), theta.new_zeros(0, size))
+    return Curvatures(tuple(exact[0]), tuple(exact[1]))
 
 
-def _probed(
-    losses: Sequence[Regularised], theta: Tensor, budget: int, rtol: float | None, seed: int, basis: Tensor | None
-) -> Curvatures:
+def _probed(losses: Sequence[Regularised], theta: Tensor, budget: int, rtol: float | None, seed: int) -> Curvatures:
     """Return estimates from at most a budget of products, over samples in parts that fit the memory."""
     whole, width = losses[0].landscape, len(theta) * theta.element_size()
     deepest = min(DEEPEST, whole.memory // (VECTORS * width))
@@ -194,7 +183,6 @@ def _probed(
         seed=seed,
         passes=_passes(whole, theta, (seed, 1)),
         gauss_newton=lambda: exact_trace(whole, theta, is_limited=True).value,
-        basis=basis if basis is None else basis[:deepest],
         deepest=deepest,
     )
     reached = estimator.spend(budget, rtol=rtol)
@@ -207,7 +195,6 @@ def _probed(
     return Curvatures(
         tuple(estimate(*estimator.curvature(index)) for index in indices),
         tuple(estimate(*estimator.trace(index)) for index in indices),
-        estimator.known.basis,
     )
 
 
@@ -241,17 +228,3 @@ def _budget(budget: int | None, rtol: float | None, least: int, size: int) -> in
     if budget is None:
         return BUDGET if rtol is None else BUDGET_FOR_ACCURACY
     return whole_number("budget", budget, least=least, do=f"give {BUDGET}, or method='dense' for {size} products")
-
-
-def _known(basis: Tensor | None, theta: Tensor, most: int) -> Tensor | None:
-    """Return directions to deflate to begin with, as many as the budget leaves room for, or refuse what are none."""
-    if basis is None:
-        return None
-    fits = isinstance(basis, Tensor) and basis.dim() == 2 and basis.shape[1] == len(theta)
-    if not fits or not bool(torch.isfinite(basis).all()):
-        raise SpinodalError(
-            got="a basis of another shape, or one that is not finite",
-            allowed=f"finite rows of {len(theta)} numbers are allowed",
-            do="give Curvatures.basis of a neighbouring point",
-        )
-    return basis[: max(0, most)].to(theta)

@@ -16,7 +16,7 @@ from spinodal.curvature.along import Curvature, curvature_at
 from spinodal.errors import RunFolderError
 from spinodal.landscape import Landscape
 from spinodal.landscape.penalty import Penalty
-from spinodal.missing import OUTCOMES, Attempts
+from spinodal.missing import Attempts, outcome_of
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.recorder import Recorder
 from spinodal.tasks.blame import Owner
@@ -134,11 +134,6 @@ def noted(point: Point, landscape: Landscape, penalty: Penalty, seed: int, owner
     """Return what is noted of the curvature at a point: its record, or why it cannot be computed; and what that cost."""
     with landscape.counting() as spent:
         theta, beta = point.minimum.theta, point.beta
-        try:
-            found = curvature_at(landscape, theta, beta=beta, penalty=penalty, seed=point_seed(seed, point.index))
-            record = {**plain(found), "failed": None}
-        except OUTCOMES as cause:
-            if owner(cause) is not None:
-                raise
-            record = {"failed": " ".join(str(cause).split())}
-    return record | {"counts": vars(spent)}
+        compute = partial(curvature_at, landscape, theta, beta=beta, penalty=penalty, seed=point_seed(seed, point.index))
+        record, failed = outcome_of(lambda: plain(compute()), owner)
+    return {**(record or {}), "failed": failed, "counts": vars(spent)}

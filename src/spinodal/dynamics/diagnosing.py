@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spinodal.arguments import seed_number
+from spinodal.arguments import positive_number, seed_number
 from spinodal.definitions import DEEPER, DRIFTED, MACROSCOPIC, PLATEAU_LEFT
 from spinodal.dynamics.diagnosis import CONVERGED, DRIFTING, METASTABLE, SLOW, Diagnosis
 from spinodal.dynamics.flow import Flow, gradient_flow
-from spinodal.dynamics.method import positive_number
 from spinodal.dynamics.saddle import Saddle, saddle_beside
 from spinodal.errors import positive_beta
 from spinodal.landscape import Landscape

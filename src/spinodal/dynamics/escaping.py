@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spinodal.arguments import positive_number
 from spinodal.counts import Counts
 from spinodal.definitions import DEEPER, MACROSCOPIC
 from spinodal.dynamics.diagnosing import trivial_model
-from spinodal.dynamics.method import positive_number
 from spinodal.dynamics.observing import telling_slots
 from spinodal.dynamics.raising import raised
 from spinodal.dynamics.residual import no_matrices

@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spinodal.arguments import seed_number, whole_number
+from spinodal.arguments import positive_number, seed_number, whole_number
 from spinodal.codec import plain
 from spinodal.conventions import CONVENTION
 from spinodal.definitions import ARRIVED_AT_LEVEL, PREPARED
 from spinodal.dynamics.flow import gradient_flow
-from spinodal.dynamics.method import positive_number
 from spinodal.dynamics.plateaus import escapes, plateaus
 from spinodal.dynamics.residual import amplitudes, until_residual, waiting_times
 from spinodal.dynamics.training import train

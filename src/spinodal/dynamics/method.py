@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spinodal.arguments import real_number, whole_number
+from spinodal.arguments import positive_number, real_number, whole_number
 from spinodal.errors import SpinodalError, unknown_name
 
 METHODS = ("gd", "adam", "sgd", "langevin")
@@ -83,14 +83,6 @@ class Method:
         buffers["square"].mul_(second).addcmul_(gradients, gradients, value=1.0 - second)
         size = (buffers["square"] / (1.0 - second**count)).sqrt_().add_(TINY)
         thetas.addcdiv_(buffers["moment"], size, value=-self.learning_rate / (1.0 - first**count))
-
-
-def positive_number(name: str, value: object, *, do: str) -> float:
-    """Return a number, or refuse it unless it is finite and positive."""
-    number = real_number(value)
-    if not 0.0 < number < math.inf:
-        raise SpinodalError(got=f"{name} = {value!r}", allowed="a finite number > 0 is allowed", do=do)
-    return number
 
 
 def _goes_with(name: str, value: object, method: str, needed_by: str) -> None:

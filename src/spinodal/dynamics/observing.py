@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import TYPE_CHECKING
 
@@ -98,9 +97,7 @@ def _other_data(landscape: Landscape, task: Task | None) -> Landscape | None:
     """Return the same E over the held-out data of a task; its evaluations are no cost of the training."""
     if task is None or task.held_out is None:
         return None
-    twin = copy.copy(landscape)
-    twin.batches = landscape.batches_of(task.held_out)
-    return twin
+    return landscape.over_batches(landscape.batches_of(task.held_out))
 
 
 def _accuracy(landscape: Landscape, task: Task, theta: Tensor, batches: Batches) -> float:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from spinodal.arguments import positive_number
 from spinodal.codec import keyed
-from spinodal.dynamics.method import positive_number
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import refusing
 
 if TYPE_CHECKING:
     import xarray
@@ -48,12 +48,9 @@ class Arrays:
         SpinodalError
             If xarray is not installed.
         """
-        try:
+        got = lambda cause: f"xarray cannot be imported ({cause})"  # noqa: E731
+        with refusing(ImportError, got, allowed="labelled results need xarray", do="pip install xarray"):
             import xarray
-        except ImportError as cause:
-            raise SpinodalError(
-                got=f"xarray cannot be imported ({cause})", allowed="labelled results need xarray", do="pip install xarray"
-            ) from cause
         found = xarray.Dataset(self.variables, coordinates, attributes)
         return found.drop_dims([name for name, size in found.sizes.items() if size == 0])
 

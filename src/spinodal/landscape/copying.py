@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -78,6 +79,15 @@ def hooks_left_out(model: nn.Module) -> tuple[str, ...]:
         return ()
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (f"the hooks on the gradients of {', '.join(names[:3])}{more} are left out: the gradient of E is that of its value",)
+
+
+@contextmanager
+def hooked(modules: Iterable[nn.Module], hook: Callable[..., Any], *, with_kwargs: bool = False) -> Iterator[None]:
+    """Keep a hook on the forward pass of modules while the context lasts."""
+    with ExitStack() as hooks:
+        for module in modules:
+            hooks.enter_context(module.register_forward_hook(hook, with_kwargs=with_kwargs))
+        yield
 
 
 def refuse_lazy(model: nn.Module) -> None:

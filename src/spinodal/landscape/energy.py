@@ -228,6 +228,12 @@ class Energy:
         parts = torch.autograd.grad(error, self._leaves, allow_unused=True)
         return None if all(part is None for part in parts) else self._join(parts)
 
+    def over_batches(self, batches: Batches) -> Self:
+        """Return the same error over other batches; model and counts are shared."""
+        twin = copy.copy(self)
+        twin.batches = batches
+        return twin
+
     def of_few(self, samples: int) -> Self:
         """Return the error of a few samples, taken from all over the first batch, for checks of the code.
 
@@ -236,10 +242,8 @@ class Energy:
         first = next(iter(self.batches))
         if not is_of_samples(first) or size_of(first) <= samples:
             return self
-        twin = copy.copy(self)
-        twin.batches = Batches(
-            part_of(first, slice(None, None, -(-size_of(first) // samples))), dtype=self.dtype, device=self.device
-        )
+        some = part_of(first, slice(None, None, -(-size_of(first) // samples)))
+        twin = self.over_batches(Batches(some, dtype=self.dtype, device=self.device))
         try:
             finite = math.isfinite(twin.uncounted_value(self._given))
         except Exception:  # noqa: BLE001 - the user's loss, with fewer samples than the user calls it with

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from spinodal.counts import passes_of
 from spinodal.definitions import HESSIAN_PRODUCT_COST
+from spinodal.landscape.copying import hooked
 from spinodal.landscape.sums import Piece, Sums
 
 if TYPE_CHECKING:
@@ -132,13 +133,8 @@ def _order_of_use(landscape: Energy) -> list[tuple[str, nn.Linear]] | None:
         calls.append((names[module], module))
         fits.append(output.dim() == 2)
 
-    hooks = [module.register_forward_hook(record) for module in names]
-    try:
-        with landscape.at(landscape.initial) as model:
-            landscape.loss(model, batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with hooked(names, record), landscape.at(landscape.initial) as model:
+        landscape.loss(model, batch)
     once = len(calls) == len({name for name, _ in calls})
     return calls if calls and once and all(fits) else None
 
@@ -212,13 +208,9 @@ class Factorised:
             shifts.append(torch.zeros_like(output, requires_grad=True))
             return output.detach() + shifts[-1] if len(shifts) == 1 else output + shifts[-1]
 
-        hooks = [landscape.model.get_submodule(layer.name).register_forward_hook(shift) for layer in self.layers]
-        try:
-            with landscape.at(theta) as model:
-                error = landscape.loss(model, batch)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        layers = [landscape.model.get_submodule(layer.name) for layer in self.layers]
+        with hooked(layers, shift), landscape.at(theta) as model:
+            error = landscape.loss(model, batch)
         slopes = torch.autograd.grad(error, shifts, create_graph=True, materialize_grads=True)
         curvatures = {}
         for early, slope in enumerate(slopes):  # only later layers are differentiated: B is symmetric

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import NoReturn, Self
@@ -156,17 +155,7 @@ class Landscape(Energy):
     def with_loss(self, loss: LossFunction, *, dtype: torch.dtype | None = None) -> Landscape:
         """Return the landscape of another loss of the same model and data, in this precision unless another is given."""
         with self.at(self._given) as model:
-            return Landscape(
-                model,
-                loss,
-                self._source,
-                dtype=dtype or self.dtype,
-                device=self.device,
-                memory=self.memory,
-                samples=self.samples,
-                soften=self.sharpness,
-                shards=self.shards,
-            )
+            return self._making(model, loss)(dtype=dtype or self.dtype)
 
     def maker(self) -> Callable[[], Landscape]:
         """Return what makes this landscape again, in another thread or process: a copy of the module, the loss and the data.
@@ -179,10 +168,7 @@ class Landscape(Energy):
         """
         with self.at(self._given) as lent:
             model = copied(lent)
-        return partial(
-            Landscape, model, self.loss, self._source, dtype=self.dtype, device=self.device, memory=self.memory,
-            samples=self.samples, soften=self.sharpness, shards=None if self.shards is None else self.shards.number,
-        )  # fmt: skip
+        return partial(self._making(model, self.loss), shards=None if self.shards is None else self.shards.number)
 
     def __copy__(self) -> Self:
         """Return another landscape of the same module, loss and data."""
@@ -294,11 +280,7 @@ class Landscape(Energy):
             `memory` bytes. Default 1.
         """
         batches = self._split(theta, pieces)
-        if batches is None:
-            return None
-        twin = copy.copy(self)
-        twin.batches = batches
-        return twin
+        return None if batches is None else self.over_batches(batches)
 
     def part(self, pieces: int) -> Landscape | None:
         """Return E over every `pieces`-th sample of each batch, with counts of its own; None where `split` returns None."""
@@ -311,13 +293,19 @@ class Landscape(Energy):
             left = size_of(batch) - size_of(firsts[-1])
             while left > 0:
                 left -= size_of(next(parts))
-        twin = copy.copy(self)
-        twin.batches = Batches(firsts, dtype=self.dtype, device=self.device)
+        twin = self.over_batches(Batches(firsts, dtype=self.dtype, device=self.device))
         twin.batches.made_of = (self.batches, pieces)
         twin.ledger = Ledger(parameters=self.size)
         return twin._gathered() if self.shards is None else twin  # other processes know the parts, not one batch of them
 
     # -- plumbing ---------------------------------------------------------------------------
+
+    def _making(self, model: nn.Module, loss: LossFunction) -> partial[Landscape]:
+        """Return what makes the landscape of a module and a loss on the same data, as this one was made."""
+        return partial(
+            Landscape, model, loss, self._source, dtype=self.dtype, device=self.device, memory=self.memory,
+            samples=self.samples, soften=self.sharpness, shards=self.shards,
+        )  # fmt: skip
 
     def _gathered(self) -> Landscape:
         """Return the same E over all samples in one batch, or as few as memory allows: small ones that lie apart are slow.
@@ -327,8 +315,7 @@ class Landscape(Energy):
         whole = joined(list(self.batches)) if self.batches.sized_by == FIRST else None
         if whole is None:
             return self
-        twin = copy.copy(self)
-        twin.batches = Batches(whole, dtype=self.dtype, device=self.device)
+        twin = self.over_batches(Batches(whole, dtype=self.dtype, device=self.device))
         twin.batches = twin._affordable()
         try:
             same = all(parts_are_whole(self, twin.batches, self.batches, theta) for theta in (self._given, somewhere(self)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -72,15 +72,11 @@ def where_lower(model: nn.Module, evaluate: Callable[[], object], dtype: torch.d
 @contextmanager
 def naming(model: nn.Module, stack: list[str] | None = None) -> Iterator[list[str]]:
     """Keep the names of the modules that are being called on a stack while the context lasts."""
-    hooks: list[Any] = []
     stack = [] if stack is None else stack
-    for name, module in model.named_modules():
-        if not isinstance(module, torch.jit.ScriptModule):
-            title = f"{name or 'the model'} ({type(module).__name__})"
-            hooks.append(module.register_forward_pre_hook(lambda *_, title=title: stack.append(title)))
-            hooks.append(module.register_forward_hook(lambda *_: stack.pop() and None))
-    try:
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if not isinstance(module, torch.jit.ScriptModule):
+                title = f"{name or 'the model'} ({type(module).__name__})"
+                hooks.enter_context(module.register_forward_pre_hook(lambda *_, title=title: stack.append(title)))
+                hooks.enter_context(module.register_forward_hook(lambda *_: stack.pop() and None))
         yield stack
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -140,14 +140,19 @@ class _OneByOne:
         if self.shard < 0:
             return
         if self.layout not in ((), self.sums.layout):
-            raise SpinodalError(
-                got="shards of which not all use the same layers",
-                allowed="a model that calls the same layers whatever the batch is allowed",
-                do="leave shards out",
-            )
+            raise other_layers()
         self.layout = self.sums.layout
         self.take(self.sums)
         self.shard = -1
+
+
+def other_layers() -> SpinodalError:
+    """Return the refusal of a model whose layers depend on the batch: sums of shards then do not fit."""
+    return SpinodalError(
+        got="shards of which not all use the same layers",
+        allowed="a model that calls the same layers whatever the batch is allowed",
+        do="leave shards out",
+    )
 
 
 def _undivided(batches: Batches) -> str:

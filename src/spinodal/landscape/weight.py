@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, about
 from spinodal.landscape.axis import LOG, Axis, Linear
 from spinodal.landscape.control import Control, Turned
 from spinodal.landscape.energy import LossFunction
@@ -99,10 +99,8 @@ class Weight(Control):
         return Term(self, landscape, self._known[landscape], self.sign)
 
     def _energy(self, landscape: Landscape) -> Landscape:
-        try:
+        with about(f"the term of {self.name}"):
             return landscape.with_loss(self.term)
-        except SpinodalError as cause:
-            raise SpinodalError(got=f"the term of {self.name}: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
 
 
 class Field(Weight):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Unpack
 
 from spinodal.errors import SpinodalError
@@ -15,13 +15,11 @@ from spinodal.mapping.preparing import Prepared, chosen_solver, prepare
 from spinodal.mapping.progress import Progress
 from spinodal.mapping.progress_bar import told
 from spinodal.mapping.protocol import Protocol
-from spinodal.mapping.workplace import Workplace, problem_of
-from spinodal.parallel import Crew, Executor, worker_pool
+from spinodal.mapping.workplace import crew_for, problem_of
+from spinodal.parallel import Executor
 from spinodal.processes.sharing import fixed_threads, is_shared, refuse_shared, shared
 from spinodal.results.phase_diagram import PhaseDiagram
-from spinodal.sweeps.memory import Memory
-from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.recorder import Forgetful, Recorder
+from spinodal.sweeps.recorder import Recorder
 from spinodal.tasks.expected import expected_task
 from spinodal.tasks.task import Task
 
@@ -104,12 +102,12 @@ def map_phases(
         refuse_shared(chosen.shards, "workers")
     with _opened(task, chosen, prepared, turned) as ready:
         problem = problem_of(task, chosen, ready, chosen_solver(task, chosen, ready[0]))
-        with worker_pool(workers) if executor is None else nullcontext(executor) as pool:
-            crew: Crew[Problem] = Crew() if pool is None else Crew(pool, Workplace.of(problem, task, chosen))
-            kept = recorder or (Forgetful() if crew.is_alone else Memory())
-            making = Mapper if chosen.grid is None else Protocol
-            with told(progress, chosen.direction, ready[1].convention) as watcher:
-                return making(task, chosen, problem, recorder=kept, progress=watcher, crew=crew).run()
+        making = Mapper if chosen.grid is None else Protocol
+        with (
+            crew_for(problem, task, chosen, workers=workers, executor=executor, recorder=recorder) as (crew, kept),
+            told(progress, chosen.direction, ready[1].convention) as watcher,
+        ):
+            return making(task, chosen, problem, recorder=kept, progress=watcher, crew=crew).run()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -19,13 +18,11 @@ from spinodal.landscape.penalty import Penalty
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.placing import Placing
 from spinodal.mapping.preparing import Prepared, prepare, usable_device
-from spinodal.mapping.workplace import Workplace, problem_of
-from spinodal.parallel import Crew, Executor, worker_pool
+from spinodal.mapping.workplace import crew_for, problem_of
+from spinodal.parallel import Executor
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.results.placement import Placement
-from spinodal.sweeps.memory import Memory
-from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.recorder import Forgetful, Recorder
+from spinodal.sweeps.recorder import Recorder
 from spinodal.tasks.fitted import Fitted, fitted
 from spinodal.tasks.models import Models
 from spinodal.tasks.task import DTYPES, Task
@@ -105,9 +102,7 @@ largest weight_decay before the first loss of rank at a transition: 0.79999... (
     _refuse_other(ControlRecord.of(ready[1]), diagram.control)
     problem = problem_of(made, asked, ready, diagram.solver)
     found = found_of(start, made, problem.landscape)
-    with worker_pool(workers) if executor is None else nullcontext(executor) as pool:
-        crew: Crew[Problem] = Crew() if pool is None else Crew(pool, Workplace.of(problem, made, asked))
-        kept = recorder or (Forgetful() if crew.is_alone else Memory())
+    with crew_for(problem, made, asked, workers=workers, executor=executor, recorder=recorder) as (crew, kept):
         return Placing(diagram, problem, kept, crew).place(found, chosen)
 
 

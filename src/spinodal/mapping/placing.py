@@ -175,7 +175,7 @@ class Placing:
     def _same(self, a: Point, b: Point) -> bool:
         """Tell one minimum from another at the same beta, as phases are told apart."""
         allowance = Allowance.of_phases(self.error_range, self.norm_range)
-        first, second = (Fingerprint.of(point.minimum, point.observation) for point in (a, b))
+        first, second = (Fingerprint.of(point) for point in (a, b))
         return first.is_one_with(second, allowance)
 
     # -- which depth ------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from spinodal.errors import SpinodalError, blaming
+from spinodal.errors import SpinodalError, blaming, refusing
 from spinodal.landscape import Landscape
 from spinodal.landscape.axis import LOG
 from spinodal.landscape.control import Control, Turned
@@ -87,13 +87,12 @@ def _check_seed(options: MapOptions) -> None:
 
 def usable_device(name: str) -> torch.device:
     """Return the device of a name, or refuse it if it is not there."""
-    try:
+    with refusing(
+        (RuntimeError, AssertionError),
+        lambda cause: f"device {name!r} cannot be used ({str(cause).split(chr(10))[0]})",
+        allowed="cpu, or cuda where it is available",
+        do="try cpu",
+    ):
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as cause:
-        raise SpinodalError(
-            got=f"device {name!r} cannot be used ({str(cause).split(chr(10))[0]})",
-            allowed="cpu, or cuda where it is available",
-            do="try cpu",
-        ) from cause
-    return device
+        return device

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor
 
-from spinodal.errors import SpinodalError, blaming
+from spinodal.errors import SpinodalError, about, blaming
 from spinodal.landscape import Landscape
 from spinodal.landscape.batches import Batches
 from spinodal.landscape.control import Control
@@ -51,11 +51,8 @@ def _try_observables(task: Task, landscape: Landscape, theta: Tensor) -> None:
 def _held_out(task: Task, landscape: Landscape) -> Batches | None:
     if task.held_out is None:
         return None
-    try:
-        with _named("held_out"):
-            return landscape.batches_of(task.held_out)
-    except SpinodalError as cause:
-        raise SpinodalError(got=f"held_out: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
+    with about("held_out"), _named("held_out"):
+        return landscape.batches_of(task.held_out)
 
 
 def _try_predictions(task: Task, landscape: Landscape, theta: Tensor, held_out: Batches) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,7 +16,10 @@ from spinodal.mapping.options import MapOptions
 from spinodal.mapping.preparing import Prepared, prepare
 from spinodal.minima.minimise import solver_for
 from spinodal.observe import Observer
+from spinodal.parallel import Crew, Executor, worker_pool
+from spinodal.sweeps.memory import Memory
 from spinodal.sweeps.problem import Problem
+from spinodal.sweeps.recorder import Forgetful, Recorder
 from spinodal.tasks.blame import owner_of
 from spinodal.tasks.task import Task
 
@@ -78,3 +82,13 @@ def problem_of(task: Task, options: MapOptions, prepared: Prepared, solver: str)
         landscape, control, Observer(landscape, control, task),
         solver=chosen, tolerance=options.tolerance, owner=owner_of(task),
     )  # fmt: skip
+
+
+@contextmanager
+def crew_for(
+    problem: Problem, task: Task, options: MapOptions, *, workers: int, executor: Executor | None, recorder: Recorder | None
+) -> Iterator[tuple[Crew[Problem], Recorder]]:
+    """Lend those who share out the work on a problem, and what keeps it: the memory, where others work ahead of it."""
+    with worker_pool(workers) if executor is None else nullcontext(executor) as pool:
+        crew: Crew[Problem] = Crew() if pool is None else Crew(pool, Workplace.of(problem, task, options))
+        yield crew, recorder or (Forgetful() if crew.is_alone else Memory())

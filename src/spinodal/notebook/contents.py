@@ -83,7 +83,7 @@ def _(result: Hierarchy) -> Contents:
 @_told.register
 def _(result: Ensemble) -> Contents:
     rows = [shared_cells(item, PAGE) for item in result.to_dict()["transitions"]]
-    return Contents(_lines(result), (("Transitions", table(rows, [""] * len(rows))),))
+    return Contents(_lines(result), (("Transitions", table(rows)),))
 
 
 @_told.register
@@ -97,7 +97,7 @@ def _(result: Trajectory) -> Contents:
         {"seed": str(result.seeds[run]), "E at the end": number(_last(errors)), "epochs": f"{ended:,}", "ended": end}
         for run, (errors, ended, end) in enumerate(zip(result.error.tolist(), result.ended, result.ends, strict=True))
     ]  # fmt: skip
-    return Contents(_lines(result), (("Runs", table(rows, [""] * len(rows))),))
+    return Contents(_lines(result), (("Runs", table(rows)),))
 
 
 def _lines(result: object) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def _last(errors: Sequence[float]) -> float:
 
 def _sides(*sides: tuple[str, Point]) -> Table:
     """Return points beside each other, one per row."""
-    return table([{"": name, **_seen(point)} for name, point in sides], [""] * len(sides))
+    return table([{"": name, **_seen(point)} for name, point in sides])
 
 
 def _seen(point: Point) -> Mapping[str, str]:

@@ -6,23 +6,20 @@ from pathlib import Path
 
 from spinodal.basins.tree import Hierarchy
 from spinodal.errors import SpinodalError
-from spinodal.files import write_whole, writing
 from spinodal.notebook.contents import contents
 from spinodal.notebook.drawing import kinds, plot
-from spinodal.report.contents import with_contents
 from spinodal.report.hierarchy import save_hierarchy
-from spinodal.report.page import asset, policy, save_report, template
+from spinodal.report.page import encodable, page_of, save_report, template, written
 from spinodal.report.picture import png_of
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.shares.shares import Shares
-from spinodal.version import __version__
 
 
 def html(result: object) -> str:
     """Return a result as HTML that stands in a page: sentences, tables, the figure that says most."""
     told = contents(result)
     text: str = template("fragment.html").render(answer=told.sentences, tables=told.tables, **_pictured(result))
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return encodable(text)
 
 
 def report(result: object, path: Path) -> Path:
@@ -37,13 +34,8 @@ def report(result: object, path: Path) -> Path:
     if isinstance(result, Hierarchy):
         return save_hierarchy(result, path)
     told = contents(result)
-    page: str = template("result.html").render(
-        title=type(result).__name__, policy=policy([]), style=asset("report.css"), version=__version__, answer=told.sentences,
-        tables=told.tables, **_pictured(result),
-    )  # fmt: skip
-    with writing(path):
-        write_whole(path, with_contents(page).encode("utf-8", "replace").decode("utf-8"))
-    return path
+    title, pictured = type(result).__name__, _pictured(result)
+    return written(path, page_of("result.html", title=title, answer=told.sentences, tables=told.tables, **pictured))
 
 
 def _pictured(result: object) -> dict[str, str]:

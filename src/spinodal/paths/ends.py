@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, about
 from spinodal.landscape import Landscape
 from spinodal.landscape.copying import copied
 from spinodal.landscape.layout import Layout
@@ -26,10 +26,8 @@ def end_of(landscape: Landscape, value: object, name: str) -> Tensor:
             allowed="what has a theta (a minimum, a point, a model of a map), a vector, a module or a state dict is allowed",
             do="give one of these; spinodal.store.read_checkpoint reads files",
         )
-    try:
+    with about(f"the end {name} of the path"):
         return landscape.vector(theta)
-    except SpinodalError as cause:
-        raise SpinodalError(got=f"the end {name} of the path: {cause.got}", allowed=cause.allowed, do=cause.do) from cause
 
 
 def refuse_same(a: Tensor, b: Tensor) -> None:

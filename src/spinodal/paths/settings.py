@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from spinodal.arguments import real_number, whole_number
-from spinodal.errors import SpinodalError, unknown_name
+from spinodal.arguments import positive_number, whole_number
+from spinodal.errors import unknown_name
 
 METHODS = ("l2", "walk", "straight", "bezier", "chain", "band", "phases")
 STARTS = tuple(method for method in METHODS if method not in ("band", "phases"))  # what a band may begin with
@@ -83,12 +82,7 @@ class Settings:
         for name, value, known in (("method", self.method, METHODS), ("start", self.start, STARTS)):
             if value not in known:
                 raise unknown_name(name, str(value), known)
-        _positive("budget", self.budget, f"try {BUDGET:g}, in gradients")
+        positive_number("budget", self.budget, do=f"try {BUDGET:g}, in gradients")
         if self.tolerance is not None:
-            _positive("tolerance", self.tolerance, "give what E may rise by, such as 1e-3")
+            positive_number("tolerance", self.tolerance, do="give what E may rise by, such as 1e-3")
         whole_number("bends", self.bends, least=1, do="give the number of points between the ends, such as 3")
-
-
-def _positive(name: str, value: object, do: str) -> None:
-    if not 0.0 < real_number(value) < math.inf:
-        raise SpinodalError(got=f"{name} = {value!r}", allowed="a finite number > 0 is allowed", do=do)

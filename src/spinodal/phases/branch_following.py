@@ -13,7 +13,7 @@ from spinodal.branches.move import Mover
 from spinodal.branches.special import STATUSES, BranchPoint, Fold
 from spinodal.codec import plain
 from spinodal.definitions import CONTINUOUS, END_EXPLAINED, END_KNOWN, NEAR_BETA
-from spinodal.missing import OUTCOMES, Attempts
+from spinodal.missing import Attempts, outcome_of
 from spinodal.phases.branch_record import read_branch
 from spinodal.phases.coexistence import PhaseCoexistence, Saddle
 from spinodal.phases.existence import Interval
@@ -154,12 +154,8 @@ class BranchFollower:
     # -- branches ---------------------------------------------------------------------------
 
     def _recorded(self, phase: Followable) -> dict[str, Any]:
-        try:
-            return {"branch": plain(self._branch(phase)), "failed": None}
-        except OUTCOMES as cause:
-            if self.attempts.owner(cause) is not None:
-                raise
-            return {"branch": None, "failed": " ".join(str(cause).split())}
+        branch, failed = outcome_of(lambda: plain(self._branch(phase)), self.attempts.owner)
+        return {"branch": branch, "failed": failed}
 
     def _branch(self, phase: Followable) -> Branch:
         """Return the branch of a phase: its stable part from below, through its upper end, and what follows there.
@@ -225,13 +221,9 @@ class BranchFollower:
 
     def _equal(self, phase: Followable, other: Followable, *, followed: bool) -> dict[str, Any]:
         """Find where two phases are equally deep; the second may have no branch."""
-        try:
-            record = self._equally_deep(phase, other, followed=followed)
-        except OUTCOMES as cause:
-            if self.attempts.owner(cause) is not None:
-                raise
-            return {"found": None, "failed": " ".join(str(cause).split())}
-        return {"found": None if record is None else record.to_dict()}
+        record, failed = outcome_of(partial(self._equally_deep, phase, other, followed=followed), self.attempts.owner)
+        note = {"found": None if record is None else record.to_dict()}
+        return note if failed is None else note | {"failed": failed}
 
     def _equally_deep(self, phase: Followable, other: Followable, *, followed: bool) -> PhaseCoexistence | None:
         branch = self._with_parameters(phase)

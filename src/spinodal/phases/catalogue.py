@@ -16,9 +16,8 @@ from spinodal.definitions import (
     SAME_SPECTRUM,
     SHORTEST,
 )
-from spinodal.minima.minimise import Minimum
-from spinodal.observe import Observation
 from spinodal.phases.answers import answers_apart
+from spinodal.sweeps.point import Point
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,9 @@ class Fingerprint:
     answers: tuple[tuple[float, ...], ...] | None = None
 
     @classmethod
-    def of(cls, minimum: Minimum, observation: Observation) -> Fingerprint:
-        """Return the fingerprint of a minimum and its observation, without its answers."""
+    def of(cls, point: Point) -> Fingerprint:
+        """Return the fingerprint of the minimum of a point, without its answers."""
+        minimum, observation = point.minimum, point.observation
         stiffness = minimum.margin if minimum.margin > 0.0 else 2.0 * abs(minimum.beta)  # NaN, too
         radius = SAME_SLACK * minimum.residual / stiffness
         return cls(

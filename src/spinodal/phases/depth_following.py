@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from spinodal.missing import OUTCOMES, Attempts
+from spinodal.missing import Attempts, outcome_of
 from spinodal.phases.branch_following import Followable, Followed
 from spinodal.phases.coexistence import PhaseCoexistence, Saddle, SaddleSearch
 from spinodal.phases.equal_depth import equally_deep_below
@@ -57,14 +57,9 @@ class DepthFollower:
     def _tried(self, what: str, nothing: str, find: Callable[[], T | None]) -> T | None:
         """Return what is found as a part of its own; None, noted as missing, where it cannot be."""
         with self.attempts.part(what), self.walker.within(what):
-            try:
-                found = find()
-            except OUTCOMES as cause:
-                if self.attempts.owner(cause) is not None:
-                    raise
-                found, nothing = None, " ".join(str(cause).split())
+            found, failed = outcome_of(find, self.attempts.owner)
             if found is None:
-                self.attempts.lack(what, nothing, final=True)
+                self.attempts.lack(what, failed or nothing, final=True)
             return found
         return None
 

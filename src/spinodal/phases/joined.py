@@ -26,9 +26,9 @@ class Joined:
 
     transitions: tuple[Transition, ...]
     branches: Mapping[int, Branch]
-    coexistence: tuple[PhaseCoexistence, ...]
-    spinodals: tuple[Spinodal, ...]
-    tree: tuple[Fall, ...]
+    coexistence: tuple[PhaseCoexistence, ...] = ()
+    spinodals: tuple[Spinodal, ...] = ()
+    tree: tuple[Fall, ...] = ()
     back: Sweep | None = None
     back_phases: tuple[int, ...] = ()
     existence: Mapping[int, Existence] = field(default_factory=dict)

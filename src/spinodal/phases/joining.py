@@ -191,7 +191,7 @@ class Joiner:
 
     def _enter(self, walked: tuple[Point, ...], upper: Transition | None) -> int:
         """Take a new phase and return its id."""
-        phase = KnownPhase(len(self.phases), walked, self.catalogue.begin(_fingerprint(walked[0])), upper=upper)
+        phase = KnownPhase(len(self.phases), walked, self.catalogue.begin(Fingerprint.of(walked[0])), upper=upper)
         self.phases.append(phase)
         return phase.id
 
@@ -290,8 +290,8 @@ class Joiner:
         there = moved(self.walker, near, point.beta)
         if there is not near and self.scout().criteria.may_have_jumped(gap(near, there), believe_loss=False):
             return False
-        self.catalogue.add(_fingerprint(there), continues=phase.entry)
-        return self.catalogue.find(_fingerprint(point)) == phase.entry
+        self.catalogue.add(Fingerprint.of(there), continues=phase.entry)
+        return self.catalogue.find(Fingerprint.of(point)) == phase.entry
 
     def _are_one(self, phase: KnownPhase, point: Point) -> bool:
         """Tell whether a point is, up to symmetry and the errors of both, that of a phase at its beta.
@@ -304,7 +304,7 @@ class Joiner:
         if abs(beside - point.minimum.loss) > EQUALLY_DEEP * self.error_range:
             return False
         ways = (moved(self.walker, near, point.beta) for near in phase.beside(point.beta))
-        return any(_fingerprint(there).is_one_with(_fingerprint(point)) for there in ways)
+        return any(Fingerprint.of(there).is_one_with(Fingerprint.of(point)) for there in ways)
 
     def _within(self, phase: KnownPhase) -> list[Point]:
         """Return the points of a phase in the range of the map, where every phase was followed to its ends."""
@@ -374,10 +374,6 @@ def _spinodals(phase: KnownPhase, followed: Followed) -> Iterator[Spinodal]:
         if end is not None and end.order != "second":
             polished = [item for item in followed.spinodals if (item.phase, item.side) == (phase.id, side)]
             yield from polished or [bracketed(end, phase.id, side)]
-
-
-def _fingerprint(point: Point) -> Fingerprint:
-    return Fingerprint.of(point.minimum, point.observation)
 
 
 def macroscopic(transitions: Sequence[Transition]) -> list[Transition]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from spinodal.curvature.result import LETTERS
 from spinodal.plots.curvature import CurvatureRecord
 from spinodal.plots.mark import KINDS
+from spinodal.plots.panel import Panel
 from spinodal.plots.record import DiagramRecord
 from spinodal.plots.s_curve_figure import DASHED, MARKERS
 from spinodal.plots.style import BLUE, GREY, ORANGE, draw_marks, draw_panel, finish, new_figure, paper
@@ -28,28 +30,25 @@ def draw_curvature(record: DiagramRecord) -> Figure | None:
     curvature: triangles where R steps, crosses where it changes its sign.
     """
     found = record.curvature
-    if found is None:
-        return None
-    with paper():
-        figure, axes = new_figure(3, height=1.8)
-        for place, panel in zip(axes, (found.error, found.curvature, found.distance), strict=True):
-            draw_panel(place, panel, found.axis)
-            _draw_marks(place, found)
-        _draw_changes(axes[1], found)
-        return finish(figure, axes, found.title, found.axis, more=_handles(found))
+    return None if found is None else _draw(found, (found.error, found.curvature, found.distance), changes=1)
 
 
 def draw_hessian(record: DiagramRecord) -> Figure | None:
     """Draw traces, saddle index and margin against beta; None without curvature."""
     found = record.curvature
-    if found is None:
-        return None
+    return None if found is None else _draw(found, (found.traces, found.index, record.margin))
+
+
+def _draw(found: CurvatureRecord, panels: Sequence[Panel], *, changes: int | None = None) -> Figure:
+    """Draw panels with what marks them, and the change points in one of them."""
     with paper():
-        figure, axes = new_figure(3, height=1.8)
-        for place, panel in zip(axes, (found.traces, found.index, record.margin), strict=True):
+        figure, axes = new_figure(len(panels), height=1.8)
+        for place, panel in zip(axes, panels, strict=True):
             draw_panel(place, panel, found.axis)
             _draw_marks(place, found)
-        return finish(figure, axes, found.title, found.axis, more=_handles(found, changes=False))
+        if changes is not None:
+            _draw_changes(axes[changes], found)
+        return finish(figure, axes, found.title, found.axis, more=_handles(found, changes=changes is not None))
 
 
 def _draw_marks(axes: Axes, record: CurvatureRecord) -> None:

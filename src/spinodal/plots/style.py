@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import needing
 from spinodal.plots.axis import BETA, WEIGHT_DECAY, BetaAxis
 from spinodal.plots.panel import Curve, Panel
 
@@ -37,12 +37,8 @@ WIDE = 50.0  # factor up to which 1, 2 and 5 are named; beyond, powers of ten
 @contextmanager
 def paper() -> Iterator[None]:
     """Use text of 8 points, and fonts that printers embed, for what is drawn or saved in here only."""
-    try:
+    with needing("matplotlib", "figures need"):
         import matplotlib
-    except ImportError as cause:
-        raise SpinodalError(
-            got="matplotlib is not installed", allowed="figures need it", do="pip install matplotlib"
-        ) from cause
     look: dict[Any, Any] = {"font.size": 8, "legend.fontsize": 7.5, "legend.frameon": False, "axes.linewidth": 0.6}
     with matplotlib.rc_context({**look, "pdf.fonttype": 42}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a box in the name of a task is no defect

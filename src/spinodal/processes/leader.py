@@ -15,7 +15,7 @@ from torch import Tensor
 
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
-from spinodal.landscape.shards import PRECISE, Shards, Walked
+from spinodal.landscape.shards import PRECISE, Shards, Walked, other_layers
 from spinodal.landscape.sums import Add, Arguments, Layout, Sums
 from spinodal.parallel import VERSIONS
 from spinodal.processes.group import Broken, Group
@@ -151,7 +151,7 @@ class Leader:
                 total.take(Sums.of(flat.to(theta.device), layout))
             return None
         list(flats)  # they are on their way, whatever becomes of them
-        return failed or _other_layers()
+        return failed or other_layers()
 
     # -- news ---------------------------------------------------------------------------------
 
@@ -216,12 +216,4 @@ def _cannot_open(rank: int, why: str) -> SpinodalError:
         got=f"process {rank} cannot open the task ({why})",
         allowed="a task that is the same in every process, and the same versions of the software, are needed",
         do="see that its files, its data and the packages are there for every process",
-    )
-
-
-def _other_layers() -> SpinodalError:
-    return SpinodalError(
-        got="shards of which not all use the same layers",
-        allowed="a model that calls the same layers whatever the batch is allowed",
-        do="leave shards out",
     )

@@ -22,19 +22,19 @@ def back_table(diagram: Diagram) -> Table:
     """Return the macroscopic transitions of the way back of a loop by rising beta."""
     found = [item for item in (diagram.back.transitions if diagram.back else ()) if not item.minor]
     rows = [{**transition_row(diagram, item), "status": item.status} for item in sorted(found, key=lambda item: item.beta)]
-    return table(rows, [""] * len(rows))
+    return table(rows)
 
 
 def spinodal_table(diagram: Diagram) -> Table:
     """Return the ends of the phases by rising beta, with the certificates of those that were polished."""
     found = sorted(diagram.spinodals, key=lambda item: item.beta)
-    return table([_spinodal(diagram, item) for item in found], [""] * len(found))
+    return table([_spinodal(diagram, item) for item in found])
 
 
 def coexistence_table(diagram: Diagram) -> Table:
     """Return the points of equal depth by rising beta."""
     found = sorted(diagram.coexistence, key=lambda item: item.beta)
-    return table([_coexistence(diagram, item) for item in found], [""] * len(found))
+    return table([_coexistence(diagram, item) for item in found])
 
 
 def _coexistence(diagram: Diagram, found: PhaseCoexistence) -> dict[str, str]:
@@ -67,7 +67,7 @@ def existence_table(diagram: Diagram) -> Table:
                 "metastable, β": _ranges(found.metastable),
                 "ends": f"below: {found.lower_reason}; above: {found.upper_reason}",
             })  # fmt: skip
-    return table(rows, [""] * len(rows))
+    return table(rows)
 
 
 def fall_table(diagram: Diagram) -> Table:
@@ -81,7 +81,7 @@ def fall_table(diagram: Diagram) -> Table:
         }
         for fall in sorted(diagram.tree, key=lambda fall: (fall.phase, fall.direction))
     ]
-    return table(rows, [""] * len(rows))
+    return table(rows)
 
 
 def branch_table(diagram: Diagram) -> Table:
@@ -99,7 +99,7 @@ def branch_table(diagram: Diagram) -> Table:
         }
         for phase, branch in sorted(diagram.branches.items())
     ]
-    return table(rows, [""] * len(rows))
+    return table(rows)
 
 
 def special_point_table(diagram: Diagram) -> tuple[Table, int]:
@@ -110,7 +110,7 @@ def special_point_table(diagram: Diagram) -> tuple[Table, int]:
     found = [(phase, item) for phase, branch in sorted(diagram.branches.items()) for item in _others(branch)]
     kept = sorted(found, key=lambda pair: isinstance(pair[1], Fold) and pair[1].minor)[:MOST_MINOR]
     rows = [_special(phase, item) for phase, item in sorted(kept, key=lambda pair: pair[1].beta)]
-    return table(rows, [""] * len(rows)), len(found)
+    return table(rows), len(found)
 
 
 def _others(branch: Branch) -> list[Fold | BranchPoint]:

@@ -27,14 +27,14 @@ CAUTION = (
 def change_point_table(diagram: Diagram) -> Table:
     """Return the change points of R by rising beta, each with what is nearest to it: transition, spinodal, coexistence."""
     found = sorted(diagram.change_points, key=lambda change: (change.beta, change.surface))
-    return table([_change(diagram, change) for change in found], [""] * len(found))
+    return table([_change(diagram, change) for change in found])
 
 
 def curvature_table(diagram: Diagram) -> Table:
     """Return the curvature at the ends of the map and on both sides of its macroscopic transitions, by rising beta."""
     survey = diagram.curvature
     if survey is None:
-        return table([], [])
+        return table([])
     first, last = diagram.ends
     sides = [(first, "lowest β")]
     for transition in sorted(diagram.macroscopic, key=lambda item: item.beta):
@@ -42,7 +42,7 @@ def curvature_table(diagram: Diagram) -> Table:
         named = [f"{side} the transition at β = {transition.beta:.5g}" for side in ("below", "above")]
         sides += zip(pair, named, strict=True)
     rows = [_values(survey, point, place) for point, place in [*sides, (last, "highest β")] if survey.at(point)]
-    return table(rows, [""] * len(rows))
+    return table(rows)
 
 
 def curvature_columns(points: Sequence[Point], survey: Survey | None) -> list[tuple[str, list[str]]]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import needing
 from spinodal.files import write_whole, writing
 from spinodal.landscape.reading.sentences import sentences
 from spinodal.phases.diagram import Diagram
 from spinodal.plots.axis import is_joined
-from spinodal.plots.record import DiagramRecord, diagram_record
+from spinodal.plots.record import diagram_record
 from spinodal.plots.style import FEW_MINOR
 from spinodal.report.branch_rows import (
     back_table,
@@ -33,7 +32,6 @@ from spinodal.report.packed import packed
 from spinodal.report.payload import payload, script_json
 from spinodal.report.rows import MOST_MINOR, closed_form_table, cost, grouped, minor_table, phase_table, transition_table
 from spinodal.report.shares import shares_section
-from spinodal.report.thinning import thinned
 from spinodal.shares.shares import Shares
 from spinodal.version import __version__
 from spinodal.words.in_full import MEANING, answer_sentences
@@ -52,8 +50,7 @@ def save_report(
     """Write the report of a diagram as one HTML file and return its path.
 
     The file holds its scripts and its data and asks for nothing from any network; its own security
-    policy forbids it. Figures of more than `thinning.MOST` points are thinned, branches of more than
-    `thinning.MOST_ON_BRANCHES` likewise; the report says so.
+    policy forbids it. The figures show every point: ten thousand of them take half a megabyte.
 
     Parameters
     ----------
@@ -73,9 +70,7 @@ def save_report(
         If the file cannot be written, or a package that the report needs is missing.
     """
     text = render(diagram, provenance=provenance, placements=placements, shares=shares)
-    with writing(path):
-        write_whole(path, text)
-    return path
+    return written(path, text)
 
 
 def render(
@@ -87,16 +82,15 @@ def render(
 ) -> str:
     """Return the report of a diagram as HTML (see `save_report`)."""
     diagram.control.require_l2("the report")
-    shown = thinned(diagram)
-    record = _record(diagram, shown.diagram)
-    data = payload(diagram, record, shown.diagram)
+    record = diagram_record(diagram)
+    data = payload(diagram, record)
     library, script = _plotly(), asset("report.js")
-    page: str = template("report.html").render(
+    return page_of(
+        "report.html",
+        scripts=(library, script),
         title=record.title,
-        policy=policy([library, script]),
         library=packed(library),
         script=script,
-        style=asset("report.css"),
         data=packed(script_json(data)),
         figures=data["figures"],
         answer=answer_sentences(diagram),
@@ -105,17 +99,19 @@ def render(
         meaning=MEANING,
         bracket_note=f"{BRACKET_NOTE}; {SPREAD_NOTE}" if diagram.repeats else BRACKET_NOTE,
         convention=diagram.control.convention,
-        shown=shown.sentences,
+        shown=_shown(len(diagram.points)),
         reading=sentences(diagram.points[0].observation.reading),
         certificates=certificate_sentences(diagram),
         cost=cost(diagram),
         origin=_origin(diagram, provenance or {}),
-        version=__version__,
         **_walks(diagram),
         **_branches(diagram),
         **_curvature(diagram),
     )
-    return with_contents(page).encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
+
+
+def _shown(points: int) -> str:
+    return f"The figures show all {points:,} points." if points > 1 else "The figures show the only point."
 
 
 def _walks(diagram: Diagram) -> dict[str, Any]:
@@ -159,14 +155,6 @@ def _curvature(diagram: Diagram) -> dict[str, Any]:
     }
 
 
-def _record(diagram: Diagram, shown: Diagram) -> DiagramRecord:
-    """Return the record of what is shown, with the area of the whole loop."""
-    record = diagram_record(shown)
-    if record.s_curves is None or diagram.loop is None:
-        return record
-    return replace(record, s_curves=replace(record.s_curves, area=diagram.loop.area))
-
-
 def _origin(diagram: Diagram, provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return task and provenance as titled lists; what the settings of a run say of its task is not repeated."""
     settings = provenance.get("settings")
@@ -175,12 +163,28 @@ def _origin(diagram: Diagram, provenance: Mapping[str, Any]) -> list[tuple[str, 
     return grouped({**diagram.task, "seed of the map": diagram.seed}, "task") + grouped(provenance, "run")
 
 
+def page_of(name: str, *, scripts: Sequence[str] = (), **content: Any) -> str:
+    """Return a page from its template: with its style, its table of contents, and a policy that runs its scripts alone."""
+    page: str = template(name).render(**content, policy=policy(scripts), style=asset("report.css"), version=__version__)
+    return encodable(with_contents(page))
+
+
+def encodable(page: str) -> str:
+    """Return a page without what UTF-8 does not have, as names of files may."""
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def written(path: Path, page: str) -> Path:
+    """Write a page as one file, replaced in one step, and return its path."""
+    with writing(path):
+        write_whole(path, page)
+    return path
+
+
 def template(name: str) -> Any:
     """Return a template of this room."""
-    try:
+    with needing("jinja2", "the report needs"):
         from jinja2 import Environment, FunctionLoader, StrictUndefined
-    except ImportError as cause:
-        raise _missing("jinja2") from cause
     return Environment(
         loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template(name)
@@ -188,15 +192,9 @@ def template(name: str) -> Any:
 
 def _plotly() -> str:
     """Return the script of plotly.js, as the plotly package ships it."""
-    try:
+    with needing("plotly", "the report needs"):
         from plotly.offline import get_plotlyjs
-    except ImportError as cause:
-        raise _missing("plotly") from cause
     return str(get_plotlyjs())
-
-
-def _missing(package: str) -> SpinodalError:
-    return SpinodalError(got=f"{package} is not installed", allowed="the report needs it", do=f"pip install {package}")
 
 
 def asset(name: str) -> str:
@@ -204,7 +202,7 @@ def asset(name: str) -> str:
     return files("spinodal.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def policy(scripts: list[str]) -> str:
+def policy(scripts: Sequence[str]) -> str:
     """Return a security policy that runs these scripts and no other, and loads nothing."""
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed, none = " ".join(f"'sha256-{digest}'" for digest in digests), "'none'"

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spinodal.files import write_whole, writing
 from spinodal.plots.path_figure import draw_paths
-from spinodal.report.contents import with_contents
-from spinodal.report.page import asset, policy, template
+from spinodal.report.page import page_of, written
 from spinodal.report.picture import svg_of
-from spinodal.report.rows import Table, grouped
-from spinodal.version import __version__
+from spinodal.report.rows import Table, grouped, table
 
 HEADINGS = ("method", "barrier", "+/-", "over the mean of the ends", "largest E", "at t", "train accuracy", "held-out accuracy",
             "held-out error", "length / distance", "gradients", "found by")  # fmt: skip
@@ -20,35 +17,27 @@ HEADINGS = ("method", "barrier", "+/-", "over the mean of the ends", "largest E"
 
 def save_path_report(result: Mapping[str, Any], path: Path, *, provenance: Mapping[str, Any]) -> Path:
     """Write the report of what `spinodal connect` found, in its JSON types, as one HTML file; return its path."""
-    with writing(path):
-        write_whole(path, render_paths(result, provenance=provenance))
-    return path
+    return written(path, render_paths(result, provenance=provenance))
 
 
 def render_paths(result: Mapping[str, Any], *, provenance: Mapping[str, Any]) -> str:
     """Return the report as HTML."""
     title = f"{result['task']['name']}: {result['ends'][0]} to {result['ends'][1]}"
     best = min(result["paths"], key=lambda path: path["barrier"])
-    page: str = template("path.html").render(
+    return page_of(
+        "path.html",
         title=title,
-        policy=policy([]),
-        style=asset("report.css"),
         picture=svg_of(draw_paths(result["paths"], title)),
         answer=(f"{best['method']}: {best['status']}.", f"Can they be merged? {result['check']['answer']}"),
         paths=path_table(result["paths"]),
         jumps=[(path["method"], _jump(jump)) for path in result["paths"] for jump in path["jumps"]],
         origin=grouped(result["task"], "task") + grouped(provenance, "run"),
-        version=__version__,
     )
-    return with_contents(page).encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 does not
 
 
 def path_table(paths: Sequence[Mapping[str, Any]]) -> Table:
     """Return paths in their JSON types, one per row, without the columns that are empty in all of them."""
-    known = zip(HEADINGS, *(_row(path) for path in paths), strict=True)
-    columns = [column for column in known if any(column[1:])]
-    rows = tuple(zip(*(cells for _, *cells in columns), strict=True))
-    return Table(tuple(heading for heading, *_ in columns), rows, ("",) * len(rows))
+    return table([dict(zip(HEADINGS, _row(path), strict=True)) for path in paths])
 
 
 def _row(path: Mapping[str, Any]) -> list[str]:

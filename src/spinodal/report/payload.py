@@ -26,7 +26,7 @@ from spinodal.words.sentences import where
 UNSAFE = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
 
 
-def payload(diagram: Diagram, record: DiagramRecord, shown: Diagram) -> dict[str, Any]:
+def payload(diagram: Diagram, record: DiagramRecord) -> dict[str, Any]:
     """Return everything that the script draws.
 
     Parameters
@@ -37,7 +37,7 @@ def payload(diagram: Diagram, record: DiagramRecord, shown: Diagram) -> dict[str
     shown : Diagram
         The same with the points that are drawn.
     """
-    points = ordered_points(shown)
+    points = ordered_points(diagram)
     columns = [*point_columns(points, diagram.sample_steps), *curvature_columns(points, diagram.curvature)]
     return {
         "axis": _axis(record.axis, first_view(diagram, record.axis.limits)),

@@ -51,7 +51,7 @@ def minor_table(diagram: Diagram) -> Table:
     minor = [transition for transition in diagram.transitions if transition.minor]
     largest = sorted(minor, key=lambda t: -abs(t.after.error - t.before.error))[:MOST_MINOR]
     rows = [{**transition_row(diagram, t), "status": t.status} for t in sorted(largest, key=lambda t: t.beta)]
-    return table(rows, [""] * len(rows))
+    return table(rows)
 
 
 def phase_table(diagram: Diagram) -> Table:
@@ -62,7 +62,7 @@ def phase_table(diagram: Diagram) -> Table:
 
 def closed_form_table(diagram: Diagram) -> Table:
     """Return the closed forms beside the measurement."""
-    return table([_closed_form(item) for item in compare(diagram)], [""] * len(diagram.exact))
+    return table([_closed_form(item) for item in compare(diagram)])
 
 
 def cost(diagram: Diagram) -> list[tuple[str, str]]:
@@ -142,14 +142,12 @@ def _rank(view: Observation) -> str:
 
 def transition_row(diagram: Diagram, transition: Transition) -> dict[str, str]:
     """Return what a table says of any transition; pairs are in the direction walked."""
-    cells = transition_cells(transition_record(diagram, transition), PAGE)
-    return _on_page(diagram, cells)
+    return _ranked(diagram, transition_cells(transition_record(diagram, transition), PAGE))
 
 
-def _on_page(diagram: Diagram, cells: Mapping[str, str]) -> dict[str, str]:
-    """Return cells under the headings of the report, with no rank where there are no matrices."""
-    shown = cells if diagram.has_matrices else {**cells, "rank": ""}
-    return {SIGNS.get(name, name): cell for name, cell in shown.items()}
+def _ranked(diagram: Diagram, cells: dict[str, str]) -> dict[str, str]:
+    """Return cells with no rank where there are no matrices."""
+    return cells if diagram.has_matrices else {**cells, "rank": ""}
 
 
 def _gained(step: Step) -> dict[str, str]:
@@ -168,10 +166,9 @@ def _beside(diagram: Diagram, found: ClosedForm | None) -> dict[str, str]:
 
 
 def _phase(diagram: Diagram, phase: Phase) -> dict[str, str]:
-    cells = phase_cells(phase_record(diagram, phase), PAGE)
     return {
         "": str(phase.id),
-        **_on_page(diagram, cells),
+        **_ranked(diagram, phase_cells(phase_record(diagram, phase), PAGE)),
         "falls to": "–" if phase.falls_to is None else f"phase {phase.falls_to}",
         "points": f"{len(phase.points):,}",
     }
@@ -192,10 +189,11 @@ def _closed_form(item: ClosedForm) -> dict[str, str]:
     }
 
 
-def table(rows: Sequence[Mapping[str, str]], keys: Sequence[str]) -> Table:
+def table(rows: Sequence[Mapping[str, str]], keys: Sequence[str] = ()) -> Table:
     """Return rows as a table, without the columns that are empty in all of them."""
-    headings = [heading for heading in (rows[0] if rows else ()) if any(row[heading] for row in rows)]
-    return Table(tuple(headings), tuple(tuple(row[heading] for heading in headings) for row in rows), tuple(keys))
+    names = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
+    headings = tuple(SIGNS.get(name, name) for name in names)
+    return Table(headings, tuple(tuple(row[name] for name in names) for row in rows), tuple(keys) or ("",) * len(rows))
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from spinodal.plots.shares_figure import draw_shares
 from spinodal.report.picture import svg_of
-from spinodal.report.rows import SIGNS, Table, table
+from spinodal.report.rows import Table, table
 from spinodal.shares.shares import Shares
 from spinodal.words.rows import PAGE
 from spinodal.words.shares import NOTE, share_rows, share_sentences
@@ -29,5 +29,4 @@ def shares_section(shares: Shares) -> SharesSection:
 
 def share_table(shares: Shares) -> Table:
     """Return the shares that are not zero, by rising beta, the largest first."""
-    rows = [{SIGNS.get(name, name): cell for name, cell in row.items()} for row in share_rows(shares.to_dict(), PAGE)]
-    return table(rows, [""] * len(rows))
+    return table(share_rows(shares.to_dict(), PAGE))

@@ -11,10 +11,8 @@ from spinodal.conventions import one_beta
 from spinodal.errors import SpinodalError
 from spinodal.labelled import result
 from spinodal.phases.diagram import Diagram
-from spinodal.phases.phase import Phase
 from spinodal.phases.snapshot import Snapshot
 from spinodal.sweeps.point import Point
-from spinodal.sweeps.transition import Transition
 from spinodal.words import conclusion
 
 if TYPE_CHECKING:
@@ -93,18 +91,6 @@ class PhaseDiagram(Diagram):
     def to_dict(self) -> dict[str, Any]:
         """Return the result in JSON types; every key is always present (see the docs for the schema)."""
         return result.to_json(self)
-
-    def unproven(self) -> dict[str, Any]:
-        """Return the entries of `to_dict` that tell what is not proven."""
-        return result.unproven(self)
-
-    def transition_record(self, transition: Transition) -> dict[str, Any]:
-        """Return a transition in JSON types, as `to_dict` lists it."""
-        return result.transition_record(self, transition)
-
-    def phase_record(self, phase: Phase) -> dict[str, Any]:
-        """Return a phase in JSON types, as `to_dict` lists it."""
-        return result.phase_record(self, phase)
 
     def to_xarray(self) -> xarray.Dataset:
         """Return points, transitions and phases as labelled arrays; every variable says what it is.

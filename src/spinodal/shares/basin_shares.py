@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
-from spinodal.arguments import seed_number, sequence, whole_number
-from spinodal.dynamics.method import positive_number
+from spinodal.arguments import positive_number, seed_number, sequence, whole_number
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control import Control
 from spinodal.mapping.options import MapOptions
 from spinodal.mapping.preparing import Prepared, chosen_solver, prepare
-from spinodal.mapping.workplace import Workplace, problem_of
-from spinodal.parallel import Crew, Executor, worker_pool
+from spinodal.mapping.workplace import crew_for, problem_of
+from spinodal.parallel import Executor
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.shares.counting import counted
 from spinodal.shares.reached import Reached
 from spinodal.shares.shares import Shares
 from spinodal.shares.training import EPOCHS, Training
-from spinodal.sweeps.memory import Memory
 from spinodal.sweeps.problem import Problem
-from spinodal.sweeps.recorder import Forgetful, Recorder
+from spinodal.sweeps.recorder import Recorder
 from spinodal.tasks.expected import expected_task
 from spinodal.tasks.task import Task
 
@@ -119,9 +116,7 @@ def basin_shares(
     problem = problem_of(task, chosen, ready, chosen_solver(task, chosen, ready[0]))
     if diagram is not None:
         _refuse_another(diagram, problem)
-    with worker_pool(workers) if executor is None else nullcontext(executor) as pool:
-        crew: Crew[Problem] = Crew() if pool is None else Crew(pool, Workplace.of(problem, task, chosen))
-        kept = recorder or (Forgetful() if crew.is_alone else Memory())
+    with crew_for(problem, task, chosen, workers=workers, executor=executor, recorder=recorder) as (crew, kept):
         found = Reached(task, problem, seeds, how, recorder=kept, crew=crew, tell=tell)
         ends = found.at(betas)
     return counted(found, ends, diagram)

@@ -21,7 +21,7 @@ TOLD = Resolution(bracket=1e-2)  # enough to tell that a phase ends
 def grouped(points: Sequence[Point], allowance: Allowance) -> list[tuple[int, ...]]:
     """Return the places of minima at one beta in groups, copies by symmetry together, in the order met."""
     catalogue = Catalogue(allowance)
-    first = [catalogue.add(_fingerprint(point)) for point in points]
+    first = [catalogue.add(Fingerprint.of(point)) for point in points]
     homes = [catalogue.id(home) for home in first]
     return [tuple(place for place, home in enumerate(homes) if home == group) for group in dict.fromkeys(homes)]
 
@@ -45,7 +45,7 @@ class Known:
         """Return the phases of different minima at a beta, one to one; what is no known one becomes a new phase."""
         known = dict(self._at(beta))
         keys = [*((0, phase) for phase in known), *((1, place) for place in range(len(points)))]
-        own = [_fingerprint(point) for point in points]
+        own = [Fingerprint.of(point) for point in points]
         pairs = product(known, range(len(points)))
         apart = [(known[phase].distance(own[place], self.allowance), (0, phase), (1, place)) for phase, place in pairs]
         home = {group[1][1]: group[0][1] for group in put_together(keys, apart, most=1.0) if len(group) == 2}
@@ -76,7 +76,7 @@ class Known:
             return False
         end = low if point.beta < low else high
         walked, arrives = self._walked(point, end)
-        if not arrives or not _fingerprint(walked[-1]).is_one_with(fingerprint_at(points, end), self.allowance):
+        if not arrives or not Fingerprint.of(walked[-1]).is_one_with(fingerprint_at(points, end), self.allowance):
             return False
         self.mapped[phase.id] = tuple(sorted((*points, *walked[:-1]), key=lambda known: known.beta))
         return True
@@ -102,8 +102,4 @@ class Known:
             walked, arrives = self._walked(self.points(phase)[-1], beta)
             self.found[phase] |= {there.beta: there for there in walked[1:]}
             if arrives:
-                yield phase, _fingerprint(walked[-1])
-
-
-def _fingerprint(point: Point) -> Fingerprint:
-    return Fingerprint.of(point.minimum, point.observation)
+                yield phase, Fingerprint.of(walked[-1])

@@ -147,14 +147,11 @@ class Shares(Drawn):
         known = read(tuple[_Phase, ...], record["phases"])
         shares = [Share.from_dict(item, point=_at(point, item["point"])) for item in record["shares"]]
         training = {name: record["training"][name] for name in ("method", "epochs")}
-        return cls(
-            task=read(str, record["task"]),
-            convention=read(str, record["convention"]),
-            beta=read(tuple[float, ...], record["beta"]),
-            seeds=read(tuple[int, ...], record["seeds"]),
+        return read(
+            cls,
+            record,
             mapped=tuple(phase.id for phase in known if not phase.new),
             shares=tuple(shares),
-            unsettled=read(tuple[int, ...], record["unsettled"]),
             training=read(Training, training),
             rates=read(tuple[float, ...], record["training"]["learning_rate"] or []),
             found={phase.id: tuple(map(point, phase.points)) for phase in known if phase.new},

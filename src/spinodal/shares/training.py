@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spinodal.arguments import whole_number
+from spinodal.arguments import positive_number, whole_number
 from spinodal.codec import Record
 from spinodal.dynamics.gradients import Gradients
-from spinodal.dynamics.method import Method, positive_number
+from spinodal.dynamics.method import Method
 from spinodal.dynamics.observing import Observing
 from spinodal.dynamics.runs import Plan, Progress, Runs
 from spinodal.errors import SpinodalError, unknown_name

@@ -8,30 +8,19 @@ from typing import Any, Protocol
 
 from spinodal.store.entry import Entry
 from spinodal.sweeps.point import Point
+from spinodal.sweeps.recorder import Recorder
 from spinodal.sweeps.request import Request
 
 
-class Keeper(Protocol):
-    """What keeps entries by their keys: a journal."""
+class Keeper(Recorder, Protocol):
+    """A recorder that keeps entries by their keys: a journal."""
 
     def find(self, key: str) -> Entry | None:
         """Return what was recorded under a key."""
         ...
 
-    def take(self, request: Request, point: Point) -> None:
-        """Record a point without a number."""
-        ...
-
     def point_of(self, entry: Entry, index: int) -> Point:
         """Return the point of an entry under a number."""
-        ...
-
-    def knows(self, name: str) -> bool:
-        """Tell whether a fact is recorded."""
-        ...
-
-    def note(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return a recorded fact, made if it is not there yet."""
         ...
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from spinodal.errors import SpinodalError
+from spinodal.errors import refusing
 from spinodal.files import write_whole, writing
 from spinodal.landscape.control import Control
 from spinodal.landscape.control_record import ControlRecord
@@ -54,15 +54,10 @@ def _penalty(place: Path, record: ControlRecord) -> Penalty | None:
         return Penalty()
     if not place.exists():
         return None
-    try:
+    allowed = "the centre and the mask with which the run began are needed"
+    with refusing(DAMAGE, f"{place} is damaged, or not of this run", allowed=allowed, do="restore it from a copy"):
         tensors: dict[str, Tensor] = load_file(place)
         found = Penalty(tensors.get("centre"), tensors.get("mask"), record.source)
         if ControlRecord.of(found) != record:
             raise ValueError(place)
-    except DAMAGE as cause:
-        raise SpinodalError(
-            got=f"{place} is damaged, or not of this run",
-            allowed="the centre and the mask with which the run began are needed",
-            do="restore it from a copy",
-        ) from cause
-    return found
+        return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from safetensors.torch import load, load_file
 from torch import Tensor
 
-from spinodal.errors import RunFolderError
+from spinodal.errors import RunFolderError, refusing
 from spinodal.store.log import ANEW, DAMAGE, Line, checksum
 
 STATES = "states"
@@ -73,16 +73,9 @@ class Entry:
             raise ValueError(self.state)
         return found
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except DAMAGE as cause:
-            raise RunFolderError(
-                got=f"{self.state} is missing or damaged",
-                allowed="the state of every point is needed",
-                do=f"restore it from a copy, or {ANEW}",
-            ) from cause
+    def _reading(self) -> AbstractContextManager[None]:
+        got, do = f"{self.state} is missing or damaged", f"restore it from a copy, or {ANEW}"
+        return refusing(DAMAGE, got, allowed="the state of every point is needed", do=do, by=RunFolderError)
 
 
 def entry_of(line: Line, folder: Path) -> Entry:

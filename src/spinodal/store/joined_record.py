@@ -7,12 +7,9 @@ from typing import Any
 
 from spinodal.codec import read
 from spinodal.phases.branch_record import read_branch
-from spinodal.phases.coexistence import PhaseCoexistence
 from spinodal.phases.envelope import Violation
 from spinodal.phases.existence import Existence
 from spinodal.phases.joined import Joined
-from spinodal.phases.spinodals import Spinodal
-from spinodal.phases.tree import Fall
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.sweep import Sweep
 from spinodal.sweeps.transition import Transition
@@ -29,12 +26,11 @@ def joined(
 ) -> Joined:
     """Return what is joined to a walk, given its points by their numbers and the transitions of both ways."""
     loop, phases = result.get("loop"), {read(int, item["id"]): item for item in result["phases"]}
-    return Joined(
+    return read(
+        Joined,
+        result,
         transitions=tuple(up),
         branches={read(int, item["phase"]): read_branch(item) for item in result.get("branches", ())},
-        coexistence=read(tuple[PhaseCoexistence, ...], result.get("coexistence", ())),
-        spinodals=read(tuple[Spinodal, ...], result.get("spinodals", ())),
-        tree=read(tuple[Fall, ...], result.get("tree", ())),
         back=None if loop is None else _sweep(loop, points, back),
         back_phases=() if loop is None else _numbers(loop["phases"]),
         existence={phase: Existence.from_dict(item["existence"]) for phase, item in phases.items() if item.get("existence")},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from spinodal.errors import printable
 from spinodal.files import reading, write_json, writing
+from spinodal.landscape.control_record import digest
 from spinodal.store.beside import Beside
 from spinodal.store.journal import Journal
 
@@ -54,5 +54,4 @@ def placements(run: Path) -> list[dict[str, Any]]:
 
 
 def _name(theta: Tensor, weight_decay: float) -> str:
-    digest = hashlib.sha256(theta.detach().cpu().double().numpy().tobytes()).hexdigest()[:12]
-    return f"{digest}-{weight_decay:.12g}"
+    return f"{digest(theta)[:12]}-{weight_decay:.12g}"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from spinodal.errors import RunFolderError, SpinodalError
+from spinodal.errors import RunFolderError, SpinodalError, refusing
 from spinodal.files import write_json, write_whole, writing
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.shares.shares import Shares
@@ -78,18 +78,16 @@ def recorded_shares(folder: RunFolder, load: Load) -> Shares:
             do=f"go on with {folder.command}",
         )
     diagram = _map_of(folder, load)
-    try:
+    with refusing(
+        DAMAGE,
+        lambda cause: f"the shares in {folder.journal.path} are damaged ({type(cause).__name__}: {cause})",
+        allowed="what `spinodal basins` wrote is needed",
+        do="restore the file from a copy, or start anew in another folder",
+        passing=SpinodalError,
+    ):
         shares = Shares.from_dict(record, folder.journal.point, diagram)
         _verify(shares, folder)
         return shares
-    except SpinodalError:
-        raise
-    except DAMAGE as cause:
-        raise SpinodalError(
-            got=f"the shares in {folder.journal.path} are damaged ({type(cause).__name__}: {cause})",
-            allowed="what `spinodal basins` wrote is needed",
-            do="restore the file from a copy, or start anew in another folder",
-        ) from cause
 
 
 def _verify(shares: Shares, folder: RunFolder) -> None:

@@ -13,12 +13,10 @@ from torch import Tensor
 from spinodal.codec import positive, read
 from spinodal.counts import Counts
 from spinodal.curvature.survey import Survey, recalled
-from spinodal.errors import SpinodalError
+from spinodal.errors import SpinodalError, refusing
 from spinodal.labelled.result import SCHEMA
 from spinodal.landscape.layout import Layout
-from spinodal.missing import Missing
 from spinodal.phases.limit import Limit
-from spinodal.phases.repeat import Repeat
 from spinodal.results.phase_diagram import PhaseDiagram
 from spinodal.store.control import recorded_control
 from spinodal.store.entry import STATES, text
@@ -33,8 +31,6 @@ from spinodal.tasks.task import Task
 from spinodal.theory import ExactTransition
 
 FIXED = f"{STATES}/fixed.safetensors"  # frozen parameters and buffers, the same at every point
-
-KEPT: dict[str, Any] = {"seed": int, "solver": str, "run_status": str, "exact": tuple[ExactTransition, ...]}
 
 TaskMaker = Callable[[Mapping[str, Any], Layout], Task]
 
@@ -54,21 +50,19 @@ def recorded_diagram(journal: Journal, command: str, make_task: TaskMaker | None
     SpinodalError
         If the result is damaged, or does not fit the points.
     """
-    try:
+    with refusing(
+        DAMAGE,
+        lambda cause: f"the result in {journal.path} is damaged ({type(cause).__name__}: {' '.join(str(cause).split())})",
+        allowed="what `spinodal map` wrote is needed",
+        do=f"restore the file from a copy, or {ANEW}",
+        passing=SpinodalError,
+    ):
         result = latest_result(journal, command)
         if result is None:
             diagram = unfinished_diagram(journal, command)
             return replace(diagram, models=_models(journal, diagram.task, make_task))
         _refuse_newer(result, journal)
         return _diagram(result, journal, make_task)
-    except SpinodalError:
-        raise
-    except DAMAGE as cause:
-        raise SpinodalError(
-            got=f"the result in {journal.path} is damaged ({type(cause).__name__}: {' '.join(str(cause).split())})",
-            allowed="what `spinodal map` wrote is needed",
-            do=f"restore the file from a copy, or {ANEW}",
-        ) from cause
 
 
 def _refuse_newer(result: Mapping[str, Any], journal: Journal) -> None:
@@ -92,26 +86,25 @@ def _diagram(result: Mapping[str, Any], journal: Journal, make_task: TaskMaker |
     low, high = map(positive, result["range"])
     task = {**result["task"], "name": text(result["task"]["name"])}
     softened = result.get("softened") or {}
-    diagram = PhaseDiagram(
+    diagram = read(
+        PhaseDiagram,
+        result,
         task=task,
         range=(low, high),
         points=followed,
-        transitions=up,
+        exact=read(tuple[ExactTransition, ...], result["exact"]),  # every result has them
         spent=replace(read(Counts, result["stats"]), parameters=len(followed[0].minimum.theta)),
         seconds=read(float, result["stats"]["seconds"]),
-        **{name: read(kind, result[name]) for name, kind in KEPT.items()},
-        missing=read(tuple[Missing, ...], result.get("missing", ())),
-        repeats=read(tuple[Repeat, ...], result.get("repeats", ())),
         limits=read(tuple[Limit, ...], softened.get("limits", ())),
         sharpness=read(float, softened["sharpness"]) if softened else None,
         run={name: journal.recorded(name) for name in ("settings", "provenance")},
         models=_models(journal, task, make_task),
         curvature=_curvature(result.get("curvature"), journal),
         control=recorded_control(journal),
+        **vars(joined(result, points, up, back)),
     )
-    whole_diagram = joined(result, points, up, back).to(diagram)
-    _check_phases(whole_diagram)
-    return whole_diagram
+    _check_phases(diagram)
+    return diagram
 
 
 def _curvature(recorded: Mapping[str, Any] | None, journal: Journal) -> Survey | None:
@@ -144,14 +137,10 @@ def _models(journal: Journal, task: Mapping[str, Any], make_task: TaskMaker | No
 def _fixed(place: Path, layout: Layout) -> dict[str, Tensor]:
     if not layout.fixed:
         return {}
-    try:
+    allowed = "models need the frozen parameters and buffers of the run"
+    do = "restore it from a copy, or resume the run to write it again"
+    with refusing(DAMAGE, f"{place} is missing or damaged", allowed=allowed, do=do):
         tensors: dict[str, Tensor] = load_file(place)
         for entry in layout.fixed:
             entry.check(tensors[entry.name])
-    except DAMAGE as cause:
-        raise SpinodalError(
-            got=f"{place} is missing or damaged",
-            allowed="models need the frozen parameters and buffers of the run",
-            do="restore it from a copy, or resume the run to write it again",
-        ) from cause
-    return tensors
+        return tensors

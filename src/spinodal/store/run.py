@@ -20,7 +20,7 @@ import tomli_w
 import torch
 from safetensors.torch import save
 
-from spinodal.errors import RunFolderError, SpinodalError
+from spinodal.errors import RunFolderError, SpinodalError, refusing
 from spinodal.files import reading, write_json, write_whole, writing
 from spinodal.labelled.result import SCHEMA as RESULT_SCHEMA
 from spinodal.mapping.options import TRAINED, MapOptions
@@ -108,17 +108,9 @@ class RunFolder:
         place = self.path / "config.toml"
         if not place.exists():
             return Journal(self.path, read_only=True).recorded("settings") or {}
-        try:
-            with reading(place):
-                return tomllib.loads(place.read_text(encoding="utf-8"))
-        except SpinodalError:
-            raise
-        except (ValueError, RecursionError) as cause:
-            raise SpinodalError(
-                got=f"{place} is damaged: {cause}",
-                allowed="a TOML file is needed",
-                do=ANEW,
-            ) from cause
+        kinds, got = (ValueError, RecursionError), lambda cause: f"{place} is damaged: {cause}"
+        with reading(place), refusing(kinds, got, allowed="a TOML file is needed", do=ANEW):
+            return tomllib.loads(place.read_text(encoding="utf-8"))
 
     def save(self, diagram: PhaseDiagram, *, files: Attempts | None = None) -> Path:
         """Record the result, and write `result.json` and `result.nc` from what is recorded; return the former.

@@ -11,7 +11,6 @@ from spinodal.branches.area import area
 from spinodal.branches.point import StationaryPoint
 from spinodal.shown import Drawn
 from spinodal.sweeps.point import Point
-from spinodal.sweeps.transition import Transition
 
 if TYPE_CHECKING:
     from spinodal.sweeps.sweep import Sweep
@@ -38,20 +37,6 @@ class Loop(Drawn):
         """
         return integral_of_norm(self.up) + integral_of_norm(self.down) if self._is_complete() else math.nan
 
-    @property
-    def area_by_loss(self) -> float:
-        """Return the same area from L alone, since `dL/dbeta = ||theta - centre||^2` along a branch.
-
-        It is the sum of the falls of L in the transitions, and what L at the end of the cycle exceeds L at its
-        beginning by, where the way back does not lead there. How well `area` agrees tells how well both ways
-        are known.
-        """
-        if not self._is_complete():
-            return math.nan
-        ways = (self.up, self.down)
-        falls = sum(_fall(item) for way in ways for item in way.transitions)
-        return falls + sum(way.points[-1].minimum.loss - way.points[0].minimum.loss for way in ways)
-
     def _is_complete(self) -> bool:
         return self.up.status == self.down.status == "complete"
 
@@ -75,12 +60,6 @@ def integral_of_norm(way: Sweep) -> float:
     """
     jumps = {(item.before.index, item.after.index): item.beta for item in way.transitions}
     return sum(_part(a, b, jumps.get((a.index, b.index))) for a, b in pairwise(way.points))
-
-
-def _fall(item: Transition) -> float:
-    """Return the fall of L in a transition, from both sides of its bracket continued to its beta."""
-    before, after = (side.minimum.loss + (item.beta - side.beta) * side.norm_squared for side in (item.before, item.after))
-    return before - after
 
 
 def _part(a: Point, b: Point, jump: float | None) -> float:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from spinodal.arguments import real_number, seed_number, sequence, switch, whole_number
+from spinodal.arguments import number_from_zero, real_number, seed_number, sequence, switch, whole_number
 from spinodal.errors import SpinodalError, unknown_name
 from spinodal.landscape.batches import Batch
 from spinodal.tasks.task import Task
@@ -84,7 +84,7 @@ def gaussian(
     widths = [inputs, *layers, outputs]
     strengths = _strengths(singular_values, inputs, outputs)
     kind = activation_named(activation)
-    samples, noise = _samples(samples, inputs, outputs), _noise(noise)
+    samples, noise = _samples(samples, inputs, outputs), number_from_zero("noise", noise, do="try 0.1")
     kept = whole_number("held_out", held_out, least=0, do="give the number of samples")
     data, further = _data(strengths, inputs, outputs, samples, noise, seed, kept)
     live = sorted(strengths, reverse=True)[: min(widths)]
@@ -176,13 +176,6 @@ def _samples(samples: int, inputs: int, outputs: int) -> int:
             do="raise samples",
         )
     return count
-
-
-def _noise(noise: float) -> float:
-    deviation = real_number(noise)
-    if not 0 <= deviation < math.inf:
-        raise SpinodalError(got=f"noise = {noise!r}", allowed="a finite number >= 0 is allowed", do="try 0.1")
-    return deviation
 
 
 def _strengths(singular_values: Sequence[float], inputs: int, outputs: int) -> list[float]:

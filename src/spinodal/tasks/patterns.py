@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from spinodal.arguments import real_number, seed_number, sequence, switch, whole_number
+from spinodal.arguments import number_from_zero, seed_number, sequence, switch, whole_number
 from spinodal.errors import SpinodalError
 from spinodal.tasks.gaussian import activation_named
 from spinodal.tasks.mnist import cross_entropy
@@ -59,9 +58,7 @@ def patterns(
     """
     count = whole_number("samples", samples, least=CLASSES, do=NUMBER)
     kept = whole_number("held_out", held_out, least=0, do=NUMBER)
-    deviation, bias, seed = real_number(noise), switch("bias", bias), seed_number(seed)
-    if not 0 <= deviation < math.inf:
-        raise SpinodalError(got=f"noise = {noise!r}", allowed="a finite number >= 0 is allowed", do="try 0.3")
+    deviation, bias, seed = number_from_zero("noise", noise, do="try 0.3"), switch("bias", bias), seed_number(seed)
     widths = _channels(channels)
     generator = torch.Generator().manual_seed(seed)
     return Task(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spinodal.errors import SpinodalError, blaming, unknown_name
+from spinodal.errors import SpinodalError, blaming, refusing, unknown_name
 from spinodal.tasks.argument import value_of
 from spinodal.tasks.autoencoder import autoencoder
 from spinodal.tasks.digits import digits
@@ -178,14 +178,9 @@ def _is_own_function(value: object, module: ModuleType) -> bool:
 
 def _refuse_unwritable(name: str) -> None:
     """Refuse a name that the files of a run cannot hold."""
-    try:
+    got, allowed = f"the name {name!r} is not valid UTF-8", "a name that can be written into the files of a run is allowed"
+    with refusing(UnicodeEncodeError, got, allowed=allowed, do="rename the file or its folder"):
         name.encode()
-    except UnicodeEncodeError as cause:
-        raise SpinodalError(
-            got=f"the name {name!r} is not valid UTF-8",
-            allowed="a name that can be written into the files of a run is allowed",
-            do="rename the file or its folder",
-        ) from cause
 
 
 def _imported(path: Path) -> ModuleType:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from spinodal.arguments import real_number, whole_number
+from spinodal.arguments import positive_number, whole_number
 from spinodal.definitions import ZERO_MODE
 from spinodal.errors import SpinodalError
+
+SIGN = "check its sign"
 
 
 def passage_time(
@@ -36,7 +38,7 @@ def passage_time(
     """
     from scipy.integrate import quad  # slow to import: help and other closed forms do without
 
-    t = _positive("temperature", temperature)
+    t = positive_number("temperature", temperature, do=SIGN)
 
     def inner(y: float) -> float:
         return float(quad(lambda z: math.exp((energy(y) - energy(z)) / t), low, y, limit=200)[0])
@@ -82,7 +84,7 @@ def kramers_time(
     >>> round(kramers_time(0.25, 0.05, minimum=[2.0], saddle=[-1.0]) / math.exp(5.0), 6) == round(math.sqrt(2.0) * math.pi, 6)
     True
     """
-    height, t = _positive("barrier", barrier), _positive("temperature", temperature)
+    height, t = positive_number("barrier", barrier, do=SIGN), positive_number("temperature", temperature, do=SIGN)
     count = whole_number("saddles", saddles, least=1, do="count the equivalent saddles")
     low, high = _alive(minimum), _alive(saddle)
     if len(low) != len(high) or min(low) < 0.0 or sum(value < 0.0 for value in high) != 1:
@@ -100,10 +102,3 @@ def _alive(values: Sequence[float]) -> list[float]:
     """Return the eigenvalues outside the zero modes."""
     largest = max((abs(value) for value in values), default=0.0)
     return [float(value) for value in values if abs(value) > ZERO_MODE * largest]
-
-
-def _positive(name: str, value: float) -> float:
-    number = real_number(value)
-    if not 0.0 < number < math.inf:
-        raise SpinodalError(got=f"{name} = {value!r}", allowed="a finite number > 0 is allowed", do="check its sign")
-    return number

@@ -8,8 +8,6 @@ from typing import Any
 from spinodal.words.numbers import percent, significant
 from spinodal.words.rows import Style, between, listed
 
-UNKNOWN = "not sought"
-
 
 def basin_cells(item: Mapping[str, Any], style: Style) -> dict[str, str]:
     """Return what any table says of a basin.

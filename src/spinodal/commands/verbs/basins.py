@@ -7,10 +7,22 @@ from typing import Annotated
 
 import typer
 
-from spinodal.commands.arguments import pairs
-from spinodal.commands.json_file import check_json
-from spinodal.commands.verbs.options import Centre, Debug, Json, Quiet, Sets, Threads, Workers
-from spinodal.errors import SpinodalError
+from spinodal.commands.arguments import Form, pairs
+from spinodal.commands.asked import Asked
+from spinodal.commands.verbs.options import (
+    Centre,
+    Debug,
+    Device,
+    Dtype,
+    Json,
+    Quiet,
+    Resume,
+    Sets,
+    TaskName,
+    Threads,
+    Tolerance,
+    Workers,
+)
 
 BASINS_HELP = """Train TASK from many random starts at several beta, and count which phase each reaches: the shares of basins.
 
@@ -39,9 +51,7 @@ with --map, below E of all phases in the same colours.
 
 
 def basins_command(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
-    ],
+    task: TaskName,
     at: Annotated[str, typer.Option("--at", metavar="BETA,BETA...", help="Values of beta, with commas between.")],
     settings: Sets = None,
     map_run: Annotated[
@@ -59,11 +69,11 @@ def basins_command(
         Path | None,
         typer.Option("--out", help="Run folder. Default: runs/TASK-basins-N, the next N; with --resume, the last one."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the run folder if there is one.")] = False,
+    resume: Resume = False,
     solver: Annotated[str, typer.Option(help="auto, newton, newton_cg or lbfgs: what minimises from the ends.")] = "auto",
-    tolerance: Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")] = None,
-    dtype: Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    tolerance: Tolerance = None,
+    dtype: Dtype = "auto",
+    device: Device = "cpu",
     centre: Centre = None,
     threads: Threads = 0,
     workers: Workers = 1,
@@ -76,23 +86,21 @@ def basins_command(
     debug: Debug = False,
 ) -> None:
     """Count which phase training reaches from random starts (see `BASINS_HELP`)."""
-    from spinodal.commands.basins import Asked, count_starts  # torch takes seconds to import, and the help needs none of it
+    from spinodal.commands.basins import Sampling, count_starts  # torch takes seconds to import, and the help needs none of it
     from spinodal.mapping.options import MapOptions
     from spinodal.shares.training import Training
 
-    check_json(json_file)
     options = MapOptions(seed=seed, solver=solver, tolerance=tolerance, dtype=dtype, device=device)
-    asked = Asked(_betas(at), starts, seed, Training(training, learning_rate, epochs))
-    count_starts(
-        task, pairs(settings or []), asked, options, map_run=map_run, out=out, resume=resume, centre=centre, threads=threads,
-        workers=workers, max_minutes=max_minutes, json_file=json_file, quiet=quiet, debug=debug,
+    sampling = Sampling(AT.of(at), starts, seed, Training(training, learning_rate, epochs))
+    asked = Asked(
+        task=task, settings=pairs(settings), out=out, resume=resume, centre=centre, threads=threads, workers=workers,
+        json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
+    count_starts(asked, sampling, options, map_run=map_run, max_minutes=max_minutes)
 
 
 def _betas(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as cause:
-        raise SpinodalError(
-            got=f"--at {text!r}", allowed="values of beta with commas between are allowed", do="for example --at 0.05,0.1"
-        ) from cause
+    return tuple(float(part) for part in text.split(","))
+
+
+AT = Form("--at", _betas, "values of beta with commas between are allowed", "0.05,0.1")

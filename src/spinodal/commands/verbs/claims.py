@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from spinodal.commands.json_file import check_json
 from spinodal.commands.verbs.options import Debug, Json, Quiet, Threads
 
 CLAIMS_HELP = """Measure what papers claim about phases under weight decay, and write a page with numbers and verdicts.
@@ -35,5 +34,4 @@ def claims_command(
     """Measure claims (see `CLAIMS_HELP`)."""
     from spinodal.commands.claims import measure_claims  # torch takes seconds to import
 
-    check_json(json_file)
     measure_claims(out, only, is_full=full, mnist=mnist, resume=resume, threads=threads, json_file=json_file, quiet=quiet)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from spinodal.commands.json_file import check_json
 from spinodal.commands.verbs.options import Debug, Json, Quiet
 
 COMPARE_HELP = """Compare runs: which transitions they share, the mean and the spread of each, and how many runs met it.
@@ -38,5 +37,4 @@ def compare_command(
     """Compare runs (see `COMPARE_HELP`)."""
     from spinodal.commands.compare import compare  # torch takes seconds to import, and the help needs none of it
 
-    check_json(json_file)
     compare(runs, out, json_file, quiet=quiet)

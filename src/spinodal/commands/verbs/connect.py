@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spinodal.commands.arguments import pairs
-from spinodal.commands.json_file import check_json
+from spinodal.commands.asked import Asked
 from spinodal.commands.verbs.options import Debug, Device, Dtype, Json, Quiet, Resume, Sets, TaskName, Threads
 
 CONNECT_HELP = """Join two trained networks A and B of TASK by a path of low error, and say whether they can be merged.
@@ -74,10 +74,11 @@ def connect_command(
         refuse_merge,
     )
 
-    check_json(json_file)
     refuse_merge(merge)
     how = {"budget": budget, "tolerance": tolerance, "bends": bends, "start": start, "aligned": aligned}
-    request = Request(task, pairs(settings or []), (a, b), methods_of(method), how, dtype, device)
-    connect_ends(
-        request, check=check, out=out, resume=resume, merge=merge, threads=threads, json_file=json_file, quiet=quiet
+    request = Request((a, b), methods_of(method), how, dtype, device)
+    asked = Asked(
+        task=task, settings=pairs(settings), out=out, resume=resume, threads=threads, json_file=json_file, quiet=quiet,
+        debug=debug,
     )  # fmt: skip
+    connect_ends(asked, request, check=check, merge=merge)

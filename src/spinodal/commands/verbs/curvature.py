@@ -8,7 +8,6 @@ import typer
 
 from spinodal.arguments import accuracy, seed_number
 from spinodal.commands.arguments import pairs
-from spinodal.commands.json_file import check_json
 from spinodal.commands.verbs.options import Centre, Debug, Device, Json, Sets, TaskName, Threads
 from spinodal.errors import positive_beta, unknown_name
 
@@ -63,10 +62,9 @@ def curvature_command(
     from spinodal.commands.curvature import tell_curvature  # torch takes seconds to import, and the help needs none of it
     from spinodal.curvature.scalar import METHODS
 
-    check_json(json_file)
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     how = {"method": method, "budget": budget, "rtol": accuracy(rtol, called="--rtol"), "seed": seed_number(seed)}
     beta = None if beta is None else positive_beta(beta)
-    choice = Choice(task, at, pairs(settings or []), at_weight_decay, beta, device, centre)
+    choice = Choice(task, at, pairs(settings), at_weight_decay, beta, device, centre)
     tell_curvature(choice, how, threads=threads, json_file=json_file)

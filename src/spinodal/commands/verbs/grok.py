@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spinodal.commands.arguments import pairs
-from spinodal.commands.json_file import check_json
+from spinodal.commands.asked import Asked
 from spinodal.commands.verbs.options import Debug, Json, Quiet, Resume, Sets, TaskName, Threads
 
 GROK_HELP = """Train TASK at a very small beta from a random start and from prepared phases: when does each find the best phase?
@@ -66,9 +66,9 @@ def grok_command(
     from spinodal.commands.grok import grok_task  # torch takes seconds to import, and the help needs none of it
     from spinodal.dynamics.grokking import GrokOptions
 
-    check_json(json_file)
     options = GrokOptions(beta, learning_rate, epochs, amplitude, scale, seed)
-    grok_task(
-        task, pairs(settings or []), options, out=out, resume=resume, source=from_phase, threads=threads, json_file=json_file,
-        quiet=quiet, debug=debug,
+    asked = Asked(
+        task=task, settings=pairs(settings), out=out, resume=resume, threads=threads, json_file=json_file, quiet=quiet,
+        debug=debug,
     )  # fmt: skip
+    grok_task(asked, options, source=from_phase)

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from spinodal.commands.arguments import pairs
-from spinodal.commands.json_file import check_json
-from spinodal.commands.verbs.map import beta_range
+from spinodal.commands.arguments import BETA, pairs
+from spinodal.commands.asked import Asked
 from spinodal.commands.verbs.options import (
     Centre,
     Debug,
@@ -74,7 +73,6 @@ def hierarchy_command(
     from spinodal.commands.members import member_folders
     from spinodal.mapping.options import MapOptions
 
-    check_json(json_file)
     runs = [run for name in of for run in member_folders(Path(name)) or [Path(name)]]
     if len(runs) > 1:
         if out is None or settings:
@@ -86,10 +84,11 @@ def hierarchy_command(
         show_hierarchy(runs, out, json_file, quiet=quiet)
         return
     options = MapOptions(
-        beta=beta_range(beta), direction=direction, starts=starts, solver=solver, tolerance=tolerance, bracket=bracket,
+        beta=BETA.given(beta), direction=direction, starts=starts, solver=solver, tolerance=tolerance, bracket=bracket,
         dtype=dtype, device=device, branches=branches,
     )  # fmt: skip
-    map_seeds(
-        of[0], pairs(settings or []), options, seeds=seeds, out=out, resume=resume, json_file=json_file,
-        centre=centre, threads=threads, workers=workers, scheduler=scheduler, quiet=quiet, debug=debug,
+    asked = Asked(
+        task=of[0], settings=pairs(settings), out=out, resume=resume, centre=centre, threads=threads, workers=workers,
+        scheduler=scheduler, json_file=json_file, quiet=quiet, debug=debug,
     )  # fmt: skip
+    map_seeds(asked, options, seeds=seeds)

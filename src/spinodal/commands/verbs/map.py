@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from spinodal.commands.arguments import pairs
-from spinodal.commands.json_file import check_json
+from spinodal.commands.arguments import BETA, Form, pairs
+from spinodal.commands.asked import Asked
 from spinodal.commands.verbs.options import (
     Centre,
     Debug,
@@ -145,26 +145,22 @@ def map_command(
     from spinodal.mapping.options import MapOptions
 
     options = MapOptions(
-        beta=beta_range(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
+        beta=BETA.given(beta), direction=direction, seed=seed, starts=starts, repeats=repeats, solver=solver,
         tolerance=tolerance, bracket=bracket, dtype=dtype, device=device, branches=branches, curvature=curvature,
-        soften=_sharpness(soften), grid=_grid(grid), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+        soften=SOFTEN.given(soften), grid=GRID.given(grid), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         patience=patience, lead=lead, shards=shards,
     )  # fmt: skip
     _refuse_processes(shards, seeds, workers)
-    check_json(json_file)
-    what, model = pairs(settings or []), (start, at_weight_decay)
+    model, asked = (start, at_weight_decay), Asked(
+        task=task, settings=pairs(settings), out=out, resume=resume, centre=centre, threads=threads, workers=workers,
+        scheduler=scheduler, json_file=json_file, quiet=quiet, debug=debug,
+    )  # fmt: skip
     if seeds is not None:
         _refuse_limit(max_minutes)
-        map_ensemble(
-            task, what, options, seeds=seeds, out=out, resume=resume, centre=centre, model=model, threads=threads,
-            workers=workers, scheduler=scheduler, json_file=json_file, quiet=quiet, debug=debug,
-        )  # fmt: skip
-        return
-    _refuse_alone(scheduler)
-    map_task(
-        task, what, options, out=out, resume=resume, centre=centre, model=model, threads=threads, workers=workers,
-        max_minutes=max_minutes, json_file=json_file, quiet=quiet, debug=debug,
-    )  # fmt: skip
+        map_ensemble(asked, options, seeds=seeds, model=model)
+    else:
+        _refuse_alone(scheduler)
+        map_task(asked, options, model=model, max_minutes=max_minutes)
 
 
 def _refuse_processes(shards: int | None, seeds: str | None, workers: int) -> None:
@@ -206,42 +202,15 @@ def _refuse_alone(scheduler: str | None) -> None:
         )
 
 
-def _grid(text: str | None) -> tuple[float, float, float] | None:
-    if text is None:
-        return None
-    try:
-        start, stop, step = map(float, text.split(":"))
-    except ValueError as cause:
-        raise SpinodalError(
-            got=f"--grid {text!r}",
-            allowed="START:STOP:STEP with three numbers is allowed, of weight_decay",
-            do="for example --grid 0:0.09:0.0002",
-        ) from cause
+def _steps(text: str) -> tuple[float, float, float]:
+    start, stop, step = map(float, text.split(":"))
     return start, stop, step
 
 
-def _sharpness(text: str | None) -> float | tuple[float, float] | None:
-    if text is None:
-        return None
+def _sharpness(text: str) -> float | tuple[float, float]:
     low, colon, high = text.partition(":")
-    try:
-        return (float(low), float(high)) if colon else float(low)
-    except ValueError as cause:
-        raise SpinodalError(
-            got=f"--soften {text!r}", allowed="a sharpness, or LOW:HIGH, is allowed", do="for example --soften 20"
-        ) from cause
+    return (float(low), float(high)) if colon else float(low)
 
 
-def beta_range(text: str | None) -> tuple[float, float] | None:
-    """Return the range LOW:HIGH of `--beta`, None where it is not given."""
-    if text is None:
-        return None
-    low, colon, high = text.partition(":")
-    try:
-        if not colon:
-            raise ValueError(text)
-        return float(low), float(high)
-    except ValueError as cause:
-        raise SpinodalError(
-            got=f"--beta {text!r}", allowed="LOW:HIGH with two numbers is allowed", do="for example --beta 1e-4:0.1"
-        ) from cause
+GRID = Form("--grid", _steps, "START:STOP:STEP with three numbers is allowed, of weight_decay", "0:0.09:0.0002")
+SOFTEN = Form("--soften", _sharpness, "a sharpness, or LOW:HIGH, is allowed", "20")

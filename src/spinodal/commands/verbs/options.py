@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from spinodal.commands.json_file import checked_json
+
 TaskName = Annotated[
     str, typer.Argument(metavar="TASK", help="A built-in task (see `spinodal tasks`) or path/to/file.py:function.")
 ]
@@ -13,7 +15,10 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the 
 Dtype = Annotated[str, typer.Option(help="auto (the task's own), float64 or float32.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Tolerance = Annotated[float | None, typer.Option(help="Relative residual of a minimum. Default: the solver's.")]
-Json = Annotated[str | None, typer.Option("--json", help="Write the result as JSON to this file, or '-' for standard output.")]
+Json = Annotated[
+    str | None,
+    typer.Option("--json", help="Write the result as JSON to this file, or '-' for standard output.", callback=checked_json),
+]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="A task argument, key=value; lists as 10,10. Repeatable.")]
 Centre = Annotated[
     str | None,

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from spinodal.commands.json_file import check_json
 from spinodal.commands.verbs.options import Debug, Json
 
 
@@ -24,7 +23,6 @@ def show_command(
     from spinodal.commands.members import member_folders
     from spinodal.commands.show import show_run
 
-    check_json(json_file)
     if learning_rate is None and member_folders(run):
         show_members(run, json_file)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from spinodal.commands.json_file import check_json
 from spinodal.commands.verbs.options import Debug, Json
 
 
@@ -10,5 +9,4 @@ def tasks_command(json_file: Json = None, debug: Debug = False) -> None:
     """List the built-in tasks and their arguments."""
     from spinodal.commands.tasks import list_tasks  # torch takes seconds to import, and the help needs none of it
 
-    check_json(json_file)
     list_tasks(json_file)

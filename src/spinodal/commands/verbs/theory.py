@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from spinodal.commands.arguments import console_for
-from spinodal.commands.json_file import check_json, write_json_file
+from spinodal.commands.json_file import write_json_file
 from spinodal.commands.table import Column, table
 from spinodal.commands.verbs.options import Debug, Json
 from spinodal.conventions import CONVENTION, weight_decay
@@ -25,7 +25,6 @@ def theory_command(
     debug: Debug = False,
 ) -> None:
     """Print the exact transitions of deep linear networks."""
-    check_json(json_file)
     found = deep_linear(_numbers(singular_values), matrices=matrices)
     console = console_for(json_file)
     console.print(theory_table(found, console.width) if found else "N = 1: no transition, w = s / (1 + beta)")

@@ -150,10 +150,8 @@ class Cut:
             "a hook on the model", allowed="a model that takes forward hooks is allowed", do="give it before it is scripted"
         ):
             hook = model.register_forward_hook(self._replace)
-        try:
+        with hook:
             yield
-        finally:
-            hook.remove()
 
     def _replace(self, model: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
         leaves, structure = flatten(output)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import vjp, vmap
 
 from spinodal.curvature.by_sample.samples import SampleError, Samples, agree
+from spinodal.landscape.copying import hooked
 from spinodal.landscape.parameters import Substitution
 from spinodal.landscape.structure import flatten
 
@@ -66,12 +67,8 @@ class _Graph:
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.calls: list[LinearCall] = []
         linear = [module for module in model.modules() if type(module) is nn.Linear]
-        hooks = [module.register_forward_hook(self._record, with_kwargs=True) for module in linear]
-        try:
+        with hooked(linear, self._record, with_kwargs=True):
             leaves, _ = samples.outputs(samples.rows(part))
-        finally:
-            for hook in hooks:
-                hook.remove()
         self.outputs = samples.matrix(leaves)
         generator = torch.Generator().manual_seed(0)
         self.probe = torch.randn(self.outputs.shape, generator=generator, dtype=torch.float64).to(self.outputs)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from spinodal.curvature.gauss_newton_trace import OutputCurvature
 from spinodal.curvature.probes import Probes
 from spinodal.landscape import Landscape
 from spinodal.landscape.batches import Batch
+from spinodal.landscape.copying import hooked
 
 FEW = 16  # samples on which the layers are verified
 
@@ -114,8 +114,7 @@ class SampleProbes:
             found = jvp(slope, (torch.zeros_like(one),), (one,))
         return found[0], found[1]
 
-    @contextmanager
-    def _pushed(self, model: nn.Module, step: Tensor, signs: Tensor) -> Iterator[None]:
+    def _pushed(self, model: nn.Module, step: Tensor, signs: Tensor) -> AbstractContextManager[None]:
         """Move the outputs of all linear layers along their signs while the context lasts."""
 
         def push(module: nn.Linear, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Tensor) -> Tensor:
@@ -123,14 +122,7 @@ class SampleProbes:
             length = size_of_inputs(module, inputs.detach()).sqrt().to(signs)  # of the layer's own step: inputs stand still
             return output + step * (length[:, None] * signs[:, self._columns[id(module)]])
 
-        hooks = [
-            module.register_forward_hook(push, with_kwargs=True) for module in model.modules() if id(module) in self._columns
-        ]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
+        return hooked([module for module in model.modules() if id(module) in self._columns], push, with_kwargs=True)
 
     def _verify_jets(self, model: nn.Module, samples: Samples, layers: LayerGradients) -> None:
         """Compare f' and f'' of the first sample, layer by layer, with what reverse differentiation gives."""

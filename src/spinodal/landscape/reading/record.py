@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from spinodal.landscape.batches import Batch
+from spinodal.landscape.checks import nodes
 from spinodal.landscape.reading.comparison import FUNCTIONS, Comparison, depends, of_function, of_operation
 from spinodal.landscape.structure import named_leaves
 
@@ -89,18 +90,7 @@ def _last(outputs: list[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
 
 def _is_before(first: Tensor, second: Tensor) -> bool:
     """Tell whether the graph of a tensor holds the operation that made another."""
-    waiting = [] if first.grad_fn is second.grad_fn else [second.grad_fn]
-    seen = set(waiting)
-    while waiting:
-        node = waiting.pop()
-        if node is None:
-            continue
-        if node is first.grad_fn:
-            return True
-        fresh = {following for following, _ in node.next_functions} - seen
-        seen |= fresh
-        waiting.extend(fresh)
-    return False
+    return first.grad_fn is not second.grad_fn and any(node is first.grad_fn for node in nodes(second.grad_fn))
 
 
 def _of_entries(found: Comparison, slope: Tensor) -> Comparison:
