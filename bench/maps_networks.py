@@ -112,10 +112,10 @@ def _squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return (model(batch[0]) - batch[1]).square().sum(1).mean()
 
 
-def example(name: str) -> sp.Task:
-    """Return the task of an example."""
+def example(name: str, function: str = "task") -> sp.Task:
+    """Return a task of an example."""
     sys.path.insert(0, str(EXAMPLES))
-    return make_task(f"{EXAMPLES / name}.py:task", {})
+    return make_task(f"{EXAMPLES / name}.py:{function}", {})
 
 
 NETWORKS: dict[str, Callable[[], sp.Task]] = {
@@ -127,7 +127,7 @@ NETWORKS: dict[str, Callable[[], sp.Task]] = {
     "perceptron (gallery)": lambda: example("mlp"),
     "convolutions (gallery)": lambda: example("cnn"),
     "transformer (gallery)": lambda: example("transformer"),
-    "batch normalisation (gallery)": lambda: example("batchnorm"),
+    "batch normalisation (gallery)": lambda: example("batchnorm", "task_masked"),
     "convolutions, 362": convolutions,
     "encoder layer, 682": encoder,
     "masked encoder, 162": masked_encoder,

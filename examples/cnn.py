@@ -3,8 +3,8 @@
 #
 #     spinodal map examples/cnn.py:task --out runs/cnn
 #
-# Takes 35 s on one core (Intel Xeon, processor time); with `--solver newton` dense steps take several times as long.
-# Expected: jumps at beta = 0.0485 (classes fade behind it) and at 0.1005, where nothing is left.
+# Takes 132 s on one core (Intel Xeon, processor time, beside other work); with `--solver lbfgs` half of that, margins undecided.
+# Expected: jumps at beta = 0.0452, at 0.0529 (classes fade behind it) and at 0.1005, where nothing is left.
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -38,5 +38,4 @@ def task(channels: int = 2, classes: int = 5, samples: int = 300, held_out: int 
         {"image": images[train], "label": labels[train]},
         held_out={"image": images[test], "label": labels[test]},
         exclude=["*.bias"],
-        solver="lbfgs",
     )

@@ -102,7 +102,7 @@ def integral_of_norm(points: Sequence[Point]) -> float:
     total = 0.0
     for a, b in itertools.pairwise(points):
         width = b.beta - a.beta
-        if abs(b.norm_slope) < 1.2 * abs(a.norm_slope) or b.norm_slope == 0.0:
+        if abs(b.norm_slope) < 1.2 * abs(a.norm_slope):
             total += 0.5 * width * (a.norm_squared + b.norm_squared) + width**2 / 12.0 * (a.norm_slope - b.norm_slope)
             continue
         first = width * b.norm_slope**2 / (b.norm_slope**2 - a.norm_slope**2)

@@ -100,6 +100,7 @@ def scalar_curvature(
     --------
     The monkey saddle `x^3 - 3 x y^2` at (1, 1):
 
+    >>> import torch
     >>> class Monkey(torch.nn.Module):
     ...     def __init__(self):
     ...         super().__init__()

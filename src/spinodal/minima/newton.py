@@ -19,9 +19,7 @@ from spinodal.spectrum.preconditioner import Cholesky
 FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
 PATIENCE = 0.6  # a quasi-Newton step must shrink the gradient by this factor, or the Hessian is renewed
 NEAR, NEAR_LARGE = 1e-3, 1e-4  # relative residual above which gradients are better spent than Hessians
-REFUSED, SECANTS = 3, (10, 40)  # steps refused in a row after which the Hessian is renewed; the fewest and the most between two
-STRIDE, SPEED = 0.01, 0.25  # longest step, of the norm and of the way so far: a fall leads to where a flow does
-FACTORS = 2  # factorisations that a trust-region step takes, as counted
+SECANTS, AGREES = 10, 0.25  # most steps between fresh Hessians, and the agreement that earns another
 ROUNDS, ROUGH = 8, 2e-3  # most Hessians on the way, and the relative residual at which the first one is taken
 HOPEFUL = 0.03  # relative residual up to which a search with a Hessian from nearby will soon be at its end
 LARGE = 600  # parameters from which a Hessian costs more than a hundred gradients
@@ -59,14 +57,13 @@ def newton(
         if end in ("left", *LOST) or kinks == 2:  # one more try from where the gradient did not describe L
             return search.solution(end, None)
         if search.relative_residual <= tolerance:
-            hessian = loss.hessian(search.theta)
-            search.sharpen(hessian, tolerance)
-            return search.solution("converged", hessian)
+            return search.solution("converged", loss.hessian(search.theta))
         if stillness.after(search.value, search.residual):
             return search.solution(search.stall(), None)
         hessian = loss.hessian(search.theta)
-        search.explore(hessian, tolerance)
-        if search.has_shrunk():
+        if search.explore(hessian):
+            search.polish(hessian, tolerance)
+        elif search.radius < 1e-14 * (1 + float(search.theta.norm())):
             return search.solution(search.stall(), None)
     return search.solution("iterations", None)
 
@@ -78,7 +75,7 @@ class _Search:
         self.loss, self.theta, self.radius = loss, start.clone(), radius
         self.value, self.gradient = loss.value_and_gradient(start)
         self.shift = 0.0
-        self.begin, self.least = start, max(radius, STRIDE * (1.0 + float(start.norm())))
+        self.agreement = 1.0  # of L with its model over the last step: actual over predicted decrease
         self.count = 0
         self.memory: Preconditioned | None = None  # of the search that came to this point
 
@@ -90,67 +87,48 @@ class _Search:
     def relative_residual(self) -> float:
         return self.residual / self.loss.scale(self.theta)
 
-    @property
-    def _longest(self) -> float:
-        """Return how long a step by curvature may be: a fall speeds up as it gets away from where it began."""
-        return max(self.least, SPEED * float((self.theta - self.begin).norm()))
-
-    @property
-    def _secants(self) -> int:
-        """Return how many steps cost as much as a Hessian, as counted."""
-        landscape, (least, most) = self.loss.landscape, SECANTS
-        step = 1 + FACTORS * factorisation_passes(landscape)
-        return min(max(least, landscape.hessian_method.passes(landscape) // step), most)
-
     def solution(self, stop: str, hessian: Tensor | None) -> Solution:
         inverse = None if self.memory is None else self.memory.inverse
         return Solution(self.theta, self.value, self.gradient, self.count, stop, hessian, inverse)
 
-    def explore(self, hessian: Tensor, tolerance: float) -> None:
-        """Take trust-region steps from a fresh Hessian, and polish where one stays inside.
+    def explore(self, hessian: Tensor) -> bool:
+        """Take trust-region steps from a fresh Hessian until one stays inside; tell whether one did.
 
-        Symmetric rank-one updates of the Hessian (of what bends, in place) stand in for new ones at one gradient each; a
-        refused step tells of the curvature, too (Conn, Gould & Toint 1991). After the first step they are given up when
-        `REFUSED` are refused in a row, or when they cost what a new one does.
+        After the first, symmetric rank-one updates of the Hessian (of what bends, in place) stand in for a new
+        one at one gradient each, as long as the model predicts L well.
         """
-        refused, begin = 0, self.count
-        while not self.has_shrunk() and (self.count == begin or (refused < REFUSED and self.count < begin + self._secants)):
-            interior = self.newton_step(hessian)
-            refused = refused + 1 if interior is None else 0
-            if interior:
-                self.polish(hessian, tolerance)
-            if self.relative_residual <= tolerance:
-                return
+        for attempt in range(SECANTS):
+            theta, gradient = self.theta, self.gradient
+            if self.newton_step(hessian, insist=attempt == 0) or self.residual == 0.0:
+                return True
+            step = self.theta - theta
+            if self.agreement < AGREES or not bool(step.any()):
+                return False
+            change = self.gradient - gradient - self.loss.straight_pull(self.theta) + self.loss.straight_pull(theta)
+            rank_one_update(hessian, step, change)
+        return False
 
-    def newton_step(self, hessian: Tensor) -> bool | None:
-        """Try one step, and update the Hessian by what it met; tell whether it stayed inside, None if it was refused."""
+    def newton_step(self, hessian: Tensor, *, insist: bool = True) -> bool:
+        """Try one step, or shrink the region until one succeeds; tell whether a step stayed inside."""
         matrix = self.loss.shifted(hessian)
-        step, predicted, self.shift = trust_region_step(matrix, self.gradient, self.radius, self.shift)
-        length, theta = float(step.norm()), self.theta + step
-        value, gradient = self.loss.value_and_gradient(theta)
-        noise = 1e-14 * (1 + abs(self.value))
-        ratio = (self.value - value + noise) / (predicted + noise)
-        interior = length < 0.5 * self.radius
-        if ratio < 0.25 or not value < float("inf"):
-            self.radius = 0.25 * length
-        elif ratio > 0.75 and not interior:
-            self.radius = max(self.radius, min(3.0 * self.radius, self._longest))
-        if value < float("inf"):
-            self._learn(hessian, step, gradient)
-        if ratio > 1e-3 and (value < self.value or float(gradient.norm()) < self.residual):
-            self._move(step, value, gradient)
-            return interior
-        self.radius = min(self.radius, 0.25 * length)  # a refused step is never tried again
-        return None
-
-    def _learn(self, hessian: Tensor, step: Tensor, gradient: Tensor) -> None:
-        """Update the Hessian of what bends, in place, by the gradient that a step met."""
-        straight = self.loss.straight_pull(self.theta + step) - self.loss.straight_pull(self.theta)
-        rank_one_update(hessian, step, gradient - self.gradient - straight)
-
-    def has_shrunk(self) -> bool:
-        """Tell whether no step is left."""
-        return self.radius < 1e-14 * (1 + float(self.theta.norm()))
+        while self.radius >= 1e-14 * (1 + float(self.theta.norm())):
+            step, predicted, self.shift = trust_region_step(matrix, self.gradient, self.radius, self.shift)
+            length = float(step.norm())
+            value, gradient = self.loss.value_and_gradient(self.theta + step)
+            noise = 1e-14 * (1 + abs(self.value))
+            ratio = self.agreement = (self.value - value + noise) / (predicted + noise)
+            interior = length < 0.5 * self.radius
+            if ratio < 0.25 or not value < float("inf"):
+                self.radius = 0.25 * length
+            elif ratio > 0.75 and not interior:
+                self.radius *= 3.0
+            if ratio > 1e-3 and (value < self.value or float(gradient.norm()) < self.residual):
+                self._move(step, value, gradient)
+                return interior
+            self.radius = min(self.radius, 0.25 * length)  # a refused step is never tried again
+            if not insist:
+                break
+        return False
 
     def travel(self, tolerance: float, has_left: Departure | None) -> str:
         """Descend by L-BFGS to a loose tolerance; return why it stopped."""
@@ -231,24 +209,11 @@ class _Search:
             contraction = float(gradient.norm()) / self.residual
             if contraction >= 1.0:
                 return
-            self._learn(hessian, step, gradient)
             self._move(step, value, gradient)
             if float(step @ change) > 0:
                 pairs.append((step, change, 1.0 / float(step @ change)))
             if contraction > PATIENCE:
                 return
-
-    def sharpen(self, hessian: Tensor, tolerance: float) -> None:
-        """Take the Newton step of the Hessian at the end, for one gradient more, where no soft mode makes it long."""
-        factor = _cholesky(self.loss.shifted(hessian), FLOOR * symmetric_norm(hessian))
-        if factor is None:
-            return
-        step = -torch.cholesky_solve(self.gradient[:, None], factor)[:, 0]
-        if float(step.norm()) > tolerance * (1.0 + float(self.theta.norm())):
-            return
-        value, gradient = self.loss.value_and_gradient(self.theta + step)
-        if float(gradient.norm()) < self.residual and value <= self.value + 1e-14 * (1 + abs(self.value)):
-            self._move(step, value, gradient)
 
     def stall(self) -> str:
         """Tell a stop at the limit of rounding from one that something else keeps (see `stall`)."""
