@@ -3,7 +3,7 @@
 #
 #     spinodal map examples/cnn.py:task --out runs/cnn
 #
-# Takes 132 s on one core (Intel Xeon, processor time, beside other work); with `--solver lbfgs` half of that, margins undecided.
+# Takes 132 s on one core (Intel Xeon, processor time); with `--solver lbfgs` half of that, and margins undecided.
 # Expected: jumps at beta = 0.0452, at 0.0529 (classes fade behind it) and at 0.1005, where nothing is left.
 import torch
 from sklearn.datasets import load_digits

@@ -243,7 +243,7 @@ ORDERS = {
 def test_an_order_needs_all_of_its_evidence(case: str) -> None:
     change, order, lacking = ORDERS[case]
     evidence = replace(EVIDENCE, **change)
-    assert order_of(evidence, norm_range=1.0) == order
+    assert order_of(evidence, norm_range=1.0, separates=evidence.jump_norm_squared > 0.1) == order
     if lacking is not None:
         assert lacking in missing(evidence)
 

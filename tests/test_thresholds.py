@@ -135,7 +135,7 @@ SECOND = replace(FIRST, exponent=1.0, jump_norm_squared=0.0, jump_curvature=1.0)
 def test_an_exponent_counts_within_its_window(evidence: Evidence, window: tuple[float, float]) -> None:
     order = "first" if evidence is FIRST else "second"
     for exponent, inside in zip((BELOW * window[0], *window, ABOVE * window[1]), (False, True, True, False), strict=True):
-        told = order_of(replace(evidence, exponent=exponent), norm_range=RANGE)
+        told = order_of(replace(evidence, exponent=exponent), norm_range=RANGE, separates=False)
         assert told == (order if inside else "not classified")
         assert has_meaning(exponent) == inside
 
@@ -143,22 +143,24 @@ def test_an_exponent_counts_within_its_window(evidence: Evidence, window: tuple[
 @pytest.mark.parametrize("evidence", [FIRST, SECOND], ids=["first", "second"])
 def test_a_margin_must_vanish_where_the_bracket_lies(evidence: Evidence) -> None:
     near, far = (replace(evidence, reach=part * d.VANISHES_WITHIN) for part in (BELOW, ABOVE))
-    assert order_of(near, norm_range=RANGE) != "not classified"
-    assert order_of(far, norm_range=RANGE) == "not classified"
+    assert order_of(near, norm_range=RANGE, separates=False) != "not classified"
+    assert order_of(far, norm_range=RANGE, separates=True) == "not classified"
 
 
 def test_a_jump_of_the_norm_is_one_from_a_thousandth_of_its_range_on() -> None:
     small, large = (part * d.CONTINUOUS * RANGE for part in (BELOW, ABOVE))
-    assert order_of(replace(FIRST, jump_norm_squared=small), norm_range=RANGE) == "not classified"
-    assert order_of(replace(FIRST, jump_norm_squared=large), norm_range=RANGE) == "first"
-    assert order_of(replace(SECOND, jump_norm_squared=small), norm_range=RANGE) == "second"
-    assert order_of(replace(SECOND, jump_norm_squared=large), norm_range=RANGE) == "not classified"
+    first, second = (
+        [order_of(replace(evidence, jump_norm_squared=size), norm_range=RANGE, separates=False) for size in (small, large)]
+        for evidence in (FIRST, SECOND)
+    )
+    assert first == ["not classified", "first"]
+    assert second == ["second", "not classified"]
 
 
-def test_a_linear_law_with_a_jump_is_of_first_order_from_one_per_cent_of_the_range_of_the_norm_on() -> None:
-    small, large = (part * d.MACROSCOPIC * RANGE for part in (BELOW, ABOVE))
-    assert order_of(replace(SECOND, jump_norm_squared=small), norm_range=RANGE) == "not classified"
-    assert order_of(replace(SECOND, jump_norm_squared=large), norm_range=RANGE) == "first"
+def test_a_linear_law_with_a_jump_is_of_first_order_where_the_jump_separates_phases() -> None:
+    small, large = (replace(SECOND, jump_norm_squared=part * d.CONTINUOUS * RANGE) for part in (BELOW, ABOVE))
+    assert order_of(small, norm_range=RANGE, separates=True) == "second"
+    assert order_of(large, norm_range=RANGE, separates=True) == "first"
 
 
 # -- steps that are planned -------------------------------------------------------------------------

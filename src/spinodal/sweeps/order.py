@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinodal.codec import Record
-from spinodal.definitions import CONTINUOUS, LINEAR, MACROSCOPIC, SQUARE_ROOT, VANISHES_WITHIN
+from spinodal.definitions import CONTINUOUS, LINEAR, SQUARE_ROOT, VANISHES_WITHIN
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ def is_of_a_fold(evidence: Evidence) -> bool:
     return evidence.turned or (evidence.exponent is not None and SQUARE_ROOT[0] <= evidence.exponent <= SQUARE_ROOT[1])
 
 
-def order_of(evidence: Evidence, *, norm_range: float) -> str:
+def order_of(evidence: Evidence, *, norm_range: float, separates: bool) -> str:
     """Return the order that the evidence supports: "first", "second" or "not classified".
 
     First order: the margin vanishes like a square root where the bracket lies, `||theta||^2` jumps,
-    and halved steps fall again, or the branch turns there. So it is where the margin vanishes linearly and a part of the range
-    of `||theta||^2` that separates phases is jumped: a symmetry breaks, and nothing small takes its place (a subcritical
+    and halved steps fall again, or the branch turns there. So it is where the margin vanishes linearly and the jump, of
+    `||theta||^2` and of E, `separates` phases: a symmetry breaks, and nothing small takes its place (a subcritical
     pitchfork). Second order: the margin vanishes linearly, `||theta||^2` is continuous, its slope jumps.
     """
     if evidence.exponent is None or evidence.reach is None or not (evidence.halved_step or evidence.turned):
@@ -74,9 +74,9 @@ def order_of(evidence: Evidence, *, norm_range: float) -> str:
         return "first"
     if not (LINEAR[0] <= evidence.exponent <= LINEAR[1] and near):
         return "not classified"
-    if evidence.jump_norm_squared > MACROSCOPIC * norm_range:
-        return "first"
-    return "second" if not jumps and evidence.jump_curvature > 0 else "not classified"
+    if jumps:
+        return "first" if separates else "not classified"
+    return "second" if evidence.jump_curvature > 0 else "not classified"
 
 
 def missing(evidence: Evidence) -> str:

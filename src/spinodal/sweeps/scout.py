@@ -344,7 +344,8 @@ class Scout:
             jump_curvature=abs(after.norm_slope - before.norm_slope),
             turned=law.turned,
         )
-        order = order_of(evidence, norm_range=self.criteria.norm_range_at(before.beta))
+        norm_range = self.criteria.norm_range_at(before.beta)
+        order = order_of(evidence, norm_range=norm_range, separates=self._separates(before, after))
         lower, upper = self._blurred(before, after)
         return Transition(
             beta=before.beta + self.sign * self._place(before, after, order, law),
@@ -377,15 +378,18 @@ class Scout:
         place = self.criteria.kink_position(before, after) if order == "second" else law.ahead
         return min(place, width) if place and (law.turned or not self.criteria.rough) else 0.5 * width
 
+    def _separates(self, before: Point, after: Point) -> bool:
+        """Tell a jump that separates phases."""
+        return self.criteria.jump(gap(before, after)) >= MACROSCOPIC * self.criteria.error_range
+
     def _is_minor(self, before: Point, earlier: Point | None, after: Point, evidence: Evidence) -> bool:
         """Tell a transition too small to separate phases: by its jump, or by its kink where it is continuous.
 
         The fold of a soft mode may jump by next to nothing, and bends `||theta||^2` as a kink does; its margin tells.
         """
-        found = gap(before, after)
-        if self.criteria.jump(found) >= MACROSCOPIC * self.criteria.error_range:
+        if self._separates(before, after):
             return False
-        continuous = found.norm_squared <= CONTINUOUS * self.criteria.norm_range_at(before.beta)
+        continuous = gap(before, after).norm_squared <= CONTINUOUS * self.criteria.norm_range_at(before.beta)
         near = before
         if earlier is not None and not self.criteria.rough and is_doubtful(before):
             near = earlier  # as where a kink is told
