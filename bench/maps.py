@@ -5,7 +5,8 @@
     python bench/maps.py --list
 
 Seconds are processor time of one process, starts of the map included. `saddles`: kept points at which the dense Hessian
-of L has, by LAPACK, an eigenvalue more negative than rounding (1e-8 of the largest). `undecided`: kept points whose margin
+of L has, by LAPACK, a negative eigenvalue. Zero modes are those up to 1e-12 of the largest, and up to
+1e3 ||grad L|| / ||theta||, but never more than 1e-8 of the largest. `undecided`: kept points whose margin
 is within its error. `margin off`: kept points whose margin differs from LAPACK's lowest eigenvalue that is no zero mode by
 more than the error that the map tells of it. The Hessian that is diagonalised is compared with plain differentiation by
 PyTorch along one random vector at every point; `differs` is the largest relative difference.
@@ -27,7 +28,7 @@ from torch import Tensor
 
 import spinodal as sp
 
-ROUNDING = 1e-8  # of the largest eigenvalue
+LEAST, MOST, BENT = 1e-12, 1e-8, 1e3  # of the largest eigenvalue, and times the gradient over the length of theta
 HEADER = [
     "network", "parameters", "solver", "points", "macroscopic", "classified", "incomplete",
     "gradients", "products", "Hessians", "gradient-equivalents", "seconds", "saddles", "undecided", "margin off", "differs",
@@ -76,10 +77,11 @@ def checked(landscape: sp.Landscape, task: sp.Task, diagram: sp.PhaseDiagram) ->
     for point, hessian in _hessians(landscape, diagram):
         differs = max(differs, difference(task, landscape, point.minimum.theta, hessian))
         values = np.linalg.eigvalsh((hessian + torch.diag(2.0 * point.beta * penalised)).double().numpy())
-        zero = ROUNDING * float(np.abs(values).max())
+        largest, minimum = float(np.abs(values).max()), point.minimum
+        bent = BENT * minimum.residual / max(float(minimum.theta.norm()), 1e-3)
+        zero = min(MOST * largest, max(LEAST * largest, bent))
         curved = values[np.abs(values) > zero]
         margin = float(curved[0]) if len(curved) else 0.0
-        minimum = point.minimum
         saddles += margin < 0.0
         undecided += minimum.stop == "undecided" or not abs(minimum.margin) > minimum.margin_error
         off += not abs(minimum.margin - margin) <= minimum.margin_error + zero

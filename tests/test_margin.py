@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import spinodal as sp
 from spinodal.spectrum.lowest import WHOLE_SPECTRUM
-from spinodal.spectrum.margin import DECIDING, dense_margin, lanczos_margin
+from spinodal.spectrum.margin import DECIDING, dense_lowest, dense_margin, lanczos_margin
 
 SMALL, LARGE = 40, WHOLE_SPECTRUM + 50  # the two ways of the dense margin
 
@@ -70,6 +71,33 @@ def test_a_multiple_of_the_identity_has_its_factor_for_margin(size: int) -> None
     margin = dense_margin(0.3 * torch.eye(size).double())
     assert margin.value == pytest.approx(0.3)
     assert margin.zero_modes == 0
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_a_soft_mode_beside_a_normalisation_is_no_zero_mode(size: int) -> None:
+    """Where the gradient is known to vanish, only what is zero up to rounding is a zero mode, however wide the spectrum."""
+    curvatures = spectrum(size, 1e-2, 1e-2)
+    curvatures[2] = 0.0
+    stiff = torch.nn.Linear(1, size, bias=False)
+    landscape = sp.Landscape(
+        stiff,
+        lambda model, batch: (batch * model.weight[:, 0].square()).sum() / 2.0,
+        torch.cat([curvatures[:-1], torch.tensor([1e7]).double()]),
+    )
+    minimum = sp.minimise(landscape, beta=1e-4, start=torch.zeros(size, dtype=torch.float64), solver="newton")
+    assert minimum.margin == pytest.approx(2e-4)
+    matrix = landscape.hessian(minimum.theta)
+    margin, _, _, _ = dense_lowest(matrix, keep=1, bend=0.0)
+    assert (margin.value, margin.zero_modes) == (pytest.approx(1e-2), 1)
+    assert dense_margin(matrix).zero_modes == 3  # where nothing is known of the gradient
+
+
+@pytest.mark.parametrize("bend", [0.0, 1e-13])
+def test_what_is_left_of_the_gradient_bends_a_zero_mode(bend: float) -> None:
+    bent = spectrum(SMALL, 5e-11, -5e-11)
+    margin, _, _, _ = dense_lowest(torch.diag(bent), keep=1, bend=bend)
+    assert margin.zero_modes == (2 if bend else 0)
+    assert margin.value == pytest.approx(float(bent[2]) if bend else -5e-11)
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])

@@ -15,6 +15,8 @@ HESSIAN_PRODUCT_COST = 2.5  # measured: a gradient of a gradient
 # -- zero modes, margins, the saddle index -------------------------------------------------------------------------------
 
 ZERO_MODE = 1e-8  # of the largest magnitude: eigenvalues up to it are zero modes; continuous symmetries make exact ones
+ZERO_MODE_LEAST = 1e-12  # the same where the gradient is known, so that nothing but rounding has to be allowed for, and
+ZERO_MODE_BENT = 1e3  # times the gradient over the length of theta, where that is more
 ZERO_MODE_ROUNDINGS = 10  # roundings of the largest eigenvalue within which there is no other answer: rules in float32
 CLEAR_OF_ZERO = 10.0  # times the size of a zero mode: an eigenvalue found by inversion is none beyond it
 UNSYMMETRIC = 10  # roundings of the largest Ritz value by which one may be off, at least

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from spinodal.definitions import SHORTEST
 from spinodal.landscape import Landscape
 from spinodal.landscape.control import Control, Turned, checked_control
 from spinodal.landscape.penalty import Penalty
@@ -113,6 +114,10 @@ class Regularised:
     def scale(self, theta: Tensor) -> float:
         """Return the size that residuals are measured against, `2 beta max(||theta - centre||, 1e-3)` with the L2 penalty."""
         return self.control.scale(theta, self.beta)
+
+    def bend(self, theta: Tensor, residual: float) -> float:
+        """Return about the curvature that the zero mode of a symmetry has where `||grad L||` is not zero (see `zero_limit`)."""
+        return residual / max(self.control.length(theta), SHORTEST)
 
 
 def symmetric_norm(hessian: Tensor) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -55,13 +56,16 @@ class Landmark:
     seen: Tensor
 
     @classmethod
-    def at(cls, loss: Regularised, theta: Tensor, hessian: Tensor) -> Landmark | None:
-        """Return the landmark of a Hessian, as `Regularised.hessian` has it, at theta, a minimum of L; None if not finite."""
+    def at(cls, loss: Regularised, theta: Tensor, hessian: Tensor, *, bend: float = math.inf) -> Landmark | None:
+        """Return the landmark of a Hessian, as `Regularised.hessian` has it, at theta, a minimum of L; None if not finite.
+
+        For `bend` see `zero_limit`.
+        """
         matrix = loss.shifted(hessian)
         factor = Cholesky.of(matrix, least=FLOOR * loss.unit)
         if factor is None:
             return None
-        margin, low, curvatures, beyond = dense_lowest(matrix, factor, keep=SOFT)
+        margin, low, curvatures, beyond = dense_lowest(matrix, factor, keep=SOFT, bend=bend)
         return cls(margin, low, curvatures, beyond, factor, price(loss.landscape), theta, theta)
 
     def beside(self, theta: Tensor, margin: float) -> Landmark:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spinodal.counts import Counts
-from spinodal.definitions import HESSIAN_PRODUCT_COST, SHORTEST
+from spinodal.definitions import HESSIAN_PRODUCT_COST
 from spinodal.landscape.objective import Regularised
 from spinodal.minima.glimpse import affords_glimpses_only, glimpse
 from spinodal.minima.kronecker import Kronecker
@@ -20,11 +20,12 @@ from spinodal.minima.newton_cg import conjugate_gradients
 from spinodal.minima.solution import Solution
 from spinodal.minima.solver import NEWTON, Solver
 from spinodal.spectrum.davidson import Subspace, davidson, softened
-from spinodal.spectrum.eigenbasis import zero_fraction
+from spinodal.spectrum.eigenbasis import zero_limit
 from spinodal.spectrum.margin import Margin, lanczos_margin
 
 WORTH = 0.6  # part of a Hessian's cost that products beside a landmark may take before one is taken after all,
 LEAST = 24  # or so many products
+BLURRED = 3.0  # times what the gradient bends a zero mode by: part of a margin's error where zero modes are not counted
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,9 @@ def certify(
 
     A point that took a Hessian ends with one, so that it is a landmark for its neighbours.
     """
+    bend = loss.bend(solution.theta, float(solution.gradient.norm()))
     if not solver.is_dense:
-        bend = _bend(loss, solution) if solution.stop in CONVERGED else 0.0  # elsewhere it could hide any saddle
+        bend = BLURRED * bend if solution.stop in CONVERGED else 0.0  # elsewhere it could hide any saddle
         if factors is not None and affords_glimpses_only(loss.landscape):
             margin, along = glimpse(loss, solution.theta, hints, factors, blur=bend, on_the_way=on_the_way)
             return Local(loss, solution.theta, margin, solver, along=along)
@@ -117,12 +119,12 @@ def certify(
         margin = lanczos_margin(product, solution.theta, steps=steps, precision=precision, noise=noise, blur=blur)
         return Local(loss, solution.theta, margin, solver)
     if landmark is not None and not spent.hessians and landmark.serves(solution.theta, spent.gradient_evaluations):
-        found = near(loss, solution.theta, landmark, hints, solution.inverse)
+        found = near(loss, solution.theta, landmark, hints, solution.inverse, bend=bend)
         if found is not None:
             return found
     hessian = solution.hessian if solution.hessian is not None else loss.hessian(solution.theta)
     loss.landscape.ledger.charge(passes=factorisation_passes(loss.landscape))
-    here = Landmark.at(loss, solution.theta, hessian)
+    here = Landmark.at(loss, solution.theta, hessian, bend=bend)
     return None if here is None else Local(loss, solution.theta, here.margin, solver, hessian, here)
 
 
@@ -132,13 +134,16 @@ def near(
     landmark: Landmark,
     hints: Sequence[Tensor] = (),
     inverse: Callable[[Tensor], Tensor] | None = None,
+    *,
+    bend: float = math.inf,
 ) -> Local | None:
     """Compute margin and tangent with the help of a landmark; None where that would take as many products as a new one costs.
 
     `hints` are guesses of soft directions, `inverse` is the inverse Hessian as the search here knows it. The tangent is
-    one, as it turns into the mode that ends a branch: the space in which the mode is looked for holds it.
+    one, as it turns into the mode that ends a branch: the space in which the mode is looked for holds it. For `bend` see
+    `zero_limit`.
     """
-    zero = zero_fraction(theta.dtype) * landmark.margin.largest
+    zero = zero_limit(landmark.margin.largest, theta.dtype, bend)
     budget = min(max(int(WORTH * landmark.price / HESSIAN_PRODUCT_COST), LEAST), int(landmark.price / HESSIAN_PRODUCT_COST))
     if len(landmark.low) > budget // 2:
         return None
@@ -160,11 +165,6 @@ def near(
     margin = Margin(value, space.vector(place), place, residual, landmark.margin.largest)
     along = space.solved(right, zero)  # its residual is orthogonal to the space, so slopes are wrong by its square only
     return Local(loss, theta, margin, NEWTON, landmark=landmark.beside(theta, value), along=along)
-
-
-def _bend(loss: Regularised, solution: Solution) -> float:
-    """Return the curvature that zero modes may have because the gradient is not zero."""
-    return 3.0 * float(solution.gradient.norm()) / max(loss.control.length(solution.theta), SHORTEST)
 
 
 def _operator(loss: Regularised, theta: Tensor, solver: Solver) -> Callable[[Tensor], Tensor]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from spinodal.definitions import ZERO_MODE, ZERO_MODE_ROUNDINGS
+from spinodal.definitions import ZERO_MODE, ZERO_MODE_BENT, ZERO_MODE_LEAST, ZERO_MODE_ROUNDINGS
 
 
 def zero_fraction(dtype: torch.dtype) -> float:
@@ -19,6 +20,22 @@ def zero_fraction(dtype: torch.dtype) -> float:
     (1e-08, True)
     """
     return max(ZERO_MODE, ZERO_MODE_ROUNDINGS * torch.finfo(dtype).eps)
+
+
+def zero_limit(largest: float, dtype: torch.dtype, bend: float = math.inf) -> float:
+    """Return the magnitude up to which an eigenvalue is that of a zero mode.
+
+    A symmetry makes an eigenvalue that is exactly zero, up to rounding and to what is left of the gradient. In a spectrum that
+    is wide, as that of a normalisation, `zero_fraction` of its width may exceed true curvatures: where `bend`, about
+    `||grad L|| / ||theta||`, is known, no more than its size is left out.
+
+    Examples
+    --------
+    >>> zero_limit(1e7, torch.float64), zero_limit(1e7, torch.float64, bend=1e-12)
+    (0.1, 1e-05)
+    """
+    least = max(ZERO_MODE_LEAST, ZERO_MODE_ROUNDINGS * torch.finfo(dtype).eps) * largest
+    return min(zero_fraction(dtype) * largest, max(least, ZERO_MODE_BENT * bend))
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,18 +50,21 @@ class Eigenbasis:
     largest : float
         The largest |eigenvalue|.
     precision : torch.dtype
-        In which the entries were computed: it sets what counts as zero (see `zero_fraction`).
+        In which the entries were computed: it sets what counts as zero (see `zero_limit`).
+    bend : float
+        See there. Default: not known.
     """
 
     values: Tensor
     vectors: Tensor
     largest: float
     precision: torch.dtype = torch.float64
+    bend: float = math.inf
 
     @property
     def zero(self) -> float:
         """Return the magnitude up to which an eigenvalue is that of a zero mode."""
-        return zero_fraction(self.precision) * self.largest
+        return zero_limit(self.largest, self.precision, self.bend)
 
     @property
     def index(self) -> int:
@@ -83,7 +103,9 @@ class Eigenbasis:
         return replace(self, values=values, largest=float(values.abs().max()))
 
 
-def eigenbasis(matrix: Tensor, *, precision: torch.dtype | None = None, vectors: bool = True) -> Eigenbasis:
+def eigenbasis(
+    matrix: Tensor, *, precision: torch.dtype | None = None, bend: float = math.inf, vectors: bool = True
+) -> Eigenbasis:
     """Return all eigenpairs of a symmetric matrix, shape (n, n), in double precision.
 
     Parameters
@@ -91,6 +113,8 @@ def eigenbasis(matrix: Tensor, *, precision: torch.dtype | None = None, vectors:
     matrix : Tensor, shape (n, n)
     precision : torch.dtype, optional
         In which its entries were computed. Default: its own.
+    bend : float
+        See `zero_limit`. Default: not known.
     vectors : bool
         Whether eigenvectors are wanted, which take about twice as long as the values. Default True.
 
@@ -105,4 +129,4 @@ def eigenbasis(matrix: Tensor, *, precision: torch.dtype | None = None, vectors:
         values, columns = torch.linalg.eigh(double)
     else:
         values, columns = torch.linalg.eigvalsh(double), double[:, :0]
-    return Eigenbasis(values, columns, float(values.abs().max()), precision or matrix.dtype)
+    return Eigenbasis(values, columns, float(values.abs().max()), precision or matrix.dtype, bend)

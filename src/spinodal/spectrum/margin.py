@@ -25,7 +25,7 @@ DECIDING = 96  # products up to which the sign of a margin is looked for
 class Margin:
     """The lowest curvature of L at a point.
 
-    An eigenvalue is that of a zero mode where its magnitude is at most `zero_fraction` times `largest`.
+    An eigenvalue is that of a zero mode where its magnitude is at most `zero_limit`.
 
     Attributes
     ----------
@@ -78,12 +78,14 @@ def margin_of(basis: Eigenbasis, matrix: Tensor) -> Margin:
     return Margin(value, mode, basis.zero_modes, residual, basis.largest)
 
 
-def dense_lowest(matrix: Tensor, factor: Cholesky | None = None, *, keep: int) -> tuple[Margin, Tensor, Tensor, float]:
+def dense_lowest(
+    matrix: Tensor, factor: Cholesky | None = None, *, keep: int, bend: float = math.inf
+) -> tuple[Margin, Tensor, Tensor, float]:
     """Return the margin of Hess L, shape (n, n), its lowest eigenpairs, shapes (k, n) and (k,), and the next eigenvalue.
 
-    Zero modes are among the vectors, and `keep` above them; of equal eigenvalues two.
+    Zero modes are among the vectors, and `keep` above them; of equal eigenvalues two. For `bend` see `zero_limit`.
     """
-    basis = lowest_eigenbasis(matrix, factor)
+    basis = lowest_eigenbasis(matrix, factor, bend=bend)
     places = _distinct(basis.values, basis.lowest)[: basis.zero_modes + keep]
     others = torch.ones_like(basis.values, dtype=torch.bool).index_fill(0, places, False)
     rest = basis.values[others] if len(places) < len(basis.values) else basis.values[-1:]

@@ -109,7 +109,7 @@ class Landmarks:
         loss, theta = Regularised(self.landscape, point.beta, self.control), point.minimum.theta
         origin = self._origin(point)
         if self._has_own_hessian(point):
-            return Landmark.at(loss, theta, loss.hessian(theta))
+            return Landmark.at(loss, theta, loss.hessian(theta), bend=loss.bend(theta, point.minimum.residual))
         landmark = None if origin is None else self.at(origin)
         return landmark if landmark is None or point.left else landmark.beside(theta, point.minimum.margin)
 
