@@ -236,3 +236,20 @@ def test_a_cluster_that_falls_while_the_margin_rises_is_within_its_error() -> No
     found = near(loss, theta, replace(landmark, price=1000))
     assert found is not None
     assert found.margin.value - found.margin.residual < 0.795
+
+
+def test_a_cluster_that_falls_by_turning_is_within_the_error_of_the_margin() -> None:
+    """Each of 40 modes alike turns towards a stiff one: along the kept vectors no curvature changes, yet all modes fall."""
+    before = torch.cat([torch.ones(40), torch.linspace(2.0, 9.0, 60)]).double()
+    after = torch.diag(before)
+    for low in range(40):
+        stiff, fallen = 99 - low, 0.79 if low == 20 else 0.8
+        after[low, stiff] = after[stiff, low] = ((1.0 - fallen) * (before[stiff] - fallen)).sqrt()
+    one = nn.Linear(1, 100, bias=False)
+    landscape = sp.Landscape(one, lambda model, batch: model.weight[:, 0] @ batch @ model.weight[:, 0] / 2.0, after)
+    loss, theta = Regularised(landscape, 0.0), torch.zeros(100, dtype=torch.float64)
+    landmark = Landmark.at(loss, theta, torch.diag(before))
+    assert landmark is not None
+    found = near(loss, theta, replace(landmark, price=1000))
+    assert found is not None
+    assert found.margin.value - found.margin.residual < float(torch.linalg.eigvalsh(after)[0])

@@ -88,11 +88,12 @@ class Landmark:
     def hidden(self, value: float, curvatures: Tensor) -> float:
         """Return how far below a margin nearby a mode may lie that is not kept, 0 where none may.
 
-        `curvatures`, shape (k,), are there those of the kept ones: the others may have fallen as far as any of these, and in a
-        cluster further by a part, `SPREAD`.
+        `curvatures`, shape (k,), are there those of the kept ones: the others may have fallen as far as any of these, or as the
+        margin itself, whose mode has turned as well; and in a cluster further by a part, `SPREAD`.
         """
         drifts = curvatures - self.curvatures
-        return max(0.0, value - (self.beyond + float(drifts.min()) - SPREAD * float(drifts.abs().max())))
+        fall = min(float(drifts.min()), value - float(self.curvatures[min(self.margin.zero_modes or 0, len(drifts) - 1)]))
+        return max(0.0, value - (self.beyond + fall - SPREAD * max(float(drifts.abs().max()), -fall)))
 
     @property
     def sharpness(self) -> float:
