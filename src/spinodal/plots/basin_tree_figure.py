@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NARROW, ACROSS, TALL = 1.6, 1.5, 4.6  # inches: beside the trunks, for each of them, and in height
+NARROW, ACROSS, TALL = 1.6, 1.5, 4.6  # inches: beside the trunks, for each of them at least, and in height
+LETTER, WIDEST = 0.055, 3.0  # inches: of a letter of a name, and at most for a trunk with its name
 THIN, SEED = 1.0, 0.8  # points: of a trunk of no seed, and for each seed
 NAMED = 40  # basins up to which each has its name
 
@@ -24,7 +25,7 @@ def draw_basin_tree(record: BasinTreeRecord) -> Figure:
 
     across = max(trunk.place for trunk in record.trunks) + 1.0
     with paper():
-        figure = Canvas(figsize=(max(WIDTH, NARROW + ACROSS * across), TALL), layout="constrained")
+        figure = Canvas(figsize=(max(WIDTH, NARROW + _across(record) * across), TALL), layout="constrained")
         axes = figure.add_subplot()
         for joint in record.joints:
             _draw_joint(axes, record, joint)
@@ -40,6 +41,12 @@ def draw_basin_tree(record: BasinTreeRecord) -> Figure:
         return figure
 
 
+def _across(record: BasinTreeRecord) -> float:
+    """Return the inches for a trunk, so that no name runs into the next trunk."""
+    longest = max(len(trunk.name) for trunk in record.trunks) if len(record.trunks) <= NAMED else 0
+    return min(max(ACROSS, LETTER * longest), WIDEST)
+
+
 def _draw_trunk(axes: Axes, trunk: Trunk, *, named: bool) -> None:
     look: dict[str, Any] = {"color": "black", "linewidth": THIN + SEED * trunk.seeds, "solid_capstyle": "butt"}
     axes.plot([trunk.place] * 2, trunk.height, zorder=2, **look)
@@ -47,9 +54,9 @@ def _draw_trunk(axes: Axes, trunk: Trunk, *, named: bool) -> None:
         axes.plot([trunk.place] * 2, trunk.ends, color=ORANGE, linewidth=4 + SEED * trunk.seeds, alpha=0.5, zorder=3)
     if named:
         middle = (trunk.height[0] * trunk.height[1]) ** 0.5
-        axes.annotate(
-            plain(trunk.name), (trunk.place, middle), xytext=(5, 0), textcoords="offset points", va="center", fontsize=6.5
-        )
+        paper_behind = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+        look = {"va": "center", "fontsize": 6.5, "bbox": paper_behind, "zorder": 5}
+        axes.annotate(plain(trunk.name), (trunk.place, middle), xytext=(5, 0), textcoords="offset points", **look)
 
 
 def _draw_joint(axes: Axes, record: BasinTreeRecord, joint: Joint) -> None:
