@@ -59,6 +59,7 @@ def newton(
         if search.relative_residual <= tolerance:
             return search.solution("converged", loss.hessian(search.theta))
         if stillness.after(search.value, search.residual):
+            search.calm_down()
             return search.solution(search.stall(), None)
         hessian = loss.hessian(search.theta)
         if search.explore(hessian):
@@ -77,6 +78,7 @@ class _Search:
         self.shift = 0.0
         self.agreement = 1.0  # of L with its model over the last step: actual over predicted decrease
         self.count = 0
+        self.calmest = self.theta, self.value, self.gradient
         self.memory: Preconditioned | None = None  # of the search that came to this point
 
     @property
@@ -225,6 +227,13 @@ class _Search:
     def _move(self, step: Tensor, value: float, gradient: Tensor) -> None:
         self.theta, self.value, self.gradient = self.theta + step, value, gradient
         self.memory, self.count = None, self.count + 1
+        if self.residual < float(self.calmest[2].norm()):
+            self.calmest = self.theta, self.value, self.gradient
+
+    def calm_down(self) -> None:
+        """Go back to where the gradient was least, if L is the same there to a hundred roundings."""
+        if self.calmest[1] <= self.value + 100 * Stillness.STILL * (1 + abs(self.value)):
+            self.theta, self.value, self.gradient = self.calmest
 
 
 def _bfgs_product(factor: Tensor, pairs: list[tuple[Tensor, Tensor, float]], gradient: Tensor) -> Tensor:

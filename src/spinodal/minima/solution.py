@@ -62,19 +62,24 @@ def hopeless(value: float) -> str:
 
 
 class Stillness:
-    """Notices a search that neither falls nor calms any more: the limit of rounding, or a kink."""
+    """Notices a search that neither falls nor calms any more: the limit of rounding, or a kink.
+
+    A fall has to exceed rounding at every step since the last one: along a valley that is narrow for its length a search may go
+    on for hundreds of steps, each of which lowers L by less than it is known.
+    """
 
     STILL = 1e-14
 
     def __init__(self, patience: int = 8) -> None:
         self.patience = patience
-        self.lowest = self.calmest = float("inf")
+        self.fallen_to = self.calmest = float("inf")
         self.count = 0
 
     def after(self, value: float, residual: float) -> bool:
         """Take a step's L and residual; tell whether nothing has moved for `patience` steps."""
-        fell = value < self.lowest - self.STILL * (1 + abs(value))
+        fell = value < self.fallen_to - self.STILL * (1 + abs(value)) * (1 + self.count)
         calmer = residual < 0.99 * self.calmest
         self.count = 0 if fell or calmer else self.count + 1
-        self.lowest, self.calmest = min(self.lowest, value), min(self.calmest, residual)
+        self.fallen_to = min(self.fallen_to, value) if self.count == 0 else self.fallen_to
+        self.calmest = min(self.calmest, residual)
         return self.count >= self.patience
