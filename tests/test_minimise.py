@@ -26,6 +26,7 @@ from spinodal.minima.minimise import SOLVERS, Minimum, minimise, solver_for
 from spinodal.minima.minimum import CONVERGED, STATUSES
 from spinodal.minima.newton import newton, trust_region_step
 from spinodal.minima.newton_cg import newton_cg
+from spinodal.minima.solution import Stillness
 from spinodal.tasks import Task, gaussian
 from spinodal.theory import mode_strength
 
@@ -658,3 +659,17 @@ def test_a_solver_minimises_in_single_precision_or_says_that_it_does_not(name: s
     found = minimise(landscape, beta=0.3, start=landscape.initial, solver=name)
     assert found.converged
     assert found.theta.dtype == torch.float32
+
+
+def test_a_search_that_falls_by_less_than_rounding_comes_to_rest() -> None:
+    """Falls of .8e-14 a step, in threes of 2.4e-14: none of them is more than L is known to."""
+    still, steps = Stillness(patience=8), 0
+    value = 1.0
+    while not still.after(value, 1.0):
+        steps += 1
+        value -= 2.4e-14 if steps % 3 == 0 else 0.0
+        assert steps < 20
+    moving = Stillness(patience=8)
+    assert not any(moving.after(1.0 - 5e-14 * step, 1.0) for step in range(100))
+    calming = Stillness(patience=8)
+    assert not any(calming.after(1.0, 0.9**step) for step in range(100))

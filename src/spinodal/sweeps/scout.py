@@ -137,7 +137,7 @@ class Scout:
                 state.status = f"stopped at beta = {point.beta:.6g}: {point.minimum.status}"
                 return
             if AT_KINK in (state.point.minimum.stop, point.minimum.stop):
-                state.move(point, smooth=False)  # shorter steps, and brackets, prove nothing between points that are no minima
+                state.move(self.walker.finish(point), smooth=False)  # shorter steps prove nothing between what are no minima
                 state.step = min(2.0 * state.step, self.resolution.largest)
                 return
             found = gap(state.point, point)
