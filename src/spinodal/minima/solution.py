@@ -68,7 +68,7 @@ class Stillness:
     on for hundreds of steps, each of which lowers L by less than it is known.
     """
 
-    STILL = 1e-14
+    STILL = 5e-14
 
     def __init__(self, patience: int = 8) -> None:
         self.patience = patience
