@@ -31,8 +31,8 @@ def zero_limit(largest: float, dtype: torch.dtype, bend: float = math.inf) -> fl
 
     Examples
     --------
-    >>> zero_limit(1e7, torch.float64), zero_limit(1e7, torch.float64, bend=1e-12)
-    (0.1, 1e-05)
+    >>> zero_limit(1e6, torch.float64), zero_limit(1e6, torch.float64, bend=1e-12)
+    (0.01, 1e-06)
     """
     least = max(ZERO_MODE_LEAST, ZERO_MODE_ROUNDINGS * torch.finfo(dtype).eps) * largest
     return min(zero_fraction(dtype) * largest, max(least, ZERO_MODE_BENT * bend))

@@ -63,7 +63,7 @@ class Spectrum(Eigenbasis):
 
 def spectrum_of(basis: Eigenbasis, least: float) -> Spectrum:
     """Return all eigenpairs of Hess L as those at a point of a branch."""
-    return Spectrum(basis.values, basis.vectors, basis.largest, basis.precision, least)
+    return Spectrum(basis.values, basis.vectors, basis.largest, basis.precision, basis.bend, least)
 
 
 @dataclass(frozen=True)
