@@ -274,4 +274,7 @@ def test_an_order_that_is_not_proven_comes_with_what_would_prove_it() -> None:
     assert said.endswith("To prove it, add --branches, which follows every phase through its end.")
     assert doubts(plain | {"branches": [{}]})[0].endswith("add --solver newton_cg, which walks in half steps.")
     assert doubts(plain | {"branches": [{}], "solver": "newton"})[0].endswith("add a narrower --bracket.")
+    assert doubts(plain | {"solver": "adam"})[0].endswith(
+        "To prove it, leave --grid out, which trains for a number of epochs and ends at no minimum."
+    )
     assert "To prove them" in doubts(plain | {"transitions": [item, {**item, "beta": 0.2, "bracket": [0.1999, 0.2001]}]})[0]

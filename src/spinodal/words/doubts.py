@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spinodal.minima.minibatch import TRAINERS
 from spinodal.minima.solver import SOLVERS
 from spinodal.words.numbers import half, significant, to_error
 from spinodal.words.sentences import joined
@@ -38,17 +39,19 @@ def _stretch(low: float, high: float, reason: str) -> str:
 
 
 def _proof(result: Mapping[str, Any], missing: str) -> str:
-    """Return what to add to the command that would prove an order."""
+    """Return what to change in the command that would prove an order."""
+    if result.get("solver") in TRAINERS:
+        return "leave --grid out, which trains for a number of epochs and ends at no minimum"
     if not result.get("branches") and not result.get("loop"):
-        return "--branches, which follows every phase through its end"
+        return "add --branches, which follows every phase through its end"
     solver = SOLVERS.get(str(result.get("solver")))
     if "half steps" in missing and solver is not None and not solver.sees_kinks:
-        return "--solver newton_cg, which walks in half steps"
-    return "a narrower --bracket"
+        return "add --solver newton_cg, which walks in half steps"
+    return "add a narrower --bracket"
 
 
 def _orders(kind: str, missing: str, places: Sequence[str], proof: str) -> str:
     is_one = len(places) == 1
     which = f"order of the {kind}" if is_one else f"orders of the {kind}s"
     what = f"The {which} at beta = {joined(places)} {'is' if is_one else 'are'} not proven; missing: {missing}."
-    return f"{what} To prove {'it' if is_one else 'them'}, add {proof}."
+    return f"{what} To prove {'it' if is_one else 'them'}, {proof}."
