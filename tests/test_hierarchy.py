@@ -12,12 +12,14 @@ from typing import Any
 import networkx
 import pytest
 import torch
+from scipy.interpolate import CubicHermiteSpline
 from torch import Tensor, nn
 
 import spinodal as sp
 from diagrams import diagram, point, transition
 from spinodal.basins.at_beta import fingerprint_at
 from spinodal.basins.matching import matched
+from spinodal.basins.over_seeds import Depth, equally_deep
 from spinodal.commands.hierarchy import seeds_in
 from spinodal.errors import SpinodalError
 from spinodal.plots import basin_tree_record, draw_basin_tree
@@ -151,6 +153,36 @@ def test_seeds_that_never_meet_are_said_to() -> None:
     assert tree.mergings == ()
     assert "Some seeds never meet" in str(tree)
     assert tree.agreement is None
+
+
+# -- equally deep, over all seeds -----------------------------------------------------------------
+
+
+def _line(rank: int, seed: int, depth: float, norm: float, low: float = 0.1, high: float = 0.9) -> Depth:
+    """Return `L = depth + norm * beta`."""
+    return Depth(rank, seed, CubicHermiteSpline([low, high], [depth + norm * low, depth + norm * high], [norm, norm]))
+
+
+def test_the_deepest_phases_of_two_ranks_are_equally_deep_whichever_seeds_found_them() -> None:
+    upper = [_line(1, 0, 0.3, 1.0), _line(1, 1, 0.2, 1.0)]  # seed 1 is the deeper one of rank 1,
+    lower = [_line(0, 0, 0.6, 0.0), _line(0, 1, 0.7, 0.0)]  # seed 0 of rank 0
+    assert equally_deep(upper, lower) == pytest.approx(0.4)
+    assert equally_deep(upper[:1], lower[:1]) == pytest.approx(0.3)
+    assert equally_deep(upper[1:], lower[1:]) == pytest.approx(0.5)
+    assert equally_deep(upper, [_line(0, 0, 0.6, 0.0, low=0.5)]) is None  # it lies below what is known
+    assert equally_deep(upper, [_line(0, 0, 0.6, 0.0, low=0.4)]) == pytest.approx(0.4)  # at the end of it
+    assert equally_deep(upper, []) is None
+
+
+def test_over_all_seeds_of_one_tree_ranks_are_equally_deep_where_their_phases_coexist() -> None:
+    task = sp.tasks.gaussian(activation="linear", hidden=(2, 2), singular_values=(0.9, 0.5), inputs=2, outputs=2, samples=50)
+    tree = sp.hierarchy(task, seeds=(0, 1), starts=2, beta=(0.05, 0.8), branches=True)
+    upper = [level for level in tree.ranks if level.deepest.equal is not None]
+    assert len(upper) == 2
+    for level in upper:
+        assert level.over_seeds == pytest.approx(level.deepest.equal, rel=1e-5)
+        assert level.over_seeds_spread == pytest.approx(0.0, abs=1e-5)
+        assert set(level.without) == {0, 1}
 
 
 # -- what is refused ------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ def rank_cells(item: Mapping[str, Any], style: Style) -> dict[str, str]:
     return {
         "rank": str(item["rank"]),
         "deepest": str(item["deepest"]),
+        "as deep as the next": _value(item["coexistence_over_seeds"], style),
+        "without a seed": _spread(item["over_seeds_spread"], style),
         "seeds": listed(item["seeds"], style),
         "coexistence": ", ".join(significant(value, 5) for value in item["coexistence"].values()) or style.absent,
         "they differ by": _spread(item["coexistence_spread"], style),
