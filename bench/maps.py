@@ -6,10 +6,10 @@
 
 Seconds are processor time of one process, starts of the map included. `saddles`: kept points at which the dense Hessian
 of L has, by LAPACK, a negative eigenvalue. Zero modes are those up to 1e-12 of the largest, and up to
-1e3 ||grad L|| / ||theta||, but never more than 1e-8 of the largest. `undecided`: kept points whose margin
-is within its error. `margin off`: kept points whose margin differs from LAPACK's lowest eigenvalue that is no zero mode by
-more than the error that the map tells of it. The Hessian that is diagonalised is compared with plain differentiation by
-PyTorch along one random vector at every point; `differs` is the largest relative difference.
+1e3 ||grad L|| / ||theta||, but never more than 1e-8 of the largest or 3 ||grad L|| / ||theta||. `undecided`: kept points
+whose margin is within its error. `margin off`: kept points whose margin differs from LAPACK's lowest eigenvalue that is no
+zero mode by more than the error that the map tells of it. The Hessian that is diagonalised is compared with plain
+differentiation by PyTorch along one random vector at every point; `differs` is the largest relative difference.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from torch import Tensor
 
 import spinodal as sp
 
-LEAST, MOST, BENT = 1e-12, 1e-8, 1e3  # of the largest eigenvalue, and times the gradient over the length of theta
+LEAST, MOST = 1e-12, 1e-8  # of the largest eigenvalue
+BENT, BLURRED = 1e3, 3.0  # times the gradient over the length of theta
 HEADER = [
     "network", "parameters", "solver", "points", "macroscopic", "classified", "incomplete",
     "gradients", "products", "Hessians", "gradient-equivalents", "seconds", "saddles", "undecided", "margin off", "differs",
@@ -71,15 +72,16 @@ def row(name: str, seed: int) -> list[str]:
 
 def checked(landscape: sp.Landscape, task: sp.Task, diagram: sp.PhaseDiagram) -> tuple[int, int, int, float]:
     """Return saddles, undecided margins, wrong margins, and how far the Hessian is from plain differentiation."""
-    penalised = task.penalty(landscape).force(torch.ones(landscape.size, dtype=landscape.dtype)) / 2.0
+    penalty = task.penalty(landscape)
+    penalised = penalty.force(torch.ones(landscape.size, dtype=landscape.dtype)) / 2.0
     saddles = undecided = off = 0
     differs = 0.0
     for point, hessian in _hessians(landscape, diagram):
         differs = max(differs, difference(task, landscape, point.minimum.theta, hessian))
         values = np.linalg.eigvalsh((hessian + torch.diag(2.0 * point.beta * penalised)).double().numpy())
         largest, minimum = float(np.abs(values).max()), point.minimum
-        bent = BENT * minimum.residual / max(float(minimum.theta.norm()), 1e-3)
-        zero = min(MOST * largest, max(LEAST * largest, bent))
+        bend = minimum.residual / max(penalty.length(minimum.theta), 1e-3)
+        zero = max(min(MOST * largest, max(LEAST * largest, BENT * bend)), BLURRED * bend)
         curved = values[np.abs(values) > zero]
         margin = float(curved[0]) if len(curved) else 0.0
         saddles += margin < 0.0
