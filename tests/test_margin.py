@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 import spinodal as sp
+from spinodal.curvature.second_order import SecondOrder
+from spinodal.landscape.objective import Regularised
 from spinodal.spectrum.lowest import WHOLE_SPECTRUM
 from spinodal.spectrum.margin import DECIDING, dense_lowest, dense_margin, lanczos_margin
 
@@ -90,6 +92,18 @@ def test_a_soft_mode_beside_a_normalisation_is_no_zero_mode(size: int) -> None:
     margin, _, _, _ = dense_lowest(matrix, keep=1, bend=0.0)
     assert (margin.value, margin.zero_modes) == (pytest.approx(1e-2), 1)
     assert dense_margin(matrix).zero_modes == 3  # where nothing is known of the gradient
+
+
+def test_a_saddle_beside_a_normalisation_is_one() -> None:
+    """Its negative curvature is 1e9 times smaller than the largest one."""
+    curvatures = torch.tensor([-1e-2, 1.0, 1e7], dtype=torch.float64)
+    three = torch.nn.Linear(1, 3, bias=False)
+    landscape = sp.Landscape(three, lambda model, batch: (batch * model.weight[:, 0].square()).sum() / 2.0, curvatures)
+    origin = torch.zeros(3, dtype=torch.float64)
+    assert sp.saddle_index(landscape, origin).value == 1
+    found = SecondOrder.at(Regularised(landscape, 1e-4), origin)
+    assert found.basis_of_loss.margin == pytest.approx(-1e-2 + 2e-4)
+    assert found.basis_of_error.index == 1
 
 
 @pytest.mark.parametrize("bend", [0.0, 1e-13])

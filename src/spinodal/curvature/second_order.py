@@ -47,5 +47,5 @@ class SecondOrder:
         """Return both surfaces at theta, shape (n,); without eigenvectors where they are not wanted."""
         error = Surface.at(loss.landscape, theta)
         operator = HessianOperator(loss, theta)
-        of_error, of_loss = eigenbases((operator.of_error(), operator), error.hessian, vectors=vectors)
+        of_error, of_loss = eigenbases((operator.of_error(), operator), error.hessian, error.gradient, vectors=vectors)
         return cls(error, error.lifted(loss, theta), of_error, of_loss)

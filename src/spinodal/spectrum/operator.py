@@ -58,10 +58,15 @@ class HessianOperator:
         """Return the matrix from the Hessian of E, shape (n, n), float64, or refuse it if it is not finite."""
         return self.loss.shifted(finite(self.loss.bent(hessian, self.theta)).double())
 
-    def eigenbasis(self, hessian: Tensor | None = None, *, vectors: bool = True) -> Eigenbasis:
-        """Return the dense analysis, from the Hessian of E, shape (n, n), where that is known."""
+    def eigenbasis(self, hessian: Tensor | None = None, *, gradient: Tensor | None = None, vectors: bool = True) -> Eigenbasis:
+        """Return the dense analysis, from Hessian, shape (n, n), and gradient, shape (n,), of E, where these are known."""
         matrix = self.dense() if hessian is None else self.shifted(hessian)
-        return eigenbasis(matrix, precision=self.loss.landscape.dtype, vectors=vectors)
+        return eigenbasis(matrix, precision=self.loss.landscape.dtype, bend=self.bend(gradient), vectors=vectors)
+
+    def bend(self, gradient: Tensor | None = None) -> float:
+        """Return about the curvature that zero modes have as the gradient here is not zero (see `zero_limit`)."""
+        error = self.loss.landscape.gradient(self.theta) if gradient is None else gradient
+        return self.loss.bend(self.theta, float((error.to(self.theta) + self.loss.pull(self.theta)).norm()))
 
     def of_error(self) -> HessianOperator:
         """Return the operator of E at the same theta."""
@@ -72,15 +77,20 @@ class HessianOperator:
         return refusing(self.loss.hessian_operator(self.theta))
 
 
-def eigenbases(operators: Sequence[HessianOperator], hessian: Tensor, *, vectors: bool = True) -> tuple[Eigenbasis, ...]:
-    """Return the dense analyses of operators at one theta, from the Hessian of E, shape (n, n), that they share.
+def eigenbases(
+    operators: Sequence[HessianOperator], hessian: Tensor, gradient: Tensor, *, vectors: bool = True
+) -> tuple[Eigenbasis, ...]:
+    """Return the dense analyses of operators at one theta, from Hessian, shape (n, n), and gradient, shape (n,), of E.
 
     It is one, where their controls are penalties that hold all parameters and so only shift the eigenvalues.
     """
     if not all(operator.loss.control.only_shifts for operator in operators):
-        return tuple(operator.eigenbasis(hessian, vectors=vectors) for operator in operators)
-    error = operators[0].of_error().eigenbasis(hessian, vectors=vectors)
-    return tuple(error.shifted(operator.loss.control.shift(operator.loss.beta)) for operator in operators)
+        return tuple(operator.eigenbasis(hessian, gradient=gradient, vectors=vectors) for operator in operators)
+    error = operators[0].of_error().eigenbasis(hessian, gradient=gradient, vectors=vectors)
+    return tuple(
+        replace(error.shifted(operator.loss.control.shift(operator.loss.beta)), bend=operator.bend(gradient))
+        for operator in operators
+    )
 
 
 def affords_dense(landscape: Landscape) -> bool:

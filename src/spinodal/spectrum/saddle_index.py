@@ -97,8 +97,8 @@ def saddle_index(
 ) -> SaddleIndex:
     """Return how many eigenvalues of the Hessian of E (beta = 0), or of L, are negative, outside its zero modes.
 
-    A zero mode is an eigenvalue of magnitude up to 1e-8 of the largest (see `Margin`). At an L2 minimiser directions with
-    eigenvalues between `-2 beta` and 0 count for E and not for L.
+    A zero mode is an eigenvalue that is zero up to rounding and to what is left of the gradient (see `Margin`). At an L2
+    minimiser directions with eigenvalues between `-2 beta` and 0 count for E and not for L.
 
     Parameters
     ----------
@@ -173,7 +173,8 @@ def saddle_indices(
     found: Iterable[SaddleIndex]
     if method_for(method, _is_affordable(landscape, budget)) == "dense":
         hessian = landscape.hessian(operators[0].theta)
-        found = map(index_of, eigenbases(operators, hessian, vectors=False))
+        gradient = landscape.gradient(operators[0].theta)
+        found = map(index_of, eigenbases(operators, hessian, gradient, vectors=False))
     else:
         run = partial(lanczos_indices, budget=BUDGET if budget is None else budget, seed=seed, memory=landscape.memory)
         if penalty is None or (isinstance(penalty, Penalty) and penalty.mask is None):

@@ -5,6 +5,7 @@ With the L2 penalty, `C = ||theta - centre||^2`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -59,10 +60,11 @@ class Equations:
         """Return `D^3 L [u, v, .]`, shape (n,)."""
         return self.loss(beta).third_product(theta, u, v)
 
-    def spectrum(self, theta: Tensor, beta: float) -> Spectrum:
-        """Return all eigenpairs of Hess L."""
+    def spectrum(self, theta: Tensor, beta: float, residual: Tensor | None = None) -> Spectrum:
+        """Return all eigenpairs of Hess L; what is left of `F`, where it is known, tells how small those of zero modes are."""
         loss = self.loss(beta)
-        return spectrum_of(eigenbasis(loss.shifted(loss.hessian(theta))), self.control.shift(beta))
+        bend = math.inf if residual is None else loss.bend(theta, float(residual.norm()))
+        return spectrum_of(eigenbasis(loss.shifted(loss.hessian(theta)), bend=bend), self.control.shift(beta))
 
     def scale(self, theta: Tensor, beta: float) -> float:
         """Return the size that residuals are measured against (see `Regularised.scale`)."""

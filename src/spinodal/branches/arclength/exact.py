@@ -93,7 +93,7 @@ def node_at(equations: Equations, theta: torch.Tensor, beta: float, spectrum: Sp
     found = correct(equations, theta, axis.place(beta), Bordered(spectrum, column, nothing, 1.0, metric.weight))
     if not found.converged:
         return None
-    spectrum = equations.spectrum(found.theta, beta)
+    spectrum = equations.spectrum(found.theta, beta, found.gradient)
     column = equations.column_along(found.theta, beta)
     tangent, rate = Bordered(spectrum, column, nothing, 1.0, metric.weight).solve(nothing, 1.0)
     length = metric.length(tangent, rate)

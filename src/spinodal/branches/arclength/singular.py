@@ -104,7 +104,7 @@ def _polish(
     best: Singular | None = None
     for count in range(MOST):
         loss, residual = equations.value_and_residual(theta, beta)
-        spectrum = equations.spectrum(theta, beta)
+        spectrum = equations.spectrum(theta, beta, residual)
         mode, curvature = _soft_mode(spectrum, mode)
         bend = equations.third_product(theta, beta, mode, mode)
         local, vanishing = _local(equations, theta, beta, residual, spectrum, mode, curvature, bend, together)

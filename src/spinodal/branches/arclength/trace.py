@@ -142,7 +142,7 @@ class Arclength(PointByPoint):
     def _node(self, metric: Metric, earlier: Node, found: Corrected) -> Node:
         """Return a solved point with its spectrum and tangent, which points the way of the one before."""
         beta = self.axis.value(found.place)
-        spectrum = self.equations.spectrum(found.theta, beta)
+        spectrum = self.equations.spectrum(found.theta, beta, found.gradient)
         ahead, rate = metric.tangent(earlier)
         column = self.equations.column_along(found.theta, beta)
         tangent, along = Bordered(spectrum, column, metric.weight * ahead, rate, metric.weight).solve(0.0 * ahead, 1.0)
