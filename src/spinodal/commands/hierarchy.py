@@ -53,7 +53,9 @@ def print_hierarchy(console: Console, tree: Hierarchy) -> None:
     found = tree.to_dict()
     basins = [basin_cells(item, TERMINAL) for item in found["basins"]]
     ranks = [rank_cells(item, TERMINAL) for item in found["ranks"]]
-    for title, rows, spare in (("Basins", basins, {"beta": 1, "living classes": 1}), ("Ranks", ranks, {"seeds": 1})):
+    of_basins = {"beta": 1, "living classes": 1}
+    of_ranks = {"seeds": 5, "others of this rank": 4, "deepest": 3, "they differ by": 2, "ends differ by": 1}
+    for title, rows, spare in (("Basins", basins, of_basins), ("Ranks", ranks, of_ranks)):
         console.print()
         console.print(told(title, rows, console.width, spare=spare, folds=rows[0]), soft_wrap=False)
     console.print()
