@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 2 * 2**20  # intermediates of this size stay in cache; measured in bench/hessian.py
 DIRECTIONS = 64  # unit vectors in one vectorised pass
+FEWEST, CACHED = 8, 2**23  # rows at least in a batch of products, and bytes of intermediates that stay near the processor
 FEW = 4  # rows up to which one product after the other is faster than a batch of them
 SAMPLES = 32  # with which the factorised method is tried; every result is compared over all of them
 CHECK_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative, of two ways to the same product
@@ -325,7 +326,7 @@ class Vectorised:
         leaves = [theta[slot.start : slot.stop].detach().clone().requires_grad_(True) for slot in slots]
         error, saved = with_saved_bytes(lambda: landscape.call(torch.cat(leaves), batch))
         slopes = torch.autograd.grad(error, leaves, create_graph=True, materialize_grads=True)
-        chunk = max(1, min(64, landscape.memory // max(1, 6 * saved)))
+        chunk = max(1, min(landscape.memory // max(1, 6 * saved), max(FEWEST, CACHED // max(1, saved)), DIRECTIONS))
         for position, slot in enumerate(slots):
             slope = slopes[position]
             if not slope.requires_grad:
