@@ -21,6 +21,7 @@ from diagrams import point as made_point
 from small_run import lines, write_lines
 from spinodal.commands.tables import phases_table, summary, transitions_table
 from spinodal.errors import SpinodalError
+from spinodal.mapping.progress import Progress
 from spinodal.phases.answer import DEEPEST
 from spinodal.phases.envelope import Part, envelope, violations
 from spinodal.phases.existence import divided
@@ -505,3 +506,24 @@ def test_a_range_is_divided_into_stable_and_metastable_parts() -> None:
     assert stable == ((0.0, 0.2), (0.4, 0.5))
     assert metastable == ((0.2, 0.4), (0.5, 0.9))
     assert divided((0.1, 0.2), [], known=(0.1, 0.2)) == ((), ((0.1, 0.2),))
+
+
+def test_phases_that_are_followed_beside_the_walk_are_told_of() -> None:
+    """After the way back of a loop every phase is followed to its end, which takes longest in large networks."""
+
+    class Heard(Progress):
+        def __init__(self) -> None:
+            self.walked_on, self.followed = list[float](), list[float]()
+
+        def point(self, point: Point) -> None:
+            self.walked_on.append(point.beta)
+
+        def beside(self, point: Point) -> None:
+            self.followed.append(point.beta)
+
+    heard = Heard()
+    task = sp.tasks.gaussian(activation="linear", hidden=(1, 1), singular_values=(0.5,), inputs=1, outputs=1, samples=20)
+    sp.map_phases(task, beta=(0.1, 0.25), starts=1, direction="loop", progress=heard)
+    assert heard.walked_on[-1] == pytest.approx(0.1)
+    assert heard.followed
+    assert min(heard.followed) < 0.1

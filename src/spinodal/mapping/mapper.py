@@ -213,7 +213,6 @@ class Mapper:
 
     def _scout(self, bottom: Point, top: Point, watched: bool = True, *, upward: bool = False) -> Scout:
         variance = bottom.observation.breadth
-        progress = self.progress if watched else Progress()
         resolution = Resolution(bracket=self.options.bracket or bracket_for(self.problem.solver, self.landscape.size))
 
         if affords_glimpses_only(self.landscape):
@@ -231,8 +230,8 @@ class Mapper:
             lowest=bottom.beta,
             resolution=resolution if watched else replace(resolution, minor=BESIDE),
             is_end=is_end,
-            on_point=progress.point,
-            on_transition=self._met if watched else progress.transition,
+            on_point=self.progress.point if watched else self.progress.beside,
+            on_transition=self._met if watched else lambda transition: None,
         )
 
     def _met(self, transition: Transition) -> None:

@@ -27,6 +27,9 @@ class Progress:
     def walked(self, diagram: PhaseDiagram) -> None:
         """Hear of the finished walk, recorded, before anything that builds on it is tried."""
 
+    def beside(self, point: Point) -> None:
+        """Hear, after the walk, of a point on a phase that is followed to its end."""
+
     def curvature(self, done: int, total: int) -> None:
         """Hear, after the walk, at how many points the curvature is known, before the next one is computed."""
 

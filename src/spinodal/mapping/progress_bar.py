@@ -88,8 +88,11 @@ class ProgressBar(Watcher):
     def point(self, point: Point) -> None:
         """Move the bar."""
         self.estimate.move(point.beta)
-        rank = f", rank {point.observation.rank}" if point.observation.ranks else ""
-        self._do(f"beta = {point.beta:.4g}, E = {point.error:.4g}{rank}", self.estimate.fraction)
+        self._do(_told(point), self.estimate.fraction)
+
+    def beside(self, point: Point) -> None:
+        """Say how far a phase is followed; how many points there will be is not known."""
+        self._do(f"a phase followed to its end, {_told(point)}")
 
     def walked(self, diagram: PhaseDiagram) -> None:
         """Have the walk kept."""
@@ -110,6 +113,11 @@ class ProgressBar(Watcher):
         if not transition.minor:
             back = transition.direction == "down" and not self.downward
             self.console.print(f"{'on the way back: ' if back else ''}{transition}")
+
+
+def _told(point: Point) -> str:
+    rank = f", rank {point.observation.rank}" if point.observation.ranks else ""
+    return f"beta = {point.beta:.4g}, E = {point.error:.4g}{rank}"
 
 
 def told(progress: Watcher | bool | None, direction: str, convention: str) -> AbstractContextManager[Watcher]:
