@@ -74,13 +74,7 @@ def add_points(arrays: Arrays, diagram: Diagram) -> None:
     arrays.whole("in_phase", along, [home[p.index] for p in points], "phase", "the phase that the point lies in")
     arrays.whole("origin", along, [p.origin for p in points], "origin", "point it was followed from; -1: a fresh start")
     zero_modes = [p.minimum.zero_modes for p in points]
-    arrays.whole(
-        "zero_modes",
-        along,
-        zero_modes,
-        "zero modes",
-        "eigenvalues that are zero (see margin); -1: not counted",
-    )
+    arrays.whole("zero_modes", along, zero_modes, "zero modes", "zero eigenvalues (see margin); -1: not counted")
     arrays.flags("converged", along, [p.minimum.converged for p in points], "converged", "to the tolerance, or to rounding")
     arrays.words("stop", along, [p.minimum.stop for p in points], "stop", "how the search for the minimum ended")
     _add_order_parameters(arrays, points)
