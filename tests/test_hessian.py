@@ -334,6 +334,39 @@ def test_everything_else_is_vectorised_and_equals_the_looped_reference(case: str
     torch.testing.assert_close(landscape.gradient(theta), reference.gradient(theta), rtol=1e-12, atol=1e-12)
 
 
+class CountedInFront(nn.Module):
+    """Convolutions behind one whose output tells how often a derivative passes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.rest = nn.Conv1d(INPUTS, 2, 1), nn.Sequential(nn.Tanh(), nn.Conv1d(2, 9, 1), nn.Tanh(), nn.Flatten())
+        self.last = nn.Linear(9, 2)
+        self.passed = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.first(x[:, :, None])
+        if hidden.requires_grad:
+            hidden.register_hook(self._pass)
+        result: Tensor = self.last(self.rest(hidden))
+        return result
+
+    def _pass(self, gradient: Tensor) -> None:
+        self.passed += 1
+
+
+def test_rows_of_later_layers_are_not_differentiated_through_earlier_ones(oracle: type[Oracle]) -> None:
+    model, data = CountedInFront().double(), batches(7)
+    landscape = Landscape(model, squared, data)
+    theta = torch.randn(landscape.size, dtype=torch.float64)
+    with landscape.at(theta) as lent:
+        lent.passed = 0
+    hessian = Vectorised().dense(landscape, theta)
+    with landscape.at(theta) as lent:
+        weight_rows, bias_rows = 1, 2  # one batch of rows for the weight, one product for each of two biases
+        assert 0 < lent.passed <= 1 + 2 * (weight_rows + bias_rows)  # and the gradient; a hook may see both derivatives
+    torch.testing.assert_close(hessian, oracle(model, squared, data).hessian(theta), rtol=1e-10, atol=1e-10)
+
+
 def test_samples_that_meet_far_from_the_start_have_the_right_hessian(oracle: type[Oracle]) -> None:
     model, data = Gated().double(), batches(11)
     landscape, reference = Landscape(model, squared, data), oracle(model, squared, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -141,6 +142,9 @@ def walk(landscape: sp.Landscape, here: sp.Minimum, known: list[Point]) -> list[
     assert far.minimum.converged
     gone = walker.follow(point, 1.5 * point.beta, 0.0 * point.tangent, Departure(error=0.0, most=0.0))
     assert gone.left
+    expected, reach = point.minimum.theta, 0.01 * point.observation.norm
+    strayed = walker.follow(point, 1.5 * point.beta, 0.0 * point.tangent, Departure(0.0, math.inf, -math.inf, expected, reach))
+    assert strayed.left
     found = walker.finish(gone)
     walker.follow(found, 1.01 * found.beta, 0.0 * found.tangent)
     return list(walker.points.values())

@@ -417,9 +417,38 @@ def test_a_minimum_prints_its_status_and_both_conventions_of_beta(stop: str) -> 
 def test_a_limit_on_iterations_is_reported_as_such() -> None:
     task = gaussian(inputs=3, outputs=2, hidden=(4,), samples=40)
     loss = Regularised(task.landscape(), 0.01)
-    solution = newton(loss, task.initial(0), tolerance=1e-9, radius=1e-3, iterations=1)
+    solution = newton(loss, task.initial(0), tolerance=1e-9, radius=1e-3, hessians=1)
     assert solution.stop == "iterations"
     assert "iteration limit" in STATUSES[solution.stop]
+
+
+@pytest.mark.parametrize(("stiffness", "most"), [(1e4, 30), (1e6, 90)])
+def test_a_search_leaps_along_a_narrow_valley_that_bends(stiffness: float, most: int) -> None:
+    """`E = k (w^2 - 1)^2 + 1e-5 w_1`: a ring whose floor falls by less than its walls rise within a hair's breadth."""
+    landscape = toy(lambda w: stiffness * (w.square().sum() - 1) ** 2 + 1e-5 * w[0], math.cos(0.6), math.sin(0.6))
+    with landscape.counting() as spent:
+        end = newton(Regularised(landscape, 1e-3), landscape.initial, tolerance=1e-9, radius=0.3)
+    torch.testing.assert_close(end.theta, vector(-1, 0), rtol=0.0, atol=1e-6)
+    assert end.stop in CONVERGED
+    assert spent.hessians <= most  # steps that have to descend end at a limit of 500 Hessians, 1.4 away
+
+
+@pytest.mark.parametrize("stiffness", [1e5, 1e6, 1e7])
+def test_zero_modes_do_not_keep_a_search_from_the_floor_of_a_stiff_orbit(stiffness: float) -> None:
+    """Two orthonormal vectors, turned freely: `L = k (...) + 2 beta + beta / (1 + beta)` but for terms of `beta^2 / k`."""
+
+    def frames(w: Tensor) -> Tensor:
+        a, b = w[:3], w[3:6]
+        well = (a.square().sum() - 1) ** 2 + (b.square().sum() - 1) ** 2 + (a @ b) ** 2
+        return stiffness * well + (w[6] - 1) ** 2
+
+    beta, start = 0.1, (0.6, 0.7, 0.3, 0.5, -0.7, 0.2, 0.1)
+    landscape = toy(frames, *start)
+    with landscape.counting() as spent:
+        end = newton(Regularised(landscape, beta), landscape.initial, tolerance=1e-9, radius=0.3)
+    assert end.stop in CONVERGED
+    assert end.value == pytest.approx(2 * beta - beta**2 / (2 * stiffness) + beta / (1 + beta), rel=1e-12)
+    assert spent.hessians <= 4
 
 
 @pytest.mark.parametrize("solver", ["newton", "newton_cg", "lbfgs"])

@@ -66,6 +66,8 @@ KINK_BEYOND = 0.5  # of their distance: how far outside two points their tangent
 KINK_STEEPEST = 1.5  # ranges of the squared norm that a slope beside a macroscopic kink may cross down to the lowest beta
 MARGIN_VANISHES = 1.2  # widths of a bracket within which a margin must extrapolate to zero
 FOLLOWED = 1.5  # times the smooth change of E that a step may make, beyond `MACROSCOPIC`, before it has left its branch
+STRAYED = 4.0  # times the step that the tangent foretells that a search may end from there before it has left its branch,
+STRAYED_LEAST = 0.02  # and this part of the norm, where a Hessian at its end is dear
 
 # -- the order of a transition -------------------------------------------------------------------------------------------
 

@@ -216,9 +216,12 @@ class Energy:
 
     def call(self, theta: Tensor, batch: Batch) -> Tensor:
         """Return the loss of one batch as a differentiable function of theta, shape ()."""
-        named = {f"model.{name}": value for name, value in self.parameters.unflatten(theta).items()}
+        return self.call_of(self.parameters.unflatten(theta), batch)
+
+    def call_of(self, named: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Return the loss of one batch as a differentiable function of parameters by their names, shape ()."""
         with plain_attention(), self.lender.softening:
-            error: Tensor = self._substituted(named, (batch,))
+            error: Tensor = self._substituted({f"model.{name}": value for name, value in named.items()}, (batch,))
         return error
 
     def slope(self, error: Tensor) -> Tensor | None:

@@ -15,7 +15,8 @@ is used at. Where they differ, vectorised products take its place.
 
 **Vectorised.** Chunks of unit vectors through reverse-over-reverse products, one parameter tensor
 after the other, differentiating only with respect to this and later tensors: the lower triangle
-follows by symmetry.
+follows by symmetry. Each tensor is a leaf of its own, and no part of one theta, so that PyTorch leaves
+out what lies in front of it: of a network whose parameters come in their order of use, half or more.
 """
 
 from __future__ import annotations
@@ -324,7 +325,8 @@ class Vectorised:
         """Add the upper triangle of H of one batch."""
         slots = landscape.parameters.slots
         leaves = [theta[slot.start : slot.stop].detach().clone().requires_grad_(True) for slot in slots]
-        error, saved = with_saved_bytes(lambda: landscape.call(torch.cat(leaves), batch))
+        named = {slot.name: leaf.view(slot.shape) for slot, leaf in zip(slots, leaves, strict=True)}
+        error, saved = with_saved_bytes(lambda: landscape.call_of(named, batch))
         slopes = torch.autograd.grad(error, leaves, create_graph=True, materialize_grads=True)
         chunk = max(1, min(landscape.memory // max(1, 6 * saved), max(FEWEST, CACHED // max(1, saved)), DIRECTIONS))
         for position, slot in enumerate(slots):

@@ -66,7 +66,7 @@ def _search(
             return "converged"
         if has_left is None:
             return None
-        left = value < has_left.floor or (residual <= FAR and has_left(loss.error(value, theta)))
+        left = value < has_left.floor or (residual <= FAR and has_left(loss.error(value, theta), theta))
         return "left" if left else None
 
     return descended(loss.value_and_gradient, start, stop, iterations, memory)

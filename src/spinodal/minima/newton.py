@@ -14,6 +14,7 @@ from spinodal.minima.landmark import FLOOR as FLOOR_OF_BETA
 from spinodal.minima.lbfgs import Preconditioned, lbfgs
 from spinodal.minima.solution import GIVEN_UP, LOST, STUCK, UNDERWAY, Departure, Solution, Stillness
 from spinodal.minima.stall import stall
+from spinodal.spectrum.eigenbasis import eigenbasis
 from spinodal.spectrum.preconditioner import Cholesky
 
 FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
@@ -22,6 +23,13 @@ NEAR, NEAR_LARGE = 1e-3, 1e-4  # relative residual above which gradients are bet
 SECANTS, AGREES = 10, 0.25  # most steps between fresh Hessians, and the agreement that earns another
 ROUNDS, ROUGH = 8, 2e-3  # most Hessians on the way, and the relative residual at which the first one is taken
 HOPEFUL = 0.03  # relative residual up to which a search with a Hessian from nearby will soon be at its end
+BENT = 4.0  # times `Regularised.bend`: the shift that an indefinite Hessian is tried with first, as zero modes bend by as much
+CRAWLS, SETTLES = 6, 2  # Hessians after which a search tries to leap, and to settle
+LEAPS, LEAP = 4, 0.02  # most steps of a leap, and how long the first one is, of the norm
+COMES_DOWN, DEEPER = (
+    0.5,
+    3.0,
+)  # part of a gradient that each of those that follow may leave, and times the fall that is foretold
 LARGE = 600  # parameters from which a Hessian costs more than a hundred gradients
 
 
@@ -34,15 +42,16 @@ def newton(
     landmark: Landmark | None = None,
     has_left: Departure | None = None,
     patience: float = math.inf,
-    iterations: int = 500,
+    hessians: int = 200,
 ) -> Solution:
     """Minimise L from `start` (Moré & Sorensen 1983; Nocedal & Wright, algorithms 4.1 and 7.4).
 
     Far from a stationary point L-BFGS travels. Close to one, each step minimises the quadratic model
     inside `||step|| <= radius`, exactly, so zero, soft and negative modes are all survived; once a
     step stays inside, BFGS updates of that Hessian polish the point at one gradient each, as long as
-    they contract. From a `landmark` nearby, L-BFGS in the coordinates of its Hessian may do all of this without a new one.
-    It is given up ("underway") after a part, `patience`, of what a new one costs.
+    they contract. A search that takes long also tries steps without zero modes, and some that may
+    rise at first. From a `landmark` nearby, L-BFGS in the coordinates of its Hessian may do all of
+    this without a new one. It is given up ("underway") after a part, `patience`, of what a new one costs.
     Stops when `||grad L|| <= tolerance * loss.scale(theta)`, or after travelling to where `has_left(E)` holds.
     """
     search = _Search(loss, start, radius)
@@ -51,17 +60,21 @@ def newton(
     if end in (*GIVEN_UP, "converged", *LOST):
         return search.solution(end, None)
     stillness, kinks = Stillness(), 0
-    for _ in range(iterations):
+    while search.hessians < hessians:
         end = search.travel(near, has_left) if search.relative_residual > near else ""
         kinks = kinks + 1 if end in STUCK else 0
         if end in ("left", *LOST) or kinks == 2:  # one more try from where the gradient did not describe L
             return search.solution(end, None)
         if search.relative_residual <= tolerance:
-            return search.solution("converged", loss.hessian(search.theta))
+            return search.solution("converged", search.hessian(search.theta))
         if stillness.after(search.value, search.residual):
             search.calm_down()
             return search.solution(search.stall(), None)
-        hessian = loss.hessian(search.theta)
+        hessian = search.hessian(search.theta)
+        if search.hessians > SETTLES and search.settle(hessian, tolerance):
+            continue
+        if search.hessians > CRAWLS and search.longest > search.radius and search.leap(hessian):
+            continue
         if search.explore(hessian):
             search.polish(hessian, tolerance)
         elif search.radius < 1e-14 * (1 + float(search.theta.norm())):
@@ -77,8 +90,9 @@ class _Search:
         self.value, self.gradient = loss.value_and_gradient(start)
         self.shift = 0.0
         self.agreement = 1.0  # of L with its model over the last step: actual over predicted decrease
-        self.count = 0
+        self.count = self.hessians = 0
         self.calmest = self.theta, self.value, self.gradient
+        self.longest = LEAP * (1.0 + float(start.norm()))  # leap
         self.memory: Preconditioned | None = None  # of the search that came to this point
 
     @property
@@ -88,6 +102,11 @@ class _Search:
     @property
     def relative_residual(self) -> float:
         return self.residual / self.loss.scale(self.theta)
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """Return the Hessian at theta, counted."""
+        self.hessians += 1
+        return self.loss.hessian(theta)
 
     def solution(self, stop: str, hessian: Tensor | None) -> Solution:
         inverse = None if self.memory is None else self.memory.inverse
@@ -110,11 +129,54 @@ class _Search:
             rank_one_update(hessian, step, change)
         return False
 
+    def settle(self, hessian: Tensor, tolerance: float) -> bool:
+        """Take Newton steps without zero modes at what is a minimum but for them; tell whether they came to its end.
+
+        Along a zero mode rounding alone makes a long step, and the orbit of a symmetry bends: in a stiff network that leaves
+        larger gradients than were there before.
+        """
+        basis = eigenbasis(self.loss.shifted(hessian), bend=self.loss.bend(self.theta, self.residual))
+        if basis.index:
+            return False
+        kept = basis.values > basis.zero
+        columns, values = basis.vectors[:, kept], basis.values[kept]
+        while self.relative_residual > tolerance:
+            step = -(columns @ ((columns.T @ self.gradient) / values)).to(self.theta)
+            value, gradient = self.loss.value_and_gradient(self.theta + step)
+            calms = float(gradient.norm()) <= PATIENCE * self.residual
+            if not calms or value > self.value + 1e-14 * (1 + abs(self.value)):
+                return False
+            self._move(step, value, gradient)
+        return True
+
+    def leap(self, hessian: Tensor) -> bool:
+        """Take Newton steps of which the first may rise, as where a narrow valley bends; tell whether they led down in it.
+
+        Those that follow, each with a Hessian of its own, come down to the valley's floor again (a watchdog: Chamberlain et
+        al. 1982). What falls by more than the models foretell is no valley: then nothing was leapt.
+        """
+        theta, gradient, foretold = self.theta, self.gradient, 0.0
+        for attempt in range(LEAPS):
+            hessian = hessian if attempt == 0 else self.hessian(theta)
+            bent = BENT * self.loss.bend(theta, float(gradient.norm()))
+            step, decrease, _ = trust_region_step(self.loss.shifted(hessian), gradient, self.longest, least=bent)
+            theta, foretold, before = theta + step, foretold + max(decrease, 0.0), float(gradient.norm())
+            value, gradient = self.loss.value_and_gradient(theta)
+            if attempt and value < self.value and self.value - value <= DEEPER * foretold:
+                self._move(theta - self.theta, value, gradient)
+                self.longest *= 2.0
+                return True
+            if attempt and not float(gradient.norm()) < COMES_DOWN * before:
+                break
+        self.longest *= 0.25
+        return False
+
     def newton_step(self, hessian: Tensor, *, insist: bool = True) -> bool:
         """Try one step, or shrink the region until one succeeds; tell whether a step stayed inside."""
         matrix = self.loss.shifted(hessian)
         while self.radius >= 1e-14 * (1 + float(self.theta.norm())):
-            step, predicted, self.shift = trust_region_step(matrix, self.gradient, self.radius, self.shift)
+            bent = BENT * self.loss.bend(self.theta, self.residual)
+            step, predicted, self.shift = trust_region_step(matrix, self.gradient, self.radius, self.shift, least=bent)
             length = float(step.norm())
             value, gradient = self.loss.value_and_gradient(self.theta + step)
             noise = 1e-14 * (1 + abs(self.value))
@@ -186,7 +248,7 @@ class _Search:
 
     def _factor_here(self) -> Cholesky | None:
         """Return the factor of a new Hessian."""
-        hessian = self.loss.hessian(self.theta)
+        hessian = self.hessian(self.theta)
         self.loss.landscape.ledger.charge(passes=factorisation_passes(self.loss.landscape))
         self.radius = max(self.radius, 0.3 * (1.0 + float(self.theta.norm())))
         return Cholesky.of(self.loss.shifted(hessian), least=FLOOR_OF_BETA * self.loss.unit)
@@ -258,12 +320,15 @@ def rank_one_update(hessian: Tensor, step: Tensor, change: Tensor) -> None:
         hessian.addr_(rest, rest, alpha=1.0 / scale)
 
 
-def trust_region_step(matrix: Tensor, gradient: Tensor, radius: float, guess: float = 0.0) -> tuple[Tensor, float, float]:
+def trust_region_step(
+    matrix: Tensor, gradient: Tensor, radius: float, guess: float = 0.0, *, least: float = 0.0
+) -> tuple[Tensor, float, float]:
     """Return the minimiser of `g.p + p.A.p / 2` over `||p|| <= radius`, the decrease it predicts, and its shift.
 
     Finds `mu >= 0` with `(A + mu) p = -g`, `A + mu` positive definite and `||p||` within a factor two of the
     radius (or mu = 0 inside) by safeguarded Newton steps on the secular equation; where mu = 0 fails,
-    `guess`, the shift of the last step, is tried next.
+    `guess`, the shift of the last step, is tried next, or `least`, if that is more: with it any A + mu that is positive
+    definite will do.
     """
     bound = symmetric_norm(matrix)
     floor = FLOOR * bound
@@ -281,12 +346,12 @@ def trust_region_step(matrix: Tensor, gradient: Tensor, radius: float, guess: fl
             length, kept = float(step.norm()), factor
             inside = length <= radius
             low, high = (low, min(high, shift)) if inside else (max(low, shift), high)
-            if 0.5 * radius <= length <= 1.2 * radius or (inside and shift <= 1.5 * low):
+            if 0.5 * radius <= length <= 1.2 * radius or (inside and shift <= max(1.5 * low, least)):
                 break
             half = torch.linalg.solve_triangular(factor, step[:, None], upper=False)[:, 0]
             proposal = shift + (length / float(half.norm())) ** 2 * (length - radius) / radius
-        if attempt == 0 and guess > floor:
-            proposal = guess
+        if attempt == 0 and max(guess, least) > floor:
+            proposal = max(guess, least)
         shift = proposal if low < proposal < high else (low * high) ** 0.5
     if kept is not None and low > floor and float(step.norm()) < 0.5 * radius:
         step = _to_boundary(step, _softest(kept), gradient, radius)

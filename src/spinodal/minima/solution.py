@@ -43,15 +43,22 @@ class Departure:
         E there, and how far from it a point that is loosely minimised may lie.
     floor : float
         What L cannot be less than there, however loosely it is minimised.
+    expected : Tensor, shape (n,), or None
+        Where it should have ended,
+    reach : float
+        and how far from there it may.
     """
 
     error: float
     most: float
     floor: float = -math.inf
+    expected: Tensor | None = None
+    reach: float = math.inf
 
-    def __call__(self, error: float) -> bool:
-        """Tell from E whether a point that is loosely minimised lies elsewhere."""
-        return abs(error - self.error) > self.most
+    def __call__(self, error: float, theta: Tensor) -> bool:
+        """Tell from E and theta whether a point that is loosely minimised lies elsewhere."""
+        has_strayed = self.expected is not None and float((theta - self.expected).norm()) > self.reach
+        return has_strayed or abs(error - self.error) > self.most
 
 
 def hopeless(value: float) -> str:

@@ -58,6 +58,10 @@ def stall(function: Function, theta: Tensor, value: float, gradient: Tensor, lan
     along = -gradient / steepness
     epsilon = torch.finfo(theta.dtype).eps
     turn = _turn(function, theta, along, steepness, epsilon)
+    finest = 4.0 * epsilon * (1.0 + float(theta.norm()))
+    faint = steepness * (1.0 + float(theta.norm())) <= epsilon ** (1 / 3) * (1.0 + abs(value))
+    if turn is not None and turn.high <= finest and faint:
+        return "rounding"  # of theta, along a stiff mode
     if turn is not None and _is_sudden(function, theta, along, turn, steepness, epsilon):
         return "kink"
     step = turn.low if turn is not None and turn.low else 2.0 * epsilon * (1.0 + float(theta.norm()))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from spinodal.definitions import CLOSER, FOLLOWED, MACROSCOPIC, UNBLURRED
+from spinodal.definitions import CLOSER, FOLLOWED, MACROSCOPIC, STRAYED, STRAYED_LEAST, UNBLURRED
 from spinodal.minima.glimpse import affords_glimpses_only
 from spinodal.minima.solution import Departure
 from spinodal.sweeps.criteria import Criteria
@@ -50,16 +50,22 @@ class Way:
             distance, _ = ahead
             left = max(distance - width, 0.0)
             stretch = min(2.0 * distance * (1.0 - math.sqrt(left / distance)), 2.0 * width)
+        ahead_of = self.sign * stretch * point.tangent if change is None else change
+        has_left = self._departure(point, beta, ahead_of, travelling=travelling)
+        return self.walker.follow(point, beta, ahead_of, has_left, travelling=travelling)
+
+    def _departure(self, point: Point, beta: float, ahead_of: Tensor, *, travelling: bool) -> Departure:
+        """Return what tells a search from `point` that it has left: E and L, and its way where a Hessian there is dear."""
         smooth = abs(beta - point.beta) * abs(point.error_slope)
         followed = 1.0 + self.walker.control.axis.apart(point.beta, beta) if self.criteria.sparing else FOLLOWED
         most = MACROSCOPIC * self.criteria.error_range + followed * smooth
         is_error = self.criteria.reference == 0.0  # only then is what jumps are measured in what a search knows
-
         falls = self.criteria.trusts_loss or (self.criteria.sparing and not travelling)
-        floor = self.floor(point, beta) if falls else -math.inf
-        has_left = Departure(point.error, most if is_error else math.inf, floor)
-        ahead_of = self.sign * stretch * point.tangent if change is None else change
-        return self.walker.follow(point, beta, ahead_of, has_left, travelling=travelling)
+        departure = Departure(point.error, most if is_error else math.inf, self.floor(point, beta) if falls else -math.inf)
+        if self.criteria.sparing or not self.walker.landmarks.are_kept:
+            return departure
+        reach = STRAYED * float(ahead_of.norm()) + STRAYED_LEAST * point.observation.norm
+        return replace(departure, expected=point.minimum.theta + ahead_of, reach=reach)
 
     @property
     def is_blurred(self) -> bool:
