@@ -34,6 +34,48 @@ def test_the_pass_is_the_saddle_of_the_branch(activation: str) -> None:
     assert float(loss.value_and_gradient(top.theta)[1].norm()) <= 1e-6 * loss.scale(top.theta)
 
 
+def test_a_saddle_of_some_samples_leads_to_that_of_all() -> None:
+    task = gaussian(activation="tanh", hidden=(4, 4), samples=60)
+    diagram = sp.map_phases(task, beta=(0.1, 0.6), starts=2, branches=True)
+    landscape, found = task.landscape(), diagram.coexistence[-1]
+    few = landscape.part(2)
+    assert found.saddle is not None
+    assert few is not None
+    a, b = (minimum_of(diagram, landscape, phase, found.beta) for phase in found.phases)
+    top = None
+    for energy in (few, landscape):
+        before = top
+        with energy.counting() as spent:
+            loss = Regularised(energy, found.beta)
+            top = mountain_pass(loss, a, b, lambda theta: lambda v: v / (2.0 * found.beta), tolerance=1e-6, start=before)
+        assert top is not None
+    assert before is not None
+    assert before.loss != pytest.approx(found.saddle.loss, rel=1e-3)
+    assert top.loss == pytest.approx(found.saddle.loss, rel=1e-6)
+    assert spent.gradient_evaluations <= 8
+
+
+def test_a_search_goes_on_from_where_two_directions_lead_down() -> None:
+    """`E = (1 - x^2)^2 - y^2 / 2 + y^4 / 4`: the line from (-1, 0) to (1, 0) rests at 0; the saddles are (0, 1), (0, -1)."""
+
+    class Wells(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.x = torch.nn.Parameter(torch.tensor([1.0, 0.0], dtype=torch.float64))
+
+    def error(model: torch.nn.Module, batch: None) -> torch.Tensor:
+        x, y = model.x
+        return (1 - x**2) ** 2 - 0.5 * y**2 + 0.25 * y**4 + 1.0
+
+    loss = Regularised(sp.Landscape(Wells(), error, None), 1e-9)
+    left = torch.tensor([-1.0, 0.0], dtype=torch.float64)
+    found = mountain_pass(loss, left, -left, lambda theta: lambda v: v, tolerance=1e-3)
+    assert found is not None
+    assert found.index == 1
+    assert found.theta.abs().tolist() == pytest.approx([0.0, 1.0], abs=1e-6)
+    assert found.loss == pytest.approx(1.75, abs=1e-8)
+
+
 def minimum_of(diagram: sp.PhaseDiagram, landscape: sp.Landscape, phase: int, beta: float) -> torch.Tensor:
     """Return the minimum of a phase at a beta, minimised from its nearest point in steps."""
     near = min(diagram.phases[phase].points, key=lambda point: abs(point.beta - beta))

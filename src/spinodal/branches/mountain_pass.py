@@ -14,12 +14,18 @@ from spinodal.spectrum.davidson import Subspace
 from spinodal.spectrum.krylov import random_vectors
 
 PLACES = 7  # between the minima, on the straight line, where L is read
-STEPS, PRODUCTS, CERTIFIED = 40, 12, 20  # most steps; most products of one, and of the two lowest eigenvalues at the end
+STEPS, REFINING, PRODUCTS, CERTIFIED = (
+    100,
+    40,
+    12,
+    20,
+)  # most steps, and from a saddle nearby; most products of one, and of the two lowest eigenvalues at the end
 SETTLED, SOLVED = 0.1, 0.1  # of the lowest eigenpair and of the step: residuals, relative, at which products end
 FLOOR = 0.01  # of 2 beta: curvatures are taken for no less
 FIRST, LONGEST, SHORTEST = 0.06, 0.3, 1e-4  # steps, relative to how far the minima lie apart
 GOOD, POOR, LOST = 0.3, 0.7, 1.0  # of the gradient: how far it misses the model's, for longer, shorter and refused steps
 LONGER, SHORTER, REFUSED = 2.0, 0.5, 0.4
+ASIDE = 0.02  # how far a search steps off a saddle of index 2, relative to how far the minima lie apart
 RENEWED = 8  # steps after which the preconditioner is made anew
 
 Inverse = Callable[[Tensor], Tensor]
@@ -38,8 +44,8 @@ class Pass:
     values, errors : (float, float)
         The two lowest Ritz values of Hess L, upper bounds of its two lowest eigenvalues, and how far from each an eigenvalue
         lies at most.
-    mode : Tensor, shape (n,)
-        The unit vector of the lowest.
+    mode, other : Tensor, shape (n,)
+        The unit vectors of the two.
     index : int
         The number of the two that are negative; zero modes, up to `FLAT`, are not.
     """
@@ -50,18 +56,25 @@ class Pass:
     values: tuple[float, float]
     errors: tuple[float, float]
     mode: Tensor
-
+    other: Tensor
     index: int
 
 
 def mountain_pass(
-    loss: Regularised, a: Tensor, b: Tensor, inverse_at: Callable[[Tensor], Inverse], *, tolerance: float
+    loss: Regularised,
+    a: Tensor,
+    b: Tensor,
+    inverse_at: Callable[[Tensor], Inverse],
+    *,
+    tolerance: float,
+    start: Pass | None = None,
 ) -> Pass | None:
     """Return the saddle that is reached from the highest place of the straight line between two minima; None where none is.
 
     From there L is climbed along its lowest mode and descended along all others at once: Newton's step in a small space of
     Hessian products, with the sign of the lowest curvature kept negative and that of the others positive, within a radius
-    that follows from how well the gradient behind a step was foretold.
+    that follows from how well the gradient behind a step was foretold. Where that comes to rest with two directions down, it
+    steps aside along the second and goes on.
 
     Parameters
     ----------
@@ -72,6 +85,8 @@ def mountain_pass(
         Makes a positive definite preconditioner near Hess L.
     tolerance : float
         Of the residual, relative to `2 beta ||theta - centre||`.
+    start : Pass, optional
+        A saddle nearby, as of fewer samples, from which the search begins instead.
 
     Notes
     -----
@@ -96,24 +111,31 @@ def mountain_pass(
     >>> [round(abs(float(x)), 6) for x in found.theta], round(found.loss, 9), found.index
     ([0.0, 0.0], 1.0, 1)
     """
-    theta = max((a + share / (PLACES + 1) * (b - a) for share in range(1, PLACES + 1)), key=loss.value)
     apart = float((b - a).norm())
-    search = _Search(loss, inverse_at, theta, (b - a) / apart, apart)
-    for _ in range(STEPS):
-        if search.residual <= tolerance or not search.advance():
-            break
-    return search.found() if search.residual <= tolerance else None
+    if start is None:
+        theta = max((a + share / (PLACES + 1) * (b - a) for share in range(1, PLACES + 1)), key=loss.value)
+        search = _Search(loss, inverse_at, theta, ((b - a) / apart)[None], apart)
+    else:
+        search = _Search(loss, inverse_at, start.theta, torch.stack([start.mode, start.other]), apart)
+    while search.steps < (STEPS if start is None else REFINING):
+        if search.residual <= tolerance:
+            found = search.found()
+            if found.index < 2 or not search.step_aside(found):
+                return found
+        if not search.advance():
+            return None
+    return None
 
 
 class _Search:
     """The state of the search: where it is, the gradient there, the modes that are followed, and the radius of a step."""
 
     def __init__(
-        self, loss: Regularised, inverse_at: Callable[[Tensor], Inverse], theta: Tensor, along: Tensor, apart: float
+        self, loss: Regularised, inverse_at: Callable[[Tensor], Inverse], theta: Tensor, modes: Tensor, apart: float
     ) -> None:
         self.loss, self.inverse_at, self.theta, self.apart = loss, inverse_at, theta, apart
         self.value, self.gradient = loss.value_and_gradient(theta)
-        self.modes, self.radius, self.steps = along[None], FIRST * apart, 0
+        self.modes, self.radius, self.steps = modes, FIRST * apart, 0
         self.inverse = inverse_at(theta)
 
     @property
@@ -139,6 +161,18 @@ class _Search:
                 return True
             self.radius = REFUSED * length
         return False
+
+    def step_aside(self, found: Pass) -> bool:
+        """Step off a stationary point that has two directions down, along the second; tell whether L falls there."""
+        length = self.radius = ASIDE * self.apart
+        there = [self.theta + sign * length * found.other for sign in (1.0, -1.0)]
+        values = [self.loss.value(theta) for theta in there]
+        best = values.index(min(values))
+        if not values[best] < self.value:
+            return False
+        self.theta, self.steps = there[best], self.steps + 1
+        self.value, self.gradient = self.loss.value_and_gradient(self.theta)
+        return True
 
     def _judge(self, missed: float, length: float) -> None:
         """Choose the radius of the next step by how well the gradient behind this one was foretold."""
@@ -195,4 +229,5 @@ class _Search:
         values, errors = space.values[:2].tolist(), space.residuals[:2].tolist()
         lowest, flat = (values[0], values[-1]), FLAT * 2.0 * self.loss.unit
         index = sum(value < -flat for value in values)
-        return Pass(self.theta, self.value, self.residual, lowest, (errors[0], errors[-1]), space.vector(0), index)
+        modes = space.vector(0), space.vector(min(1, len(space) - 1))
+        return Pass(self.theta, self.value, self.residual, lowest, (errors[0], errors[-1]), *modes, index)
