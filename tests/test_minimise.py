@@ -422,7 +422,7 @@ def test_a_limit_on_iterations_is_reported_as_such() -> None:
     assert "iteration limit" in STATUSES[solution.stop]
 
 
-@pytest.mark.parametrize(("stiffness", "most"), [(1e4, 30), (1e6, 90)])
+@pytest.mark.parametrize(("stiffness", "most"), [(1e4, 50), (1e6, 120)])
 def test_a_search_leaps_along_a_narrow_valley_that_bends(stiffness: float, most: int) -> None:
     """`E = k (w^2 - 1)^2 + 1e-5 w_1`: a ring whose floor falls by less than its walls rise within a hair's breadth."""
     landscape = toy(lambda w: stiffness * (w.square().sum() - 1) ** 2 + 1e-5 * w[0], math.cos(0.6), math.sin(0.6))
@@ -448,7 +448,7 @@ def test_zero_modes_do_not_keep_a_search_from_the_floor_of_a_stiff_orbit(stiffne
         end = newton(Regularised(landscape, beta), landscape.initial, tolerance=1e-9, radius=0.3)
     assert end.stop in CONVERGED
     assert end.value == pytest.approx(2 * beta - beta**2 / (2 * stiffness) + beta / (1 + beta), rel=1e-12)
-    assert spent.hessians <= 4
+    assert spent.hessians <= 6
 
 
 @pytest.mark.parametrize("solver", ["newton", "newton_cg", "lbfgs"])

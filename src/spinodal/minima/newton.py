@@ -23,8 +23,8 @@ NEAR, NEAR_LARGE = 1e-3, 1e-4  # relative residual above which gradients are bet
 SECANTS, AGREES = 10, 0.25  # most steps between fresh Hessians, and the agreement that earns another
 ROUNDS, ROUGH = 8, 2e-3  # most Hessians on the way, and the relative residual at which the first one is taken
 HOPEFUL = 0.03  # relative residual up to which a search with a Hessian from nearby will soon be at its end
-BENT = 4.0  # times `Regularised.bend`: the shift that an indefinite Hessian is tried with first, as zero modes bend by as much
-CRAWLS, SETTLES = 6, 2  # Hessians after which a search tries to leap, and to settle
+BENT = 4.0  # times ||grad L|| / ||theta||: the shift that an indefinite Hessian is tried with first, as zero modes bend so much
+SETTLES, CRAWLS = 16, 20  # Hessians, far more than most searches take, after which one tries to settle, and to leap
 LEAPS, LEAP = 4, 0.02  # most steps of a leap, and how long the first one is, of the norm
 COMES_DOWN, DEEPER = (
     0.5,
@@ -42,7 +42,7 @@ def newton(
     landmark: Landmark | None = None,
     has_left: Departure | None = None,
     patience: float = math.inf,
-    hessians: int = 200,
+    hessians: int = 500,
 ) -> Solution:
     """Minimise L from `start` (Moré & Sorensen 1983; Nocedal & Wright, algorithms 4.1 and 7.4).
 
@@ -158,7 +158,7 @@ class _Search:
         theta, gradient, foretold = self.theta, self.gradient, 0.0
         for attempt in range(LEAPS):
             hessian = hessian if attempt == 0 else self.hessian(theta)
-            bent = BENT * self.loss.bend(theta, float(gradient.norm()))
+            bent = BENT * float(gradient.norm()) / (1e-3 + float(theta.norm()))
             step, decrease, _ = trust_region_step(self.loss.shifted(hessian), gradient, self.longest, least=bent)
             theta, foretold, before = theta + step, foretold + max(decrease, 0.0), float(gradient.norm())
             value, gradient = self.loss.value_and_gradient(theta)
@@ -175,7 +175,7 @@ class _Search:
         """Try one step, or shrink the region until one succeeds; tell whether a step stayed inside."""
         matrix = self.loss.shifted(hessian)
         while self.radius >= 1e-14 * (1 + float(self.theta.norm())):
-            bent = BENT * self.loss.bend(self.theta, self.residual)
+            bent = BENT * self.residual / (1e-3 + float(self.theta.norm())) if self.hessians > SETTLES else 0.0
             step, predicted, self.shift = trust_region_step(matrix, self.gradient, self.radius, self.shift, least=bent)
             length = float(step.norm())
             value, gradient = self.loss.value_and_gradient(self.theta + step)
