@@ -24,7 +24,7 @@ from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import SOLVERS, Minimum, minimise, solver_for
 from spinodal.minima.minimum import CONVERGED, STATUSES
-from spinodal.minima.newton import newton, trust_region_step
+from spinodal.minima.newton import _Search, newton, trust_region_step
 from spinodal.minima.newton_cg import newton_cg
 from spinodal.minima.solution import Stillness
 from spinodal.tasks import Task, gaussian
@@ -449,6 +449,14 @@ def test_zero_modes_do_not_keep_a_search_from_the_floor_of_a_stiff_orbit(stiffne
     assert end.stop in CONVERGED
     assert end.value == pytest.approx(2 * beta - beta**2 / (2 * stiffness) + beta / (1 + beta), rel=1e-12)
     assert spent.hessians <= 6
+
+
+def test_a_hessian_that_is_not_finite_settles_nothing() -> None:
+    landscape = toy(chain, 1.0, 1.0)
+    search = _Search(Regularised(landscape, 0.1), landscape.initial, 0.1)
+    before = search.theta.clone()
+    assert not search.settle(torch.full((2, 2), math.nan, dtype=torch.float64), 1e-9)
+    assert torch.equal(search.theta, before)
 
 
 @pytest.mark.parametrize("solver", ["newton", "newton_cg", "lbfgs"])

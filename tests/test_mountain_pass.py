@@ -34,27 +34,6 @@ def test_the_pass_is_the_saddle_of_the_branch(activation: str) -> None:
     assert float(loss.value_and_gradient(top.theta)[1].norm()) <= 1e-6 * loss.scale(top.theta)
 
 
-def test_a_saddle_of_some_samples_leads_to_that_of_all() -> None:
-    task = gaussian(activation="tanh", hidden=(4, 4), samples=60)
-    diagram = sp.map_phases(task, beta=(0.1, 0.6), starts=2, branches=True)
-    landscape, found = task.landscape(), diagram.coexistence[-1]
-    few = landscape.part(2)
-    assert found.saddle is not None
-    assert few is not None
-    a, b = (minimum_of(diagram, landscape, phase, found.beta) for phase in found.phases)
-    top = None
-    for energy in (few, landscape):
-        before = top
-        with energy.counting() as spent:
-            loss = Regularised(energy, found.beta)
-            top = mountain_pass(loss, a, b, lambda theta: lambda v: v / (2.0 * found.beta), tolerance=1e-6, start=before)
-        assert top is not None
-    assert before is not None
-    assert before.loss != pytest.approx(found.saddle.loss, rel=1e-3)
-    assert top.loss == pytest.approx(found.saddle.loss, rel=1e-6)
-    assert spent.gradient_evaluations <= 8
-
-
 def test_a_search_goes_on_from_where_two_directions_lead_down() -> None:
     """`E = (1 - x^2)^2 - y^2 / 2 + y^4 / 4`: the line from (-1, 0) to (1, 0) rests at 0; the saddles are (0, 1), (0, -1)."""
 

@@ -146,7 +146,6 @@ EQUAL_DEPTH_WALKED = 1e-8  # of the range of E: where they are walked minima
 EQUAL_DEPTH_ROUNDING = 20.0  # rounding errors of 1 + L in magnitude: where L of a large network is compared
 EQUAL_DEPTH_STEP = 0.05  # in log beta: a step down along a phase that was not walked there
 PASS_RESIDUAL = 3e-4  # of the pull of the penalty: the gradient at a saddle that is searched for in a large network
-PASS_RESIDUAL_OF_FEW = 1e-3  # the same of a part of the samples, from which the search over all of them begins
 PASS_ASIDE = 0.02  # of how far two phases lie apart: where descents from the saddle between them begin
 EQUALLY_DEEP = 1e-4  # of the range of E: losses that differ by less are equally deep
 NORM_RISES = 1e-3  # of the range of the squared norm: a rise along the lower envelope by less is none

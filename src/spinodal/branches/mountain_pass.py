@@ -14,12 +14,7 @@ from spinodal.spectrum.davidson import Subspace
 from spinodal.spectrum.krylov import random_vectors
 
 PLACES = 7  # between the minima, on the straight line, where L is read
-STEPS, REFINING, PRODUCTS, CERTIFIED = (
-    100,
-    40,
-    12,
-    20,
-)  # most steps, and from a saddle nearby; most products of one, and of the two lowest eigenvalues at the end
+STEPS, PRODUCTS, CERTIFIED = 100, 12, 20  # most steps; most products of one, and of the two lowest eigenvalues at the end
 SETTLED, SOLVED = 0.1, 0.1  # of the lowest eigenpair and of the step: residuals, relative, at which products end
 FLOOR = 0.01  # of 2 beta: curvatures are taken for no less
 FIRST, LONGEST, SHORTEST = 0.06, 0.3, 1e-4  # steps, relative to how far the minima lie apart
@@ -61,13 +56,7 @@ class Pass:
 
 
 def mountain_pass(
-    loss: Regularised,
-    a: Tensor,
-    b: Tensor,
-    inverse_at: Callable[[Tensor], Inverse],
-    *,
-    tolerance: float,
-    start: Pass | None = None,
+    loss: Regularised, a: Tensor, b: Tensor, inverse_at: Callable[[Tensor], Inverse], *, tolerance: float
 ) -> Pass | None:
     """Return the saddle that is reached from the highest place of the straight line between two minima; None where none is.
 
@@ -85,8 +74,6 @@ def mountain_pass(
         Makes a positive definite preconditioner near Hess L.
     tolerance : float
         Of the residual, relative to `2 beta ||theta - centre||`.
-    start : Pass, optional
-        A saddle nearby, as of fewer samples, from which the search begins instead.
 
     Notes
     -----
@@ -111,31 +98,27 @@ def mountain_pass(
     >>> [round(abs(float(x)), 6) for x in found.theta], round(found.loss, 9), found.index
     ([0.0, 0.0], 1.0, 1)
     """
+    theta = max((a + share / (PLACES + 1) * (b - a) for share in range(1, PLACES + 1)), key=loss.value)
     apart = float((b - a).norm())
-    if start is None:
-        theta = max((a + share / (PLACES + 1) * (b - a) for share in range(1, PLACES + 1)), key=loss.value)
-        search = _Search(loss, inverse_at, theta, ((b - a) / apart)[None], apart)
-    else:
-        search = _Search(loss, inverse_at, start.theta, torch.stack([start.mode, start.other]), apart)
-    while search.steps < (STEPS if start is None else REFINING):
+    search = _Search(loss, inverse_at, theta, (b - a) / apart, apart)
+    while True:
         if search.residual <= tolerance:
             found = search.found()
-            if found.index < 2 or not search.step_aside(found):
+            if found.index < 2 or search.steps >= STEPS or not search.step_aside(found):
                 return found
-        if not search.advance():
+        if search.steps >= STEPS or not search.advance():
             return None
-    return None
 
 
 class _Search:
     """The state of the search: where it is, the gradient there, the modes that are followed, and the radius of a step."""
 
     def __init__(
-        self, loss: Regularised, inverse_at: Callable[[Tensor], Inverse], theta: Tensor, modes: Tensor, apart: float
+        self, loss: Regularised, inverse_at: Callable[[Tensor], Inverse], theta: Tensor, along: Tensor, apart: float
     ) -> None:
         self.loss, self.inverse_at, self.theta, self.apart = loss, inverse_at, theta, apart
         self.value, self.gradient = loss.value_and_gradient(theta)
-        self.modes, self.radius, self.steps = modes, FIRST * apart, 0
+        self.modes, self.radius, self.steps = along[None], FIRST * apart, 0
         self.inverse = inverse_at(theta)
 
     @property

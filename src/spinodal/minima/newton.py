@@ -26,10 +26,7 @@ HOPEFUL = 0.03  # relative residual up to which a search with a Hessian from nea
 BENT = 4.0  # times ||grad L|| / ||theta||: the shift that an indefinite Hessian is tried with first, as zero modes bend so much
 SETTLES, CRAWLS = 16, 20  # Hessians, far more than most searches take, after which one tries to settle, and to leap
 LEAPS, LEAP = 4, 0.02  # most steps of a leap, and how long the first one is, of the norm
-COMES_DOWN, DEEPER = (
-    0.5,
-    3.0,
-)  # part of a gradient that each of those that follow may leave, and times the fall that is foretold
+COMES_DOWN, DEEPER = 0.5, 3.0  # part of the gradient that each of these may leave, and times the fall that is foretold
 LARGE = 600  # parameters from which a Hessian costs more than a hundred gradients
 
 
@@ -52,7 +49,7 @@ def newton(
     they contract. A search that takes long also tries steps without zero modes, and some that may
     rise at first. From a `landmark` nearby, L-BFGS in the coordinates of its Hessian may do all of
     this without a new one. It is given up ("underway") after a part, `patience`, of what a new one costs.
-    Stops when `||grad L|| <= tolerance * loss.scale(theta)`, or after travelling to where `has_left(E)` holds.
+    Stops when `||grad L|| <= tolerance * loss.scale(theta)`, or after travelling to where `has_left` holds.
     """
     search = _Search(loss, start, radius)
     near = max(tolerance, NEAR if len(start) < LARGE else NEAR_LARGE)
@@ -135,6 +132,8 @@ class _Search:
         Along a zero mode rounding alone makes a long step, and the orbit of a symmetry bends: in a stiff network that leaves
         larger gradients than were there before.
         """
+        if not bool(hessian.isfinite().all()):
+            return False
         basis = eigenbasis(self.loss.shifted(hessian), bend=self.loss.bend(self.theta, self.residual))
         if basis.index:
             return False
@@ -158,10 +157,12 @@ class _Search:
         theta, gradient, foretold = self.theta, self.gradient, 0.0
         for attempt in range(LEAPS):
             hessian = hessian if attempt == 0 else self.hessian(theta)
-            bent = BENT * float(gradient.norm()) / (1e-3 + float(theta.norm()))
+            bent = _bent(theta, gradient)
             step, decrease, _ = trust_region_step(self.loss.shifted(hessian), gradient, self.longest, least=bent)
             theta, foretold, before = theta + step, foretold + max(decrease, 0.0), float(gradient.norm())
             value, gradient = self.loss.value_and_gradient(theta)
+            if not math.isfinite(value):
+                break
             if attempt and value < self.value and self.value - value <= DEEPER * foretold:
                 self._move(theta - self.theta, value, gradient)
                 self.longest *= 2.0
@@ -175,7 +176,7 @@ class _Search:
         """Try one step, or shrink the region until one succeeds; tell whether a step stayed inside."""
         matrix = self.loss.shifted(hessian)
         while self.radius >= 1e-14 * (1 + float(self.theta.norm())):
-            bent = BENT * self.residual / (1e-3 + float(self.theta.norm())) if self.hessians > SETTLES else 0.0
+            bent = _bent(self.theta, self.gradient) if self.hessians > SETTLES else 0.0
             step, predicted, self.shift = trust_region_step(matrix, self.gradient, self.radius, self.shift, least=bent)
             length = float(step.norm())
             value, gradient = self.loss.value_and_gradient(self.theta + step)
@@ -296,6 +297,11 @@ class _Search:
         """Go back to where the gradient was least, if L is the same there to a hundred roundings."""
         if self.calmest[1] <= self.value + 100 * Stillness.STILL * (1 + abs(self.value)):
             self.theta, self.value, self.gradient = self.calmest
+
+
+def _bent(theta: Tensor, gradient: Tensor) -> float:
+    """Return the shift beyond which zero modes that a gradient bends are no directions down."""
+    return BENT * float(gradient.norm()) / (1e-3 + float(theta.norm()))
 
 
 def _bfgs_product(factor: Tensor, pairs: list[tuple[Tensor, Tensor, float]], gradient: Tensor) -> Tensor:

@@ -58,9 +58,8 @@ def stall(function: Function, theta: Tensor, value: float, gradient: Tensor, lan
     along = -gradient / steepness
     epsilon = torch.finfo(theta.dtype).eps
     turn = _turn(function, theta, along, steepness, epsilon)
-    finest = 4.0 * epsilon * (1.0 + float(theta.norm()))
     faint = steepness * (1.0 + float(theta.norm())) <= epsilon ** (1 / 3) * (1.0 + abs(value))
-    if turn is not None and turn.high <= finest and faint:
+    if turn is not None and faint and turn.high <= _finest(theta, epsilon):
         return "rounding"  # of theta, along a stiff mode
     if turn is not None and _is_sudden(function, theta, along, turn, steepness, epsilon):
         return "kink"
@@ -91,7 +90,7 @@ def _turn(function: Function, theta: Tensor, along: Tensor, steepness: float, ep
 def _is_sudden(function: Function, theta: Tensor, along: Tensor, turn: _Turn, steepness: float, epsilon: float) -> bool:
     """Tell whether the slope gains a good part of itself within a short stretch, however short that is made."""
     low, high, below, above = turn.low, turn.high, turn.low_slope, turn.high_slope
-    finest = 4.0 * epsilon * (1.0 + float(theta.norm()))
+    finest = _finest(theta, epsilon)
     for _ in range(HALVINGS):
         if above - below < SUDDEN * steepness:
             return False
@@ -101,6 +100,11 @@ def _is_sudden(function: Function, theta: Tensor, along: Tensor, turn: _Turn, st
         slope = float(function(theta + middle * along)[1] @ along)
         low, below, high, above = (low, below, middle, slope) if slope >= 0.0 else (middle, slope, high, above)
     return True
+
+
+def _finest(theta: Tensor, epsilon: float) -> float:
+    """Return the length of a step of a few roundings of theta."""
+    return 4.0 * epsilon * (1.0 + float(theta.norm()))
 
 
 def _lower(landscape: Energy | None, theta: Tensor) -> torch.dtype | None:

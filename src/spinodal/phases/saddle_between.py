@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cached_property
 
 from torch import Tensor
 
 from spinodal.branches.mountain_pass import Pass, mountain_pass
-from spinodal.definitions import PASS_ASIDE, PASS_RESIDUAL, PASS_RESIDUAL_OF_FEW
+from spinodal.definitions import PASS_ASIDE, PASS_RESIDUAL
 from spinodal.landscape.objective import Regularised
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.walk import Walker
@@ -49,25 +48,8 @@ class SaddleBetween:
 
     @cached_property
     def _found(self) -> Pass | None:
-        near = self._of_few()
-        found = None if near is None else self._sought(self.loss, PASS_RESIDUAL, near)
-        return self._sought(self.loss, PASS_RESIDUAL) if found is None or found.index != 1 else found
-
-    def _sought(self, loss: Regularised, tolerance: float, start: Pass | None = None) -> Pass | None:
         a, b = self.a.minimum.theta, self.b.minimum.theta
-        return mountain_pass(loss, a, b, self._inverse_at, tolerance=tolerance, start=start)
-
-    def _of_few(self) -> Pass | None:
-        """Return the saddle of a part of the samples, from which the one of all is a few steps; None where they are few."""
-        landscape, few = self.walker.landscape, self.walker.landmarks.telling
-        if few is landscape:
-            return None
-        loss = Regularised(few, self.loss.beta, self.walker.control)
-        with few.counting() as spent:
-            found = self._sought(loss, PASS_RESIDUAL_OF_FEW)
-        share = few.batches.total / landscape.batches.total
-        landscape.ledger.charge(passes=math.ceil(share * spent.gradient_equivalents))
-        return found
+        return mountain_pass(self.loss, a, b, self._inverse_at, tolerance=PASS_RESIDUAL)
 
     def _inverse_at(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
         """Return what applies the inverse of the Kronecker factors at theta, or of the penalty's curvature without them."""

@@ -80,14 +80,14 @@ class Landmarks:
 
     def made(self, theta: Tensor) -> Kronecker | None:
         """Return the Kronecker factors at theta, of large networks from a part of the samples: they are means over them."""
-        found = kronecker(self.telling, theta)
-        if found is None or self.telling is self.landscape:
+        found = kronecker(self._telling, theta)
+        if found is None or self._telling is self.landscape:
             return found
-        share = self.telling.batches.total / self.landscape.batches.total
+        share = self._telling.batches.total / self.landscape.batches.total
         return replace(found, price=math.ceil(share * found.price))
 
     @cached_property
-    def telling(self) -> Landscape:
+    def _telling(self) -> Landscape:
         """Return the landscape of the samples that factors are made of."""
         pieces = self.landscape.batches.total // ENOUGH
         part = self.landscape.part(pieces) if pieces > 1 and affords_glimpses_only(self.landscape) else None
