@@ -272,6 +272,7 @@ def test_an_order_that_is_not_proven_comes_with_what_would_prove_it() -> None:
     plain = {"incomplete": [], "transitions": [item], "solver": "lbfgs", "branches": [], "loop": None}
     (said,) = doubts(plain)
     assert said.endswith("To prove it, add --branches, which follows every phase through its end.")
+    assert "--branches" not in doubts(plain | {"branches": [], "coexistence": [{}]})[0]  # a large network has no branches
     assert doubts(plain | {"branches": [{}]})[0].endswith("add --solver newton_cg, which walks in half steps.")
     assert doubts(plain | {"branches": [{}], "solver": "newton"})[0].endswith("add a narrower --bracket.")
     assert doubts(plain | {"solver": "adam"})[0].endswith(

@@ -42,7 +42,7 @@ def _proof(result: Mapping[str, Any], missing: str) -> str:
     """Return what to change in the command that would prove an order."""
     if result.get("solver") in TRAINERS:
         return "leave --grid out, which trains for a number of epochs and ends at no minimum"
-    if not result.get("branches") and not result.get("loop"):
+    if not any(result.get(part) for part in ("branches", "coexistence", "loop")):
         return "add --branches, which follows every phase through its end"
     solver = SOLVERS.get(str(result.get("solver")))
     if "half steps" in missing and solver is not None and not solver.sees_kinks:
