@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 import spinodal as sp
 from spinodal.landscape.objective import Regularised
@@ -64,6 +65,35 @@ def test_a_part_of_several_batches_has_samples_of_each_in_one_batch() -> None:
     assert part is not None
     assert part.batches.sizes == [15]
     torch.testing.assert_close(next(iter(part.batches))[0], torch.cat([inputs[:10:2], inputs[10::2]]))
+
+
+def test_a_part_of_a_batch_that_memory_cuts_finer_is_as_large_as_asked() -> None:
+    task = gaussian(hidden=(4,), samples=600)
+    small = sp.Landscape(task.model, task.loss, task.data, memory=2**16)
+    parts = small.split(small.initial)
+    assert parts is not None
+    assert parts.batches.count > 7
+    part = small.part(3)
+    assert part is not None
+    assert part.batches.total == 200
+    expected = sp.Landscape(task.model, task.loss, tuple(values[::3] for values in task.data))
+    theta = task.initial(0)
+    assert part.value(theta) == pytest.approx(expected.value(theta), rel=1e-12)
+
+
+def test_a_part_of_weighed_batches_keeps_their_weights() -> None:
+    inputs = torch.randn(12, 2, dtype=torch.float64)
+    net = nn.Linear(2, 1)
+    whole = sp.Landscape(
+        net, lambda model, batch: model(batch).square().mean(), [inputs[:4], inputs[4:]], samples=lambda batch: 12 - len(batch)
+    )
+    part = whole.part(2)
+    assert part is not None
+    theta = whole.initial + 1.0
+    error = functional.linear(inputs, theta[:2][None], theta[2:]).square()
+    assert whole.value(theta) == pytest.approx(float(error[:4].mean() * 2 / 3 + error[4:].mean() / 3), rel=1e-12)
+    expected = error[:4:2].mean() * 2 / 3 + error[4::2].mean() / 3
+    assert part.value(theta) == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_an_error_that_is_no_mean_over_samples_has_no_part() -> None:

@@ -122,6 +122,15 @@ class Batches:
             parts._share(self, source)
         return parts
 
+    def every(self, pieces: int, *, least: int = 2) -> Batches:
+        """Return every `pieces`-th sample of each batch, fewer apart where less than `least` would be left; as views."""
+        steps = [max(1, min(size_of(batch) // least, pieces)) for batch in self]
+        fewer = [part_of(batch, slice(None, None, step)) for batch, step in zip(self, steps, strict=True)]
+        parts = Batches(fewer, dtype=self.dtype, device=self.device)
+        if self.sized_by != FIRST:
+            parts.weights = list(self.weights)
+        return parts
+
     def settled(self) -> Batches:
         """Return the same batches, those that are kept each in memory of its own: products may round by where numbers lie."""
         kept = self.source.whole.source if isinstance(self.source, _Parts) else self.source

@@ -284,16 +284,9 @@ class Landscape(Energy):
 
     def part(self, pieces: int) -> Landscape | None:
         """Return E over every `pieces`-th sample of each batch, with counts of its own; None where `split` returns None."""
-        batches = self._split(self._given, pieces)
-        if batches is None:
+        if self._split(self._given, pieces) is None:
             return None
-        parts, firsts = iter(batches), []
-        for batch in self.batches:
-            firsts.append(next(parts))
-            left = size_of(batch) - size_of(firsts[-1])
-            while left > 0:
-                left -= size_of(next(parts))
-        twin = self.over_batches(Batches(firsts, dtype=self.dtype, device=self.device))
+        twin = self.over_batches(self.batches.every(pieces))
         twin.batches.made_of = (self.batches, pieces)
         twin.ledger = Ledger(parameters=self.size)
         return twin._gathered() if self.shards is None else twin  # other processes know the parts, not one batch of them
