@@ -12,6 +12,7 @@ from spinodal.branches.mountain_pass import mountain_pass
 from spinodal.landscape.objective import Regularised
 from spinodal.minima import glimpse
 from spinodal.phases.coexistence import PhaseCoexistence
+from spinodal.spectrum.preconditioner import Uniform
 from spinodal.tasks import gaussian
 
 
@@ -24,7 +25,7 @@ def test_the_pass_is_the_saddle_of_the_branch(activation: str) -> None:
     assert found.saddle is not None
     loss = Regularised(landscape, found.beta)
     a, b = (minimum_of(diagram, landscape, phase, found.beta) for phase in found.phases)
-    top = mountain_pass(loss, a, b, lambda theta: lambda v: v / (2.0 * found.beta), tolerance=1e-6)
+    top = mountain_pass(loss, a, b, lambda theta: Uniform(2.0 * found.beta), tolerance=1e-6)
     assert top is not None
     assert top.loss == pytest.approx(found.saddle.loss, rel=1e-6)
     assert top.index == found.saddle.index == 1
@@ -48,7 +49,7 @@ def test_a_search_goes_on_from_where_two_directions_lead_down() -> None:
 
     loss = Regularised(sp.Landscape(Wells(), error, None), 1e-9)
     left = torch.tensor([-1.0, 0.0], dtype=torch.float64)
-    found = mountain_pass(loss, left, -left, lambda theta: lambda v: v, tolerance=1e-3)
+    found = mountain_pass(loss, left, -left, lambda theta: Uniform(1.0), tolerance=1e-3)
     assert found is not None
     assert found.index == 1
     assert found.theta.abs().tolist() == pytest.approx([0.0, 1.0], abs=1e-6)
@@ -68,7 +69,7 @@ def test_no_pass_is_told_where_the_search_does_not_come_to_rest() -> None:
     task = gaussian(activation="tanh", hidden=(4, 4), samples=60)
     loss = Regularised(task.landscape(), 0.05)
     a = sp.minimise(task.landscape(), beta=0.05, start=task.initial(0)).theta
-    assert mountain_pass(loss, a, -0.9 * a, lambda theta: lambda v: v, tolerance=1e-30) is None
+    assert mountain_pass(loss, a, -0.9 * a, lambda theta: Uniform(1.0), tolerance=1e-30) is None
 
 
 def test_a_large_network_tells_the_barrier_that_branches_tell(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from spinodal.branches.mountain_pass import Pass, mountain_pass
 from spinodal.definitions import PASS_ASIDE, PASS_RESIDUAL
 from spinodal.landscape.objective import Regularised
+from spinodal.spectrum.preconditioner import Preconditioner, Uniform
 from spinodal.sweeps.point import Point
 from spinodal.sweeps.walk import Walker
 
@@ -49,16 +50,16 @@ class SaddleBetween:
     @cached_property
     def _found(self) -> Pass | None:
         a, b = self.a.minimum.theta, self.b.minimum.theta
-        return mountain_pass(self.loss, a, b, self._inverse_at, tolerance=PASS_RESIDUAL)
+        return mountain_pass(self.loss, a, b, self._preconditioner_at, tolerance=PASS_RESIDUAL)
 
-    def _inverse_at(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return what applies the inverse of the Kronecker factors at theta, or of the penalty's curvature without them."""
+    def _preconditioner_at(self, theta: Tensor) -> Preconditioner:
+        """Return the Kronecker factors at theta, or the curvature of the penalty without them."""
         beta = self.loss.beta
         factors = self.walker.landmarks.made(theta)
         if factors is None:
-            return lambda vector: vector / (2.0 * beta)
+            return Uniform(2.0 * beta)
         self.walker.landscape.ledger.charge(passes=factors.price)
-        return factors.at_beta(beta).inverse
+        return factors.at_beta(beta)
 
     def _aside(self, sign: float) -> Callable[[], Tensor]:
         """Return what makes the start of a descent on one side; the saddle is sought again, uncounted, if it was recorded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +27,31 @@ class Preconditioner(Protocol):
     def inverse(self, vector: Tensor) -> Tensor:
         """Return `P^-1 v`, shape (n,)."""
         ...
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """`P` of one curvature in all directions, where nothing else is known.
+
+    Examples
+    --------
+    >>> Uniform(4.0).spread(torch.ones(1)).item(), Uniform(4.0).inverse(torch.ones(1)).item()
+    (0.5, 0.25)
+    """
+
+    curvature: float
+
+    def spread(self, vector: Tensor) -> Tensor:
+        """Return `v / sqrt(curvature)`."""
+        return vector / math.sqrt(self.curvature)
+
+    def gather(self, gradient: Tensor) -> Tensor:
+        """Return the same of a gradient."""
+        return self.spread(gradient)
+
+    def inverse(self, vector: Tensor) -> Tensor:
+        """Return `v / curvature`."""
+        return vector / self.curvature
 
 
 @dataclass(frozen=True)
