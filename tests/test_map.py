@@ -19,6 +19,7 @@ from conftest import integral_of_norm
 from diagrams import diagram as by_hand
 from diagrams import loop_diagram
 from spinodal.errors import SpinodalError
+from spinodal.words.in_full import answer_sentences
 from spinodal.words.sentences import where
 
 
@@ -352,6 +353,16 @@ def test_only_a_map_without_any_transition_or_change_of_rank_is_called_smooth() 
     assert by_hand(phases=1, minor_every=5).answer() == "No macroscopic transition between beta = 0.01 and 1."
     lost = replace(by_hand(phases=2), transitions=())
     assert lost.answer() == "No transition between beta = 0.01 and 1, but the rank goes from 3 to 2."
+
+
+def test_a_map_that_begins_above_all_that_is_learnt_says_so() -> None:
+    task = sp.tasks.gaussian(activation="linear", hidden=(4,), singular_values=(0.9, 0.4), samples=50)
+    for solver in ("auto", "lbfgs"):
+        diagram = sp.map_phases(task, solver=solver, beta=(1.0, 2.0), starts=1)
+        assert diagram.is_trivial
+        assert "the model is in its trivial phase, of rank 0, all the way" in diagram.answer()
+        assert "lower LOW" in answer_sentences(diagram)[0]
+        assert "smoothly" not in diagram.answer()
 
 
 @pytest.mark.parametrize("phases", [1, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -78,6 +79,7 @@ def test_a_large_network_tells_the_barrier_that_branches_tell(monkeypatch: pytes
     monkeypatch.setattr(glimpse, "LARGE", 1)
     found = sp.map_phases(task, dtype="float32", beta=(0.1, 0.6), starts=2, branches=True)
     assert len(found.coexistence) == len(exact.coexistence) == 2
+    assert [(item.order, item.evidence.coexists or item.evidence.turned) for item in found.macroscopic] == [("first", True)] * 2
     for rough, dense in zip(found.coexistence, exact.coexistence, strict=True):
         assert rough.barrier is not None
         assert dense.barrier is not None
@@ -90,3 +92,13 @@ def test_a_large_network_tells_the_barrier_that_branches_tell(monkeypatch: pytes
         assert search.sides == pytest.approx((0.0, 0.0), abs=1e-5)  # both sides lead to the two phases
         again = PhaseCoexistence.from_dict(json.loads(json.dumps(rough.to_dict())))
         assert again == rough
+
+
+def test_an_order_is_proven_by_coexistence_below_the_end_alone() -> None:
+    end = sp.map_phases(gaussian(activation="linear", hidden=(4, 4), samples=60), beta=(0.1, 0.6), starts=2).macroscopic[-1]
+    low, _ = end.bracket
+    met = PhaseCoexistence(0.9 * low, (0, 1), 1.0, 0.3, None, None, None, "")
+    assert met.classifies(end, norm_range=1.0)
+    assert not replace(met, latent_heat=1e-4).classifies(end, norm_range=1.0)
+    assert not replace(met, beta=1.1 * low).classifies(end, norm_range=1.0)
+    assert not met.classifies(replace(end, order="second"), norm_range=1.0)

@@ -62,6 +62,7 @@ EVIDENCE: dict[str, str] = {
 PROVEN: dict[str, str] = {
     "halved_step": "whether walking the bracket in two half steps met the transition again",
     "turned": "whether the branch was followed through its end, at fixed norm, to where beta goes back",
+    "coexists": "whether what it falls into was found as deep below the end, as a minimum of another squared norm",
 }
 
 

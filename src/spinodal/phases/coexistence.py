@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from spinodal.branches.coexistence import STATUSES, Coexistence
 from spinodal.codec import Positive, Record
+from spinodal.definitions import CONTINUOUS
+from spinodal.sweeps.transition import Transition
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class PhaseCoexistence(Record):
             by_area=None if by_area is None else AreaRule(by_area, by_area / found.beta - 1.0),
             status=STATUSES[found.status],
         )
+
+    def classifies(self, end: Transition, norm_range: float) -> bool:
+        """Tell whether this is the transition of first order that ends, as a spinodal, where the first of the phases does."""
+        is_below = self.beta < end.bracket[0]
+        return end.jumps and is_below and self.latent_heat > CONTINUOUS * norm_range
 
     def over(self, saddle: Saddle | None) -> PhaseCoexistence:
         """Return the same with another saddle."""

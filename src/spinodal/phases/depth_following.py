@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from spinodal.missing import Attempts, outcome_of
@@ -13,6 +14,7 @@ from spinodal.phases.loss_curve import LossCurve
 from spinodal.phases.saddle_between import SaddleBetween
 from spinodal.sweeps.criteria import Criteria
 from spinodal.sweeps.point import Point
+from spinodal.sweeps.transition import NAMES, Transition
 from spinodal.sweeps.walk import Walker
 
 T = TypeVar("T")
@@ -40,8 +42,18 @@ class DepthFollower:
 
     def follow(self, phases: Sequence[Followable]) -> Followed:
         """Follow what the phases fall into; see `BranchFollower.follow`."""
-        found = [item for phase in phases if phase.is_worth_following for item in self._coexistence(phase)]
-        return Followed({}, {}, (), tuple(found), self.attempts.are_final)
+        worth = [phase for phase in phases if phase.is_worth_following]
+        found = {phase.id: tuple(self._coexistence(phase)) for phase in worth}
+        uppers = {phase.id: self._classified(phase.upper, found[phase.id]) for phase in worth if phase.upper is not None}
+        met = tuple(item for items in found.values() for item in items)
+        return Followed({}, uppers, (), met, self.attempts.are_final)
+
+    def _classified(self, end: Transition, found: Sequence[PhaseCoexistence]) -> Transition:
+        """Return the end of a phase, of first order where the two phases beside it were found equally deep below."""
+        norm_range = self.criteria.norm_range
+        if end.order in NAMES or not any(item.classifies(end, norm_range) for item in found):
+            return end
+        return replace(end, order="first", evidence=replace(end.evidence, coexists=True))
 
     def _coexistence(self, phase: Followable) -> Iterator[PhaseCoexistence]:
         """Yield where a phase is as deep as the one that it falls into, if that is known, with the saddle between them."""

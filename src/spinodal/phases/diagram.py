@@ -277,6 +277,11 @@ class Diagram(Drawn):
         """Tell whether nothing was met at all, minor transitions and changes of the rank included."""
         return self.sees_kinks and not self.transitions and len({point.observation.rank for point in self.points}) == 1
 
+    @property
+    def is_trivial(self) -> bool:
+        """Tell whether the model has matrices and rank 0 at every point: nothing is left of what its outputs could tell."""
+        return self.has_matrices and all(point.observation.rank == 0 for point in self.points)
+
     @cached_property
     def sample_steps(self) -> Mapping[str, float | None]:
         """Return by how much one sample moves the accuracy on "train" and on "held_out" (see `sample_step`)."""

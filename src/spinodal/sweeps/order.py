@@ -28,6 +28,9 @@ class Evidence(Record):
         Ehrenfest: jumps of `||theta||^2 = dL/dbeta` and of `d2L/dbeta2` across the bracket.
     turned : bool
         Whether the branch was followed through its end, at fixed norm, to where beta goes back: that is a fold.
+    coexists : bool
+        Whether what the branch falls into was found as deep as the branch itself, both as minima, below the end, with a jump of
+        `||theta||^2` between them: Ehrenfest's first order, of the lowest L.
     """
 
     exponent: float | None
@@ -37,6 +40,7 @@ class Evidence(Record):
     jump_norm_squared: float
     jump_curvature: float
     turned: bool = False
+    coexists: bool = False
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,18 @@ def _nothing_found(diagram: Diagram) -> str:
     text = f"between {diagram.control.name} = {significant(low.beta, 4)} and {significant(high.beta, 4)}"
     text += f", but the rank goes from {ranks[0]} to {ranks[1]}" if ranks[0] != ranks[1] else ""
     if not diagram.sees_kinks:
-        return f"No {size}jump was found {text}; {unseen_kinks(diagram.solver)}."
-    return f"No {size}transition {text}{': the model changes smoothly' if diagram.is_smooth else ''}."
+        return f"No {size}jump was found {text}{manner(diagram)}; {unseen_kinks(diagram.solver)}."
+    return f"No {size}transition {text}{manner(diagram)}."
+
+
+def manner(diagram: Diagram) -> str:
+    """Return how a model that meets no transition changes, as the end of a clause."""
+    if diagram.is_trivial:
+        return (
+            ": the model is in its trivial phase, of rank 0, all the way, and has learnt nothing; phases that have are to be "
+            "found from a lower LOW on (--beta LOW:HIGH)"
+        )
+    return ": the model changes smoothly" if diagram.is_smooth else ""
 
 
 def _found(diagram: Diagram) -> str:

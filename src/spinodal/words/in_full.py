@@ -12,7 +12,7 @@ from spinodal.phases.answer import METASTABLE
 from spinodal.phases.diagram import Diagram
 from spinodal.phases.step import Step
 from spinodal.sweeps.point import Point
-from spinodal.words.conclusion import unseen_kinks
+from spinodal.words.conclusion import manner, unseen_kinks
 from spinodal.words.held_out import held_out_line
 from spinodal.words.numbers import percent, significant
 from spinodal.words.repeats import repeats_line
@@ -74,9 +74,8 @@ def _smooth(diagram: Diagram) -> str:
         return f"The map has one point, {_chosen(first.beta)}: {_state(diagram, first)}."
     low, high = (significant(weight_decay(point.beta), 5) for point in (first, last))
     what = "transition" if diagram.sees_kinks else "jump"
-    smoothly = ": the model changes smoothly" if diagram.is_smooth else ""
     changes = joined(_all_changes(diagram, first, last, (first.observation.rank, last.observation.rank)))
-    return f"No macroscopic {what} between weight_decay = {low} and {high}{smoothly}; {changes}."
+    return f"No macroscopic {what} between weight_decay = {low} and {high}{manner(diagram)}; {changes}."
 
 
 def _first_loss(diagram: Diagram) -> list[str]:
