@@ -96,6 +96,19 @@ def test_help_lists_every_verb_and_states_the_convention(command: Command) -> No
     assert "weight_decay = 2*beta" in text
 
 
+def test_a_small_problem_is_mapped_alike_whatever_threads_it_is_given(command: Command) -> None:
+    """Other threads round otherwise, and may end on another branch: further ones are workers."""
+    found = []
+    for threads in ("1", "2"):
+        assert command("map", *FAST, "--threads", threads, "--out", threads, "--quiet").code == 0
+        assert "threads = 1\n" in Path(threads, "config.toml").read_text()
+        result = json.loads(Path(threads, "result.json").read_text())
+        del result["stats"]["seconds"]
+        found.append(result)
+    assert found[0] == found[1]
+    assert command("map", *FAST, "--threads", "2", "--resume", "--out", "1", "--quiet").code == 0
+
+
 def test_map_prints_tables_an_answer_and_where_the_run_is(command: Command) -> None:
     done = command("map", *FAST, "--out", "run")
     assert (done.code, done.err) == (0, "")

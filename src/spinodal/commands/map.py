@@ -21,7 +21,7 @@ from spinodal.commands.missing import failure_shown, tell_missing
 from spinodal.commands.model_to_place import model_to_place, placed
 from spinodal.commands.pictures import write_pictures, write_report
 from spinodal.commands.show import show_result
-from spinodal.commands.threads import threads_for, use_threads
+from spinodal.commands.threads import threads_of, use_threads, workers_of
 from spinodal.commands.usage import INTERRUPTED
 from spinodal.errors import SpinodalError
 from spinodal.landscape import Landscape
@@ -50,11 +50,11 @@ def map_task(
     *,
     model: tuple[Path | None, float | None] = (None, None),
     max_minutes: float | None = None,
-    at_once: int = 1,
+    at_once: int = 0,
 ) -> None:
     """Map the phases of a task that is named, place a model if one is given, and write and print all of it.
 
-    So many maps, `at_once`, have the processors of this machine.
+    So many maps, `at_once`, have the processors of this machine; 0: this one is alone, and may have workers for its threads.
     """
     _refuse_placing(model, options)
     console = asked.console()
@@ -100,8 +100,9 @@ def _map_opened(
     to_place = model_to_place(*model, made, landscape)
     path = asked.out or default_folder(made.name, resume=asked.resume)
     config = settings_of(made, options, control, asked.centre)
-    config |= settled_threads(asked.threads, asked.workers * at_once, landscape, path)
-    with RunFolder(path, config, resume=asked.resume) as folder, worker_pool(asked.workers) as executor:
+    config |= settled_threads(asked.threads, asked.workers * max(at_once, 1), landscape, path)
+    workers = asked.workers if at_once else workers_of(asked.threads, asked.workers, landscape)
+    with RunFolder(path, config, resume=asked.resume) as folder, worker_pool(workers) as executor:
         keep_control(folder.path, control)
         files = Attempts(owner_of(made), failure_shown(asked.debug))
         diagram = _mapped(opened, folder, console, files.on_failure, executor, limit)
@@ -155,8 +156,7 @@ def settled_threads(asked: int, workers: int, landscape: Landscape, path: Path) 
     recorded = None if known is None else known.get("threads")
     if recorded is not None:
         whole_number(f"threads in {path / 'config.toml'}", recorded, least=1, do="mend that, or start anew in another folder")
-    fitting = 1 if landscape.shards is not None else threads_for(landscape.size * landscape.batches.total, workers)
-    chosen = asked or recorded or fitting
+    chosen = threads_of(asked, recorded, landscape, workers)
     use_threads(chosen)
     return {} if known is not None and recorded is None else {"threads": chosen}
 

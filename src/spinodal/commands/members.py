@@ -22,6 +22,7 @@ from spinodal.commands.arguments import Form
 from spinodal.commands.asked import Asked
 from spinodal.commands.cluster import cluster
 from spinodal.commands.map import default_folder, map_task, open_task, settings_of
+from spinodal.commands.threads import threads_of
 from spinodal.commands.usage import INTERRUPTED
 from spinodal.errors import SpinodalError, one_line, unexpected
 from spinodal.files import reading, writing
@@ -222,7 +223,8 @@ def _left(runs: Sequence[MemberRun], console: Console, *, resume: bool) -> list[
         known = RunFolder(run.out)
         config = settings_of(opened.task, replace(opened.options, seed=run.options.seed), opened.prepared[1], asked.centre)
         recorded = known.config.get("threads")
-        known.require_same(config | ({} if recorded is None else {"threads": asked.threads or recorded}))
+        threads = {} if recorded is None else {"threads": threads_of(asked.threads, recorded, opened.prepared[0])}
+        known.require_same(config | threads)
     return [run for run in runs if not run.is_finished]
 
 

@@ -31,7 +31,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no tables.")]
 Threads = Annotated[
     int,
     typer.Option(
-        help="Processor threads. Default 0: those of the run that is resumed, else 1 for small problems and all for others.",
+        help="Processor threads. Default 0: those of the run that is resumed, else 1 for small problems and all for others. "
+        "Maps of small problems compute with 1 in any case, so that the result is the same; further ones are workers.",
         min=0,
     ),
 ]
