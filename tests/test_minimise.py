@@ -24,9 +24,10 @@ from spinodal.landscape.objective import Regularised
 from spinodal.landscape.penalty import Penalty
 from spinodal.minima.minimise import SOLVERS, Minimum, minimise, solver_for
 from spinodal.minima.minimum import CONVERGED, STATUSES
-from spinodal.minima.newton import _Search, newton, trust_region_step
+from spinodal.minima.newton import _Search, newton
 from spinodal.minima.newton_cg import newton_cg
 from spinodal.minima.solution import Stillness
+from spinodal.minima.trust_region import trust_region_step
 from spinodal.tasks import Task, gaussian
 from spinodal.theory import mode_strength
 

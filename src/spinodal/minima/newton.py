@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from spinodal.landscape.objective import Regularised, symmetric_norm
 from spinodal.minima.landmark import CERTIFIED, Landmark, factorisation_passes, price
 from spinodal.minima.landmark import FLOOR as FLOOR_OF_BETA
 from spinodal.minima.lbfgs import Preconditioned, lbfgs
+from spinodal.minima.secants import bfgs_product, rank_one_update
 from spinodal.minima.solution import GIVEN_UP, LOST, STUCK, UNDERWAY, Departure, Solution, Stillness
 from spinodal.minima.stall import stall
+from spinodal.minima.trust_region import FLOOR, cholesky, trust_region_step
 from spinodal.spectrum.eigenbasis import eigenbasis
 from spinodal.spectrum.preconditioner import Cholesky
 
-FLOOR = 1e-12  # relative shift that keeps exact zero modes (symmetries) out of the Cholesky factor's way
 PATIENCE = 0.6  # a quasi-Newton step must shrink the gradient by this factor, or the Hessian is renewed
 NEAR, NEAR_LARGE = 1e-3, 1e-4  # relative residual above which gradients are better spent than Hessians
 SECANTS, AGREES = 10, 0.25  # most steps between fresh Hessians, and the agreement that earns another
@@ -257,13 +257,13 @@ class _Search:
     def polish(self, hessian: Tensor, tolerance: float) -> None:
         """Take BFGS steps from a positive definite Hessian while they stay inside, descend and contract."""
         bound = symmetric_norm(hessian)
-        factor = _cholesky(self.loss.shifted(hessian), FLOOR * bound)
+        factor = cholesky(self.loss.shifted(hessian), FLOOR * bound)
         if factor is None:
             return
         pairs: list[tuple[Tensor, Tensor, float]] = []
         travelled = 0.0
         while self.relative_residual > tolerance:
-            step = -_bfgs_product(factor, pairs, self.gradient)
+            step = -bfgs_product(factor, pairs, self.gradient)
             travelled += float(step.norm())
             if travelled > self.radius:
                 return
@@ -302,88 +302,3 @@ class _Search:
 def _bent(theta: Tensor, gradient: Tensor) -> float:
     """Return the shift beyond which zero modes that a gradient bends are no directions down."""
     return BENT * float(gradient.norm()) / (1e-3 + float(theta.norm()))
-
-
-def _bfgs_product(factor: Tensor, pairs: list[tuple[Tensor, Tensor, float]], gradient: Tensor) -> Tensor:
-    """Return `B^-1 g` for the BFGS updates `pairs` of a factorised Hessian (two-loop recursion)."""
-    q = gradient.clone()
-    weights = []
-    for s, y, rho in reversed(pairs):
-        alpha = rho * float(s @ q)
-        q -= alpha * y
-        weights.append(alpha)
-    q = torch.cholesky_solve(q[:, None], factor)[:, 0]
-    for (s, y, rho), alpha in zip(pairs, reversed(weights), strict=True):
-        q += (alpha - rho * float(y @ q)) * s
-    return q
-
-
-def rank_one_update(hessian: Tensor, step: Tensor, change: Tensor) -> None:
-    """Make `H step = change` by a symmetric rank-one update in place (Nocedal & Wright, eq. 6.24)."""
-    rest = change - hessian @ step
-    scale = float(rest @ step)
-    if abs(scale) > 1e-8 * float(rest.norm()) * float(step.norm()):
-        hessian.addr_(rest, rest, alpha=1.0 / scale)
-
-
-def trust_region_step(
-    matrix: Tensor, gradient: Tensor, radius: float, guess: float = 0.0, *, least: float = 0.0
-) -> tuple[Tensor, float, float]:
-    """Return the minimiser of `g.p + p.A.p / 2` over `||p|| <= radius`, the decrease it predicts, and its shift.
-
-    Finds `mu >= 0` with `(A + mu) p = -g`, `A + mu` positive definite and `||p||` within a factor two of the
-    radius (or mu = 0 inside) by safeguarded Newton steps on the secular equation; where mu = 0 fails,
-    `guess`, the shift of the last step, is tried next, or `least`, if that is more: with it any A + mu that is positive
-    definite will do.
-    """
-    bound = symmetric_norm(matrix)
-    floor = FLOOR * bound
-    low, high = floor, bound + float(gradient.norm()) / radius
-    shift = floor
-    step = -gradient * (radius / float(gradient.norm()))
-    kept = None
-    for attempt in range(40):
-        factor = _cholesky(matrix, shift)
-        proposal = 0.0
-        if factor is None:
-            low = max(low, shift)
-        else:
-            step = -torch.cholesky_solve(gradient[:, None], factor)[:, 0]
-            length, kept = float(step.norm()), factor
-            inside = length <= radius
-            low, high = (low, min(high, shift)) if inside else (max(low, shift), high)
-            if 0.5 * radius <= length <= 1.2 * radius or (inside and shift <= max(1.5 * low, least)):
-                break
-            half = torch.linalg.solve_triangular(factor, step[:, None], upper=False)[:, 0]
-            proposal = shift + (length / float(half.norm())) ** 2 * (length - radius) / radius
-        if attempt == 0 and max(guess, least) > floor:
-            proposal = max(guess, least)
-        shift = proposal if low < proposal < high else (low * high) ** 0.5
-    if kept is not None and low > floor and float(step.norm()) < 0.5 * radius:
-        step = _to_boundary(step, _softest(kept), gradient, radius)
-    return step, -float(gradient @ step) - 0.5 * float(step @ (matrix @ step)), shift
-
-
-def _softest(factor: Tensor) -> Tensor:
-    """Return the unit vector that a nearly singular positive definite matrix shrinks most, by inverse iteration."""
-    vector = torch.linspace(1.0, 2.0, len(factor), dtype=factor.dtype, device=factor.device)
-    for _ in range(3):
-        vector = torch.cholesky_solve((vector / vector.norm())[:, None], factor)[:, 0]
-    mode: Tensor = vector / vector.norm()
-    return mode
-
-
-def _to_boundary(step: Tensor, mode: Tensor, gradient: Tensor, radius: float) -> Tensor:
-    """Return `step` prolonged along a mode of negative curvature to the trust region's boundary (the hard case)."""
-    mode = -mode if float(gradient @ mode) > 0 else mode
-    along = float(step @ mode)
-    prolonged: Tensor = step + (math.sqrt(along**2 + radius**2 - float(step @ step)) - along) * mode
-    return prolonged
-
-
-def _cholesky(matrix: Tensor, shift: float) -> Tensor | None:
-    """Return the factor of `A + shift`, or None if it is not positive definite."""
-    shifted = matrix.clone()
-    shifted.diagonal().add_(shift)
-    factor, failed = torch.linalg.cholesky_ex(shifted)
-    return None if int(failed) else factor
