@@ -17,7 +17,9 @@ from spinodal.spectrum.krylov import random_vectors
 from spinodal.spectrum.preconditioner import Preconditioner
 
 PLACES = 7  # between the minima, on the straight line, where L is read
-STEPS, CERTIFIED = 400, 20  # most steps; most products of the two lowest eigenvalues at the end
+STEPS = 400  # most steps
+TURNING, CERTIFIED = 8, 20  # most products of the two lowest eigenvalues on the way and at the end
+SETTLED = 0.5  # of the lowest eigenvalue: a residual at which it is known well enough on the way
 TURNED = 5  # steps after which the two lowest modes are looked at again
 LONGEST, SHORTEST = 0.02, 1e-6  # steps, relative to how far the minima lie apart
 GROWN, SMALL = 2.0, 30.0  # times the gradient before, and the tolerance: a step to a larger gradient is refused
@@ -63,7 +65,7 @@ def mountain_pass(
 
     From there L is climbed along its lowest mode `u` and descended along all others at once: L-BFGS with the gradient
     `g - 2 (u . g) u`, which vanishes where g does, and whose derivative is positive definite at a saddle of index 1. A step
-    takes one gradient; every few steps three Hessian products turn u. Where that comes to rest with two directions down, it
+    takes one gradient; every few steps some Hessian products turn u. Where that comes to rest with two directions down, it
     steps aside along the second and goes on.
 
     Parameters
@@ -176,16 +178,19 @@ class _Search:
 
     def _turn(self) -> None:
         """Turn the modes that are followed towards the two lowest ones here."""
-        modes = list(self.modes)
-        space = self._widened(modes, self.preconditioner.inverse, len(modes) + 1)
+        space = self._widened(list(self.modes), self.preconditioner.inverse, TURNING, settled=SETTLED)
         self.modes = torch.stack([space.vector(k) for k in range(min(2, len(space)))])
 
-    def _widened(self, vectors: list[Tensor], inverse: Callable[[Tensor], Tensor], most: int) -> Subspace:
+    def _widened(
+        self, vectors: list[Tensor], inverse: Callable[[Tensor], Tensor], most: int, *, settled: float = 0.0
+    ) -> Subspace:
         """Return a space of Hessian products for the two lowest modes, from guesses and their preconditioned residuals."""
         product = self.loss.hessian_operator(self.theta)
         space = Subspace.of(torch.stack(vectors), product)
         while len(space) < min(most, len(self.theta)):
             before = len(space)
+            if float(space.residuals[0]) <= settled * abs(float(space.values[0])):
+                break
             outside = [space.outside(k) for k in range(min(2, before, most - before))]
             wanted = [inverse(vector) for vector in outside if float(vector.norm()) > 0.0]
             if wanted:
