@@ -107,6 +107,6 @@ def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
         raise SpinodalError(
             got=f"seeds {', '.join(map(str, numbers)) or 'none'}",
             allowed="two or more different seeds are allowed",
-            do="for example seeds=range(3)",
+            do="for example 0, 1 and 2 (seeds=range(3), --seeds 0:3)",
         )
     return numbers
