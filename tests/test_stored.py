@@ -30,7 +30,7 @@ from spinodal.store import rebuild
 
 STORED = Path(__file__).parent / "stored"
 SINCE: dict[str, Any] = {"from_starts": []}  # keys of results that are newer than these, as they stand for what was not done
-SINCE_EVIDENCE: dict[str, Any] = {"turned": False}  # the same of the evidence of an order
+SINCE_EVIDENCE: dict[str, Any] = {"turned": False, "coexists": False}  # the same of the evidence of an order
 RECORDS: dict[str, Any] = json.loads((STORED / "records.json").read_text())
 
 
