@@ -365,6 +365,26 @@ def test_a_map_that_begins_above_all_that_is_learnt_says_so() -> None:
         assert "smoothly" not in diagram.answer()
 
 
+def test_a_model_that_goes_around_an_empty_matrix_is_not_called_trivial() -> None:
+    """Beside a linear layer that learns all, a deeper way dies: rank 0 at every point, and outputs that vary."""
+
+    class Around(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.straight, self.first, self.second = (torch.nn.Linear(2, 2, bias=False) for _ in range(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            deep: torch.Tensor = self.second(torch.tanh(self.first(x)))
+            return self.straight(x) + deep
+
+    x = torch.randn(40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    task = sp.Task(Around(), lambda model, batch: (model(batch[0]) - batch[1]).square().mean(), (x, 0.5 * x))
+    diagram = sp.map_phases(task, beta=(0.05, 0.2), starts=1)
+    assert {point.observation.rank for point in diagram.points} == {0}
+    assert not diagram.is_trivial
+    assert "trivial" not in diagram.answer()
+
+
 @pytest.mark.parametrize("phases", [1, 3])
 def test_a_walk_that_stopped_claims_no_more_than_its_points(phases: int) -> None:
     diagram = replace(by_hand(phases=phases), range=(0.01, 7.0), run_status="stopped at beta = 1.1: no minimum")

@@ -18,6 +18,7 @@ from spinodal.commands.json_file import write_json_file
 from spinodal.commands.limit import TimeLimit
 from spinodal.commands.map import default_folder, in_own_dtype, settled_threads, tell_remarks
 from spinodal.commands.missing import failure_shown, tell_missing
+from spinodal.commands.threads import workers_of
 from spinodal.commands.usage import INTERRUPTED
 from spinodal.errors import SpinodalError
 from spinodal.landscape.control import Turned
@@ -70,11 +71,12 @@ def count_starts(
     path = asked.out or default_folder(made.name, resume=asked.resume, of="basins")
     config = _config(made, sampling, options, control, asked.centre) | map_setting(map_run, path)
     config |= settled_threads(asked.threads, asked.workers, landscape, path)
+    workers = workers_of(asked.threads, asked.workers, landscape)
     with RunFolder(path, config, resume=asked.resume) as folder, _kept(folder, console, TimeLimit(max_minutes)):
         keep_control(folder.path, control)
         if diagram is not None:
             settle_map(folder.journal, diagram)
-        shares = _shares(made, sampling, options, prepared, diagram, folder, console, asked.workers)
+        shares = _shares(made, sampling, options, prepared, diagram, folder, console, workers)
         found, files = save_shares(shares, folder), Attempts(owner_of(made), failure_shown(asked.debug))
         write_shares_pages(shares, folder.path, files)
     write_json_file(asked.json_file, found)

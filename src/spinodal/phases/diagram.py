@@ -11,7 +11,7 @@ from spinodal.branches.branch import Branch
 from spinodal.counts import Counts
 from spinodal.curvature.result import CurvatureChange, Way, found_changes
 from spinodal.curvature.survey import Survey
-from spinodal.definitions import SAME_BETA
+from spinodal.definitions import SAME_BETA, TRIVIAL
 from spinodal.landscape.control_record import ControlRecord
 from spinodal.minima.solver import sees_kinks
 from spinodal.missing import Missing
@@ -279,8 +279,14 @@ class Diagram(Drawn):
 
     @property
     def is_trivial(self) -> bool:
-        """Tell whether the model has matrices and rank 0 at every point: nothing is left of what its outputs could tell."""
-        return self.has_matrices and all(point.observation.rank == 0 for point in self.points)
+        """Tell whether a matrix of the model is empty and its outputs do not vary, at every point.
+
+        An empty matrix alone does not tell: where another way leads around it, the model has learnt all the same.
+        """
+        views = [(point.observation, point.error) for point in self.points]
+        return self.has_matrices and all(
+            view.rank == 0 and view.liveliness is not None and view.liveliness < TRIVIAL * abs(error) for view, error in views
+        )
 
     @cached_property
     def sample_steps(self) -> Mapping[str, float | None]:
